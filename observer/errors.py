@@ -1,0 +1,50 @@
+"""What can go wrong, in the words a user needs.
+
+ObserverError
+├── UsageError        the command line asks for something that cannot be
+├── CannotLaunch      the program could not be started (status 126 or 127, as env(1) does)
+├── CannotObserve     the machine refuses an instrument (ptrace, perf, /proc)
+└── BadTrace          a trace folder cannot be written or read
+
+Every message has three parts: what could not be done, the reason Linux gave, what to try.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BadTrace", "CannotLaunch", "CannotObserve", "ObserverError", "UsageError"]
+
+
+class ObserverError(Exception):
+    """A failure that the user can act on; printed without a traceback."""
+
+    exit_status = 125
+
+    def __init__(self, what: str, why: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.what if not self.why else f"{self.what}: {self.why}"
+        return text if not self.remedy else f"{text}\n  try: {self.remedy}"
+
+
+class UsageError(ObserverError):
+    """The command line contradicts itself or names something unknown."""
+
+
+class CannotLaunch(ObserverError):
+    """The program could not be started; *exit_status* is 126 or 127 as for env(1) and timeout(1)."""
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", *, exit_status: int = 126) -> None:
+        super().__init__(what, why, remedy)
+        self.exit_status = exit_status
+
+
+class CannotObserve(ObserverError):
+    """The kernel or its configuration refuses what an instrument needs."""
+
+
+class BadTrace(ObserverError):
+    """A trace folder is missing, not a trace, damaged, or cannot be written."""

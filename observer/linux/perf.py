@@ -1,0 +1,250 @@
+"""perf_event_open(2): page faults as software events, one ring a processor, period 1.
+
+PAGE_FAULTS_MIN and PAGE_FAULTS_MAJ together are what the kernel adds to a task's minflt and majflt;
+PAGE_FAULTS also counts faults that end in SIGSEGV or EFAULT, so it is opened as a counter only. One event per
+processor with `inherit` follows threads and children from their first instruction, at constant cost.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import struct
+from typing import Final
+
+from observer.linux.libc import libc
+
+__all__ = ["FAULT_FIELDS", "Counter", "Ring", "SampleLayout", "open_counter", "open_fault_ring"]
+
+_SYS_PERF_EVENT_OPEN: Final = 298 if os.uname().machine == "x86_64" else 241
+_TYPE_SOFTWARE: Final = 1
+PAGE_FAULTS: Final = 2
+PAGE_FAULTS_MIN: Final = 5
+PAGE_FAULTS_MAJ: Final = 6
+
+_SAMPLE_IP: Final = 1 << 0
+_SAMPLE_TID: Final = 1 << 1
+_SAMPLE_TIME: Final = 1 << 2
+_SAMPLE_ADDR: Final = 1 << 3
+_SAMPLE_REGS_USER: Final = 1 << 12
+_SAMPLE_STACK_USER: Final = 1 << 13
+_SAMPLE_IDENTIFIER: Final = 1 << 16
+_FORMAT_ID: Final = 1 << 2
+_FORMAT_LOST: Final = 1 << 4
+
+_BIT_DISABLED: Final = 1 << 0
+_BIT_INHERIT: Final = 1 << 1
+_BIT_EXCLUDE_KERNEL: Final = 1 << 5
+_BIT_EXCLUDE_HV: Final = 1 << 6
+_BIT_WATERMARK: Final = 1 << 14
+_BIT_SAMPLE_ID_ALL: Final = 1 << 18
+_BIT_USE_CLOCKID: Final = 1 << 25
+_CLOCK_MONOTONIC: Final = 1
+
+# Registers of the user side that each sample carries (asm/perf_regs.h numbers), in the kernel's order.
+_REG_BX, _REG_BP, _REG_SP, _REG_IP, _REG_CS = 1, 6, 7, 8, 10
+_REGS_MASK: Final = 1 << _REG_BX | 1 << _REG_BP | 1 << _REG_SP | 1 << _REG_IP | 1 << _REG_CS
+
+_IOC_ID: Final = 0x80082407
+_IOC_SET_OUTPUT: Final = 0x2405
+_ATTR_SIZE: Final = 112
+
+FAULT_FIELDS: Final = [
+    ("type", "<u4"), ("misc", "<u2"), ("size", "<u2"), ("id", "<u8"), ("ip", "<u8"), ("pid", "<u4"),
+    ("tid", "<u4"), ("time", "<u8"), ("address", "<u8"), ("abi", "<u8"), ("user_bx", "<u8"),
+    ("user_bp", "<u8"), ("user_sp", "<u8"), ("user_ip", "<u8"), ("user_cs", "<u8"), ("stack_size", "<u8"),
+]  # fmt: skip
+"""The fixed part of a sample, as a numpy record; the copied stack and its true length (u64) follow it."""
+
+_syscall = libc.syscall
+_syscall.restype = ctypes.c_long
+
+
+class SampleLayout:
+    """How long a sample is when *stack_bytes* of the user stack are copied with it."""
+
+    FIXED: Final = 120
+
+    def __init__(self, stack_bytes: int) -> None:
+        self.stack_bytes = (stack_bytes + 7) & ~7
+        self.record_bytes = self.FIXED + self.stack_bytes + (8 if self.stack_bytes else 0)
+
+
+def _attributes(
+    config: int, *, period: int, sample_type: int, flags: int, read_format: int, stack: int, wakeup: int
+) -> bytes:
+    """Pack struct perf_event_attr, version 5 (112 bytes, Linux 4.1)."""
+    return struct.pack(
+        "=IIQQQQQIIQQQQIiQI4x",
+        _TYPE_SOFTWARE, _ATTR_SIZE, config, period, sample_type, read_format, flags, wakeup, 0,
+        0, 0, 0, _REGS_MASK if sample_type & _SAMPLE_REGS_USER else 0, stack, _CLOCK_MONOTONIC, 0, 0,
+    )  # fmt: skip
+
+
+def _open(attributes: bytes, tid: int, cpu: int) -> int:
+    buffer = ctypes.create_string_buffer(attributes, _ATTR_SIZE)
+    no_group = ctypes.c_long(-1)
+    close_on_exec = ctypes.c_ulong(8)
+    fd: int = _syscall(
+        ctypes.c_long(_SYS_PERF_EVENT_OPEN),
+        buffer,
+        ctypes.c_long(tid),
+        ctypes.c_long(cpu),
+        no_group,
+        close_on_exec,
+    )
+    if fd == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return fd
+
+
+class Counter:
+    """A counting event: how many times it happened, and how many samples did not fit into its ring."""
+
+    def __init__(self, fd: int, *, counts_losses: bool) -> None:
+        self.fd = fd
+        self.counts_losses = counts_losses
+        buffer = bytearray(8)
+        fcntl.ioctl(fd, _IOC_ID, buffer)
+        self.id: int = struct.unpack("=Q", buffer)[0]
+
+    def read(self) -> tuple[int, int]:
+        """Return (count, lost); lost is 0 where the kernel does not tell (before Linux 6.0)."""
+        raw = os.read(self.fd, 24)
+        words = struct.unpack(f"={len(raw) // 8}Q", raw)
+        return words[0], words[2] if self.counts_losses else 0
+
+    def close(self) -> None:
+        """Close the event."""
+        os.close(self.fd)
+
+
+def open_counter(
+    config: int,
+    tid: int,
+    cpu: int,
+    *,
+    kernel: bool,
+    period: int = 0,
+    stack_bytes: int = 0,
+    wakeup_bytes: int = 0,
+    inherit: bool = True,
+) -> Counter:
+    """Open a software event on *tid* and all its future children while on processor *cpu* (-1: any).
+
+    Args:
+        kernel: count what happens inside the kernel on the task's behalf, too (needs perf_event_paranoid <= 1
+            or CAP_PERFMON).
+        period: 1 samples every event; 0 only counts.
+
+    Raises:
+        OSError: EACCES or EPERM when perf_event_paranoid or a container's seccomp profile forbids it.
+    """
+    sample_type = 0
+    if period:
+        sample_type = _SAMPLE_IDENTIFIER | _SAMPLE_IP | _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_ADDR | _SAMPLE_REGS_USER
+        if stack_bytes:
+            sample_type |= _SAMPLE_STACK_USER
+    flags = _BIT_USE_CLOCKID | _BIT_EXCLUDE_HV
+    flags |= _BIT_INHERIT if inherit else 0
+    flags |= 0 if kernel else _BIT_EXCLUDE_KERNEL
+    flags |= (_BIT_WATERMARK | _BIT_SAMPLE_ID_ALL) if period else 0
+    for losses in (True, False):
+        attributes = _attributes(
+            config, period=period, sample_type=sample_type, flags=flags,
+            read_format=_FORMAT_ID | (_FORMAT_LOST if losses else 0), stack=stack_bytes, wakeup=wakeup_bytes,
+        )  # fmt: skip
+        try:
+            return Counter(_open(attributes, tid, cpu), counts_losses=losses)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not losses:
+                raise
+    raise AssertionError("unreachable")
+
+
+class Ring:
+    """The memory that the kernel writes samples of one processor into."""
+
+    _HEAD: Final = 1024
+    _TAIL: Final = 1032
+
+    def __init__(self, minor: Counter, major: Counter, pages: int) -> None:
+        self.minor = minor
+        self.major = major
+        self.size = pages * mmap.PAGESIZE
+        self._map = mmap.mmap(minor.fd, mmap.PAGESIZE + self.size)
+        fcntl.ioctl(major.fd, _IOC_SET_OUTPUT, minor.fd)
+        view = memoryview(self._map)
+        self._head = view[self._HEAD : self._HEAD + 8].cast("Q")
+        self._tail = view[self._TAIL : self._TAIL + 8].cast("Q")
+        self._data = view[mmap.PAGESIZE :]
+
+    def drain(self, fd: int) -> int:
+        """Append everything that is in the ring to the file *fd*; return how many bytes. Raises OSError ENOSPC."""
+        head, tail = self._head[0], self._tail[0]
+        amount: int = head - tail
+        if amount == 0:
+            return 0
+        start = tail % self.size
+        pieces = [self._data[start : min(start + amount, self.size)]]
+        if len(pieces[0]) < amount:
+            pieces.append(self._data[: amount - len(pieces[0])])
+        for piece in pieces:
+            while len(piece):
+                piece = piece[os.write(fd, piece) :]
+        self._tail[0] = head
+        return amount
+
+    def discard(self) -> None:
+        """Forget what is in the ring, so that the kernel can go on writing (nothing can be stored any more)."""
+        self._tail[0] = self._head[0]
+
+    def close(self) -> None:
+        """Unmap and close."""
+        for view in (self._head, self._tail, self._data):
+            view.release()
+        self._map.close()
+        self.minor.close()
+        self.major.close()
+
+
+def open_fault_ring(tid: int, cpu: int, *, kernel: bool, stack_bytes: int, pages: int) -> Ring:
+    """Open both fault events of *tid*'s tree on *cpu* into one ring of *pages* (a power of two).
+
+    Raises:
+        OSError: EPERM also when the ring exceeds what may be locked (perf_event_mlock_kb, RLIMIT_MEMLOCK).
+    """
+    layout = SampleLayout(stack_bytes)
+    wakeup = pages * mmap.PAGESIZE // 4
+    minor = open_counter(
+        PAGE_FAULTS_MIN,
+        tid,
+        cpu,
+        kernel=kernel,
+        period=1,
+        stack_bytes=layout.stack_bytes,
+        wakeup_bytes=wakeup,
+    )
+    try:
+        major = open_counter(
+            PAGE_FAULTS_MAJ,
+            tid,
+            cpu,
+            kernel=kernel,
+            period=1,
+            stack_bytes=layout.stack_bytes,
+            wakeup_bytes=wakeup,
+        )
+    except OSError:
+        minor.close()
+        raise
+    try:
+        return Ring(minor, major, pages)
+    except OSError:
+        minor.close()
+        major.close()
+        raise

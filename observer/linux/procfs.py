@@ -1,0 +1,146 @@
+"""/proc/PID as values: maps, smaps, pagemap, stat (proc(5)).
+
+Files are read as bytes in one go at a stop; names in them are the tracee's own choice and may hold anything,
+so fields are cut by position and special mappings are believed only with inode 0.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from observer.model.addresses import Mapping
+
+__all__ = [
+    "PAGE",
+    "TaskCounters",
+    "child_counters",
+    "heap_start",
+    "read_mapped_resident",
+    "read_mappings",
+    "read_pagemap",
+    "read_resident_bytes",
+    "read_status_field",
+    "task_counters",
+]
+
+PAGE: Final = os.sysconf("SC_PAGESIZE")
+_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.readall() or b""
+
+
+def parse_maps_line(line: bytes) -> Mapping:
+    """Return the mapping that a line of maps (or a head line of smaps) describes.
+
+    >>> parse_maps_line(b"7f00-8000 r-xp 00001000 fe:1a2b 7  /a b.so").path
+    '/a b.so'
+    """
+    parts = line.split(None, 5)
+    start, end = (int(word, 16) for word in parts[0].split(b"-"))
+    inode = int(parts[4])
+    raw = parts[5] if len(parts) > 5 else b""
+    name = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), raw).decode("utf-8", "surrogateescape")
+    special = inode == 0 and parts[3] == b"00:00" and name.startswith("[")
+    return Mapping(
+        start=start,
+        end=end,
+        protection=parts[1][:3].decode(),
+        shared=parts[1][3:4] == b"s",
+        offset=int(parts[2], 16),
+        path=name if special or inode else "",
+        inode=inode,
+    )
+
+
+def read_mappings(pid: int) -> list[Mapping]:
+    """Return the mappings of a stopped process in address order; raises OSError when it is gone."""
+    return [parse_maps_line(line) for line in _read(f"/proc/{pid}/maps").splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounters:
+    """Page faults the kernel counted for one task."""
+
+    minor: int
+    major: int
+
+    @property
+    def total(self) -> int:
+        """Minor and major together."""
+        return self.minor + self.major
+
+
+def _stat_fields(path: str) -> list[bytes]:
+    raw = _read(path)
+    # The command name may hold anything, ')' and newlines too; what follows the last ')' does not.
+    return raw[raw.rindex(b")") + 2 :].split()
+
+
+def task_counters(pid: int, tid: int) -> TaskCounters:
+    """Return minflt and majflt of one task (stat fields 10 and 12), not of its whole group."""
+    fields = _stat_fields(f"/proc/{pid}/task/{tid}/stat")
+    return TaskCounters(minor=int(fields[7]), major=int(fields[9]))
+
+
+def heap_start(pid: int) -> int:
+    """Return start_brk (stat field 47): where the heap begins; 0 when not allowed to know."""
+    return int(_stat_fields(f"/proc/{pid}/stat")[44])
+
+
+def read_status_field(pid: int, field: str) -> str:
+    """Return a field of /proc/PID/status, such as `SigBlk` or `Cpus_allowed`."""
+    for line in _read(f"/proc/{pid}/status").splitlines():
+        name, _colon, value = line.partition(b":")
+        if name.decode("ascii", "replace") == field:
+            return value.strip().decode("ascii", "replace")
+    raise OSError(f"no field {field} in /proc/{pid}/status")
+
+
+_ROLLUP: Final = {b"Rss": "resident", b"Pss": "proportional", b"Anonymous": "anonymous", b"Swap": "swapped"}
+
+
+def read_resident_bytes(pid: int) -> dict[str, int]:
+    """Return resident, proportional, anonymous and swapped bytes (smaps_rollup, Linux 4.14)."""
+    found: dict[str, int] = {}
+    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:]:
+        key, _colon, value = line.partition(b":")
+        if key in _ROLLUP:
+            found[_ROLLUP[key]] = int(value.split()[0]) * 1024
+    return found
+
+
+def read_mapped_resident(pid: int) -> dict[int, tuple[int, int]]:
+    """Return for each mapping's start (size, Rss) in bytes, from smaps."""
+    table: dict[int, tuple[int, int]] = {}
+    start = size = 0
+    for line in _read(f"/proc/{pid}/smaps").splitlines():
+        if line.startswith(b"Size:"):
+            size = int(line.split()[1]) * 1024
+        elif line.startswith(b"Rss:"):
+            table[start] = (size, int(line.split()[1]) * 1024)
+        elif b"-" in line.split(b" ", 1)[0]:
+            start = int(line.split(b"-", 1)[0], 16)
+    return table
+
+
+def read_pagemap(fd: int, start: int, end: int) -> bytes:
+    """Return 8 bytes a page of [start, end) from an open pagemap: bit 63 present, 62 swapped, 0-54 the frame.
+
+    Frames read as 0 without CAP_SYS_ADMIN (Linux 4.2).
+    """
+    first, last = start // PAGE, (end + PAGE - 1) // PAGE
+    return os.pread(fd, (last - first) * 8, first * 8)
+
+
+def child_counters() -> TaskCounters:
+    """Return the faults of all our children that were waited for, their own waited-for children included."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return TaskCounters(minor=usage.ru_minflt, major=usage.ru_majflt)

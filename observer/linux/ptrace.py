@@ -1,0 +1,250 @@
+"""ptrace(2) requests that the engine uses.
+
+python-ptrace gives the register structure; the requests it lacks (SEIZE, LISTEN, INTERRUPT,
+GET_SYSCALL_INFO, the seccomp and exit events) are here. Every request must come from the thread that seized
+the tracee; any of them may fail with ESRCH when the tracee was killed meanwhile, which is not an error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from typing import Final
+
+from ptrace.binding.linux_struct import user_regs_struct
+
+from observer.linux.libc import libc_quick
+
+__all__ = [
+    "EVENT_CLONE",
+    "EVENT_EXEC",
+    "EVENT_EXIT",
+    "EVENT_FORK",
+    "EVENT_SECCOMP",
+    "EVENT_STOP",
+    "EVENT_VFORK",
+    "EVENT_VFORK_DONE",
+    "OPTIONS",
+    "RegisterSet",
+    "SyscallInfo",
+    "cont",
+    "detach",
+    "event_message",
+    "interrupt",
+    "listen",
+    "peek",
+    "poke",
+    "seize",
+    "set_signal_mask",
+    "signal_info",
+    "single_step",
+    "to_syscall_exit",
+]
+
+PTRACE_PEEKDATA: Final = 2
+PTRACE_POKEDATA: Final = 5
+PTRACE_CONT: Final = 7
+PTRACE_SINGLESTEP: Final = 9
+PTRACE_GETREGS: Final = 12
+PTRACE_SETREGS: Final = 13
+PTRACE_DETACH: Final = 17
+PTRACE_SYSCALL: Final = 24
+PTRACE_GETEVENTMSG: Final = 0x4201
+PTRACE_GETSIGINFO: Final = 0x4202
+PTRACE_SEIZE: Final = 0x4206
+PTRACE_INTERRUPT: Final = 0x4207
+PTRACE_LISTEN: Final = 0x4208
+PTRACE_SETSIGMASK: Final = 0x420B
+PTRACE_GET_SYSCALL_INFO: Final = 0x420E
+
+EVENT_FORK: Final = 1
+EVENT_VFORK: Final = 2
+EVENT_CLONE: Final = 3
+EVENT_EXEC: Final = 4
+EVENT_VFORK_DONE: Final = 5
+EVENT_EXIT: Final = 6
+EVENT_SECCOMP: Final = 7
+EVENT_STOP: Final = 128
+
+_TRACESYSGOOD: Final = 1
+_EXITKILL: Final = 1 << 20
+# EXITKILL is not optional: a tracee that outlives us would find every filtered call failing with ENOSYS
+# and int3 in its text.
+OPTIONS: Final = (
+    _TRACESYSGOOD
+    | _EXITKILL
+    | 1 << EVENT_FORK
+    | 1 << EVENT_VFORK
+    | 1 << EVENT_CLONE
+    | 1 << EVENT_EXEC
+    | 1 << EVENT_EXIT
+    | 1 << EVENT_SECCOMP
+)
+
+_ptrace = libc_quick.ptrace
+_ptrace.restype = ctypes.c_long
+_ptrace.argtypes = [ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
+
+
+def _request(request: int, tid: int, address: int = 0, data: int = 0) -> int:
+    result: int = _ptrace(request, tid, address, data)
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def seize(tid: int, options: int = OPTIONS) -> None:
+    """Attach without stopping (Linux 3.4). Raises OSError: EPERM when Yama, a container or a tracer forbids."""
+    _request(PTRACE_SEIZE, tid, 0, options)
+
+
+def interrupt(tid: int) -> None:
+    """Ask a seized tracee to stop; another stop may come first."""
+    _request(PTRACE_INTERRUPT, tid)
+
+
+def listen(tid: int) -> None:
+    """Leave a tracee in its group-stop (job control) while hearing of its end."""
+    _request(PTRACE_LISTEN, tid)
+
+
+def cont(tid: int, signal: int = 0) -> None:
+    """Resume, delivering *signal*."""
+    _request(PTRACE_CONT, tid, 0, signal)
+
+
+def to_syscall_exit(tid: int, signal: int = 0) -> None:
+    """Resume until the next system-call stop, delivering *signal*."""
+    _request(PTRACE_SYSCALL, tid, 0, signal)
+
+
+def single_step(tid: int) -> None:
+    """Resume for one instruction."""
+    _request(PTRACE_SINGLESTEP, tid)
+
+
+def detach(tid: int, signal: int = 0) -> None:
+    """Let a stopped tracee go."""
+    _request(PTRACE_DETACH, tid, 0, signal)
+
+
+_message = ctypes.c_ulong()
+_message_address = ctypes.addressof(_message)
+
+
+def event_message(tid: int) -> int:
+    """Return what came with the last event stop: the new task's id, the exit status, the former thread id."""
+    _request(PTRACE_GETEVENTMSG, tid, 0, _message_address)
+    return int(_message.value)
+
+
+_siginfo = bytearray(128)
+_siginfo_array = (ctypes.c_char * 128).from_buffer(_siginfo)
+_siginfo_address = ctypes.addressof(_siginfo_array)
+
+
+def signal_info(tid: int) -> tuple[int, int, int]:
+    """Return (si_signo, si_code, si_addr or first union word) of the signal that stopped *tid*."""
+    _request(PTRACE_GETSIGINFO, tid, 0, _siginfo_address)
+    signo, _errno, code, _pad, address = struct.unpack_from("iiiiQ", _siginfo)
+    return signo, code, address
+
+
+def set_signal_mask(tid: int, mask: int) -> None:
+    """Set the blocked signals (bit n-1 for signal n) of a stopped tracee (Linux 3.11)."""
+    value = ctypes.c_uint64(mask)
+    _request(PTRACE_SETSIGMASK, tid, 8, ctypes.addressof(value))
+
+
+_word = ctypes.c_long()
+_word_address = ctypes.addressof(_word)
+_raw = libc_quick.syscall
+_raw.restype = ctypes.c_long
+_raw.argtypes = [ctypes.c_long, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_void_p]
+_SYS_PTRACE: Final = 101 if os.uname().machine == "x86_64" else 117
+
+
+def peek(tid: int, address: int) -> int:
+    """Return the 8 bytes at *address* as an unsigned number; raises OSError EIO/EFAULT."""
+    # The bare system call stores the word through its last argument; the C wrapper mixes word and errno.
+    if _raw(_SYS_PTRACE, PTRACE_PEEKDATA, tid, address, _word_address) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return _word.value & 0xFFFF_FFFF_FFFF_FFFF
+
+
+def poke(tid: int, address: int, word: int) -> None:
+    """Store 8 bytes at *address*, also in read-only text (the page becomes private to the tracee)."""
+    _request(PTRACE_POKEDATA, tid, address, word)
+
+
+class RegisterSet:
+    """The general registers of one stopped tracee, as words indexed by the constants below.
+
+    One buffer is read and written again and again: no object is made at a stop.
+    """
+
+    INDEX: Final = {name: getattr(user_regs_struct, name).offset // 8 for name, _type in user_regs_struct._fields_}
+    RIP: Final = INDEX["rip"]
+    RSP: Final = INDEX["rsp"]
+    RAX: Final = INDEX["rax"]
+    RDI: Final = INDEX["rdi"]
+    RSI: Final = INDEX["rsi"]
+    RDX: Final = INDEX["rdx"]
+    CS: Final = INDEX["cs"]
+    EFLAGS: Final = INDEX["eflags"]
+
+    def __init__(self) -> None:
+        self._structure = user_regs_struct()
+        self._address = ctypes.addressof(self._structure)
+        self.words: memoryview = memoryview(self._structure).cast("B").cast("Q")
+
+    def read(self, tid: int, _get: int = PTRACE_GETREGS) -> None:
+        """Fill from the stopped task *tid*; raises OSError ESRCH when it is gone."""
+        if _ptrace(_get, tid, 0, self._address) == -1:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+    def write(self, tid: int, _set: int = PTRACE_SETREGS) -> None:
+        """Store into the stopped task *tid*; raises OSError ESRCH when it is gone."""
+        if _ptrace(_set, tid, 0, self._address) == -1:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+class SyscallInfo:
+    """PTRACE_GET_SYSCALL_INFO (Linux 5.3): what kind of stop this is, and the call's numbers.
+
+    Layout (linux/ptrace.h): op u8, pad, arch u32 at 4, instruction pointer u64 at 8, stack pointer u64 at 16;
+    at 24, entry: nr u64, args u64[6]; exit: rval s64, is_error u8; seccomp: as entry, then ret_data u32.
+    """
+
+    NONE: Final = 0
+    ENTRY: Final = 1
+    EXIT: Final = 2
+    SECCOMP: Final = 3
+    _ENTRY = struct.Struct("=B3xIQQ7Q")
+    _EXIT = struct.Struct("=B3xIQQqB")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray(88)
+        self._array = (ctypes.c_char * 88).from_buffer(self._buffer)
+        self._address = ctypes.addressof(self._array)
+
+    def _read(self, tid: int) -> int:
+        if _ptrace(PTRACE_GET_SYSCALL_INFO, tid, 88, self._address) == -1:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return self._buffer[0]
+
+    def entry(self, tid: int) -> tuple[int, ...]:
+        """Return (op, arch, ip, sp, nr, arg0..arg5) at an entry or seccomp stop."""
+        self._read(tid)
+        return self._ENTRY.unpack_from(self._buffer)
+
+    def exit(self, tid: int) -> tuple[int, int, int, int, int, int]:
+        """Return (op, arch, ip, sp, rval, is_error) at an exit stop."""
+        self._read(tid)
+        return self._EXIT.unpack_from(self._buffer)

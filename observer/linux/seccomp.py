@@ -1,0 +1,97 @@
+"""A seccomp filter made by us: only the calls that were asked for stop the tracee (seccomp(2), Linux 4.8 order).
+
+The filter looks at the architecture first, because i386 numbers collide with x86-64 ones (brk is 45 there,
+recvfrom here). `clone` with CLONE_UNTRACED is refused and `clone3`, whose flags a filter cannot read, answers
+ENOSYS, so that no child escapes; the C library falls back to `clone`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from collections.abc import Collection
+from typing import Final
+
+from observer.linux.libc import check, libc
+
+__all__ = ["AUDIT_ARCH_I386", "AUDIT_ARCH_X86_64", "X32_BIT", "build_filter", "install"]
+
+AUDIT_ARCH_X86_64: Final = 0xC000003E
+AUDIT_ARCH_I386: Final = 0x40000003
+X32_BIT: Final = 0x40000000
+
+_LD_W_ABS: Final = 0x20
+_JEQ: Final = 0x15
+_JSET: Final = 0x45
+_RET: Final = 0x06
+_RET_TRACE: Final = 0x7FF00000
+_RET_ALLOW: Final = 0x7FFF0000
+_RET_ERRNO: Final = 0x00050000
+_OFFSET_NR: Final = 0
+_OFFSET_ARCH: Final = 4
+_OFFSET_ARG0: Final = 16
+_CLONE: Final = 56
+_CLONE3: Final = 435
+_CLONE_UNTRACED: Final = 0x00800000
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_SET_SECCOMP: Final = 22
+_MODE_FILTER: Final = 2
+
+_prctl = libc.prctl
+_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+
+
+def _op(code: int, k: int, true: int = 0, false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, true, false, k)
+
+
+def _select(numbers: Collection[int] | None) -> list[bytes]:
+    """Instructions that trace the call whose number is loaded, if it is one of *numbers* (None: every one)."""
+    if numbers is None:
+        return [_op(_RET, _RET_TRACE)]
+    body: list[bytes] = []
+    for number in sorted(numbers):
+        body += [_op(_JEQ, number, 0, 1), _op(_RET, _RET_TRACE)]
+    return [*body, _op(_RET, _RET_ALLOW)]
+
+
+def build_filter(native: Collection[int] | None, i386: Collection[int] | None) -> bytes:
+    """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all."""
+    escape = [
+        _op(_JEQ, _CLONE3, 0, 1),
+        _op(_RET, _RET_ERRNO | errno.ENOSYS),
+        _op(_JEQ, _CLONE, 0, 4),
+        _op(_LD_W_ABS, _OFFSET_ARG0),
+        _op(_JSET, _CLONE_UNTRACED, 0, 1),
+        _op(_RET, _RET_ERRNO | errno.EPERM),
+        _op(_LD_W_ABS, _OFFSET_NR),
+    ]
+    other_abi = [_op(_LD_W_ABS, _OFFSET_NR), *_select(i386)]
+    native_abi = [
+        _op(_LD_W_ABS, _OFFSET_NR),
+        # An x32 call is rare enough to stop at always.
+        _op(_JSET, X32_BIT, 0, 1),
+        _op(_RET, _RET_TRACE),
+        *escape,
+        *_select(native),
+    ]
+    # A conditional jump reaches 255 instructions; an unconditional one (0x05) any distance.
+    head = [
+        _op(_LD_W_ABS, _OFFSET_ARCH),
+        _op(_JEQ, AUDIT_ARCH_X86_64, 1, 0),
+        _op(0x05, len(native_abi)),
+    ]
+    return b"".join([*head, *native_abi, *other_abi])
+
+
+def install(program: bytes, *, no_new_privs: bool) -> None:
+    """Put *program* on the calling process; raises OSError when the kernel or a container refuses.
+
+    Without CAP_SYS_ADMIN the kernel wants no_new_privs first, which takes set-user-id programs' rights away.
+    """
+    if no_new_privs:
+        check(_prctl(_PR_SET_NO_NEW_PRIVS, 1, None, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+    code = ctypes.create_string_buffer(program, len(program))
+    header = ctypes.create_string_buffer(struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(code)), 16)
+    check(_prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header), 0, 0), "prctl(PR_SET_SECCOMP)")

@@ -1,0 +1,1 @@
+"""The shared words: frozen values without I/O. Everything else speaks in these."""

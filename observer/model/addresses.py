@@ -1,0 +1,174 @@
+"""An address space as intervals, and its replay from memory system calls.
+
+The kernel merges and splits neighbours as it likes, so two address spaces are compared as intervals of
+(address, protection), never as lines.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+__all__ = ["AddressSpace", "Mapping", "page_down", "page_up"]
+
+_PAGE: Final = 4096
+
+
+def page_up(address: int) -> int:
+    """Round up to a page.
+
+    >>> hex(page_up(0x1001))
+    '0x2000'
+    """
+    return (address + _PAGE - 1) & -_PAGE
+
+
+def page_down(address: int) -> int:
+    """Round down to a page."""
+    return address & -_PAGE
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """A mapping [start, end) with its protection (`rw-`), and what it maps: a path, `[heap]`, `map#3` or nothing."""
+
+    start: int
+    end: int
+    protection: str
+    path: str = ""
+    offset: int = 0
+    shared: bool = False
+    inode: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start
+
+    def cut(self, start: int, end: int) -> Mapping:
+        """Return the part of this mapping inside [start, end)."""
+        low, high = max(start, self.start), min(end, self.end)
+        return msgspec.structs.replace(self, start=low, end=high, offset=self.offset + (low - self.start))
+
+
+class AddressSpace:
+    """Mappings in address order, changed by the results of system calls.
+
+    Only what a call asked for is replayed; stack growth, `[vdso]` and friends are left to whoever compares.
+    """
+
+    def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
+        self._mappings = sorted(mappings, key=lambda mapping: mapping.start)
+        self._starts = [mapping.start for mapping in self._mappings]
+        self.break_end = max((m.end for m in self._mappings if m.path == "[heap]"), default=0)
+        self.break_start = min((m.start for m in self._mappings if m.path == "[heap]"), default=0)
+        self._anonymous = 0
+
+    def copy(self) -> AddressSpace:
+        """Return an independent copy (fork)."""
+        twin = AddressSpace(self._mappings)
+        twin.break_start, twin.break_end, twin._anonymous = self.break_start, self.break_end, self._anonymous
+        return twin
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """All mappings, in address order."""
+        return tuple(self._mappings)
+
+    def find(self, address: int) -> Mapping | None:
+        """Return the mapping that holds *address*."""
+        i = bisect_right(self._starts, address) - 1
+        if i >= 0 and address < self._mappings[i].end:
+            return self._mappings[i]
+        return None
+
+    def _overlapping(self, start: int, end: int) -> tuple[int, int]:
+        first = max(bisect_right(self._starts, start) - 1, 0)
+        while first < len(self._mappings) and self._mappings[first].end <= start:
+            first += 1
+        last = first
+        while last < len(self._mappings) and self._mappings[last].start < end:
+            last += 1
+        return first, last
+
+    def _replace(self, start: int, end: int, new: list[Mapping]) -> None:
+        first, last = self._overlapping(start, end)
+        kept: list[Mapping] = []
+        for mapping in self._mappings[first:last]:
+            if mapping.start < start:
+                kept.append(mapping.cut(mapping.start, start))
+        kept += new
+        for mapping in self._mappings[first:last]:
+            if mapping.end > end:
+                kept.append(mapping.cut(end, mapping.end))
+        self._mappings[first:last] = kept
+        self._starts[first:last] = [mapping.start for mapping in kept]
+
+    def map(
+        self,
+        start: int,
+        length: int,
+        protection: str,
+        path: str = "",
+        offset: int = 0,
+        *,
+        shared: bool = False,
+    ) -> Mapping:
+        """Replay mmap: [start, start+length) now maps *path* (empty: anonymous memory, numbered `map#k`)."""
+        if not path:
+            path = f"map#{self._anonymous}"
+            self._anonymous += 1
+        mapping = Mapping(start, start + page_up(length), protection, path, offset, shared)
+        self._replace(mapping.start, mapping.end, [mapping])
+        return mapping
+
+    def unmap(self, start: int, length: int) -> None:
+        """Replay munmap."""
+        self._replace(start, start + page_up(length), [])
+
+    def protect(self, start: int, length: int, protection: str) -> None:
+        """Replay mprotect on whatever is mapped in the range."""
+        end = start + page_up(length)
+        first, last = self._overlapping(start, end)
+        changed = [
+            msgspec.structs.replace(mapping.cut(start, end), protection=protection)
+            for mapping in self._mappings[first:last]
+        ]
+        self._replace(start, end, changed)
+
+    def remap(self, old: int, old_length: int, new: int, new_length: int, *, keep_old: bool = False) -> None:
+        """Replay mremap: what was at *old* is now at *new*, with *new_length* bytes."""
+        source = self.find(old)
+        if source is None:
+            return
+        moved = source.cut(old, min(source.end, old + max(page_up(old_length), _PAGE)))
+        if old_length and not keep_old:
+            self.unmap(old, old_length)
+        replaced = msgspec.structs.replace(moved, start=new, end=new + page_up(new_length))
+        self._replace(replaced.start, replaced.end, [replaced])
+
+    def set_break(self, result: int) -> None:
+        """Replay brk: *result* is the break that the call returned."""
+        if not self.break_start:
+            self.break_start = self.break_end = result
+            return
+        old, new = page_up(self.break_end), page_up(result)
+        if new > old:
+            self._replace(old, new, [Mapping(old, new, "rw-", "[heap]")])
+        elif new < old:
+            self.unmap(new, old - new)
+        self.break_end = result
+
+    def intervals(self) -> list[tuple[int, int, str]]:
+        """Return (start, end, protection) with equal neighbours merged, without what the kernel alone manages."""
+        merged: list[tuple[int, int, str]] = []
+        for mapping in self._mappings:
+            if mapping.path.startswith("[") and mapping.path != "[heap]":
+                continue
+            if merged and merged[-1][1] == mapping.start and merged[-1][2] == mapping.protection:
+                merged[-1] = (merged[-1][0], mapping.end, mapping.protection)
+            else:
+                merged.append((mapping.start, mapping.end, mapping.protection))
+        return merged

@@ -1,0 +1,144 @@
+"""The events of a run, one vocabulary for what was observed and what was predicted.
+
+All events share `n` (their place in the one order, from 0), `t_ns` (nanoseconds since the start), `pid`, `tid`
+and `kind`. Addresses are plain integers here and hex strings in exports. `where` names an address in words
+that survive address-space randomisation: `heap+0x2a0`, `map#3+0x10`, `libc.so.6+0x98930`, `stack`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["Call", "ChunkRef", "Event", "Fault", "Lost", "Process", "Signal", "Site", "Syscall"]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A place in code. `module` is a file's base name and `offset` the byte offset from its load address."""
+
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+    module: str | None = None
+    offset: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The shortest honest name: `main.c:12`, else `function (module)`, else `module+0x10`."""
+        if self.file and self.line:
+            return f"{self.file.rsplit('/', 1)[-1]}:{self.line}"
+        if self.function:
+            return f"{self.function} ({self.module})" if self.module else self.function
+        if self.module and self.offset is not None:
+            return f"{self.module}+{self.offset:#x}"
+        return "?"
+
+
+class ChunkRef(msgspec.Struct, frozen=True):
+    """The live allocation that an address belongs to: the call that made it, its address and asked-for size."""
+
+    call: int
+    address: int
+    size: int
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
+    n: int
+    t_ns: int
+    pid: int
+    tid: int
+
+
+class Call(_Event, frozen=True, tag="call", kw_only=True):
+    """One outermost call of the allocator family.
+
+    `result` is null for a call that never returned (exit, longjmp, exec, kill) and for `free`. `size` is the bytes
+    asked for (of one element for calloc and reallocarray, with `count`), null for free. `pointer` is the pointer
+    passed in. `steps` is the sequence of the book's steps the call took, such as `1-5` or `1-2-3-4-5`; null for
+    calls that allocate nothing. `inner` counts calls of the family made inside this one.
+    """
+
+    op: str
+    size: int | None
+    count: int | None
+    alignment: int | None
+    pointer: int | None
+    result: int | None
+    where: str | None
+    end_ns: int | None
+    errno: int | None
+    site: Site | None
+    origin: str
+    served_by: str | None
+    steps: str | None
+    inner: int
+
+    @property
+    def bytes_asked(self) -> int:
+        """Bytes that the call asked for in all."""
+        return (self.size or 0) * (1 if self.count is None else self.count)
+
+
+class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
+    """One crossing into the kernel and back. `cause` is the `n` of the allocator call it happened in."""
+
+    name: str
+    number: int
+    args: tuple[int, ...]
+    result: int | None
+    errno: int | None
+    gate: str
+    ring_before: int
+    end_ns: int | None
+    cause: int | None
+    site: Site | None
+
+
+class Fault(_Event, frozen=True, tag="fault", kw_only=True):
+    """One page fault that the kernel resolved. `ring` 3: taken in user mode; 0: in the kernel for the program.
+
+    `mapping` names the mapping (`[heap]`, `map#3`, a path, `[stack]`); `toucher` is program, allocator, loader,
+    libc or kernel; `frame` the physical frame number at the process's end, where the machine lets us know.
+    """
+
+    address: int
+    where: str | None
+    ip: int
+    access: str | None
+    major: bool
+    ring: int
+    mapping: str | None
+    chunk: ChunkRef | None
+    toucher: str
+    cause: int | None
+    site: Site | None
+    frame: int | None
+
+
+class Signal(_Event, frozen=True, tag="signal", kw_only=True):
+    """A signal that reached a task; `fatal` when it ended the process. `instruction` is disassembled text."""
+
+    signal: str
+    code: int
+    address: int | None
+    fatal: bool
+    site: Site | None
+    instruction: str | None
+
+
+class Process(_Event, frozen=True, tag="process", kw_only=True):
+    """Life of a task: `what` is start, fork, vfork, clone, exec, exit or killed."""
+
+    what: str
+    child: int | None
+    status: int | None
+    path: str | None
+
+
+class Lost(_Event, frozen=True, tag="lost", kw_only=True):
+    """What an instrument could not record: a loss is an event, never a silence."""
+
+    instrument: str
+    count: int
+
+
+Event = Call | Syscall | Fault | Signal | Process | Lost

@@ -1,0 +1,95 @@
+"""The ledger: identities that hold if nothing was missed, with both sides and what explains a difference."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+__all__ = [
+    "COMPLETE",
+    "EXCLUSIONS",
+    "FAILING",
+    "INCOMPLETE",
+    "INCONSISTENT",
+    "UNVERIFIABLE",
+    "Exclusion",
+    "LedgerLine",
+    "balance",
+    "unverifiable",
+    "worst",
+]
+
+COMPLETE: Final = "COMPLETE"
+EXCLUSIONS: Final = "COMPLETE WITH EXCLUSIONS"
+UNVERIFIABLE: Final = "UNVERIFIABLE"
+INCOMPLETE: Final = "INCOMPLETE"
+INCONSISTENT: Final = "INCONSISTENT"
+FAILING: Final = frozenset({INCOMPLETE, INCONSISTENT})
+_ORDER: Final = (COMPLETE, EXCLUSIONS, UNVERIFIABLE, INCOMPLETE, INCONSISTENT)
+
+
+class Exclusion(msgspec.Struct, frozen=True):
+    """A counted part of a difference, with its reason."""
+
+    count: int
+    why: str
+
+
+class LedgerLine(msgspec.Struct, frozen=True):
+    """One identity: what we saw, what an independent source says, and what lies between.
+
+    `unexplained` is expected - seen - lost - excluded; `verdict` follows from it.
+    """
+
+    identity: str
+    seen: int | None
+    expected: int | None
+    lost: int
+    excluded: tuple[Exclusion, ...]
+    unexplained: int
+    verdict: str
+    note: str = ""
+
+
+def balance(
+    identity: str,
+    seen: int,
+    expected: int,
+    *,
+    lost: int = 0,
+    excluded: tuple[Exclusion, ...] = (),
+    cannot_verify: str = "",
+    note: str = "",
+) -> LedgerLine:
+    """Return the line with its verdict.
+
+    >>> balance("page faults", 8076, 8077, excluded=(Exclusion(1, "exec argument page"),)).verdict
+    'COMPLETE WITH EXCLUSIONS'
+    >>> balance("page faults", 8076, 8077).unexplained
+    1
+    """
+    excluded = tuple(part for part in excluded if part.count)
+    unexplained = expected - seen - lost - sum(part.count for part in excluded)
+    if unexplained and cannot_verify:
+        verdict = UNVERIFIABLE
+    elif unexplained:
+        verdict = INCONSISTENT
+    elif lost:
+        verdict = INCOMPLETE
+    elif excluded:
+        verdict = EXCLUSIONS
+    else:
+        verdict = COMPLETE
+    text = cannot_verify if verdict == UNVERIFIABLE else note
+    return LedgerLine(identity, seen, expected, lost, excluded, unexplained, verdict, text)
+
+
+def unverifiable(identity: str, why: str) -> LedgerLine:
+    """Return the line of an identity that this run has no witness for."""
+    return LedgerLine(identity, None, None, 0, (), 0, UNVERIFIABLE, why)
+
+
+def worst(lines: tuple[LedgerLine, ...]) -> str:
+    """Return the gravest verdict of all *lines*."""
+    return max((line.verdict for line in lines), key=_ORDER.index, default=UNVERIFIABLE)

@@ -1,0 +1,99 @@
+"""What a trace says of itself in meta.json: the machine, the request, the outcome, the ledger."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from observer.model.addresses import Mapping
+from observer.model.ledger import LedgerLine
+
+__all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Request"]
+
+SCHEMA: Final = 1
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The machine as the run found it."""
+
+    kernel: str
+    architecture: str
+    processors: int
+    page_size: int
+    memory_bytes: int
+    thp: str
+    aslr: str
+    overcommit: str
+    perf_event_paranoid: int | None
+    yama_ptrace_scope: int | None
+    cgroup_memory_limit: int | None
+    uid: int
+    libc: str = ""
+    libc_build_id: str = ""
+    observer: str = ""
+    python: str = ""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What was asked for."""
+
+    command: tuple[str, ...]
+    directory: str
+    syscalls: str
+    instruments: tuple[str, ...]
+    recorder: str
+    stack: int
+    max_events: int | None
+    allow_loss: bool
+    aslr: str
+    environment: dict[str, str]
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A file with code that a process mapped: `bias` is added to the file's own addresses."""
+
+    path: str
+    bias: int
+    start: int
+    end: int
+    build_id: str = ""
+    role: str = "library"
+
+
+class ProcessEnd(msgspec.Struct, frozen=True):
+    """A process as it stood at its last stop: its mappings, resident bytes and break."""
+
+    pid: int
+    path: str
+    mappings: tuple[Mapping, ...]
+    resident: dict[int, int]
+    break_start: int
+    break_end: int
+    resident_bytes: int
+    rss_bytes: dict[str, int]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How it ended. `ended` is exit, killed or cut off; `events` the number of recorded events."""
+
+    status: int | None
+    signal: str | None
+    ended: str
+    events: int = 0
+    seconds: float = 0.0
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """The whole of meta.json. `how` says of fields how they were obtained; `notes` what could not be observed."""
+
+    schema: int
+    machine: Machine
+    request: Request
+    outcome: Outcome
+    ledger: tuple[LedgerLine, ...] = ()
+    how: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    totals: dict[str, int] = {}
+    images: tuple[Image, ...] = ()
+    ends: tuple[ProcessEnd, ...] = ()

@@ -1,0 +1,47 @@
+"""The allocator family: each operation's arguments, in the order of the C prototype (malloc(3), posix_memalign(3))."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ALLOCATING", "FAMILY", "OPERATIONS", "Operation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What one function of the family takes and gives.
+
+    `arguments` maps the roles `pointer`, `size`, `count`, `alignment` and `slot` (the place posix_memalign stores
+    its result in) to the position of the argument.
+    """
+
+    name: str
+    arguments: dict[str, int]
+    allocates: bool
+    releases: bool
+
+
+def _operation(name: str, roles: str, *, allocates: bool = True, releases: bool = False) -> Operation:
+    return Operation(name, {role: i for i, role in enumerate(roles.split())}, allocates, releases)
+
+
+FAMILY: Final = (
+    _operation("malloc", "size"),
+    _operation("calloc", "count size"),
+    _operation("realloc", "pointer size", releases=True),
+    _operation("free", "pointer", allocates=False, releases=True),
+    _operation("reallocarray", "pointer count size", releases=True),
+    _operation("memalign", "alignment size"),
+    _operation("aligned_alloc", "alignment size"),
+    _operation("posix_memalign", "slot alignment size"),
+    _operation("valloc", "size"),
+    _operation("pvalloc", "size"),
+    _operation("malloc_trim", "size", allocates=False),
+    _operation("malloc_usable_size", "pointer", allocates=False),
+    _operation("cfree", "pointer", allocates=False, releases=True),
+)
+"""Index in this tuple is the number that spools carry; append only."""
+
+OPERATIONS: Final = {operation.name: operation for operation in FAMILY}
+ALLOCATING: Final = frozenset(operation.name for operation in FAMILY if operation.allocates)
