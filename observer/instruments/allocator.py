@@ -1,0 +1,201 @@
+"""Allocator calls by software breakpoints: an unmodified program, dynamic or static, in any number of threads.
+
+At the entry of a function of the family its int3 stops the thread. The instruction under it is emulated, the return
+address on the stack is exchanged for the address of the return trap, and the thread runs on: two stops a call, no
+single step, no moment in which the breakpoint is away. The return trap is known by its stack pointer.
+
+One event is made per outermost call; calls of the family made inside it are counted, not recorded. A signal
+handler's calls are not inside the call that the signal interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from typing import Final
+
+from observer.instruments.sink import Sink
+from observer.instruments.stacks import keep_stack
+from observer.linux.instructions import emulation_of
+from observer.linux.elf import Elf
+from observer.linux.procfs import read_mappings
+from observer.linux.ptrace import RegisterSet, signal_info
+from observer.model.operations import FAMILY
+from observer.tracee.memory import Memory
+from observer.tracee.task import Frame, Task
+
+__all__ = ["RETURNED", "AllocatorCalls"]
+
+RETURNED: Final = 1
+LEFT: Final = 2
+_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
+_RDI, _RSI, _RDX = RegisterSet.RDI, RegisterSet.RSI, RegisterSet.RDX
+_SI_KERNEL: Final = 0x80
+_POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
+_NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
+# A signal frame holds at least the registers and 512 bytes of FPU state (arch/x86/kernel/signal.c).
+_SIGNAL_FRAME: Final = 512
+_TWO_WORDS: Final = struct.Struct("<QQ")
+_ONE_WORD: Final = struct.Struct("<Q")
+_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class AllocatorCalls:
+    """Plants breakpoints in whatever defines the family, and turns their hits into call records."""
+
+    def __init__(self, sink: Sink, stack_bytes: int) -> None:
+        self._sink = sink
+        self._stack_bytes = stack_bytes
+        self.begun = 0
+        self.returned = 0
+        self.left = 0
+        self.unreturned = 0
+        self.refused: dict[str, str] = {}
+        self.planted: dict[str, int] = {}
+
+    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int) -> int:
+        """Plant in every function of the family that *elf* defines and [start, end) holds; return how many."""
+        memory = task.memory
+        assert memory is not None
+        found = elf.addresses_of(_NUMBERS)
+        planted = 0
+        for name, address in sorted(found.items(), key=lambda item: _NUMBERS[item[0]]):
+            place = address + bias
+            if not start <= place < end or place in memory.breakpoints:
+                continue
+            code = elf.read(address, 16)
+            emulation = emulation_of(code, place)
+            if emulation is None or memory.read(place, emulation.length) != code[: emulation.length]:
+                self.refused[f"{name} in {elf.path}"] = "its first instruction cannot be carried out elsewhere"
+                continue
+            memory.plant(task.tid, place, _NUMBERS[name], emulation)
+            planted += 1
+        if planted:
+            self.planted[elf.path] = planted
+        return planted
+
+    def hit(self, task: Task, registers: RegisterSet) -> bool:
+        """Handle a SIGTRAP of *task*; return whether it was one of our breakpoints."""
+        tid = task.tid
+        memory = task.memory
+        assert memory is not None
+        registers.read(tid)
+        words = registers.words
+        place = words[_RIP] - 1
+        point = memory.breakpoints.get(place)
+        if point is None:
+            return place == memory.trap and place != 0 and self._return(task, memory, registers)
+        emulation = point.emulation
+        if emulation.length == 1 and signal_info(tid)[1] != _SI_KERNEL:
+            return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
+        sp = words[_RSP]
+        frame = task.frame
+        if frame is not None and self._is_inner(task, memory, frame, sp):
+            frame.inner += 1
+            if point.pushes >= 0:
+                sp -= 8
+                os.pwrite(memory.fd, _ONE_WORD.pack(words[point.pushes]), sp)
+                words[_RSP] = sp
+        else:
+            now = time.monotonic_ns()
+            return_address = _ONE_WORD.unpack(os.pread(memory.fd, 8, sp))[0]
+            self.begun += 1
+            entered = Frame(sp, point.operation, (words[_RDI], words[_RSI], words[_RDX]), return_address, now)
+            entered.outer = task.frame
+            if memory.in_library(return_address):
+                entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
+            if not memory.trap:
+                memory.arm_return_trap(tid)
+            if point.pushes >= 0:
+                os.pwrite(memory.fd, _TWO_WORDS.pack(words[point.pushes], memory.trap), sp - 8)
+                words[_RSP] = sp - 8
+            else:
+                os.pwrite(memory.fd, _ONE_WORD.pack(memory.trap), sp)
+            task.frame = entered
+        words[_RIP] = point.after
+        if emulation.apply is not None:
+            emulation.apply(words, memory.read)
+        registers.write(tid)
+        return True
+
+    def _is_inner(self, task: Task, memory: Memory, frame: Frame, sp: int) -> bool:
+        """Whether a call entered at *sp* is part of the call *frame*; gives up calls that were jumped out of."""
+        if frame.interrupted:
+            return not self._left_by_handler(task, frame, sp)
+        if sp < frame.sp:
+            return True
+        if sp == frame.sp and memory.read_word(sp) == memory.trap:
+            return True  # a tail call: the inner function returns in the outer one's place
+        self._leave(task, sp)
+        return False
+
+    def _left_by_handler(self, task: Task, frame: Frame, sp: int) -> bool:
+        """Whether a call at *sp* belongs to a handler, or to code reached by jumping out of *frame*."""
+        if frame.interrupted - _SIGNAL_FRAME <= sp < frame.sp:
+            return False
+        if sp < frame.sp and frame.sp - sp < 1 << 16:
+            return True
+        # Far away or above: the handler's own stack, or the same stack after siglongjmp.
+        mappings = read_mappings(task.pid)
+        home = next((m for m in mappings if m.start <= frame.sp < m.end), None)
+        if home is not None and home.start <= sp < home.end and sp >= frame.sp:
+            self._leave(task, sp)
+        return True
+
+    def _leave(self, task: Task, sp: int) -> None:
+        """Give up the calls that the stack pointer *sp* shows to be left without a return."""
+        now = time.monotonic_ns()
+        while task.frame is not None and task.frame.sp <= sp:
+            frame = task.frame
+            task.frame = frame.outer
+            task.stray[frame.sp] = frame
+            if not frame.is_ghost:
+                self.left += 1
+                self._record(task, frame, now, 0, LEFT)
+
+    def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
+        words = registers.words
+        sp = words[_RSP] - 8
+        if task.frame is not None and task.frame.sp < sp:
+            self._leave(task, sp - 8)
+        frame = task.frame
+        if frame is None or frame.sp != sp:
+            stray = task.stray.pop(sp, None)
+            if stray is None:
+                return False
+            words[_RIP] = stray.return_address
+            registers.write(task.tid)
+            return True
+        now = time.monotonic_ns()
+        task.frame = frame.outer
+        words[_RIP] = frame.return_address
+        registers.write(task.tid)
+        if not frame.is_ghost:
+            self.returned += 1
+            result = words[_RAX]
+            if frame.operation == _POSIX_MEMALIGN:
+                result = memory.read_word(frame.arguments[0]) if result & 0xFFFF_FFFF == 0 else 0
+            self._record(task, frame, now, result, RETURNED)
+        return True
+
+    def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> None:
+        self._sink.calls.append(
+            frame.began, ended, task.pid, task.tid, frame.operation, flags, frame.inner, *frame.arguments,
+            result & _MASK, frame.return_address, frame.sp, frame.stack,
+        )  # fmt: skip
+
+    def interrupted(self, task: Task, registers: RegisterSet) -> None:
+        """A signal is delivered while *task* is in a call: a handler may run now."""
+        if task.frame is not None:
+            registers.read(task.tid)
+            task.frame.interrupted = registers.words[_RSP]
+
+    def ended(self, task: Task) -> None:
+        """*task* ends, or its address space does: the calls it is in never return."""
+        now = time.monotonic_ns()
+        while task.frame is not None:
+            frame, task.frame = task.frame, task.frame.outer
+            if not frame.is_ghost:
+                self.unreturned += 1
+                self._record(task, frame, now, 0, 0)

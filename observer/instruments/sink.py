@@ -1,0 +1,43 @@
+"""Where instruments put what they see: numbers in, nothing back."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+__all__ = ["Records", "Sink"]
+
+
+class Records(Protocol):
+    """A file of fixed-size records."""
+
+    count: int
+
+    def append(self, *fields: Any) -> int:
+        """Write one record; return its number from 1, or 0 when it was lost."""
+
+
+class Notes(Protocol):
+    """A file of rare, free-form records."""
+
+    def append(self, what: str, **fields: Any) -> None:
+        """Write one note."""
+
+
+class Sink(Protocol):
+    """All the places of one recording."""
+
+    @property
+    def calls(self) -> Records:
+        """Allocator calls."""
+
+    @property
+    def syscalls(self) -> Records:
+        """System calls."""
+
+    @property
+    def stacks(self) -> Records:
+        """Pieces of user stack."""
+
+    @property
+    def notes(self) -> Notes:
+        """Processes, images, snapshots."""

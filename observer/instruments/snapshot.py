@@ -1,0 +1,67 @@
+"""A process at its last stop: mappings, resident bytes, and the frames behind its pages."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from observer.linux.procfs import heap_start, read_mapped_resident, read_mappings, read_pagemap, read_resident_bytes
+
+__all__ = ["Frames", "take_snapshot"]
+
+_LARGEST: Final = 1 << 36  # bytes of one mapping whose pages are looked up
+
+
+def take_snapshot(pid: int) -> dict[str, Any]:
+    """Return the mappings, Rss by mapping, rollup and break of a stopped process, as plain values."""
+    mappings = read_mappings(pid)
+    snapshot: dict[str, Any] = {"mappings": mappings, "resident": {}, "rss": {}, "break_start": 0}
+    with contextlib.suppress(OSError):
+        snapshot["resident"] = {start: rss for start, (_size, rss) in read_mapped_resident(pid).items()}
+        snapshot["rss"] = read_resident_bytes(pid)
+        snapshot["break_start"] = heap_start(pid)
+    return snapshot
+
+
+class Frames:
+    """The file of pagemap entries: 8 bytes a page, runs of pages named by notes."""
+
+    def __init__(self, directory: Path) -> None:
+        self._fd = os.open(
+            directory / "frames.bin", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        self._at = 0
+        self.error: OSError | None = None
+
+    def save(self, pid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
+        """Append the entries of all resident mappings; return (first address, pages, position in the file)."""
+        runs: list[tuple[int, int, int]] = []
+        try:
+            pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return runs
+        try:
+            for mapping in snapshot["mappings"]:
+                if snapshot["resident"].get(mapping.start) and mapping.size <= _LARGEST:
+                    entries = read_pagemap(pagemap, mapping.start, mapping.end)
+                    runs.append((mapping.start, len(entries) // 8, self._at))
+                    self._write(entries)
+        except OSError as error:
+            self.error = error
+        finally:
+            os.close(pagemap)
+        return runs
+
+    def _write(self, entries: bytes) -> None:
+        view = memoryview(entries)
+        while len(view):
+            view = view[os.write(self._fd, view) :]
+        self._at += len(entries)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+

@@ -1,0 +1,268 @@
+"""The watcher of one recording: hands what the engine tells to the instruments, and notes the rare things.
+
+Calls that the filter stops at for our own sake (to plant, to follow what the kernel populates) but that were not
+asked for make no record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Final
+
+from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.faults import FaultInstrument
+from observer.instruments.images import note_image
+from observer.instruments.observed import ObserversPages
+from observer.instruments.sink import Sink
+from observer.instruments.snapshot import Frames, take_snapshot
+from observer.instruments.stacks import keep_stack
+from observer.linux import procfs
+from observer.linux.ptrace import RegisterSet, signal_info
+from observer.linux.seccomp import AUDIT_ARCH_X86_64
+from observer.linux.syscalls import numbers_of
+from observer.model.addresses import Mapping
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
+
+__all__ = ["Watch", "own_syscalls"]
+
+_PROT_EXEC: Final = 4
+_MAP_ANONYMOUS: Final = 0x20
+_MAP_POPULATE: Final = 0x8000
+_MAP_LOCKED: Final = 0x2000
+_MADV_POPULATE: Final = frozenset({22, 23})
+_MCL_FUTURE: Final = 2
+_MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
+_MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
+_ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT})
+_FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
+
+
+def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
+    """Return the system calls that the instruments themselves must see."""
+    needed: set[int] = set()
+    if calls or faults:
+        needed |= {_MMAP, _MUNMAP}
+    if faults:
+        needed |= _ALWAYS_POPULATING | {_MADVISE}
+    return frozenset(needed)
+
+
+class Watch:
+    """Implements the engine's Watcher."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        wanted: frozenset[str] | None,
+        allocator: AllocatorCalls | None,
+        faults: FaultInstrument | None,
+        frames: Frames | None,
+        pages: ObserversPages,
+        stack_bytes: int,
+    ) -> None:
+        self._sink = sink
+        self._wanted = None if wanted is None else numbers_of(wanted, AUDIT_ARCH_X86_64)
+        self._wanted_names = wanted
+        self._allocator = allocator
+        self._faults = faults
+        self._frames = frames
+        self._pages = pages
+        self._stack_bytes = stack_bytes
+        self._registers = RegisterSet()
+        self._before: dict[int, int] = {}
+        self._locks_future: set[int] = set()
+        self.started = 0
+        self.entered = 0
+        self.left = 0
+        self.cut = 0
+        self.births = 0
+        self.first_exec = 0
+
+    def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
+        """See Watcher."""
+        return self._allocator is not None and self._allocator.hit(task, registers)
+
+    def _wants(self, arch: int, number: int) -> bool:
+        if self._wanted is None:
+            return True
+        if arch == AUDIT_ARCH_X86_64:
+            return number & ~0x40000000 in self._wanted
+        return self._wanted_names is not None and number in numbers_of(self._wanted_names, arch)
+
+    def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
+        """Whether the call may bring pages in without a fault event (get_user_pages)."""
+        if self._faults is None:
+            return False
+        if number in _ALWAYS_POPULATING:
+            return True
+        if number == _MMAP and args[3] & (_MAP_POPULATE | _MAP_LOCKED):
+            return True
+        if number == _MADVISE and args[2] in _MADV_POPULATE:
+            return True
+        return task.pid in self._locks_future and number in _FOLLOWING_MLOCKALL
+
+    def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
+        """See Watcher."""
+        if not task.has_exec:
+            return False
+        _now, _op, arch, _ip, _sp, number, *args = entry
+        native = arch == AUDIT_ARCH_X86_64
+        if native and self._populates(task, number, tuple(args)):
+            self._before[task.tid] = procfs.task_counters(task.pid, task.tid).total
+        wanted = self._wants(arch, number)
+        if wanted:
+            self.entered += 1
+        return wanted or task.tid in self._before or (native and number in (_MMAP, _MUNMAP))
+
+    def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
+        """See Watcher."""
+        now = time.monotonic_ns()
+        began, _op, arch, ip, sp, number, *args = entry
+        before = self._before.pop(task.tid, None)
+        if before is not None and result is not None:
+            after = procfs.task_counters(task.pid, task.tid).total
+            self._sink.notes.append(
+                "populated", pid=task.pid, tid=task.tid, t=began, end=now, number=number, faults=after - before
+            )
+        if self._wants(arch, number):
+            if result is None:
+                self.cut += 1
+            else:
+                self.left += 1
+            self._record(task, entry, result, now)
+        if result is not None and 0 <= result and arch == AUDIT_ARCH_X86_64:
+            self._follow(task, number, args, result, now)
+
+    def _record(self, task: Task, entry: tuple[int, ...], result: int | None, now: int) -> None:
+        began, _op, arch, ip, sp, number, *args = entry
+        stack = cs = 0
+        with contextlib.suppress(OSError):
+            self._registers.read(task.tid)
+            cs = self._registers.words[RegisterSet.CS]
+            if task.frame is None and task.memory is not None and result is not None:
+                stack = keep_stack(self._sink, task.memory, began, sp, self._registers, self._stack_bytes)
+        self._sink.syscalls.append(
+            began, now, task.pid, task.tid, number, arch, *args, result or 0, ip, sp, cs, 0 if result is None else 1, stack
+        )
+
+    def _follow(self, task: Task, number: int, args: list[int], result: int, now: int) -> None:
+        if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
+            self._mapped_file(task, args, result, now)
+        elif number == _MUNMAP and task.memory is not None:
+            task.memory.forget(args[0], args[0] + args[1])
+        elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
+            self._locks_future.add(task.pid)
+
+    def _mapped_file(self, task: Task, args: list[int], start: int, now: int) -> None:
+        try:
+            path = os.readlink(f"/proc/{task.pid}/fd/{args[4]}")
+        except OSError:
+            path = ""
+        self._sink.notes.append("file", pid=task.pid, t=now, start=start, length=args[1], path=path)
+        if args[2] & _PROT_EXEC and path:
+            protection = "r-x"
+            self._image(task, Mapping(start, start + args[1], protection, path, args[5]), now)
+
+    def _image(self, task: Task, mapping: Mapping, now: int) -> None:
+        found = note_image(self._sink, task.pid, now, mapping, self._program_of(task.pid))
+        memory = task.memory
+        if found is None or memory is None:
+            return
+        elf, bias, role = found
+        if role in ("libc", "loader"):
+            memory.library_text.append((mapping.start, mapping.end))
+        if role == ("loader" if not memory.trap_home else "program") or not memory.trap_home:
+            memory.trap_home = elf.entry + bias
+        if self._allocator is not None:
+            with self._pages.excluded():
+                self._allocator.plant(task, elf, bias, mapping.start, mapping.end)
+
+    @staticmethod
+    def _program_of(pid: int) -> str:
+        try:
+            return os.readlink(f"/proc/{pid}/exe")
+        except OSError:
+            return ""
+
+    def executing(self, task: Task) -> None:
+        """See Watcher."""
+        if self._allocator is not None:
+            self._allocator.ended(task)
+
+    def executed(self, task: Task, former_tid: int) -> None:
+        """See Watcher."""
+        now = time.monotonic_ns()
+        first = self.started == 0
+        if first:
+            self.started = 1
+            self.first_exec = now
+            if self._faults is not None:
+                self._faults.start(task.tid)
+        counters = procfs.task_counters(task.pid, task.tid)
+        mappings = procfs.read_mappings(task.pid)
+        self._locks_future.discard(task.pid)
+        self._sink.notes.append(
+            "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.pid), former=former_tid, first=first,
+            minor=counters.minor, major=counters.major, break_start=procfs.heap_start(task.pid), mappings=mappings,
+        )  # fmt: skip
+        for mapping in mappings:
+            if "x" in mapping.protection and mapping.path.startswith("/"):
+                self._image(task, mapping, now)
+
+    def born(self, parent: Task, child: Task, how: str) -> None:
+        """See Watcher."""
+        self.births += 1
+        self._sink.notes.append(
+            "born", pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
+            child_pid=child.pid, shares=child.memory is parent.memory,
+        )  # fmt: skip
+        if parent.pid in self._locks_future and child.pid == parent.pid:
+            self._locks_future.add(child.pid)
+
+    def signalled(self, task: Task, number: int) -> None:
+        """See Watcher."""
+        if not task.has_exec:
+            return
+        signo, code, address = signal_info(task.tid)
+        self._registers.read(task.tid)
+        ip, sp = self._registers.words[RegisterSet.RIP], self._registers.words[RegisterSet.RSP]
+        now = time.monotonic_ns()
+        stack = 0
+        if task.memory is not None and code > 0:
+            stack = keep_stack(self._sink, task.memory, now, sp, self._registers, self._stack_bytes)
+        self._sink.notes.append(
+            "signal", pid=task.pid, tid=task.tid, t=now, signal=signal.Signals(signo).name if signo < 32 else f"SIGRT{signo}",
+            code=code, address=address if signo in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE) and code > 0
+            else None, ip=ip, sp=sp, stack=stack,
+        )  # fmt: skip
+        if self._allocator is not None:
+            self._allocator.interrupted(task, self._registers)
+
+    def exiting(self, task: Task, status: int, last: bool) -> None:
+        """See Watcher."""
+        if self._allocator is not None:
+            self._allocator.ended(task)
+        counters = procfs.task_counters(task.pid, task.tid)
+        now = time.monotonic_ns()
+        self._sink.notes.append(
+            "exiting", pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last
+        )
+        if last and not self._is_shared(task.memory, task.pid):
+            snapshot = take_snapshot(task.pid)
+            frames = self._frames.save(task.pid, snapshot) if self._frames is not None else []
+            self._sink.notes.append(
+                "end", pid=task.pid, t=now, path=self._program_of(task.pid), frames=frames, **snapshot
+            )
+
+    def _is_shared(self, memory: Memory | None, pid: int) -> bool:
+        """Whether the address space is its parent's (a vfork child that ends without exec)."""
+        return memory is None or memory.owner != pid
+
+    def gone(self, task: Task, status: int) -> None:
+        """See Watcher."""
+        self._sink.notes.append("gone", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status)

@@ -1,0 +1,183 @@
+"""ELF files: what they are, where their code is loaded, which functions they define (elf(5)).
+
+pyelftools reads the headers; symbol tables are read in one pass, since its object per symbol costs seconds on
+large libraries. A file that cannot be parsed costs names, never the run.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+__all__ = ["Elf", "Segment", "describe_foreign", "load"]
+
+_SYMBOL: Final = struct.Struct("<IBBHQQ")
+_FUNC: Final = frozenset({2, 10})  # STT_FUNC, STT_GNU_IFUNC
+_MACHINES: Final = {3: "i386", 62: "x86-64", 183: "aarch64", 40: "arm", 243: "riscv", 21: "ppc64", 22: "s390"}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A PT_LOAD: *offset* and *file_size* in the file, *address* and *memory_size* before the load bias."""
+
+    offset: int
+    address: int
+    file_size: int
+    memory_size: int
+    executable: bool
+
+
+class Elf:
+    """A parsed 64-bit little-endian ELF file; raises ValueError when it is not one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            try:
+                elf = ELFFile(file)
+                self.entry: int = elf.header["e_entry"]
+                self.is_static_position: bool = elf.header["e_type"] == "ET_EXEC"
+                segments = list(elf.iter_segments())
+                self.interpreter = next(
+                    (segment.get_interp_name() for segment in segments if segment["p_type"] == "PT_INTERP"), None
+                )
+                self.segments = tuple(_segment(segment) for segment in segments if segment["p_type"] == "PT_LOAD")
+                self._eh_frame_header = next(
+                    (segment["p_vaddr"] for segment in segments if segment["p_type"] == "PT_GNU_EH_FRAME"), None
+                )
+                self.build_id = _build_id(segments)
+                self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
+                self._symbols = _read_symbols(elf)
+            except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError, OverflowError) as error:
+                raise ValueError(f"{path}: not a readable ELF file ({error})") from error
+
+    @cached_property
+    def _functions(self) -> list[tuple[int, int, str]]:
+        best: dict[int, tuple[int, int, str]] = {}
+        for address, size, name in self._symbols:
+            known = best.get(address)
+            # Of several names for one place, the one without leading underscores is what people know.
+            if known is None or (known[2].startswith("_"), len(known[2])) > (name.startswith("_"), len(name)):
+                best[address] = (address, max(size, known[1] if known else 0), name)
+        return [best[address] for address in sorted(best)]
+
+    @cached_property
+    def _function_starts(self) -> list[int]:
+        return [address for address, _size, _name in self._functions]
+
+    def function_at(self, address: int) -> str | None:
+        """Return the name of the function that holds *address* (a file address, without bias)."""
+        i = bisect_right(self._function_starts, address) - 1
+        if i < 0:
+            return None
+        start, size, name = self._functions[i]
+        return name if address < start + max(size, 1) else None
+
+    def addresses_of(self, names: Iterable[str]) -> dict[str, int]:
+        """Return where those functions of *names* begin that this file defines."""
+        wanted = set(names)
+        return {name: address for address, _size, name in self._symbols if name in wanted}
+
+    @property
+    def has_symbols(self) -> bool:
+        """Whether any function has a name."""
+        return bool(self._symbols)
+
+    def bias_of(self, start: int, offset: int) -> int | None:
+        """Return the load bias if file *offset* is mapped at *start*, or None when no segment begins there."""
+        for segment in self.segments:
+            if segment.offset & -4096 == offset and segment.executable:
+                return start - (segment.address & -4096)
+        for segment in self.segments:
+            if segment.offset & -4096 <= offset < segment.offset + segment.file_size:
+                return start - (segment.address & -4096) - (offset - (segment.offset & -4096))
+        return None
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return file bytes at *address* (without bias); empty when nothing of the file is there."""
+        for segment in self.segments:
+            if segment.address <= address < segment.address + segment.file_size:
+                length = min(length, segment.address + segment.file_size - address)
+                with open(self.path, "rb", buffering=0) as file:
+                    return os.pread(file.fileno(), length, segment.offset + address - segment.address)
+        return b""
+
+    @cached_property
+    def eh_frame(self) -> tuple[int, bytes]:
+        """Return the address of .eh_frame_hdr and the bytes from there to its segment's end (empty if none)."""
+        if self._eh_frame_header is None:
+            return 0, b""
+        return self._eh_frame_header, self.read(self._eh_frame_header, 1 << 28)
+
+
+def _segment(segment: Any) -> Segment:
+    return Segment(
+        offset=segment["p_offset"],
+        address=segment["p_vaddr"],
+        file_size=segment["p_filesz"],
+        memory_size=segment["p_memsz"],
+        executable=bool(segment["p_flags"] & 1),
+    )
+
+
+def _build_id(segments: list[Any]) -> str:
+    for segment in segments:
+        if segment["p_type"] == "PT_NOTE":
+            for note in segment.iter_notes():
+                if note["n_type"] == "NT_GNU_BUILD_ID":
+                    return str(note["n_desc"])
+    return ""
+
+
+def _read_symbols(elf: Any) -> list[tuple[int, int, str]]:
+    found: list[tuple[int, int, str]] = []
+    for table_name, strings_name in ((".symtab", ".strtab"), (".dynsym", ".dynstr")):
+        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
+        if table is None or strings is None:
+            continue
+        raw, text = table.data(), strings.data()
+        for name, info, _other, section, value, size in _SYMBOL.iter_unpack(raw[: len(raw) // 24 * 24]):
+            if section and value and info & 15 in _FUNC:
+                end = text.find(b"\0", name)
+                found.append((value, size, text[name:end].decode("utf-8", "replace")))
+    return found
+
+
+@lru_cache(maxsize=512)
+def _load_version(path: str, _identity: tuple[int, int, int, int]) -> Elf | None:
+    try:
+        return Elf(path)
+    except (OSError, ValueError):
+        return None
+
+
+def load(path: str) -> Elf | None:
+    """Return the parsed file, or None when it is not (or no longer) a readable 64-bit ELF file; cached by inode."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return _load_version(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+def describe_foreign(head: bytes) -> str | None:
+    """Return what an ELF file with these first 20 bytes is when it is not x86-64, else None.
+
+    >>> describe_foreign(bytes([127, 69, 76, 70, 1, 1]) + bytes(12) + bytes([3, 0]))
+    '32-bit i386'
+    """
+    if not head.startswith(b"\x7fELF") or len(head) < 20:
+        return None
+    bits = {1: "32-bit", 2: "64-bit"}.get(head[4], "unknown")
+    number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+    if (head[4], head[5], number) == (2, 1, 62):
+        return None
+    return f"{bits} {_MACHINES.get(number, f'machine {number}')}"

@@ -1,0 +1,83 @@
+"""What to observe: the grammar of -e, as strace has it.
+
+`-e trace=memory` is the default; `trace=all`, `trace=none`, `trace=brk,mmap` choose system calls. The words `calls`,
+`faults` and `residency` choose instruments: if a list names one, only the named ones run. `!` before a list takes
+its members away from the default.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from observer.errors import UsageError
+
+__all__ = ["INSTRUMENTS", "MEMORY_CALLS", "Selection", "parse"]
+
+INSTRUMENTS: Final = ("calls", "faults", "residency")
+
+MEMORY_CALLS: Final = frozenset(
+    "brk mmap mmap2 old_mmap munmap mremap mprotect pkey_mprotect madvise process_madvise mlock mlock2 munlock mlockall "
+    "munlockall msync mincore mbind set_mempolicy get_mempolicy set_mempolicy_home_node migrate_pages move_pages "
+    "remap_file_pages shmat shmdt io_setup io_destroy map_shadow_stack mseal".split()
+)
+"""The calls strace knows as %memory (strace(1)), and those newer than it."""
+
+_CLASSES: Final = {"memory": MEMORY_CALLS, "none": frozenset[str]()}
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """The system calls (`None`: all) and the instruments that were asked for; `text` as it was written."""
+
+    syscalls: frozenset[str] | None = MEMORY_CALLS
+    instruments: frozenset[str] = frozenset(INSTRUMENTS)
+    text: str = "trace=memory"
+
+    @property
+    def has_all_memory_calls(self) -> bool:
+        """Whether every call that changes mappings is among them, so that the address space can be replayed."""
+        return self.syscalls is None or MEMORY_CALLS <= self.syscalls
+
+
+def parse(expression: str, known: frozenset[str]) -> Selection:
+    """Return the selection that *expression* means; *known* are the names of existing system calls.
+
+    >>> parse("trace=brk,mmap", frozenset({"brk", "mmap"})).syscalls == {"brk", "mmap"}
+    True
+    >>> sorted(parse("!faults", frozenset()).instruments)
+    ['calls', 'residency']
+
+    Raises:
+        UsageError: a word is neither a system call nor a class nor an instrument.
+    """
+    body = expression.removeprefix("trace=")
+    negated = body.startswith("!")
+    words = [word.removeprefix("%") for word in body.removeprefix("!").split(",") if word]
+    if not words:
+        raise UsageError(f"-e {expression!r} names nothing", "", "-e trace=memory, -e trace=brk,mmap or -e calls,faults")
+    instruments = frozenset(word for word in words if word in INSTRUMENTS)
+    syscalls: frozenset[str] | None = frozenset()
+    for word in words:
+        if word in INSTRUMENTS:
+            continue
+        if word == "all":
+            syscalls = None
+        elif word in _CLASSES:
+            syscalls = syscalls if syscalls is None else syscalls | _CLASSES[word]
+        elif word in known:
+            syscalls = syscalls if syscalls is None else syscalls | {word}
+        else:
+            raise UsageError(
+                f"-e {expression!r}: {word!r} is neither a system call nor a class nor an instrument",
+                "",
+                f"system calls by name, memory, all, none, {', '.join(INSTRUMENTS)}",
+            )
+    names_syscalls = len(instruments) < len(words)
+    default = Selection()
+    if negated:
+        taken = MEMORY_CALLS if syscalls is None else syscalls
+        return Selection(MEMORY_CALLS - taken, default.instruments - instruments, expression)
+    return Selection(
+        syscalls if names_syscalls else default.syscalls, instruments or default.instruments, expression
+    )

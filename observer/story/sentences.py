@@ -1,0 +1,218 @@
+"""One plain English sentence for one event. The words are the field's own; names come out as they are, unescaped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from observer.model.events import Call, Event, Fault, Lost, Process, Signal, Syscall
+from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.story.wording import bytes_exactly, error_name, number, plural, size
+
+__all__ = ["call_words", "page_words", "place_words", "sentence", "syscall_words"]
+
+_PAGE: Final = 4096
+_MAP_ANONYMOUS: Final = 0x20
+_SERVED: Final = {
+    "tcache": "the thread cache",
+    "fastbin": "a fast bin",
+    "smallbin": "a small bin",
+    "unsorted": "the unsorted bin",
+    "largebin": "a large bin",
+    "split": "a larger free piece that was split",
+    "top": "the top chunk",
+    "brk": "the heap that brk extended",
+    "mmap": "a mapping of its own",
+}
+_ADVICE: Final = {
+    4: "MADV_DONTNEED: the kernel takes the pages of {0} back",
+    8: "MADV_FREE: the kernel may take the pages of {0} back",
+    14: "MADV_HUGEPAGE: {0} may use huge pages",
+    15: "MADV_NOHUGEPAGE: {0} may not use huge pages",
+}
+_TOUCHER: Final = {
+    "allocator": "the allocator itself",
+    "loader": "the loader",
+    "libc": "the C library",
+    "kernel": "the kernel, on the program's behalf",
+}
+_VERB: Final = {"read": "read of", "write": "write to", "exec": "execution of"}
+
+
+def sentence(event: Event, moved: int | None = None, *, at_site: bool = True) -> str:
+    """Tell *event*; *moved* is what a brk did to the break (`Breaks.follow`); *at_site* adds the source line."""
+    text = _TELL[type(event)](event, moved)
+    site = getattr(event, "site", None)
+    return f"{text}, at {site.text}" if at_site and site is not None and site.text != "?" else text
+
+
+def call_words(event: Call) -> str:
+    """Write the call as C does, pointers as `p`: `malloc(100)`, `calloc(10, 16)`, `realloc(p, 200)`."""
+    operation = OPERATIONS.get(event.op)
+    values = {"size": event.size, "count": event.count, "alignment": event.alignment, "slot": "&p"}
+    values["pointer"] = "p" if event.pointer else "NULL"
+    roles = operation.arguments if operation else {"size": 0}
+    return f"{event.op}({', '.join(str(values[role]) for role in roles if values[role] is not None)})"
+
+
+def _call(event: Call, _moved: int | None) -> str:
+    words = call_words(event)
+    if event.end_ns is None:
+        return f"{words} never returned"
+    if event.op not in ALLOCATING:
+        return _releasing(event, words)
+    if not event.result:
+        return f"{words} returns NULL" + (f": {error_name(event.errno)}" if event.errno else "")
+    return f"{_asking(event, words)}{_from(event)}"
+
+
+def _asking(event: Call, words: str) -> str:
+    place = event.where or hex(event.result or 0)
+    if "realloc" in event.op and event.pointer:
+        if event.pointer == event.result:
+            return f"{words} keeps the piece at {place}"
+        return f"{words} moves the piece to {place}"
+    return f"{words} asks for {plural(event.bytes_asked, 'byte')}, gets {place}"
+
+
+def _from(event: Call) -> str:
+    return f", from {_SERVED.get(event.served_by, event.served_by)}" if event.served_by else ""
+
+
+def _releasing(event: Call, words: str) -> str:
+    if event.op == "malloc_trim":
+        return f"{words} {'gave memory' if event.result else 'found nothing to give'} back to the kernel"
+    if event.op == "malloc_usable_size":
+        return f"{words} says {plural(event.result or 0, 'byte')}"
+    if not event.pointer:
+        return f"{event.op}(NULL) does nothing"
+    return f"{event.op}({event.where or hex(event.pointer)}) gives the piece back to the allocator"
+
+
+def syscall_words(event: Syscall) -> str:
+    """Write the system call as strace(1) does, with the raw words in hex."""
+    return f"{event.name}({', '.join(hex(word) if word > 9 else str(word) for word in event.args)})"
+
+
+def _syscall(event: Syscall, moved: int | None) -> str:
+    if event.end_ns is None:
+        return f"{syscall_words(event)} never returned"
+    if event.errno:
+        return f"{event.name} fails: {error_name(event.errno)}"
+    teller = _SYSCALLS.get(event.name)
+    if teller is None or len(event.args) < _NEEDED.get(event.name, 1):
+        return f"{syscall_words(event)} = {event.result}"
+    return f"{event.name}: {teller(event.args, event.result or 0, moved)}"
+
+
+def _brk(args: tuple[int, ...], result: int, moved: int | None) -> str:
+    if args[0] == 0:
+        return "where is the break?"
+    if moved is None:
+        return f"the break is now at {result:#x}"
+    if moved == 0:
+        return "the kernel leaves the break where it is" + (": no room" if result < args[0] else "")
+    return f"the kernel moves the break {'up' if moved > 0 else 'down'} by {bytes_exactly(abs(moved))}"
+
+
+def _mmap(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
+    if not args[3] & _MAP_ANONYMOUS:
+        return f"the kernel maps {size(args[1])} of a file"
+    if args[2] == 0:
+        return f"the kernel reserves {bytes_exactly(args[1])}, no access yet"
+    return f"the kernel maps {bytes_exactly(args[1])} of new memory"
+
+
+def _mremap(args: tuple[int, ...], result: int, _moved: int | None) -> str:
+    verb = "moves" if result != args[0] else "resizes"
+    return f"the kernel {verb} the mapping, {size(args[1])} to {size(args[2])}"
+
+
+def _mprotect(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
+    return f"{bytes_exactly(args[1])} become {_protection(args[2])}"
+
+
+def _madvise(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
+    return _ADVICE.get(args[2], f"advice {args[2]} on {{0}}").format(size(args[1]))
+
+
+def _protection(bits: int) -> str:
+    return "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
+
+
+_SYSCALLS: Final[dict[str, Callable[[tuple[int, ...], int, int | None], str]]] = {
+    "brk": _brk,
+    "mmap": _mmap,
+    "mmap2": _mmap,
+    "munmap": lambda args, _result, _moved: f"{bytes_exactly(args[1])} go back to the kernel",
+    "mremap": _mremap,
+    "mprotect": _mprotect,
+    "madvise": _madvise,
+}
+_NEEDED: Final = {"brk": 1, "mmap": 4, "mmap2": 4, "munmap": 2, "mremap": 3, "mprotect": 3, "madvise": 3}
+
+
+def place_words(mapping: str | None) -> str:
+    """Name a mapping in a sentence: `the heap`, `map#3`, `libc.so.6`, `the stack`."""
+    if not mapping:
+        return "memory"
+    if mapping.startswith("["):
+        return f"the {mapping.strip('[]')}"
+    return mapping.rsplit("/", 1)[-1]
+
+
+def page_words(fault: Fault) -> str:
+    """Name the page: `page 3 of the heap`, counted from the start of its mapping where `where` tells."""
+    _name, plus, offset = (fault.where or "").rpartition("+0x")
+    place = place_words(fault.mapping)
+    try:
+        return f"page {number(int(offset, 16) // _PAGE)} of {place}" if plus else f"a page of {place}"
+    except ValueError:
+        return f"a page of {place}"
+
+
+def _fault(event: Fault, _moved: int | None) -> str:
+    text = f"page fault: {_VERB.get(event.access or '', 'touch of')} {page_words(event)}"
+    if event.chunk is not None:
+        text += f", in the {plural(event.chunk.size, 'byte')} of call {event.chunk.call}"
+    if event.toucher in _TOUCHER:
+        text += f", by {_TOUCHER[event.toucher]}"
+    if event.major:
+        text += "; read from disk"
+    return text + (f" (frame {event.frame:#x})" if event.frame else "")
+
+
+def _signal(event: Signal, _moved: int | None) -> str:
+    text = f"signal {event.signal}" + (f" at address {event.address:#x}" if event.address is not None else "")
+    text += f", raised by `{event.instruction}`" if event.instruction else ""
+    return text + (": the process ends" if event.fatal else "")
+
+
+_PROCESS: Final[dict[str, Callable[[Process], str]]] = {
+    "start": lambda event: f"the program starts: {event.path}",
+    "exec": lambda event: f"the process becomes another program: {event.path}",
+    "fork": lambda event: f"fork: a child process, {event.child}",
+    "vfork": lambda event: f"vfork: a child process, {event.child}, in the same memory until it calls exec",
+    "clone": lambda event: f"clone: a new thread, {event.child}",
+    "exit": lambda event: f"exit with status {event.status}",
+    "killed": lambda event: f"killed by signal {event.status}",
+}
+
+
+def _process(event: Process, _moved: int | None) -> str:
+    teller = _PROCESS.get(event.what)
+    return teller(event) if teller else event.what
+
+
+def _lost(event: Lost, _moved: int | None) -> str:
+    return f"LOST: {plural(event.count, 'event')} that {event.instrument} could not record"
+
+
+_TELL: Final[dict[type, Callable[..., str]]] = {
+    Call: _call,
+    Syscall: _syscall,
+    Fault: _fault,
+    Signal: _signal,
+    Process: _process,
+    Lost: _lost,
+}

@@ -1,0 +1,61 @@
+"""The book's six steps (section 3.5.8) and the privilege rings, read off single events.
+
+`steps_of` labels an allocator call when a trace is written; `step_of` and `rings_of` label any event when it is told.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from observer.model.events import Call, Event, Fault, Syscall
+from observer.model.operations import ALLOCATING
+
+__all__ = ["GROWING", "is_step_six", "rings_of", "step_of", "steps_of"]
+
+GROWING: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "mprotect"})
+"""System calls by which an allocator obtains memory; mprotect is how glibc opens a thread's arena bit by bit."""
+
+_RETURNED: Final = {(False, False): "1-5", (True, False): "1-2-3-4-5", (False, True): "1", (True, True): "1-2-3-4"}
+
+
+def steps_of(op: str, returned: bool, kernel_calls: int, *, failed: bool = False) -> str | None:
+    """Return the steps that one allocator call took; None for an operation that allocates nothing.
+
+    *kernel_calls* counts the system calls inside the call whose name is in GROWING. A call that never returned took
+    its first steps only, and one that *failed* (returned NULL) lacks the fifth.
+
+    >>> steps_of("malloc", True, 0), steps_of("malloc", True, 2), steps_of("free", True, 1)
+    ('1-5', '1-2-3-4-5', None)
+    >>> steps_of("malloc", False, 1), steps_of("malloc", True, 1, failed=True)
+    ('1-2-3', '1-2-3-4')
+    """
+    if op not in ALLOCATING:
+        return None
+    if not returned:
+        return "1-2-3" if kernel_calls else "1"
+    return _RETURNED[kernel_calls > 0, failed]
+
+
+def is_step_six(fault: Fault) -> bool:
+    """Say whether *fault* gave a frame to memory that the allocator hands out, not to code, data or the stack."""
+    return fault.chunk is not None or fault.mapping == "[heap]" or (fault.mapping or "").startswith("map#")
+
+
+def step_of(event: Event) -> str:
+    """Return the step or steps that *event* is: `1-5`, `2-3-4` for a brk inside malloc, `6`, or nothing."""
+    if isinstance(event, Call):
+        return event.steps or ""
+    if isinstance(event, Syscall) and event.cause is not None and event.name in GROWING:
+        return "2-3" if event.end_ns is None else "2-3-4"
+    if isinstance(event, Fault) and is_step_six(event):
+        return "6"
+    return ""
+
+
+def rings_of(event: Event) -> str:
+    """Return the rings that *event* passed through: `3→0→3`; `0→0` for a fault taken in the kernel."""
+    if isinstance(event, Fault):
+        return "0→0" if event.ring == 0 else f"{event.ring}→0→{event.ring}"
+    if isinstance(event, Syscall):
+        return f"{event.ring_before}→0" if event.end_ns is None else f"{event.ring_before}→0→{event.ring_before}"
+    return ""

@@ -1,0 +1,1 @@
+"""One ordered event stream on disk: record, recover, read; and the ledger that balances it."""

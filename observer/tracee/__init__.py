@@ -1,0 +1,1 @@
+"""Launch, follow, stop, resume: the one wait loop, all of it on one thread."""

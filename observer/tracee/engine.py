@@ -1,0 +1,258 @@
+"""The wait loop: every stop of every tracee comes by here, one at a time, in the order the kernel tells them.
+
+All of it runs on the thread that launched, because ptrace listens to that thread alone. Each stop does as little
+as it can: what was seen goes to a *watcher* as numbers, words come after the run. Any ptrace request may fail with
+ESRCH, because the tracee may be killed at any moment; its end then comes by as a wait status.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections import deque
+from typing import Final, Protocol
+
+from observer.linux import ptrace
+from observer.linux.ptrace import RegisterSet, SyscallInfo
+from observer.tracee.affinity import Affinity
+from observer.tracee.kinship import relation
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
+
+__all__ = ["Engine", "Watcher"]
+
+_WALL: Final = 0x40000000
+_SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
+_SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
+_GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_BIRTHS: Final = {ptrace.EVENT_FORK: "fork", ptrace.EVENT_VFORK: "vfork", ptrace.EVENT_CLONE: "clone"}
+
+
+class Watcher(Protocol):
+    """What the engine tells of. Called at a stop of *task*; may read the tracee, must be quick."""
+
+    def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
+        """Return whether the SIGTRAP was one of ours (then the registers were put right)."""
+
+    def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
+        """*entry* is (time, op, arch, ip, sp, nr, args…). Return whether the exit is wanted, too."""
+
+    def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
+        """The call in *entry* came back with *result* (negative errno on failure; None: it never did)."""
+
+    def executing(self, task: Task) -> None:
+        """*task* has left its old address space; the calls it was in will not return."""
+
+    def executed(self, task: Task, former_tid: int) -> None:
+        """*task* runs a new program, in a new address space."""
+
+    def born(self, parent: Task, child: Task, how: str) -> None:
+        """*parent* made *child*; *how* is fork, vfork or clone."""
+
+    def signalled(self, task: Task, number: int) -> None:
+        """A signal is about to be delivered."""
+
+    def exiting(self, task: Task, status: int, last: bool) -> None:
+        """*task* is about to end; its address space can be read once more if *last* of its process."""
+
+    def gone(self, task: Task, status: int) -> None:
+        """*task* was reaped with wait status *status*."""
+
+
+class Engine:
+    """Follows a launched program and all that comes from it until the last task has ended."""
+
+    def __init__(self, watcher: Watcher, affinity: Affinity, *, filtered: bool) -> None:
+        self._watcher = watcher
+        self._affinity = affinity
+        self._filtered = filtered
+        self._registers = RegisterSet()
+        self._info = SyscallInfo()
+        self._newborn: dict[int, int] = {}
+        self._buried: dict[int, int] = {}
+        self.tasks: dict[int, Task] = {}
+        self.root_status: int | None = None
+        self.delivered: set[int] = set()
+
+    def run(self, root: int) -> int | None:
+        """Follow until no tracee is left; return the wait status of *root*."""
+        self.tasks[root] = Task(root, root, None, 0)
+        self.tasks[root].started = True
+        pending: deque[tuple[int, int]] = deque()
+        wait = os.waitpid
+        while self.tasks:
+            try:
+                tid, status = wait(-1, _WALL)
+            except ChildProcessError:
+                break
+            self._handle(tid, status)
+            if len(self.tasks) > 1:
+                # Take all that wait before handling any: a busy task must not starve the others.
+                _collect(pending)
+                while pending:
+                    self._handle(*pending.popleft())
+        return self.root_status
+
+    def _handle(self, tid: int, status: int) -> None:
+        try:
+            if status == _SIGTRAP_STOP:
+                task = self.tasks.get(tid)
+                if task is not None and task.memory is not None and self._watcher.breakpoint_hit(task, self._registers):
+                    self._resume(task)
+                    return
+            self._dispatch(tid, status)
+        except ProcessLookupError:
+            return  # killed meanwhile; the end comes by as a status
+        except OSError as error:
+            if error.errno not in (errno.ESRCH, errno.EIO):
+                raise
+
+    def _resume(self, task: Task, number: int = 0) -> None:
+        if task.entered is not None or not self._filtered:
+            ptrace.to_syscall_exit(task.tid, number)
+        else:
+            ptrace.cont(task.tid, number)
+
+    def _dispatch(self, tid: int, status: int) -> None:
+        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            self._reaped(tid, status)
+            return
+        task = self.tasks.get(tid)
+        if task is None:
+            # A newborn may stop before its parent's event names it: it waits until then.
+            self._newborn[tid] = status
+            return
+        event, number = status >> 16, status >> 8 & 0xFF
+        if event == ptrace.EVENT_SECCOMP:
+            self._syscall_entry(task)
+        elif number == _SYSCALL_SIGNAL:
+            self._syscall_stop(task)
+        elif event == ptrace.EVENT_STOP:
+            self._stopped(task, number)
+        elif event in _BIRTHS:
+            self._birth(task, _BIRTHS[event])
+        elif event == ptrace.EVENT_EXEC:
+            self._executed(task)
+        elif event == ptrace.EVENT_EXIT:
+            self._exiting(task)
+        elif event:
+            self._resume(task)
+        else:
+            self.delivered.add(number)
+            self._watcher.signalled(task, number)
+            self._resume(task, number)
+
+    def _syscall_entry(self, task: Task) -> None:
+        entry = (time.monotonic_ns(), *self._info.entry(task.tid))
+        self._entered(task, entry)
+
+    def _entered(self, task: Task, entry: tuple[int, ...]) -> None:
+        if self._affinity.concerns(entry[5]):
+            self._affinity.lift(task.tid)
+            task.entered = entry
+        if self._watcher.syscall_entered(task, entry):
+            task.entered = entry
+        self._resume(task)
+
+    def _syscall_stop(self, task: Task) -> None:
+        op, _arch, _ip, _sp, value, *_rest = self._info.exit(task.tid)
+        if op == SyscallInfo.ENTRY:
+            if not self._filtered:
+                self._syscall_entry(task)
+            else:
+                self._resume(task)
+            return
+        entry, task.entered = task.entered, None
+        if entry is not None:
+            self._affinity.restore(task.tid, entry[5])
+            self._watcher.syscall_left(task, entry, value)
+        self._resume(task)
+
+    def _stopped(self, task: Task, number: int) -> None:
+        if not task.started:
+            task.started = True
+            self._resume(task)
+        elif number in _GROUP_STOPS:
+            ptrace.listen(task.tid)
+        else:
+            self._resume(task)
+
+    def _birth(self, parent: Task, how: str) -> None:
+        tid = ptrace.event_message(parent.tid)
+        child = Task(tid, tid, None, parent.tid)
+        kin = relation(parent.pid, parent.tid, tid, how)
+        if kin.same_process:
+            child.pid = parent.pid
+            self._affinity.share_out(self.tasks, tid)
+        if parent.memory is not None:
+            try:
+                child.memory = parent.memory if kin.same_memory else parent.memory.fork(tid)
+            except OSError:
+                child.memory = None  # killed before it could be opened
+        child.has_exec = parent.has_exec
+        if not kin.same_memory and parent.frame is not None:
+            child.frame = parent.frame.ghost()
+        self.tasks[tid] = child
+        self._watcher.born(parent, child, how)
+        status = self._newborn.pop(tid, self._buried.pop(tid, None))
+        self._resume(parent)
+        if status is not None:
+            self._handle(tid, status)
+
+    def _executed(self, task: Task) -> None:
+        former = ptrace.event_message(task.tid)
+        if former != task.tid:
+            # An exec from another thread takes over the leader's id; the leader itself never reports an end.
+            moved = self.tasks.pop(former, None)
+            if moved is not None:
+                task.entered, task.frame, task.started = moved.entered, moved.frame, True
+        for other in [other for other in self.tasks.values() if other.pid == task.pid and other is not task]:
+            del self.tasks[other.tid]
+        entry, task.entered = task.entered, None
+        self._watcher.executing(task)
+        task.memory = Memory(task.pid)
+        task.frame = None
+        task.exiting = False
+        task.has_exec = True
+        if entry is not None:
+            self._watcher.syscall_left(task, entry, 0)
+        self._watcher.executed(task, former)
+        self._resume(task)
+
+    def _exiting(self, task: Task) -> None:
+        task.exiting = True
+        status = ptrace.event_message(task.tid)
+        last = not any(other.pid == task.pid and not other.exiting for other in self.tasks.values())
+        if task.has_exec:
+            if task.entered is not None:
+                self._watcher.syscall_left(task, task.entered, None)
+            self._watcher.exiting(task, status, last)
+        task.entered = None
+        ptrace.cont(task.tid)
+
+    def _reaped(self, tid: int, status: int) -> None:
+        task = self.tasks.pop(tid, None)
+        self._newborn.pop(tid, None)
+        if task is None:
+            # Killed before its maker's event was seen: the event will find it here.
+            self._buried[tid] = status
+            return
+        if task.parent == 0:
+            self.root_status = status
+        if task.memory is not None and not any(other.memory is task.memory for other in self.tasks.values()):
+            task.memory.close()
+        if task.has_exec:
+            self._watcher.gone(task, status)
+
+
+def _collect(pending: deque[tuple[int, int]]) -> None:
+    while True:
+        try:
+            tid, status = os.waitpid(-1, _WALL | os.WNOHANG)
+        except ChildProcessError:
+            return
+        if tid == 0:
+            return
+        pending.append((tid, status))

@@ -1,0 +1,45 @@
+"""How a new task is related to its maker: same process? same memory? (clone(2), kcmp(2))"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Final
+
+from observer.linux.libc import libc_quick
+from observer.linux.procfs import read_status_field
+
+__all__ = ["Kinship", "relation"]
+
+_SYS_KCMP: Final = 312
+_KCMP_VM: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """What a child shares with its parent."""
+
+    same_process: bool
+    same_memory: bool
+
+
+def relation(pid: int, tid: int, child: int, how: str) -> Kinship:
+    """Return what *child* shares with task *tid* of process *pid*; *how* is fork, vfork or clone.
+
+    vfork is taken to share memory, as vfork(2) and posix_spawn(3) do. A clone is looked up, because flags decide.
+    """
+    if how == "vfork":
+        return Kinship(same_process=False, same_memory=True)
+    if how == "fork":
+        return Kinship(same_process=False, same_memory=False)
+    try:
+        group = int(read_status_field(child, "Tgid"))
+    except OSError:
+        group = child  # killed already
+    if group == pid:
+        return Kinship(same_process=True, same_memory=True)
+    same = libc_quick.syscall(
+        ctypes.c_long(_SYS_KCMP), ctypes.c_long(tid), ctypes.c_long(child), ctypes.c_long(_KCMP_VM),
+        ctypes.c_long(0), ctypes.c_long(0),
+    )  # fmt: skip
+    return Kinship(same_process=False, same_memory=same == 0)

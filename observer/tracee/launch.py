@@ -1,0 +1,160 @@
+"""Start a program that is traced from its first instruction.
+
+The child waits at a pipe until it is seized, then takes back what Python changed (signals), puts the filter on
+itself and execs. Its descriptors, environment, mask and limits are those the observer was started with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import signal
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from observer.errors import CannotLaunch, CannotObserve
+from observer.linux import ptrace, seccomp
+from observer.linux.elf import describe_foreign
+from observer.linux.libc import libc
+
+__all__ = ["Launched", "find_program", "launch"]
+
+_ADDR_NO_RANDOMIZE = 0x0040000
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A seized child about to exec. `report` is the pipe on which a failed exec sends its errno."""
+
+    pid: int
+    report: int
+    filtered: bool
+
+
+def find_program(name: str, environment: Mapping[str, str]) -> str:
+    """Return the path execvp(3) would run; raises CannotLaunch with status 127 or 126 and the reason."""
+    path = name if "/" in name else shutil.which(name, path=environment.get("PATH", os.defpath))
+    if path is None:
+        raise CannotLaunch(
+            f"cannot run {name!r}", "no such program in PATH", f"./{name} if it is here", exit_status=127
+        )
+    _check_executable(path)
+    return path
+
+
+def _check_executable(path: str) -> None:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        code = 127 if error.errno in (errno.ENOENT, errno.ENOTDIR) else 126
+        raise CannotLaunch(f"cannot run {path!r}", os.strerror(error.errno or 0), exit_status=code) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise CannotLaunch(f"cannot run {path!r}", "it is a directory", "name the program inside it")
+    if not os.access(path, os.X_OK):
+        raise CannotLaunch(f"cannot run {path!r}", "permission denied", f"chmod +x {path}")
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # an unreadable program may still be run
+        head = file.read(20)
+        foreign = describe_foreign(head)
+        if foreign:
+            raise CannotLaunch(
+                f"cannot run {path!r}",
+                f"it is a {foreign} program, and this version observes 64-bit x86-64 programs",
+                "compile it for x86-64",
+            )
+        if not head.startswith((b"\x7fELF", b"#!")):
+            raise CannotLaunch(
+                f"cannot run {path!r}", "it is neither an ELF program nor a script with a #! line",
+                f"observer run -- sh {path}",
+            )  # fmt: skip
+
+
+def launch(
+    path: str,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    program_filter: bytes | None,
+    processor: int | None,
+    randomize: bool | None,
+    signal_mask: set[signal.Signals],
+) -> Launched:
+    """Fork, seize, and let the child exec *path*; it stops at EVENT_EXEC.
+
+    Args:
+        program_filter: the seccomp program, or None to do without one.
+        processor: pin the child there, or None.
+        randomize: False turns address randomisation off; None leaves it as the system has it.
+        signal_mask: signals the program is to find blocked.
+
+    Raises:
+        CannotObserve: ptrace is refused.
+    """
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    go_read, go_write = os.pipe()
+    report_read, report_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(go_write)
+        os.close(report_read)
+        _become_program(path, argv, environment, program_filter, processor, randomize, signal_mask, go_read, report_write)
+    os.close(go_read)
+    os.close(report_write)
+    try:
+        ptrace.seize(pid)
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(go_write)
+        os.close(report_read)
+        raise CannotObserve(
+            "cannot trace the program",
+            f"ptrace refused ({os.strerror(error.errno or 0)})",
+            'a container needs --cap-add=SYS_PTRACE; kernel.yama.ptrace_scope must be below 3; see "observer doctor"',
+        ) from error
+    os.write(go_write, b"g")
+    os.close(go_write)
+    answer = os.read(report_read, 1)
+    return Launched(pid, report_read, answer == b"f")
+
+
+def _become_program(
+    path: str,
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    program_filter: bytes | None,
+    processor: int | None,
+    randomize: bool | None,
+    signal_mask: set[signal.Signals],
+    go: int,
+    report: int,
+) -> None:
+    """Run in the child; never returns."""
+    try:
+        os.read(go, 1)
+        if processor is not None:
+            os.sched_setaffinity(0, {processor})
+        if randomize is False:
+            libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        filtered = program_filter is not None and _try_filter(program_filter)
+        os.write(report, b"f" if filtered else b"n")
+        signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
+        os.execve(path, list(argv), dict(environment))
+    except OSError as error:
+        os.write(report, str(error.errno or errno.EINVAL).encode())
+    finally:
+        os._exit(127)
+
+
+def _try_filter(program: bytes) -> bool:
+    for no_new_privs in (False, True):
+        with contextlib.suppress(OSError):
+            seccomp.install(program, no_new_privs=no_new_privs)
+            return True
+    return False

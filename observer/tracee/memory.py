@@ -1,0 +1,101 @@
+"""The address space of one or several tasks: its bytes and the breakpoints planted in it.
+
+Breakpoints belong to an address space, not to a process: a vfork child shares its parent's, a fork child gets
+a copy with the same int3 in it, an exec starts from nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+
+from observer.linux.instructions import Emulation
+from observer.linux.ptrace import peek, poke
+
+__all__ = ["Breakpoint", "Memory"]
+
+_INT3 = 0xCC
+
+
+@dataclass(slots=True)
+class Breakpoint:
+    """A planted int3: which operation begins here, where its second instruction is, how to do the first one."""
+
+    address: int
+    operation: int
+    after: int
+    pushes: int
+    emulation: Emulation
+    original: int
+
+
+class Memory:
+    """One address space (the kernel's mm): read, write, plant.
+
+    Raises:
+        OSError: when /proc/PID/mem cannot be opened.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.owner = pid
+        self.fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        self.breakpoints: dict[int, Breakpoint] = {}
+        self.trap_home = 0
+        self.trap = 0
+        self.library_text: list[tuple[int, int]] = []
+
+    def fork(self, pid: int) -> Memory:
+        """Return the copy that a fork child has."""
+        child = Memory(pid)
+        child.breakpoints = dict(self.breakpoints)
+        child.trap_home, child.trap = self.trap_home, self.trap
+        child.library_text = list(self.library_text)
+        return child
+
+    def read(self, address: int, length: int) -> bytes:
+        """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
+        return os.pread(self.fd, length, address)
+
+    def read_word(self, address: int) -> int:
+        """Return the unsigned 8-byte word at *address*; raises OSError when it cannot be read."""
+        raw = os.pread(self.fd, 8, address)
+        if len(raw) < 8:
+            raise OSError(5, "short read")
+        word: int = struct.unpack("<Q", raw)[0]
+        return word
+
+    def plant(self, tid: int, address: int, operation: int, emulation: Emulation) -> None:
+        """Put int3 over the first byte of the instruction at *address*, through the stopped task *tid*."""
+        original = _swap_byte(tid, address, _INT3)
+        self.breakpoints[address] = Breakpoint(
+            address, operation, address + emulation.length, emulation.pushes, emulation, original
+        )
+
+    def arm_return_trap(self, tid: int) -> None:
+        """Put int3 where the program or its loader was entered: code that has run and runs never again.
+
+        Return addresses on the stack are replaced by this place, so that a return is seen whatever code
+        called, without a breakpoint in the caller.
+        """
+        _swap_byte(tid, self.trap_home, _INT3)
+        self.trap = self.trap_home
+
+    def forget(self, start: int, end: int) -> None:
+        """Drop the breakpoints of a range that was unmapped."""
+        for address in [address for address in self.breakpoints if start <= address < end]:
+            del self.breakpoints[address]
+
+    def in_library(self, address: int) -> bool:
+        """Whether *address* is code of the C library or the loader."""
+        return any(start <= address < end for start, end in self.library_text)
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self.fd)
+
+
+def _swap_byte(tid: int, address: int, byte: int) -> int:
+    word = peek(tid, address)
+    poke(tid, address, word & ~0xFF | byte)
+    return word & 0xFF

@@ -1,0 +1,70 @@
+"""One traced thread, as the engine knows it."""
+
+from __future__ import annotations
+
+from observer.tracee.memory import Memory
+
+__all__ = ["Frame", "Task"]
+
+
+class Frame:
+    """An allocator call that was entered and has not returned: *sp* is where its return address stands.
+
+    `outer` is the call that a signal handler interrupted to make this one. `interrupted` is the stack pointer at
+    the last signal that came during the call, 0 for none.
+    """
+
+    __slots__ = (
+        "arguments",
+        "began",
+        "inner",
+        "interrupted",
+        "is_ghost",
+        "operation",
+        "outer",
+        "return_address",
+        "sp",
+        "stack",
+    )
+
+    def __init__(
+        self, sp: int, operation: int, arguments: tuple[int, int, int], return_address: int, began: int
+    ) -> None:
+        self.sp = sp
+        self.operation = operation
+        self.arguments = arguments
+        self.return_address = return_address
+        self.began = began
+        self.inner = 0
+        self.interrupted = 0
+        self.is_ghost = False
+        self.outer: Frame | None = None
+        self.stack = 0
+
+    def ghost(self) -> Frame:
+        """Return the copy that a forked child finds on its stack: to be returned from, not to be counted."""
+        copy = Frame(self.sp, self.operation, self.arguments, self.return_address, self.began)
+        copy.is_ghost = True
+        copy.outer = self.outer.ghost() if self.outer else None
+        return copy
+
+
+class Task:
+    """A traced thread: its ids, its address space, the system call and the allocator call it is in.
+
+    `stray` holds calls given up as left by a jump, by stack pointer, should one return after all.
+    """
+
+    __slots__ = ("entered", "exiting", "frame", "has_exec", "memory", "parent", "pid", "started", "stray", "tid")
+
+    def __init__(self, tid: int, pid: int, memory: Memory | None, parent: int) -> None:
+        self.tid = tid
+        self.pid = pid
+        self.memory = memory
+        self.parent = parent
+        self.frame: Frame | None = None
+        self.entered: tuple[int, ...] | None = None
+        self.started = False
+        self.exiting = False
+        self.has_exec = False
+        self.stray: dict[int, Frame] = {}
