@@ -176,7 +176,8 @@ class Watch:
         elf, bias, role = found
         if role in ("libc", "loader"):
             memory.library_text.append((mapping.start, mapping.end))
-        if role == ("loader" if not memory.trap_home else "program") or not memory.trap_home:
+        if role == "loader" or (role == "program" and not memory.trap_home):
+            # Where there is a loader, its entry ran first; the program's own is still to come.
             memory.trap_home = elf.entry + bias
         if self._allocator is not None:
             with self._pages.excluded():

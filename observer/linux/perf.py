@@ -66,7 +66,7 @@ _syscall.restype = ctypes.c_long
 class SampleLayout:
     """How long a sample is when *stack_bytes* of the user stack are copied with it."""
 
-    FIXED: Final = 120
+    FIXED: Final = 104
 
     def __init__(self, stack_bytes: int) -> None:
         self.stack_bytes = (stack_bytes + 7) & ~7

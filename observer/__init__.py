@@ -1,0 +1,3 @@
+"""The malloc observer."""
+
+__version__ = "0.1.0"

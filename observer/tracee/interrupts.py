@@ -1,0 +1,70 @@
+"""Ctrl-C and friends while a program is traced.
+
+The tracing thread must not be interrupted between two ptrace requests, so these signals are blocked everywhere and
+taken by a thread of their own. The first interrupt belongs to the program: a terminal sends it to both; one sent
+to the observer alone is passed on. The second ends the program with SIGKILL. SIGTERM and SIGHUP are passed on
+likewise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from typing import Final
+
+__all__ = ["Interrupts"]
+
+_TAKEN: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_STOP: Final = signal.SIGUSR2
+_GRACE: Final = 0.2
+
+
+class Interrupts:
+    """Blocks the signals from construction to `release`; `mask` is what was blocked before (the program's mask)."""
+
+    def __init__(self) -> None:
+        self.mask: set[signal.Signals] = signal.pthread_sigmask(signal.SIG_BLOCK, [*_TAKEN, _STOP])  # type: ignore[assignment]
+        self._wait_for = {number for number in _TAKEN if number not in self.mask} | {_STOP}
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
+        self.taken: list[int] = []
+
+    def watch(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
+        """Start taking signals for the tree of *root*; *delivered* holds the signals tracees were seen to get."""
+        self._thread = threading.Thread(target=self._serve, args=(root, tasks, delivered), name="signals", daemon=True)
+        self._thread.start()
+
+    def _serve(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
+        while True:
+            info = signal.sigwaitinfo(self._wait_for)
+            if info.si_signo == _STOP:
+                if self._done.is_set():
+                    return
+                continue
+            self.taken.append(info.si_signo)
+            if len(self.taken) > 1:
+                for tid in list(tasks()):
+                    _send(tid, signal.SIGKILL)
+            elif not self._done.wait(_GRACE) and info.si_signo not in delivered:
+                _send(root, info.si_signo)
+
+    def release(self) -> None:
+        """Stop taking signals and restore the mask; what arrives from now on acts as usual."""
+        self._done.set()
+        if self._thread is not None:
+            assert self._thread.ident is not None
+            signal.pthread_kill(self._thread.ident, _STOP)
+            self._thread.join()
+        while True:
+            pending = signal.sigtimedwait([_STOP], 0)
+            if pending is None:
+                break
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
