@@ -15,10 +15,11 @@ import struct
 import time
 from typing import Final
 
+from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
-from observer.linux.instructions import emulation_of
 from observer.linux.elf import Elf
+from observer.linux.instructions import emulation_of
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.model.operations import FAMILY
@@ -44,8 +45,9 @@ _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 class AllocatorCalls:
     """Plants breakpoints in whatever defines the family, and turns their hits into call records."""
 
-    def __init__(self, sink: Sink, stack_bytes: int) -> None:
+    def __init__(self, sink: Sink, stack_bytes: int, pages: ObserversPages) -> None:
         self._sink = sink
+        self._pages = pages
         self._stack_bytes = stack_bytes
         self.begun = 0
         self.returned = 0
@@ -53,6 +55,13 @@ class AllocatorCalls:
         self.unreturned = 0
         self.refused: dict[str, str] = {}
         self.planted: dict[str, int] = {}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many calls were begun, returned, left by a jump, and cut by their thread's end."""
+        return {
+            "calls_begun": self.begun, "calls_returned": self.returned, "calls_left": self.left,
+            "calls_unreturned": self.unreturned,
+        }  # fmt: skip
 
     def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int) -> int:
         """Plant in every function of the family that *elf* defines and [start, end) holds; return how many."""
@@ -106,7 +115,8 @@ class AllocatorCalls:
             if memory.in_library(return_address):
                 entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
             if not memory.trap:
-                memory.arm_return_trap(tid)
+                with self._pages.excluded():
+                    memory.arm_return_trap(tid)
             if point.pushes >= 0:
                 os.pwrite(memory.fd, _TWO_WORDS.pack(words[point.pushes], memory.trap), sp - 8)
                 words[_RSP] = sp - 8

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from observer.errors import CannotObserve
-from observer.linux.perf import PAGE_FAULTS, Counter, Ring, SampleLayout, open_counter, open_fault_ring
+from observer.linux.perf import FAULT_FIELDS, PAGE_FAULTS, Counter, Ring, SampleLayout, open_counter, open_fault_ring
 
-__all__ = ["FaultInstrument", "FaultTotals"]
+__all__ = ["FAULT_FIELDS", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 
@@ -60,13 +60,18 @@ class FaultInstrument:
                 break
             except OSError as error:
                 self._close_rings()
-                if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE) or pages == _RING_PAGES[-1]:
+                if (
+                    error.errno not in (errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE)
+                    or pages == _RING_PAGES[-1]
+                ):
                     raise self._refusal(error) from error
         with contextlib.suppress(OSError):
             self._failed = open_counter(PAGE_FAULTS, tid, -1, kernel=self.sees_kernel)
         for processor in processors:
             path = self._directory / f"faults.{processor}.bin"
-            self._files.append(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._files.append(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            )
         self._thread = threading.Thread(target=self._empty, name="fault rings", daemon=True)
         self._thread.start()
 

@@ -63,5 +63,3 @@ class Frames:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-

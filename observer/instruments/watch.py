@@ -12,6 +12,7 @@ import signal
 import time
 from typing import Final
 
+from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
@@ -33,6 +34,8 @@ _PROT_EXEC: Final = 4
 _MAP_ANONYMOUS: Final = 0x20
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
+_FIRST_REAL_TIME: Final = 32
+_FAULT_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _MADV_POPULATE: Final = frozenset({22, 23})
 _MCL_FUTURE: Final = 2
 _MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
@@ -82,6 +85,7 @@ class Watch:
         self.cut = 0
         self.births = 0
         self.first_exec = 0
+        self.not_observed: dict[str, str] = {}
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -122,12 +126,12 @@ class Watch:
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
         now = time.monotonic_ns()
-        began, _op, arch, ip, sp, number, *args = entry
+        arch, number, args = entry[2], entry[5], entry[6:]
         before = self._before.pop(task.tid, None)
         if before is not None and result is not None:
             after = procfs.task_counters(task.pid, task.tid).total
             self._sink.notes.append(
-                "populated", pid=task.pid, tid=task.tid, t=began, end=now, number=number, faults=after - before
+                "populated", pid=task.pid, tid=task.tid, t=entry[0], end=now, number=number, faults=after - before
             )
         if self._wants(arch, number):
             if result is None:
@@ -135,7 +139,7 @@ class Watch:
             else:
                 self.left += 1
             self._record(task, entry, result, now)
-        if result is not None and 0 <= result and arch == AUDIT_ARCH_X86_64:
+        if result is not None and result >= 0 and arch == AUDIT_ARCH_X86_64:
             self._follow(task, number, args, result, now)
 
     def _record(self, task: Task, entry: tuple[int, ...], result: int | None, now: int) -> None:
@@ -147,10 +151,22 @@ class Watch:
             if task.frame is None and task.memory is not None and result is not None:
                 stack = keep_stack(self._sink, task.memory, began, sp, self._registers, self._stack_bytes)
         self._sink.syscalls.append(
-            began, now, task.pid, task.tid, number, arch, *args, result or 0, ip, sp, cs, 0 if result is None else 1, stack
+            began,
+            now,
+            task.pid,
+            task.tid,
+            number,
+            arch,
+            *args,
+            result or 0,
+            ip,
+            sp,
+            cs,
+            0 if result is None else 1,
+            stack,
         )
 
-    def _follow(self, task: Task, number: int, args: list[int], result: int, now: int) -> None:
+    def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
             self._mapped_file(task, args, result, now)
         elif number == _MUNMAP and task.memory is not None:
@@ -158,7 +174,7 @@ class Watch:
         elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
             self._locks_future.add(task.pid)
 
-    def _mapped_file(self, task: Task, args: list[int], start: int, now: int) -> None:
+    def _mapped_file(self, task: Task, args: tuple[int, ...], start: int, now: int) -> None:
         try:
             path = os.readlink(f"/proc/{task.pid}/fd/{args[4]}")
         except OSError:
@@ -202,8 +218,7 @@ class Watch:
         if first:
             self.started = 1
             self.first_exec = now
-            if self._faults is not None:
-                self._faults.start(task.tid)
+            self._start_faults(task.tid)
         counters = procfs.task_counters(task.pid, task.tid)
         mappings = procfs.read_mappings(task.pid)
         self._locks_future.discard(task.pid)
@@ -214,6 +229,15 @@ class Watch:
         for mapping in mappings:
             if "x" in mapping.protection and mapping.path.startswith("/"):
                 self._image(task, mapping, now)
+
+    def _start_faults(self, tid: int) -> None:
+        if self._faults is None:
+            return
+        try:
+            self._faults.start(tid)
+        except CannotObserve as error:
+            self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
+            self._faults = None
 
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
@@ -236,10 +260,10 @@ class Watch:
         stack = 0
         if task.memory is not None and code > 0:
             stack = keep_stack(self._sink, task.memory, now, sp, self._registers, self._stack_bytes)
+        name = signal.Signals(signo).name if signo < _FIRST_REAL_TIME else f"SIGRT{signo - _FIRST_REAL_TIME}"
         self._sink.notes.append(
-            "signal", pid=task.pid, tid=task.tid, t=now, signal=signal.Signals(signo).name if signo < 32 else f"SIGRT{signo}",
-            code=code, address=address if signo in (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE) and code > 0
-            else None, ip=ip, sp=sp, stack=stack,
+            "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code,
+            address=address if signo in _FAULT_SIGNALS and code > 0 else None, ip=ip, sp=sp, stack=stack,
         )  # fmt: skip
         if self._allocator is not None:
             self._allocator.interrupted(task, self._registers)

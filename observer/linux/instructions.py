@@ -83,93 +83,104 @@ def _set_flags(words: Words, flags: int) -> None:
     words[_EFLAGS] = words[_EFLAGS] & ~_ARITHMETIC | flags
 
 
+Getter = Callable[[Words, ReadMemory], int]
+
+
 class _Operands:
-    """Reads and writes an instruction's operands on a register file."""
+    """An instruction's operands, as functions on a register file: names are looked up once, not at each hit."""
 
     def __init__(self, instruction: Any) -> None:
-        self._instruction = instruction
-        self._end = instruction.address + instruction.size
         self.list = instruction.operands
-        for operand in self.list:
-            if operand.type == x86.X86_OP_REG:
-                _wide(instruction.reg_name(operand.reg))
-            elif operand.type == x86.X86_OP_MEM:
-                self._address_parts(operand)
+        self.width: int = self.list[0].size if self.list else 8
+        self.get: list[Getter] = [_getter(instruction, operand) for operand in self.list]
+        self.destination: tuple[int, int] | None = None
+        if self.list and self.list[0].type == x86.X86_OP_REG:
+            self.destination = _wide(instruction.reg_name(self.list[0].reg))
+        self.address = next(
+            (_address(instruction, operand) for operand in self.list if operand.type == x86.X86_OP_MEM), None
+        )
 
-    def _address_parts(self, operand: Any) -> tuple[int, int, int, int]:
-        memory = operand.mem
-        if memory.segment:
-            raise KeyError("segment")
-        base = -1
-        offset = memory.disp
-        if memory.base and self._instruction.reg_name(memory.base) == "rip":
-            offset += self._end
-        elif memory.base:
-            base = _wide(self._instruction.reg_name(memory.base))[0]
-        index = _wide(self._instruction.reg_name(memory.index))[0] if memory.index else -1
-        return base, index, memory.scale, offset
 
-    def address(self, i: int, words: Words) -> int:
-        base, index, scale, offset = self._address_parts(self.list[i])
+def _address(instruction: Any, operand: Any) -> Callable[[Words], int]:
+    memory = operand.mem
+    if memory.segment:
+        raise KeyError("segment")
+    offset, base, index, scale = memory.disp, -1, -1, memory.scale
+    if memory.base and instruction.reg_name(memory.base) == "rip":
+        offset += instruction.address + instruction.size
+    elif memory.base:
+        base = _wide(instruction.reg_name(memory.base))[0]
+    if memory.index:
+        index = _wide(instruction.reg_name(memory.index))[0]
+
+    def address(words: Words) -> int:
         total: int = offset + (words[base] if base >= 0 else 0) + (words[index] * scale if index >= 0 else 0)
         return total & _MASK
 
-    def get(self, i: int, words: Words, read: ReadMemory) -> int:
-        operand = self.list[i]
-        if operand.type == x86.X86_OP_IMM:
-            return int(operand.imm) & _MASK
-        if operand.type == x86.X86_OP_REG:
-            register, width = _wide(self._instruction.reg_name(operand.reg))
-            return int(words[register]) & ((1 << 8 * width) - 1)
-        return int.from_bytes(read(self.address(i, words), operand.size), "little")
-
-    def put(self, words: Words, value: int) -> None:
-        register, width = _wide(self._instruction.reg_name(self.list[0].reg))
-        words[register] = value & ((1 << 8 * width) - 1)
+    return address
 
 
-def _writes_register(operands: _Operands) -> bool:
-    return bool(operands.list) and operands.list[0].type == x86.X86_OP_REG
+def _getter(instruction: Any, operand: Any) -> Getter:
+    if operand.type == x86.X86_OP_IMM:
+        immediate = int(operand.imm) & _MASK
+        return lambda words, read: immediate
+    if operand.type == x86.X86_OP_REG:
+        register, width = _wide(instruction.reg_name(operand.reg))
+        mask = (1 << 8 * width) - 1
+        return lambda words, read: words[register] & mask
+    address, size = _address(instruction, operand), int(operand.size)
+    return lambda words, read: int.from_bytes(read(address(words), size), "little")
 
 
 def _effect(mnemonic: str, operands: _Operands) -> Callable[[Words, ReadMemory], None] | None:
     """Return what the instruction does beyond moving rip on, or None when it is not in the table."""
-    width = operands.list[0].size if operands.list else 8
+    width, get = operands.width, operands.get
 
     def nothing(words: Words, read: ReadMemory) -> None:
         del words, read
 
+    def jump(words: Words, read: ReadMemory) -> None:
+        words[_RIP] = get[0](words, read)
+
+    def test(words: Words, read: ReadMemory) -> None:
+        _set_flags(words, _flags_of(get[0](words, read) & get[1](words, read), width))
+
+    def compare(words: Words, read: ReadMemory) -> None:
+        _set_flags(words, _subtract(get[0](words, read), get[1](words, read), width)[1])
+
+    anywhere = {"endbr64": nothing, "nop": nothing, "test": test, "cmp": compare, "jmp": jump}
+    if mnemonic in anywhere:
+        return anywhere[mnemonic]
+    return _register_effect(mnemonic, operands)
+
+
+def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, ReadMemory], None] | None:
+    """Return the effect of an instruction that writes a register."""
+    if operands.destination is None:
+        return None
+    register, size = operands.destination
+    width, get, address = operands.width, operands.get, operands.address
+    mask = (1 << 8 * size) - 1
+
     def move(words: Words, read: ReadMemory) -> None:
-        operands.put(words, operands.get(1, words, read))
+        words[register] = get[1](words, read) & mask
 
     def load_address(words: Words, read: ReadMemory) -> None:
         del read
-        operands.put(words, operands.address(1, words))
-
-    def test(words: Words, read: ReadMemory) -> None:
-        _set_flags(words, _flags_of(operands.get(0, words, read) & operands.get(1, words, read), width))
+        assert address is not None
+        words[register] = address(words) & mask
 
     def exclusive_or(words: Words, read: ReadMemory) -> None:
-        result = operands.get(0, words, read) ^ operands.get(1, words, read)
-        operands.put(words, result)
+        result = get[0](words, read) ^ get[1](words, read)
+        words[register] = result
         _set_flags(words, _flags_of(result, width))
 
-    def compare(words: Words, read: ReadMemory) -> None:
-        _set_flags(words, _subtract(operands.get(0, words, read), operands.get(1, words, read), width)[1])
-
     def subtract(words: Words, read: ReadMemory) -> None:
-        result, flags = _subtract(operands.get(0, words, read), operands.get(1, words, read), width)
-        operands.put(words, result)
+        words[register], flags = _subtract(get[0](words, read), get[1](words, read), width)
         _set_flags(words, flags)
 
-    def jump(words: Words, read: ReadMemory) -> None:
-        words[_RIP] = operands.get(0, words, read)
-
-    anywhere = {"endbr64": nothing, "nop": nothing, "test": test, "cmp": compare, "jmp": jump}
-    into_register = {"mov": move, "lea": load_address, "xor": exclusive_or, "sub": subtract, "movabs": move}
-    if mnemonic in into_register and _writes_register(operands):
-        return into_register[mnemonic]
-    return anywhere.get(mnemonic)
+    effects = {"mov": move, "movabs": move, "lea": load_address, "xor": exclusive_or, "sub": subtract}
+    return effects.get(mnemonic)
 
 
 def emulation_of(code: bytes, address: int) -> Emulation | None:
@@ -180,9 +191,8 @@ def emulation_of(code: bytes, address: int) -> Emulation | None:
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
     try:
         operands = _Operands(instruction)
-        if instruction.mnemonic == "push" and _writes_register(operands):
-            register = _wide(instruction.reg_name(instruction.operands[0].reg))[0]
-            return Emulation(instruction.size, register, None, text)
+        if instruction.mnemonic == "push" and operands.destination is not None:
+            return Emulation(instruction.size, operands.destination[0], None, text)
         effect = _effect(instruction.mnemonic, operands)
     except KeyError:
         return None

@@ -10,7 +10,7 @@ from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES as _X86_64
 
 from observer.linux.seccomp import AUDIT_ARCH_I386
 
-__all__ = ["name_of", "numbers_of"]
+__all__ = ["name_of", "numbers_of", "table"]
 
 # arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.18; from 424 on, both tables share the numbers.
 _NEWER: Final = {
@@ -25,7 +25,8 @@ _NEWER: Final = {
 
 
 @cache
-def _table(arch: int) -> dict[int, str]:
+def table(arch: int) -> dict[int, str]:
+    """Return number to name for *arch* (an AUDIT_ARCH value)."""
     if arch == AUDIT_ARCH_I386:
         return {**_NEWER, **_I386}
     return {**_NEWER, **{number: name for number, name in _X86_64.items() if number < 512}}
@@ -33,9 +34,9 @@ def _table(arch: int) -> dict[int, str]:
 
 def name_of(number: int, arch: int) -> str:
     """Return the name of a call, or `syscall_0x…` for a number no table has."""
-    return _table(arch).get(number & ~0x40000000, f"syscall_{number:#x}")
+    return table(arch).get(number & ~0x40000000, f"syscall_{number:#x}")
 
 
 def numbers_of(names: frozenset[str], arch: int) -> frozenset[int]:
     """Return the numbers of those *names* that exist on *arch*."""
-    return frozenset(number for number, name in _table(arch).items() if name in names)
+    return frozenset(number for number, name in table(arch).items() if name in names)

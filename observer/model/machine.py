@@ -15,7 +15,7 @@ SCHEMA: Final = 1
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """The machine as the run found it."""
+    """The machine as the run found it. Unknown values are null; limits and sizes are bytes."""
 
     kernel: str
     architecture: str
@@ -36,11 +36,12 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked for."""
+    """What was asked for. `syscalls` null means all of them."""
 
     command: tuple[str, ...]
     directory: str
-    syscalls: str
+    expression: str
+    syscalls: tuple[str, ...] | None
     instruments: tuple[str, ...]
     recorder: str
     stack: int

@@ -18,9 +18,38 @@ __all__ = ["INSTRUMENTS", "MEMORY_CALLS", "Selection", "parse"]
 INSTRUMENTS: Final = ("calls", "faults", "residency")
 
 MEMORY_CALLS: Final = frozenset(
-    "brk mmap mmap2 old_mmap munmap mremap mprotect pkey_mprotect madvise process_madvise mlock mlock2 munlock mlockall "
-    "munlockall msync mincore mbind set_mempolicy get_mempolicy set_mempolicy_home_node migrate_pages move_pages "
-    "remap_file_pages shmat shmdt io_setup io_destroy map_shadow_stack mseal".split()
+    [
+        "brk",
+        "mmap",
+        "mmap2",
+        "old_mmap",
+        "munmap",
+        "mremap",
+        "mprotect",
+        "pkey_mprotect",
+        "madvise",
+        "process_madvise",
+        "mlock",
+        "mlock2",
+        "munlock",
+        "mlockall",
+        "munlockall",
+        "msync",
+        "mincore",
+        "mbind",
+        "set_mempolicy",
+        "get_mempolicy",
+        "set_mempolicy_home_node",
+        "migrate_pages",
+        "move_pages",
+        "remap_file_pages",
+        "shmat",
+        "shmdt",
+        "io_setup",
+        "io_destroy",
+        "map_shadow_stack",
+        "mseal",
+    ]
 )
 """The calls strace knows as %memory (strace(1)), and those newer than it."""
 
@@ -37,7 +66,7 @@ class Selection(msgspec.Struct, frozen=True):
     @property
     def has_all_memory_calls(self) -> bool:
         """Whether every call that changes mappings is among them, so that the address space can be replayed."""
-        return self.syscalls is None or MEMORY_CALLS <= self.syscalls
+        return self.syscalls is None or self.syscalls >= MEMORY_CALLS
 
 
 def parse(expression: str, known: frozenset[str]) -> Selection:
@@ -55,7 +84,9 @@ def parse(expression: str, known: frozenset[str]) -> Selection:
     negated = body.startswith("!")
     words = [word.removeprefix("%") for word in body.removeprefix("!").split(",") if word]
     if not words:
-        raise UsageError(f"-e {expression!r} names nothing", "", "-e trace=memory, -e trace=brk,mmap or -e calls,faults")
+        raise UsageError(
+            f"-e {expression!r} names nothing", "", "-e trace=memory, -e trace=brk,mmap or -e calls,faults"
+        )
     instruments = frozenset(word for word in words if word in INSTRUMENTS)
     syscalls: frozenset[str] | None = frozenset()
     for word in words:
@@ -78,6 +109,4 @@ def parse(expression: str, known: frozenset[str]) -> Selection:
     if negated:
         taken = MEMORY_CALLS if syscalls is None else syscalls
         return Selection(MEMORY_CALLS - taken, default.instruments - instruments, expression)
-    return Selection(
-        syscalls if names_syscalls else default.syscalls, instruments or default.instruments, expression
-    )
+    return Selection(syscalls if names_syscalls else default.syscalls, instruments or default.instruments, expression)

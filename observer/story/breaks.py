@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from observer.model.events import Event, Process, Syscall
 
 __all__ = ["Breaks"]
@@ -12,9 +14,24 @@ class Breaks:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
+        self._latest: tuple[int, int | None] = (-1, None)
+
+    def watch(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield *events* unchanged and follow them, for readers that will see only some of them."""
+        for event in events:
+            self.follow(event)
+            yield event
 
     def follow(self, event: Event) -> int | None:
-        """Take *event* in; return the bytes by which a brk moved the break (0: a question), None if unknown."""
+        """Take *event* in; return the bytes by which a brk moved the break (0: a question), None if unknown.
+
+        To be asked again about the latest event changes nothing.
+        """
+        if event.n != self._latest[0]:
+            self._latest = (event.n, self._moved(event))
+        return self._latest[1]
+
+    def _moved(self, event: Event) -> int | None:
         if isinstance(event, Syscall):
             return self._brk(event) if event.name == "brk" else None
         if isinstance(event, Process):

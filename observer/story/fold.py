@@ -29,9 +29,12 @@ _WAITING: Final = 256
 """Passages that may wait for an older one of another thread before that one is told as far as it has come."""
 
 
-def fold(events: Iterable[Event], *, expand: bool = False) -> Iterator[Passage]:
-    """Yield the passages of *events* (in order of n); *expand* tells the start-up event by event."""
-    folder = Fold(expand=expand)
+def fold(events: Iterable[Event], *, expand: bool = False, breaks: Breaks | None = None) -> Iterator[Passage]:
+    """Yield the passages of *events* (in order of n); *expand* tells the start-up event by event.
+
+    *breaks* has watched the whole run where *events* are only some of it.
+    """
+    folder = Fold(expand=expand, breaks=breaks)
     for event in events:
         yield from folder.add(event)
     yield from folder.finish()
@@ -40,9 +43,9 @@ def fold(events: Iterable[Event], *, expand: bool = False) -> Iterator[Passage]:
 class Fold:
     """The fold as a machine: `add` every event, then `finish`; both return the passages that are complete."""
 
-    def __init__(self, *, expand: bool = False) -> None:
+    def __init__(self, *, expand: bool = False, breaks: Breaks | None = None) -> None:
         self._expand = expand
-        self._breaks = Breaks()
+        self._breaks = breaks or Breaks()
         self._openings: dict[int, Opening] = {}
         self._tasks: dict[int, _Task] = {}
         self._ready: list[tuple[int, int, Passage]] = []
@@ -51,13 +54,14 @@ class Fold:
     def add(self, event: Event) -> list[Passage]:
         """Take one event in."""
         moved = self._breaks.follow(event)
+        waiting = self._serial
         task = self._tasks.get(event.tid) or self._tasks.setdefault(event.tid, _Task())
         if not self._opening(event, task):
             for passage in task.take(event, moved):
                 self._wait(passage)
         if isinstance(event, Process):
             self._process(event, task)
-        return self._release() if self._ready else []
+        return self._release() if self._serial != waiting else []
 
     def finish(self) -> list[Passage]:
         """Return everything that is still open, in order."""

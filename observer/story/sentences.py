@@ -9,7 +9,7 @@ from observer.model.events import Call, Event, Fault, Lost, Process, Signal, Sys
 from observer.model.operations import ALLOCATING, OPERATIONS
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
-__all__ = ["call_words", "page_words", "place_words", "sentence", "syscall_words"]
+__all__ = ["call_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
 
 _PAGE: Final = 4096
 _MAP_ANONYMOUS: Final = 0x20
@@ -30,13 +30,8 @@ _ADVICE: Final = {
     14: "MADV_HUGEPAGE: {0} may use huge pages",
     15: "MADV_NOHUGEPAGE: {0} may not use huge pages",
 }
-_TOUCHER: Final = {
-    "allocator": "the allocator itself",
-    "loader": "the loader",
-    "libc": "the C library",
-    "kernel": "the kernel, on the program's behalf",
-}
-_VERB: Final = {"read": "read of", "write": "write to", "exec": "execution of"}
+_TOUCHER: Final = {"libc": "the C library", "kernel": "the kernel, for the program,"}
+_VERB: Final = {"read": "reads", "write": "writes", "exec": "executes"}
 
 
 def sentence(event: Event, moved: int | None = None, *, at_site: bool = True) -> str:
@@ -112,15 +107,15 @@ def _brk(args: tuple[int, ...], result: int, moved: int | None) -> str:
         return f"the break is now at {result:#x}"
     if moved == 0:
         return "the kernel leaves the break where it is" + (": no room" if result < args[0] else "")
-    return f"the kernel moves the break {'up' if moved > 0 else 'down'} by {bytes_exactly(abs(moved))}"
+    return f"the break moves {'up' if moved > 0 else 'down'} by {bytes_exactly(abs(moved))}"
 
 
 def _mmap(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
     if not args[3] & _MAP_ANONYMOUS:
-        return f"the kernel maps {size(args[1])} of a file"
+        return f"{size(args[1])} of a file mapped"
     if args[2] == 0:
-        return f"the kernel reserves {bytes_exactly(args[1])}, no access yet"
-    return f"the kernel maps {bytes_exactly(args[1])} of new memory"
+        return f"{bytes_exactly(args[1])} reserved, no access yet"
+    return f"{bytes_exactly(args[1])} of new memory mapped"
 
 
 def _mremap(args: tuple[int, ...], result: int, _moved: int | None) -> str:
@@ -171,12 +166,16 @@ def page_words(fault: Fault) -> str:
         return f"a page of {place}"
 
 
+def touch_words(fault: Fault) -> str:
+    """Say who does what to a page: `the allocator writes`."""
+    who = _TOUCHER.get(fault.toucher, f"the {fault.toucher}")
+    return f"{who} {_VERB.get(fault.access or '', 'touches')}"
+
+
 def _fault(event: Fault, _moved: int | None) -> str:
-    text = f"page fault: {_VERB.get(event.access or '', 'touch of')} {page_words(event)}"
+    text = f"page fault: {touch_words(event)} {page_words(event)}"
     if event.chunk is not None:
         text += f", in the {plural(event.chunk.size, 'byte')} of call {event.chunk.call}"
-    if event.toucher in _TOUCHER:
-        text += f", by {_TOUCHER[event.toucher]}"
     if event.major:
         text += "; read from disk"
     return text + (f" (frame {event.frame:#x})" if event.frame else "")

@@ -41,11 +41,16 @@ def is_step_six(fault: Fault) -> bool:
     return fault.chunk is not None or fault.mapping == "[heap]" or (fault.mapping or "").startswith("map#")
 
 
-def step_of(event: Event) -> str:
-    """Return the step or steps that *event* is: `1-5`, `2-3-4` for a brk inside malloc, `6`, or nothing."""
+def step_of(event: Event, call: Call | None = None) -> str:
+    """Return the step or steps that *event* is: `1-5`, `2-3-4` for a brk inside malloc, `6`, or nothing.
+
+    *call* is the allocator call that the event happened in: a brk inside free is none of the book's steps.
+    """
     if isinstance(event, Call):
         return event.steps or ""
     if isinstance(event, Syscall) and event.cause is not None and event.name in GROWING:
+        if call is not None and call.op not in ALLOCATING:
+            return ""
         return "2-3" if event.end_ns is None else "2-3-4"
     if isinstance(event, Fault) and is_step_six(event):
         return "6"

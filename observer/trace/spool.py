@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["CALL_FIELDS", "STACK_BYTES", "SYSCALL_FIELDS", "NoteFile", "Spool", "Spools"]
+__all__ = ["CALL_FIELDS", "STACK_BYTES", "STACK_FIELDS", "SYSCALL_FIELDS", "NoteFile", "Spool", "Spools"]
 
 _CHUNK: Final = 1 << 20
 
@@ -46,14 +46,14 @@ STACK_FIELDS: Final = [
 
 
 class Spool:
-    """One file of fixed-size records. After a failure `error` says why, and records are counted in `lost`."""
+    """One file of fixed-size records, at *most* so many. After a failure `error` says why, and records are counted in `lost`."""
 
-    def __init__(self, path: Path, layout: struct.Struct) -> None:
+    def __init__(self, path: Path, layout: struct.Struct, most: int | None = None) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._pack = layout.pack_into
         self._size = layout.size
+        self._most = most
         self._room = _CHUNK // layout.size * layout.size
-        self._base = 0
         self._at = self._room
         self._map: mmap.mmap | None = None
         self.count = 0
@@ -65,27 +65,31 @@ class Spool:
         if self._at >= self._room and not self._grow():
             self.lost += 1
             return 0
+        assert self._map is not None
         self._pack(self._map, self._at, *fields)
         self._at += self._size
         self.count += 1
         return self.count
 
     def _grow(self) -> bool:
-        if self.error is not None:
+        if self.error is not None or self.count == self._most:
             return False
         # A mapping begins at a page, a record anywhere: each chunk is mapped with the odd bytes before it.
         start = self.count * self._size
         head = start % mmap.ALLOCATIONGRANULARITY
         try:
-            os.posix_fallocate(self._fd, start, self._room + self._size)
+            os.posix_fallocate(self._fd, start, _CHUNK)
             if self._map is not None:
                 self._map.close()
-            self._map = mmap.mmap(self._fd, head + self._room, offset=start - head)
+            self._map = mmap.mmap(self._fd, head + _CHUNK, offset=start - head)
         except OSError as error:
             self.error = error
             return False
+        records = _CHUNK // self._size
+        if self._most is not None:
+            records = min(records, self._most - self.count)
         self._at = head
-        self._room = head + (_CHUNK // self._size) * self._size
+        self._room = head + records * self._size
         return True
 
     def close(self) -> None:
@@ -100,7 +104,9 @@ class NoteFile:
     """JSON lines for what is rare, each written at once."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
         self._encoder = msgspec.json.Encoder()
         self.lost = 0
         self.error: OSError | None = None
@@ -124,11 +130,11 @@ class NoteFile:
 class Spools:
     """All spools of one recording, in the trace's `spool` folder."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, most: int | None = None) -> None:
         self.directory = directory
         directory.mkdir(mode=0o700)
-        self.calls = Spool(directory / "calls.bin", _CALL)
-        self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL)
+        self.calls = Spool(directory / "calls.bin", _CALL, most)
+        self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL, most)
         self.stacks = Spool(directory / "stacks.bin", _STACK)
         self.notes = NoteFile(directory / "notes.jsonl")
 

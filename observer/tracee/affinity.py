@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,50 +19,77 @@ _SCHED_GETAFFINITY: Final = 204
 
 
 class Affinity:
-    """The processors of the observer and its tracees."""
+    """The processors of the observer and its tracees.
+
+    One single-threaded program shares from the start. Once threads are there, sharing lasts only while stops come
+    so densely that the tracer is what everyone waits for: moving a stop between processors then costs more than
+    running the threads side by side could win.
+    """
 
     SYSCALLS: Final = frozenset({_SCHED_SETAFFINITY, _SCHED_GETAFFINITY})
+    _DENSE: Final = 2000.0  # stops a second
 
     def __init__(self, *, share: bool) -> None:
         self.original = os.sched_getaffinity(0)
-        self.processor = min(self.original) if share and len(self.original) > 1 else None
-        if self.processor is not None:
-            self.processor = _current_processor(self.original)
-        self._freed = self.processor is None
+        self.processor = _current_processor(self.original) if share and len(self.original) > 1 else None
+        self._owner = threading.get_native_id()
+        self._threaded = False
+        self._shared = self.processor is not None
+        self._own_choice: set[int] = set()
 
     def enter(self) -> None:
-        """Move the calling thread to the shared processor."""
+        """Move the calling thread, the tracer, to the shared processor."""
         if self.processor is not None:
             os.sched_setaffinity(0, {self.processor})
 
     def leave(self) -> None:
         """Give the calling thread its processors back."""
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, self.original)
+        self.lift(0)
 
     def concerns(self, number: int) -> bool:
         """Whether the system call *number* would show or change the sharing."""
-        return not self._freed and number in self.SYSCALLS
+        return self.processor is not None and number in self.SYSCALLS
 
     def lift(self, tid: int) -> None:
-        """Give *tid* its original mask for the time of a call."""
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(tid, self.original)
+        """Give *tid* its original mask."""
+        if tid not in self._own_choice:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(tid, self.original)
 
-    def restore(self, tid: int, number: int) -> None:
-        """Share again after the program looked; a program that sets its own mask keeps it."""
-        if self.concerns(number) and number == _SCHED_GETAFFINITY and self.processor is not None:
+    def _share(self, tid: int) -> None:
+        if self.processor is not None and tid not in self._own_choice:
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(tid, {self.processor})
 
-    def share_out(self, tasks: Iterable[int], newborn: int) -> None:
-        """End the sharing: a second thread is there. *tasks* and *newborn* get the original mask."""
-        if self._freed:
-            return
-        self._freed = True
-        for tid in [*tasks, newborn]:
+    def restore(self, tid: int, number: int) -> None:
+        """Share again after the program looked; a program that sets its own mask keeps it."""
+        if number == _SCHED_SETAFFINITY and self.concerns(number):
+            self._own_choice.add(tid)
+        elif self.concerns(number) and self._shared:
+            self._share(tid)
+
+    def thread_born(self, tasks: Iterable[int], newborn: int) -> None:
+        """A second thread is there: the sharing ends for now. *tasks* and *newborn* get the original mask."""
+        if self.processor is not None and not self._threaded:
+            self._threaded = True
+            self._spread([*tasks, newborn])
+
+    def _spread(self, tasks: Iterable[int]) -> None:
+        self._shared = False
+        for tid in [*tasks, self._owner]:
             self.lift(tid)
-        self.leave()
+
+    def adapt(self, tasks: Iterable[int], stops_per_second: float) -> None:
+        """Choose anew, several times a second, from any thread."""
+        if self.processor is None or not self._threaded:
+            return
+        dense = stops_per_second > self._DENSE
+        if dense and not self._shared:
+            self._shared = True
+            for tid in [*tasks, self._owner]:
+                self._share(tid)
+        elif self._shared and not dense:
+            self._spread(tasks)
 
 
 def _current_processor(allowed: set[int]) -> int:

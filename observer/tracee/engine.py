@@ -75,6 +75,8 @@ class Engine:
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
         self.delivered: set[int] = set()
+        self.stops = 0
+        self._paced = 0
 
     def run(self, root: int) -> int | None:
         """Follow until no tracee is left; return the wait status of *root*."""
@@ -96,6 +98,7 @@ class Engine:
         return self.root_status
 
     def _handle(self, tid: int, status: int) -> None:
+        self.stops += 1
         try:
             if status == _SIGTRAP_STOP:
                 task = self.tasks.get(tid)
@@ -108,6 +111,11 @@ class Engine:
         except OSError as error:
             if error.errno not in (errno.ESRCH, errno.EIO):
                 raise
+
+    def pace(self, seconds: float) -> None:
+        """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
+        stops, self._paced = self.stops - self._paced, self.stops
+        self._affinity.adapt(tuple(self.tasks), stops / seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
         if task.entered is not None or not self._filtered:
@@ -185,7 +193,7 @@ class Engine:
         kin = relation(parent.pid, parent.tid, tid, how)
         if kin.same_process:
             child.pid = parent.pid
-            self._affinity.share_out(self.tasks, tid)
+            self._affinity.thread_born(self.tasks, tid)
         if parent.memory is not None:
             try:
                 child.memory = parent.memory if kin.same_memory else parent.memory.fork(tid)

@@ -20,6 +20,7 @@ __all__ = ["Interrupts"]
 _TAKEN: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _STOP: Final = signal.SIGUSR2
 _GRACE: Final = 0.2
+_PACE: Final = 0.05
 
 
 class Interrupts:
@@ -31,15 +32,25 @@ class Interrupts:
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
         self.taken: list[int] = []
+        self._pace: Callable[[float], None] = lambda seconds: None
 
-    def watch(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
-        """Start taking signals for the tree of *root*; *delivered* holds the signals tracees were seen to get."""
+    def watch(
+        self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int], pace: Callable[[float], None]
+    ) -> None:
+        """Start taking signals for the tree of *root*; *delivered* holds the signals tracees were seen to get.
+
+        Between signals *pace* is called regularly with the seconds since its last call.
+        """
+        self._pace = pace
         self._thread = threading.Thread(target=self._serve, args=(root, tasks, delivered), name="signals", daemon=True)
         self._thread.start()
 
     def _serve(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
         while True:
-            info = signal.sigwaitinfo(self._wait_for)
+            info = signal.sigtimedwait(self._wait_for, _PACE)
+            if info is None:
+                self._pace(_PACE)
+                continue
             if info.si_signo == _STOP:
                 if self._done.is_set():
                     return

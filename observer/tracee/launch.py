@@ -101,7 +101,9 @@ def launch(
     if pid == 0:
         os.close(go_write)
         os.close(report_read)
-        _become_program(path, argv, environment, program_filter, processor, randomize, signal_mask, go_read, report_write)
+        _become_program(
+            path, argv, environment, program_filter, processor, randomize, signal_mask, go_read, report_write
+        )
     os.close(go_read)
     os.close(report_write)
     try:

@@ -1,0 +1,108 @@
+"""The command `observer`: finds the verb, and turns our own failures into one clear message and a status.
+
+Nothing heavy is imported here: `observer --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from observer import __version__
+
+__all__ = ["main"]
+
+VERBS: Final = {
+    "run": "record a program and tell where its memory comes from",
+    "show": "tell a recorded trace again",
+    "export": "write a trace for other tools",
+    "doctor": "say what this machine allows, and what would allow more",
+}
+
+_DESCRIPTION: Final = """Run a real program on Linux and see where its memory comes from: every malloc, every brk and
+mmap inside it, every page fault with the line of C that caused it, told in six steps, and a ledger that proves
+nothing was missed."""
+
+_EPILOG: Final = """examples:
+  observer run -- ./prog arg        the main job; leaves ./prog.trace
+  observer show prog.trace --map    the address space at the end
+  observer doctor                   what works on this machine
+
+exit status:
+  run: the program's own; 125 the observer failed, 126 not executable, 127 not found
+"""
+
+
+def _overview() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="observer", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--version", action="store_true", help="print versions of the observer, Python, kernel and C library"
+    )
+    verbs = parser.add_argument_group("verbs (observer VERB --help tells more)")
+    for name, text in VERBS.items():
+        verbs.add_argument(name, nargs="?", help=text, metavar=name)
+    parser.usage = "observer VERB [options] …"
+    return parser
+
+
+def _print_versions() -> int:
+    import platform
+
+    libc = " ".join(platform.libc_ver())
+    print(
+        f"observer {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}, {libc}"
+    )
+    return 0
+
+
+def _run_verb(name: str, words: Sequence[str]) -> int:
+    module = importlib.import_module(f"observer.cli.{name}")
+    parser: argparse.ArgumentParser = module.make_parser()
+    status: int = module.run(parser.parse_args(words))
+    return status
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line *words* (default: sys.argv) and return the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if not words or words[0] in ("-h", "--help", "help"):
+        _overview().print_help()
+        return 0 if words else 2
+    if words[0] == "--version":
+        return _print_versions()
+    if words[0] not in VERBS:
+        print(f"observer: no verb {words[0]!r}; verbs: {', '.join(VERBS)}", file=sys.stderr)
+        return 2
+    return _guarded(words)
+
+
+def _guarded(words: Sequence[str]) -> int:
+    from observer.errors import ObserverError, UsageError
+
+    try:
+        status = _run_verb(words[0], words[1:])
+        sys.stdout.flush()
+        return status
+    except UsageError as error:
+        print(f"observer: {error}", file=sys.stderr)
+        return 2 if words[0] != "run" else 125
+    except ObserverError as error:
+        print(f"observer: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        # Whoever read our output has gone: nobody is left to complain to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("observer: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

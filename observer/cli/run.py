@@ -1,0 +1,198 @@
+"""`observer run`: record a program, tell the story on stderr, leave a trace, pass the program's status on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import BadTrace, UsageError
+
+if TYPE_CHECKING:
+    from observer.instruments.session import Wish
+    from observer.model.machine import Meta, Request
+    from observer.model.selection import Selection
+
+__all__ = ["make_parser", "run"]
+
+_DESCRIPTION: Final = """Run PROG under the instruments: memory system calls (a seccomp filter and ptrace), calls of the
+malloc family (breakpoints), page faults (perf events), mappings and residency (/proc). The program's output and exit
+status pass through untouched; the story is told on stderr when it has ended."""
+
+_EPILOG: Final = """what -e takes (strace's grammar):
+  -e trace=memory      memory system calls (the default)
+  -e trace=all         all system calls
+  -e trace=brk,mmap    these only; then the address space cannot be replayed
+  -e calls,faults      only these instruments (calls, faults, residency)
+  -e '!faults'         the default without this
+
+exit status:
+  the program's own; killed by a signal: the same signal
+  125  the observer failed, or the ledger is INCOMPLETE or INCONSISTENT (see --allow-loss)
+  126  the program cannot be executed       127  it was not found
+
+examples:
+  observer run -- ./prog arg
+  observer run -o /tmp/ls.trace -q -- ls -R /usr/share/doc
+  observer run --aslr off -e trace=all -- ./prog
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser = argparse.ArgumentParser(
+        prog="observer run", description=_DESCRIPTION, epilog=_EPILOG, usage="observer run [options] [--] PROG [ARG ...]",
+        formatter_class=RawDescriptionRichHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("-o", metavar="DIR", dest="directory", help="the trace's folder (default: ./NAME.trace)")
+    parser.add_argument("--force", action="store_true", help="replace an existing trace")
+    parser.add_argument(
+        "-e", metavar="EXPR", dest="expression", default="trace=memory", help="what to observe, see below"
+    )
+    parser.add_argument(
+        "--recorder",
+        choices=("auto", "breakpoint"),
+        default="auto",
+        help="how allocator calls are seen (default: auto)",
+    )
+    parser.add_argument(
+        "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"
+    )
+    parser.add_argument(
+        "--max-events", metavar="N", type=_positive, help="record no more than N calls and system calls each"
+    )
+    parser.add_argument(
+        "--allow-loss", action="store_true", help="keep the program's status when the ledger does not balance"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell no story, only a verdict that is not good")
+    parser.add_argument("--aslr", choices=("on", "off"), help="address randomisation (default: as the system has it)")
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program and its arguments"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def _stack(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 32768:
+        raise argparse.ArgumentTypeError("must be between 0 and 32768")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb; return the exit status."""
+    from observer.instruments.names import all_names
+    from observer.model.selection import parse
+    from observer.trace.machine import describe_machine
+
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    if not words:
+        raise UsageError("no program to run", "", "observer run -- PROG [ARG ...]")
+    selection = parse(arguments.expression, all_names())
+    directory = Path(arguments.directory or f"{Path(words[0]).name}.trace")
+    wish = _wish(arguments, words, selection)
+    request = _request(arguments, words, selection, directory)
+    meta = _record(wish, request, directory, describe_machine(), force=arguments.force)
+    _tell(meta, directory, quiet=arguments.quiet)
+    return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _wish(arguments: argparse.Namespace, words: list[str], selection: Selection) -> Wish:
+    from observer.instruments.session import Wish
+
+    return Wish(
+        argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
+        randomize={"on": True, "off": False, None: None}[arguments.aslr], max_events=arguments.max_events,
+    )  # fmt: skip
+
+
+def _request(arguments: argparse.Namespace, words: list[str], selection: Selection, directory: Path) -> Request:
+    from observer.model.machine import Request
+
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("GLIBC_TUNABLES", "MALLOC_", "LD_"))}
+    return Request(
+        command=tuple(words), directory=str(directory.absolute()), expression=selection.text,
+        syscalls=None if selection.syscalls is None else tuple(sorted(selection.syscalls)),
+        instruments=tuple(sorted(selection.instruments)), recorder="breakpoint", stack=arguments.stack,
+        max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr or "as the system has it",
+        environment=kept,
+    )  # fmt: skip
+
+
+def _make_directory(directory: Path, *, force: bool) -> None:
+    try:
+        if force and (directory / "meta.json").is_file():
+            shutil.rmtree(directory)
+        directory.mkdir(mode=0o755)
+    except FileExistsError as error:
+        raise BadTrace(f"{directory} exists", "", "--force to replace a trace, or -o with another folder") from error
+    except OSError as error:
+        raise BadTrace(
+            f"cannot make the folder {directory}", error.strerror or "", "-o with a folder you may write"
+        ) from error
+
+
+def _record(wish: Wish, request: Request, directory: Path, machine: object, *, force: bool) -> Meta:
+    from observer.model.machine import Machine
+    from observer.trace.finish import SPOOL, begin, finish
+    from observer.trace.record import record
+    from observer.tracee.launch import find_program
+
+    assert isinstance(machine, Machine)
+    find_program(wish.argv[0], wish.environment)
+    _make_directory(directory, force=force)
+    try:
+        begin(directory, machine, request)
+        recording = record(wish, directory / SPOOL)
+    except BaseException:
+        if not (directory / SPOOL / "notes.jsonl").is_file() or not (directory / SPOOL / "notes.jsonl").stat().st_size:
+            shutil.rmtree(directory, ignore_errors=True)  # nothing was recorded: leave nothing behind
+        raise
+    return finish(directory, machine, request, recording)
+
+
+def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:
+    from observer.model.ledger import FAILING, worst
+
+    if quiet and worst(meta.ledger) not in FAILING:
+        return
+    from observer.report.terminal import make_console, tell
+    from observer.trace.reader import Trace
+
+    try:
+        console = make_console(sys.stderr)
+        tell(console, meta, Trace.open(directory).events(), directory=directory)
+        sys.stderr.flush()
+    except BrokenPipeError:
+        # stderr is gone; the trace and the program's status are not.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _leave(meta: Meta, *, allow_loss: bool) -> int:
+    from observer.model.ledger import FAILING, worst
+
+    if worst(meta.ledger) in FAILING and not allow_loss:
+        return 125
+    if meta.outcome.signal is not None:
+        number = signal.Signals[meta.outcome.signal]
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+        sys.stdout.flush()
+        os.kill(os.getpid(), number)
+        return 128 + number
+    return meta.outcome.status if meta.outcome.status is not None else 125

@@ -1,0 +1,177 @@
+"""observer show: tell a recorded trace again, or the part of it that was asked for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from observer.model.events import Call, Event
+    from observer.story.breaks import Breaks
+    from observer.trace.reader import Trace
+
+__all__ = ["HELP", "NAME", "configure", "run"]
+
+NAME: Final = "show"
+HELP: Final = "tell a recorded trace again"
+
+_DESCRIPTION: Final = """\
+Tell the trace in DIR: the story in the book's six steps, the numbers, what is
+not in the book, the address space, the ledger.
+
+Alike events are one row, and a long story is shortened in its middle; what the
+loader and the C library do before main is one row too. With --kind, --call or
+--line only those events are told; with --steps, --map or --ledger only that
+part. Nothing is recorded anew, and DIR is not changed.
+"""
+_EPILOG: Final = """\
+Exit status:
+  0    told
+  2    the options contradict each other or are not known
+  125  DIR cannot be read, or the part asked for is not there
+
+Examples:
+  observer show story.trace                     the whole run
+  observer show story.trace --all               every row, start-up included
+  observer show story.trace --line story.c:28   what one line caused
+  observer show story.trace --call 118          one piece: made, touched, freed
+  observer show story.trace --kind fault        every page fault, one a line
+  observer show story.trace --source .          with the program's own lines
+  observer show story.trace --kind syscall --json | jq .name
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
+    _add_choices(parser)
+    _add_parts(parser)
+    parser.add_argument("--all", action="store_true", help="leave no row out, and tell the start-up event by event")
+    parser.add_argument(
+        "--source", metavar="FOLDER", type=Path, help="print the program's lines, from files beneath FOLDER"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the chosen events as JSON Lines (see observer export)"
+    )
+
+
+def _add_choices(parser: argparse.ArgumentParser) -> None:
+    choose = parser.add_argument_group("choose events (together: events that satisfy all)")
+    choose.add_argument(
+        "--kind", action="append", metavar="KIND",
+        help="only call, syscall, fault, signal, process or lost events, one a line; may be given again",
+    )  # fmt: skip
+    choose.add_argument(
+        "--call", type=int, metavar="N", help="only the allocator call numbered N and what became of its piece"
+    )
+    choose.add_argument("--line", metavar="FILE:LINE", help="only what this source line caused")
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_argument_group("choose a part")
+    part = parts.add_mutually_exclusive_group()
+    part.add_argument("--steps", action="store_true", help="for each source line, how often it took which steps")
+    part.add_argument("--map", action="store_true", help="the address space at the end, drawn")
+    part.add_argument("--heap", action="store_true", help="the heap's chunks and bins (not part of this version)")
+    part.add_argument("--ledger", action="store_true", help="what was seen beside what the kernel counted")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tell the trace on standard output; return the exit status."""
+    from observer.report.terminal import make_console
+    from observer.story.breaks import Breaks
+    from observer.trace.reader import Trace
+
+    if arguments.heap:
+        raise UsageError(
+            "cannot show the heap's chunks and bins",
+            "the heap reader is not part of this version",
+            "--map for the heap's place and size, --call N for the life of one piece",
+        )
+    trace = Trace.open(arguments.directory)
+    if arguments.json:
+        _write_json(_chosen(trace, arguments, Breaks()))
+    else:
+        _tell(make_console(sys.stdout), trace, arguments)
+    return 0
+
+
+def _write_json(events: Iterator[Event]) -> None:
+    from observer.report.jsonl import write
+
+    sys.stdout.flush()
+    write(events, sys.stdout.buffer)
+
+
+def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.report.ledger import print_ledger
+    from observer.report.lists import print_events, print_steps
+    from observer.report.space import print_space
+    from observer.report.terminal import tell, tell_events
+    from observer.story.breaks import Breaks
+    from observer.story.by_line import steps_by_line
+
+    breaks = Breaks()
+    if arguments.map:
+        for end in trace.meta.ends:
+            print_space(console, end)
+    elif arguments.ledger:
+        print_ledger(console, trace.meta.ledger)
+    elif arguments.steps:
+        print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)))
+    elif arguments.kind:
+        print_events(console, _chosen(trace, arguments, breaks), breaks)
+    elif arguments.call is not None or arguments.line:
+        chosen = _chosen(trace, arguments, breaks)
+        tell_events(console, chosen, everything=arguments.all, sources=arguments.source, breaks=breaks)
+    else:
+        tell(
+            console, trace.meta, trace.events(), everything=arguments.all, directory=arguments.directory,
+            sources=arguments.source,
+        )  # fmt: skip
+
+
+def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iterator[Event]:
+    """Yield the events that --kind, --call and --line choose together; *breaks* watches them all."""
+    from observer.story.query import at_line, life_of, parse_line
+
+    kinds = _kinds(arguments.kind)
+    narrow = arguments.call is not None or arguments.line
+    events = breaks.watch(trace.events(None if narrow else kinds))
+    if arguments.call is not None:
+        events = life_of(events, _call(trace, arguments.call))
+    if arguments.line:
+        events = at_line(events, *parse_line(arguments.line))
+    if kinds is None or not narrow:
+        return events
+    return (event for event in events if event.__struct_config__.tag in kinds)
+
+
+def _kinds(given: list[str] | None) -> frozenset[str] | None:
+    from observer.story.query import KINDS
+
+    if not given:
+        return None
+    kinds = frozenset(name for part in given for name in part.split(","))
+    unknown = sorted(kinds.difference(KINDS))
+    if unknown:
+        raise UsageError(f"--kind {unknown[0]}", "no such kind of event", ", ".join(KINDS))
+    return kinds
+
+
+def _call(trace: Trace, n: int) -> Call:
+    call = trace.calls_by_number(n)
+    if call is None:
+        raise UsageError(f"--call {n}", f"event {n} is not an allocator call", "--kind call lists them")
+    return call

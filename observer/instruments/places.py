@@ -1,0 +1,161 @@
+"""Code addresses as places people know: function, file and line; and the walk from library code to the program.
+
+Worked out after the run, from the files that were mapped. Every answer is cached by address.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from observer.linux.elf import Elf, load
+from observer.linux.instructions import access_of, disassemble
+from observer.linux.lines import LineTable
+from observer.linux.unwind import Frame, Unwinder, step
+from observer.model.events import Site
+from observer.model.machine import Image
+
+__all__ = ["CodeMap", "StackPiece"]
+
+_DEEPEST: Final = 64
+_LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
+
+
+@dataclass(frozen=True, slots=True)
+class StackPiece:
+    """Saved stack bytes from *sp* up, with the registers at that moment."""
+
+    ip: int
+    sp: int
+    bp: int
+    bx: int
+    data: bytes
+
+    def word(self, address: int) -> int | None:
+        """Return the 8 bytes at *address*, or None outside the piece."""
+        at = address - self.sp
+        if 0 <= at <= len(self.data) - 8:
+            value: int = struct.unpack_from("<Q", self.data, at)[0]
+            return value
+        return None
+
+
+@lru_cache(maxsize=64)
+def _lines_of(elf: Elf) -> LineTable:
+    return LineTable(elf)
+
+
+@lru_cache(maxsize=64)
+def _unwinder_of(elf: Elf) -> Unwinder:
+    return Unwinder(elf)
+
+
+class CodeMap:
+    """The images of one process at one time."""
+
+    def __init__(self, images: tuple[Image, ...] = ()) -> None:
+        self._images = sorted(images, key=lambda image: image.start)
+        self._starts = [image.start for image in self._images]
+        self._sites: dict[int, Site] = {}
+        self._access: dict[int, str | None] = {}
+
+    def add(self, image: Image) -> None:
+        """Know a further image; what overlaps it is gone."""
+        kept = [known for known in self._images if known.end <= image.start or known.start >= image.end]
+        self._images = sorted([*kept, image], key=lambda known: known.start)
+        self._starts = [known.start for known in self._images]
+        self._sites.clear()
+        self._access.clear()
+
+    def copy(self) -> CodeMap:
+        """Return an independent copy (fork)."""
+        return CodeMap(tuple(self._images))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images in address order."""
+        return tuple(self._images)
+
+    def image_at(self, address: int) -> Image | None:
+        """Return the image whose code holds *address*."""
+        i = bisect_right(self._starts, address) - 1
+        if i >= 0 and address < self._images[i].end:
+            return self._images[i]
+        return None
+
+    def bias_of(self, path: str) -> int | None:
+        """Return the load bias of the file at *path*, or None when none of its code is mapped."""
+        return next((image.bias for image in self._images if image.path == path), None)
+
+    def role_at(self, address: int) -> str:
+        """Return program, libc, loader, library, or `` for code of no file."""
+        image = self.image_at(address)
+        return image.role if image else ""
+
+    def site_at(self, address: int) -> Site:
+        """Return the place of the instruction at *address*."""
+        site = self._sites.get(address)
+        if site is None:
+            site = self._sites[address] = self._find(address)
+        return site
+
+    def site_before(self, return_address: int) -> Site:
+        """Return the place of the call that returns to *return_address*."""
+        return self.site_at(return_address - 1)
+
+    def _find(self, address: int) -> Site:
+        image = self.image_at(address)
+        if image is None:
+            return Site()
+        elf = load(image.path)
+        offset = address - image.bias
+        module = image.path.rsplit("/", 1)[-1]
+        if elf is None or elf.build_id != image.build_id:
+            return Site(module=module, offset=offset)
+        line = _lines_of(elf).find(offset)
+        return Site(
+            function=elf.function_at(offset), file=line[0] if line else None, line=line[1] if line else None,
+            module=module, offset=offset,
+        )  # fmt: skip
+
+    def caller_in_program(self, piece: StackPiece, *, at_call: bool = False) -> int | None:
+        """Walk from a piece of stack out of the C library and loader; return the return address in the program.
+
+        Args:
+            at_call: the piece's ip is itself a return address.
+        """
+        frame: Frame | None = Frame(piece.ip, piece.sp, piece.bp, piece.bx)
+        for _ in range(_DEEPEST):
+            if frame is None:
+                return None
+            image = self.image_at(frame.ip - at_call)
+            if image is None:
+                return None
+            if image.role not in _LIBRARY_ROLES:
+                return frame.ip if at_call else frame.ip + 1
+            elf = load(image.path)
+            rule = _unwinder_of(elf).rule_at(frame.ip - at_call - image.bias) if elf else None
+            frame = step(frame, rule, piece.word) if rule else None
+            at_call = True
+        return None
+
+    def code_at(self, address: int, length: int = 16) -> bytes:
+        """Return the instruction bytes of the file at *address*; empty when it is code of no file."""
+        image = self.image_at(address)
+        elf = load(image.path) if image else None
+        return elf.read(address - image.bias, length) if image and elf else b""
+
+    def access_at(self, address: int) -> str | None:
+        """Return whether the instruction at *address* writes or reads memory; None when undecidable."""
+        if address not in self._access:
+            code = self.code_at(address)
+            self._access[address] = access_of(code, address) if code else None
+        return self._access[address]
+
+    def instruction_at(self, address: int) -> str | None:
+        """Return the instruction at *address* as text."""
+        code = self.code_at(address)
+        return disassemble(code, address) if code else None

@@ -1,0 +1,180 @@
+"""One run of a program under all the instruments, from launch to the end of its last task."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from observer.errors import CannotLaunch
+from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.faults import FaultInstrument, FaultTotals
+from observer.instruments.observed import ObserversPages
+from observer.instruments.sink import Sink
+from observer.instruments.snapshot import Frames
+from observer.instruments.watch import Watch, own_syscalls
+from observer.linux import procfs
+from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter
+from observer.linux.syscalls import numbers_of
+from observer.model.selection import Selection
+from observer.tracee.affinity import Affinity
+from observer.tracee.engine import Engine
+from observer.tracee.interrupts import Interrupts
+from observer.tracee.launch import find_program, launch
+
+_NO_ALLOCATOR: Final = (
+    "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
+)
+
+__all__ = ["Recording", "Wish", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What to run and how to watch it."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    selection: Selection
+    stack_bytes: int = 512
+    randomize: bool | None = None
+    pin: bool = True
+    max_events: int | None = None
+
+
+@dataclass(slots=True)
+class Recording:
+    """What a finished run leaves beside its records: counts for the ledger, and what could not be done.
+
+    `lost` counts records that could not be stored, by kind.
+    """
+
+    status: int | None
+    seconds: float
+    totals: dict[str, int]
+    notes: list[str]
+    not_observed: dict[str, str]
+    sees_kernel_faults: bool
+    interrupted_by: list[int]
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+def record(wish: Wish, sink: Sink, directory: Path) -> Recording:
+    """Run the program to its end and of all it started; records go to *sink*, bulk data into files in *directory*.
+
+    Raises:
+        CannotLaunch: the program cannot be started.
+        CannotObserve: ptrace is refused.
+    """
+    path = find_program(wish.argv[0], wish.environment)
+    interrupts = Interrupts()
+    try:
+        return _Session(wish, path, sink, directory, interrupts).run()
+    finally:
+        interrupts.release()
+
+
+class _Session:
+    """The instruments of one run, wired together."""
+
+    def __init__(self, wish: Wish, path: str, sink: Sink, directory: Path, interrupts: Interrupts) -> None:
+        chosen = wish.selection.instruments
+        self._wish = wish
+        self._path = path
+        self._interrupts = interrupts
+        self._affinity = Affinity(share=wish.pin)
+        self._pages = ObserversPages()
+        self._allocator = AllocatorCalls(sink, wish.stack_bytes, self._pages) if "calls" in chosen else None
+        self._faults = FaultInstrument(directory, wish.stack_bytes) if "faults" in chosen else None
+        self._frames = Frames(directory) if "residency" in chosen else None
+        self._watch = Watch(
+            sink, wanted=wish.selection.syscalls, allocator=self._allocator, faults=self._faults, frames=self._frames,
+            pages=self._pages, stack_bytes=wish.stack_bytes,
+        )  # fmt: skip
+
+    def run(self) -> Recording:
+        before = procfs.child_counters()
+        launched = launch(
+            self._path, self._wish.argv, self._wish.environment, program_filter=self._filter(),
+            processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
+        )  # fmt: skip
+        engine = Engine(self._watch, self._affinity, filtered=launched.filtered)
+        self._interrupts.watch(launched.pid, lambda: tuple(engine.tasks), engine.delivered, engine.pace)
+        began = time.monotonic_ns()
+        status, totals = self._follow(engine, launched.pid)
+        seconds = (time.monotonic_ns() - began) / 1e9
+        _check_exec(launched.report, self._path)
+        after = procfs.child_counters()
+        return self._result(status, seconds, totals, after.total - before.total)
+
+    def _filter(self) -> bytes:
+        selection = self._wish.selection
+        if selection.syscalls is None:
+            return build_filter(None, None)
+        own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
+        own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
+        native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
+        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386))
+
+    def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
+        self._affinity.enter()
+        try:
+            return engine.run(root), FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
+        except BaseException:
+            _kill_all(engine)
+            if self._faults is not None:
+                self._faults.stop()
+            raise
+        finally:
+            self._affinity.leave()
+            if self._frames is not None:
+                self._frames.close()
+
+    def _result(self, status: int | None, seconds: float, faults: FaultTotals, rusage_faults: int) -> Recording:
+        watch = self._watch
+        planting, brought_in = self._pages.result()
+        self._pages.close()
+        counts = {
+            "faults_counted": faults.counted, "faults_lost": faults.lost, "syscalls_entered": watch.entered,
+            "syscalls_left": watch.left, "syscalls_cut": watch.cut, "births": watch.births,
+            "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
+        }  # fmt: skip
+        if faults.with_failed is not None:
+            counts["faults_with_failed"] = faults.with_failed
+        if not self._pages.exact:
+            counts["pages_unknown"] = 1
+        notes: list[str] = []
+        if self._allocator is not None:
+            counts |= self._allocator.counts()
+            notes = [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
+            if not self._allocator.planted:
+                watch.not_observed["calls"] = _NO_ALLOCATOR
+        sees_faults = self._faults is not None and "faults" not in watch.not_observed
+        return Recording(
+            status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),
+            sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
+            interrupted_by=list(self._interrupts.taken),
+        )  # fmt: skip
+
+
+def _kill_all(engine: Engine) -> None:
+    for tid in tuple(engine.tasks):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(tid, 9)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0x40000000)
+
+
+def _check_exec(report: int, path: str) -> None:
+    answer = os.read(report, 16)
+    os.close(report)
+    if answer:
+        number = int(answer)
+        code = 127 if number == errno.ENOENT else 126
+        raise CannotLaunch(f"cannot run {path!r}", os.strerror(number), exit_status=code)

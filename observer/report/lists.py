@@ -1,0 +1,43 @@
+"""Plain lists on the terminal: events one a line, and the steps that each source line took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+from observer.model.events import Event
+from observer.report.screen import heading, paragraph, put, safe
+from observer.story.breaks import Breaks
+from observer.story.by_line import LineSteps
+from observer.story.sentences import sentence
+from observer.story.steps import rings_of, step_of
+from observer.story.wording import moment, number
+
+__all__ = ["print_events", "print_steps"]
+
+
+def print_events(console: Console, events: Iterable[Event], breaks: Breaks) -> int:
+    """Print every event with a sentence of its own, none folded; return how many. *breaks* has watched the run."""
+    count = 0
+    for event in events:
+        moved = breaks.follow(event)
+        head = Text(f"{number(event.n):>9} {moment(event.t_ns):>11}  ", "dim")
+        head.append(f"{step_of(event):<10}{rings_of(event):<5}  ", "not dim")
+        paragraph(console, safe(sentence(event, moved)), first=head, hanging=12)
+        count += 1
+    return count
+
+
+def print_steps(console: Console, lines: Iterable[LineSteps]) -> None:
+    """Print, for every source line, how often it took which steps."""
+    heading(console, "Steps by source line", "in the order of their first event")
+    for line in lines:
+        put(console, Text(f"  {safe(line.place)}", "bold cyan"))
+        for (op, steps), count in line.calls.items():
+            put(console, Text.assemble(f"    {steps:<10}", f"{number(count):>9} × {safe(op)}"))
+        for op, count in line.others.items():
+            put(console, f"    {'':<10}{number(count):>9} × {safe(op)}")
+        if line.step_six:
+            put(console, f"    {'6':<10}{number(line.step_six):>9} × page fault")

@@ -1,0 +1,170 @@
+"""The story's rows on a terminal: n, step, rings, sentence, under the source line that caused them.
+
+The middle of a long story is left out and counted; head and tail are kept, so memory stays bounded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from observer.model.chapter import STEPS
+from observer.model.events import Call, Event, Lost, Process, Signal, Site
+from observer.report.screen import heading, put, safe
+from observer.report.source import Sources
+from observer.story.lines import row_words
+from observer.story.rows import Passage, Row
+from observer.story.steps import rings_of, step_of
+from observer.story.wording import moment, number, plural
+
+__all__ = ["StoryPrinter", "legend"]
+
+_STEP_STYLE: Final = {"1-5": "green", "1-2-3-4-5": "yellow", "2-3-4": "yellow", "6": "magenta"}
+_TEXT_COLUMN: Final = 25
+_MOST_ROWS: Final = 12
+
+
+def legend(console: Console) -> None:
+    """Print the book's six steps, which the story's second column refers to."""
+    heading(console, "The six steps", "what the story counts")
+    for step, words in STEPS.items():
+        put(console, Text.assemble((f"  {step}", "bold"), f"  {words}"))
+    put(console, Text("  Rings: 3 is user mode, 0 kernel mode; 3→0→3 is a way into the kernel and back.", "dim"))
+
+
+class StoryPrinter:
+    """Prints passages as they come: the head at once, the last ones at the end, and between them a count.
+
+    *rows* is how many rows are printed at most; None prints all.
+    """
+
+    def __init__(
+        self, console: Console, *, rows: int | None, directory: str = "", sources: Sources | None = None
+    ) -> None:
+        self._console = console
+        self._head = None if rows is None else max(rows * 2 // 3, 1)
+        self._tail: deque[Passage] = deque()
+        self._tail_rows = 0
+        self._most_tail = 0 if rows is None else max(rows - rows * 2 // 3, 1)
+        self._left_out = 0
+        self._directory = directory
+        self._sources = sources
+        self._site: str | None = None
+
+    def add(self, passage: Passage) -> None:
+        """Print *passage*, or keep it for the end, or count it as left out."""
+        if self._head is None:
+            self._print(passage)
+        elif self._head > 0 and not self._tail:
+            self._print(passage)
+            self._head -= _rows_in(passage)
+        else:
+            self._keep(passage)
+
+    def _keep(self, passage: Passage) -> None:
+        self._tail.append(passage)
+        self._tail_rows += _rows_in(passage)
+        while self._tail_rows > self._most_tail and len(self._tail) > 1:
+            gone = _rows_in(self._tail.popleft())
+            self._tail_rows -= gone
+            self._left_out += gone
+
+    def finish(self) -> None:
+        """Print what was left out as a number, then the tail."""
+        if self._left_out:
+            where = f": observer show {safe(self._directory)} --all" if self._directory else ""
+            put(self._console, f"    ... {plural(self._left_out, 'row')} more{where}", "bold")
+            self._site = None
+        for passage in self._tail:
+            self._print(passage)
+
+    def _print(self, passage: Passage) -> None:
+        rows = list(passage.rows.values())
+        if len(rows) > 1:
+            self._loop(rows)
+            return
+        self._source_line(rows[0].first, rows[0])
+        self._row(rows[0], "", site=False)
+
+    def _loop(self, rows: list[Row]) -> None:
+        self._site = None
+        places = list(dict.fromkeys(_place(row.first) for row in rows))
+        title = f"loop of {len(places)} places" if len(places) > 1 else f"loop at {places[0]}"
+        self._titled(Text(safe(title), "bold cyan"), rows[0].first)
+        for row in rows[:_MOST_ROWS]:
+            self._row(row, "│ ", site=len(places) > 1)
+        if len(rows) > _MOST_ROWS:
+            put(self._console, Text(" " * _TEXT_COLUMN + f"│ and {plural(len(rows) - _MOST_ROWS, 'row')} more", "dim"))
+
+    def _titled(self, title: Text, event: Event) -> None:
+        time = moment(event.t_ns)
+        title.truncate(max(self._console.width - len(time) - 2, 20), overflow="ellipsis")
+        gap = max(self._console.width - title.cell_len - len(time), 1)
+        put(self._console, Text.assemble(title, " " * gap, (time, "dim")))
+
+    def _source_line(self, event: Event, row: Row) -> None:
+        """Print the source line as a title when it is another one than before."""
+        site = None if row.before_main is not None else getattr(event, "site", None)
+        name = "before main" if row.before_main is not None else _title(event, site)
+        if name == self._site:
+            return
+        self._site = name
+        title = Text(safe(name), "bold cyan")
+        if isinstance(site, Site) and self._sources is not None:
+            title.append(f"   {safe(self._sources.line(site))}", "not bold default")
+        self._titled(title, event)
+
+    def _row(self, row: Row, mark: str, *, site: bool) -> None:
+        words = row_words(row)
+        if site:
+            words += f", at {_place(row.first)}"
+        self._line(row, words, mark, None)
+        for nested in row.inside.values():
+            call = row.first if isinstance(row.first, Call) else None
+            self._line(nested, row_words(nested), f"{mark}  ", call)
+
+    def _line(self, row: Row, words: str, mark: str, call: Call | None) -> None:
+        hidden = row.before_main is not None
+        step = "" if hidden else step_of(row.first, call)
+        rings = "" if hidden else rings_of(row.first)
+        head = Text(f"{number(row.first.n):>7} ", "dim")
+        head.append(f"{step:<10}", f"not dim {_STEP_STYLE.get(step, 'default')}")
+        head.append(f"{rings:<5}  ", "not dim blue")
+        body = Text(safe(words), _style(row.first, nested=call is not None))
+        self._wrapped(head, body, mark)
+
+    def _wrapped(self, head: Text, body: Text, mark: str) -> None:
+        room = self._console.width - _TEXT_COLUMN - len(mark)
+        parts = [body] if body.cell_len <= room else body.wrap(self._console, max(room - 2, 16))
+        for i, part in enumerate(parts):
+            part.rstrip()
+            left = head if i == 0 else Text(" " * _TEXT_COLUMN)
+            put(self._console, Text.assemble(left, mark, "" if i == 0 else "  ", part))
+
+
+def _rows_in(passage: Passage) -> int:
+    return sum(1 + len(row.inside) for row in passage.rows.values())
+
+
+def _place(event: Event) -> str:
+    site = getattr(event, "site", None)
+    return site.text if isinstance(site, Site) else "?"
+
+
+def _title(event: Event, site: Site | None) -> str:
+    if isinstance(event, Process):
+        return "the process" if event.tid == event.pid else f"thread {event.tid}"
+    if site is None or site.text == "?":
+        return f"no source line, thread {event.tid}" if event.tid != event.pid else "no source line"
+    function = f" in {site.function}" if site.line and site.function else ""
+    thread = f", thread {event.tid}" if event.tid != event.pid else ""
+    return f"{site.text}{function}{thread}"
+
+
+def _style(event: Event, *, nested: bool) -> str:
+    if isinstance(event, Lost) or (isinstance(event, Signal) and event.fatal):
+        return "bold red"
+    return "dim" if nested else ""

@@ -1,0 +1,86 @@
+"""The way to the terminal: one place that makes consoles, escapes hostile text, and stays readable in plain ASCII.
+
+Text of the traced program (file names, function names, paths) may hold anything. It reaches the terminal through
+`safe` and as rich `Text`, never as markup.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["bar", "heading", "make_console", "paragraph", "put", "safe"]
+
+_PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│┌┐└┘├┤─·", ">xu#.|++++++-.", strict=True)}
+_FALLBACK_COLUMNS: Final = 80
+
+
+def make_console(stream: TextIO) -> Console:
+    """Return a console on *stream*; 80 columns where it is no terminal. NO_COLOR and COLUMNS are rich's to honour."""
+    width = None if stream.isatty() else _FALLBACK_COLUMNS
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def safe(text: str) -> str:
+    r"""Return *text* with every character escaped that could steer a terminal: controls, bidi marks, lone surrogates.
+
+    >>> safe("a\x1b[31mb\n")
+    'a\\x1b[31mb\\n'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if _is_harmless(char) else _escaped(char) for char in text)
+
+
+def _is_harmless(char: str) -> bool:
+    return char == " " or unicodedata.category(char)[0] not in "CZ"
+
+
+def _escaped(char: str) -> str:
+    return char.encode("ascii", "backslashreplace").decode("ascii") if char > "~" else repr(char)[1:-1]
+
+
+def put(console: Console, text: Text | str = "", style: str = "") -> None:
+    """Print one line of text, wrapped by nobody; a console that cannot show Unicode gets ASCII."""
+    line = text if isinstance(text, Text) else Text(text, style=style)
+    if console.options.ascii_only:
+        line = line.copy()
+        line.plain = line.plain.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+    console.print(line, soft_wrap=True)
+
+
+def heading(console: Console, title: str, aside: str = "") -> None:
+    """Print a section's title, with a word beside it."""
+    put(console)
+    put(console, Text.assemble((title, "bold"), "  " if aside else "", (aside, "dim")))
+
+
+def paragraph(console: Console, text: Text | str, *, first: Text | str = "", hanging: int = 0) -> None:
+    """Print *text* wrapped beside its *first* words, further lines indented by *hanging*."""
+    left = first if isinstance(first, Text) else Text(first)
+    body = text if isinstance(text, Text) else Text(text)
+    if left.cell_len + body.cell_len <= console.width:
+        put(console, left + body)
+        return
+    width = max(console.width - max(left.cell_len, hanging), 16)
+    for i, part in enumerate(body.wrap(console, width)):
+        part.rstrip()
+        put(console, (left if i == 0 else Text(" " * hanging)) + part)
+
+
+def bar(part: int, whole: int, cells: int) -> str:
+    """Draw a share: full cells, then empty ones. Only nothing is drawn empty, and only the whole is drawn full.
+
+    >>> bar(1, 1000, 4), bar(999, 1000, 4), bar(0, 0, 4)
+    ('█░░░', '███░', '░░░░')
+    """
+    if part <= 0 or whole <= 0:
+        full = 0
+    elif part >= whole:
+        full = cells
+    else:
+        full = min(max(round(cells * part / whole), 1), cells - 1)
+    return "█" * full + "░" * (cells - full)

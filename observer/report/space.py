@@ -1,0 +1,213 @@
+"""The address space of a process as it stood at its last stop, drawn upright: high addresses at the top.
+
+The boxes are not to scale (no terminal is 128 TiB tall): each names its size, and a bar shows its resident share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from observer.model.addresses import Mapping
+from observer.model.machine import ProcessEnd
+from observer.report.screen import bar, heading, put, safe
+from observer.story.wording import size
+
+__all__ = ["Region", "print_space", "regions_of"]
+
+_NAME: Final = 25
+_BAR: Final = 8
+_SMALL_GAP: Final = 1 << 20
+_MOST: Final = 20
+_PARTS: Final = {"r-x": "text: machine code", "r--": "read-only data", "rw-": "data", "---": "reserved"}
+_STYLES: Final = {"heap": "yellow", "program": "cyan", "mapped": "magenta", "stack": "green", "file": "blue"}
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of the drawing: neighbouring mappings told as one.
+
+    `kind` is program, heap, mapped, file, stack or kernel; `mapped` and `resident` are bytes.
+    """
+
+    start: int
+    end: int
+    kind: str
+    name: str
+    protection: str
+    mapped: int
+    resident: int | None
+
+    def joined(self, other: Region, name: str | None = None) -> Region:
+        """Return this region with its upper neighbour *other* taken in."""
+        known = self.resident is not None and other.resident is not None
+        resident = (self.resident or 0) + (other.resident or 0) if known else None
+        protection = self.protection if self.protection == other.protection else ""
+        name = self.name if name is None else name
+        return Region(self.start, other.end, self.kind, name, protection, self.mapped + other.mapped, resident)
+
+
+def regions_of(end: ProcessEnd) -> list[Region]:
+    """Return the regions of *end* from low to high addresses, libraries told as one box each."""
+    regions: list[Region] = []
+    for region in _single(end):
+        last = regions[-1] if regions else None
+        if last is not None and _belong_together(last, region):
+            regions[-1] = last.joined(region)
+        else:
+            regions.append(region)
+    return _fewer(regions)
+
+
+def _single(end: ProcessEnd) -> Iterator[Region]:
+    previous: Mapping | None = None
+    for mapping in sorted(end.mappings, key=lambda mapping: mapping.start):
+        kind, name = _kind(mapping, end)
+        if kind == "mapped" and previous is not None and _is_bss(previous, mapping):
+            # Zero-initialised data: an anonymous tail right behind a file's own mappings.
+            kind, name = _kind(previous, end)
+            mapping = _named(mapping, previous.path)
+        protection = mapping.protection
+        yield Region(mapping.start, mapping.end, kind, name, protection, mapping.size, end.resident.get(mapping.start))
+        previous = mapping
+
+
+def _is_bss(file: Mapping, tail: Mapping) -> bool:
+    writable = file.protection == "rw-" and tail.protection == "rw-" and not tail.path
+    return writable and file.end == tail.start and file.path.startswith("/") and file.size < 1 << 26
+
+
+def _named(mapping: Mapping, path: str) -> Mapping:
+    return Mapping(mapping.start, mapping.end, mapping.protection, path)
+
+
+def _kind(mapping: Mapping, end: ProcessEnd) -> tuple[str, str]:
+    path = mapping.path
+    if path == "[heap]":
+        return "heap", "heap"
+    if path == "[stack]":
+        return "stack", "stack"
+    if path.startswith("["):
+        return "kernel", path.strip("[]")
+    if path.startswith("/"):
+        base = path.rsplit("/", 1)[-1]
+        if path == end.path:
+            return "program", f"{base} {_PARTS.get(mapping.protection, '')}".strip()
+        return "file", base
+    return "mapped", "reserved, no access" if mapping.protection == "---" else path or "mapped region"
+
+
+def _belong_together(lower: Region, upper: Region) -> bool:
+    if (lower.kind, lower.name) != (upper.kind, upper.name) or lower.kind == "heap":
+        return False
+    return lower.end == upper.start or lower.kind in ("file", "kernel")
+
+
+def _fewer(regions: list[Region]) -> list[Region]:
+    """Tell files between two other regions as one box when there are too many boxes; then mapped regions too."""
+    for kinds in (("file",), ("file", "mapped")):
+        if len(regions) > _MOST:
+            regions = list(_grouped(regions, kinds))
+    return regions
+
+
+def _grouped(regions: Iterable[Region], kinds: tuple[str, ...]) -> Iterator[Region]:
+    run: list[Region] = []
+    for region in regions:
+        if region.kind in kinds:
+            run.append(region)
+            continue
+        yield from _as_one(run, kinds)
+        run = []
+        yield region
+    yield from _as_one(run, kinds)
+
+
+def _as_one(run: list[Region], kinds: tuple[str, ...]) -> Iterator[Region]:
+    if len(run) < 3:
+        yield from run
+        return
+    whole = run[0]
+    for region in run[1:]:
+        whole = whole.joined(region, f"{len(run)} {'libraries, files' if len(kinds) == 1 else 'mappings'}")
+    yield whole
+
+
+def print_space(console: Console, end: ProcessEnd) -> None:
+    """Draw the address space of *end*."""
+    regions = regions_of(end)
+    if not regions:
+        return
+    heading(console, "The address space at the end", "high addresses at the top, not to scale")
+    put(console, Text(f"{'':17} {'':{_NAME + 4}}       size  resident", "dim"))
+    above: Region | None = None
+    for region in reversed(regions):
+        _gap(console, region, above, end)
+        _box(console, region, end)
+        above = region
+    _edge(console, regions[0].start, _is_break(regions[0], end, "start"))
+    _totals(console, regions, end)
+
+
+def _is_break(region: Region, end: ProcessEnd, which: str) -> str:
+    if region.kind != "heap":
+        return ""
+    if which == "start":
+        return "break at the start" if region.start <= end.break_start < region.end else ""
+    return "break now" if region.start < end.break_end <= region.end else ""
+
+
+def _edge(console: Console, address: int, mark: str = "") -> None:
+    line = "─" * (_NAME + 2)
+    put(console, Text.assemble((f"{address:>17x} ", "dim"), f"├{line}┤", (f"  <- {mark}" if mark else "", "bold")))
+
+
+def _box(console: Console, region: Region, end: ProcessEnd) -> None:
+    _edge(console, region.end, _is_break(region, end, "end"))
+    name = set_cell_size(safe(region.name), _NAME)
+    share = "      ?" if region.resident is None else f"{size(region.resident):>9}"
+    drawn = "" if region.resident is None else bar(region.resident, region.mapped, _BAR)
+    style = _STYLES.get(region.kind, "")
+    put(
+        console,
+        Text.assemble(
+            f"{region.protection:>17} │ ", (name, style), f" │ {size(region.mapped):>9} {share} ", (drawn, style)
+        ),
+    )
+
+
+def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd) -> None:
+    """Close the box below the upper region and name the gap, where there is one worth a line."""
+    if upper is None:
+        return
+    empty = upper.start - lower.end
+    heap_below = lower.kind == "heap" or (lower.kind == "program" and not _has_heap(end))
+    if empty < _SMALL_GAP and not (empty and (heap_below or upper.kind == "heap")):
+        if empty:
+            _edge(console, upper.start)
+        return
+    _edge(console, upper.start, _is_break(upper, end, "start"))
+    words = f"gap: {size(empty)}"
+    if heap_below:
+        words += ", room for the heap"
+    elif upper.kind == "stack":
+        words += ", room for the stack"
+    put(console, Text.assemble(" " * 18, "·   ", (words, "dim italic")))
+
+
+def _has_heap(end: ProcessEnd) -> bool:
+    return any(mapping.path == "[heap]" for mapping in end.mappings)
+
+
+def _totals(console: Console, regions: list[Region], end: ProcessEnd) -> None:
+    mapped = sum(region.mapped for region in regions)
+    resident = end.resident_bytes
+    text = f"  mapped {size(mapped)}, resident {size(resident)}"
+    if end.break_end > end.break_start:
+        text += f"; the heap is {size(end.break_end - end.break_start)} long"
+    put(console, text)

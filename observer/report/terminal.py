@@ -1,0 +1,122 @@
+"""A whole run on a terminal: who and where, the story, the numbers, the departures, the picture, the ledger."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from observer.model.events import Event
+from observer.model.ledger import FAILING, worst
+from observer.model.machine import Meta, Outcome
+from observer.report.ledger import print_ledger
+from observer.report.passages import StoryPrinter, legend
+from observer.report.screen import heading, make_console, paragraph, put, safe
+from observer.report.source import Sources
+from observer.report.space import print_space
+from observer.report.totals import print_departures, print_summary
+from observer.story.breaks import Breaks
+from observer.story.departures import Departures
+from observer.story.fold import fold
+from observer.story.summary import Tally
+from observer.story.wording import number, size
+
+__all__ = ["make_console", "print_header", "safe", "tell", "tell_events"]
+
+
+def tell(
+    console: Console,
+    meta: Meta,
+    events: Iterable[Event],
+    *,
+    rows: int = 60,
+    everything: bool = False,
+    directory: Path | str = "",
+    sources: Path | None = None,
+) -> None:
+    """Tell a run from beginning to end in one pass over *events*, which come in order of n.
+
+    *everything* leaves no row out and tells the start-up before main too; else the story has about *rows* rows and
+    names *directory* as the place of the rest. *sources* is a folder with the program's source files, whose lines
+    are printed beside what they caused.
+    """
+    print_header(console, meta)
+    legend(console)
+    heading(console, "The story", "as many events as tell the same are one row")
+    tally, departures = Tally(), Departures()
+    judged = _judged(events, tally, departures)
+    tell_events(console, judged, rows=rows, everything=everything, directory=directory, sources=sources)
+    summary = tally.result()
+    print_summary(console, summary, meta)
+    print_departures(console, departures.result())
+    for end in meta.ends[:1]:
+        print_space(console, end)
+    print_ledger(console, meta.ledger)
+    _closing(console, meta, summary.events, str(directory))
+
+
+def _judged(events: Iterable[Event], tally: Tally, departures: Departures) -> Iterator[Event]:
+    for event in events:
+        tally.add(event)
+        departures.add(event)
+        yield event
+
+
+def tell_events(
+    console: Console,
+    events: Iterable[Event],
+    *,
+    rows: int = 60,
+    everything: bool = False,
+    directory: Path | str = "",
+    sources: Path | None = None,
+    breaks: Breaks | None = None,
+) -> None:
+    """Tell the story alone, of any events in order of n; the options are those of `tell`.
+
+    *breaks* has watched the whole run where *events* are only some of it.
+    """
+    lines = Sources(sources) if sources is not None else None
+    printer = StoryPrinter(console, rows=None if everything else rows, directory=str(directory), sources=lines)
+    for passage in fold(events, expand=everything, breaks=breaks):
+        printer.add(passage)
+    printer.finish()
+
+
+def print_header(console: Console, meta: Meta) -> None:
+    """Print the program, the machine, how it was recorded, and what could not be seen."""
+    put(console, Text.assemble(("observer", "bold"), "  ", (safe(shlex.join(meta.request.command)), "bold cyan")))
+    machine = meta.machine
+    facts = (
+        f"Linux {machine.kernel} {machine.architecture}",
+        machine.libc,
+        f"pages of {size(machine.page_size)}",
+        f"huge pages {machine.thp}",
+        f"ASLR {'off' if meta.request.aslr == 'off' or machine.aslr == '0' else 'on'}",
+    )
+    paragraph(console, safe(", ".join(fact for fact in facts if fact)), first="  ", hanging=2)
+    how = "; ".join(f"{what} {words}" for what, words in meta.how.items())
+    if how:
+        paragraph(console, Text(safe(how), "dim"), first="  how: ", hanging=7)
+    for note in meta.notes:
+        paragraph(console, Text(safe(note), "dim"), first="  note: ", hanging=8)
+
+
+def _closing(console: Console, meta: Meta, events: int, directory: str) -> None:
+    verdict = worst(meta.ledger)
+    style = "bold red" if verdict in FAILING else "bold"
+    text = f"{_ending(meta.outcome)} {number(events)} events in {meta.outcome.seconds:.3f} s"
+    where = f", kept in {safe(directory)}" if directory else ""
+    put(console)
+    paragraph(console, Text.assemble((text, "bold"), f"{where}. Ledger: ", (verdict, style), "."))
+
+
+def _ending(outcome: Outcome) -> str:
+    if outcome.ended == "exit":
+        return f"The program ended with status {outcome.status}."
+    if outcome.ended == "killed":
+        return f"The program was killed by {safe(outcome.signal or 'a signal')}."
+    return "The recording was cut off."

@@ -1,0 +1,105 @@
+"""The summary and the departures on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from observer.model.machine import Meta
+from observer.report.screen import bar, heading, paragraph, put, safe
+from observer.story.departures import Departure
+from observer.story.summary import Summary
+from observer.story.wording import number, plural, size
+
+__all__ = ["print_departures", "print_summary"]
+
+_MEANING: Final = {
+    "1-5": "a fitting piece was free: no system call",
+    "1-2-3-4-5": "nothing fitted: the kernel gave memory first",
+    "1": "never returned, or returned NULL at once",
+    "1-2-3": "never returned from the kernel",
+    "1-2-3-4": "the kernel refused: NULL",
+}
+_BAR: Final = 24
+
+
+def print_summary(console: Console, summary: Summary, meta: Meta) -> None:
+    """Print the totals: calls by steps, the three sizes of memory, system calls, page faults."""
+    heading(console, "In numbers")
+    _calls(console, summary)
+    _steps(console, summary)
+    _three_sizes(console, summary, meta)
+    _crossings(console, summary)
+
+
+def _calls(console: Console, summary: Summary) -> None:
+    listed = ", ".join(f"{number(count)} {op}" for op, count in summary.calls.items()) or "none"
+    extra = f"; {summary.unfinished} never returned" if summary.unfinished else ""
+    _fact(console, "allocator calls", f"{listed}{extra}")
+
+
+def _steps(console: Console, summary: Summary) -> None:
+    for steps, count in summary.steps.items():
+        _fact(console, f"  steps {steps}", f"{number(count):>7}  {_MEANING.get(steps, '')}")
+    _fact(console, "  step 6", f"{number(summary.step_six):>7}  page faults that brought the memory in")
+
+
+def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
+    page = meta.machine.page_size
+    rows = (
+        ("asked for", summary.asked),
+        ("mapped (brk, mmap)", summary.from_kernel),
+        ("touched (step 6)", summary.step_six * page),
+    )
+    largest = max(value for _name, value in rows)
+    for name, value in rows:
+        _fact(console, name, f"{size(value):>10}  {bar(value, largest, _BAR)}")
+    pieces = f"{size(summary.live)} in {plural(summary.live_pieces, 'piece')} at the end"
+    _fact(console, "alive", f"{size(summary.peak)} at the most, {pieces}")
+    if summary.to_kernel:
+        _fact(console, "back to the kernel", size(summary.to_kernel))
+
+
+def _crossings(console: Console, summary: Summary) -> None:
+    _fact(console, "system calls", _inside_and_outside(summary))
+    if summary.faults:
+        by_ring = ", ".join(f"{number(count)} in ring {ring}" for ring, count in sorted(summary.by_ring.items()))
+        major = f"; {number(summary.major)} read from disk" if summary.major else ""
+        _fact(console, "page faults", f"{number(summary.faults)}: by {_listed(summary.by_toucher)}")
+        _fact(console, "", f"on {_listed(summary.by_place)}; {by_ring}{major}")
+    if summary.lost:
+        _fact(console, "LOST", plural(summary.lost, "event"))
+
+
+def _inside_and_outside(summary: Summary) -> str:
+    inside, outside = summary.syscalls_inside, summary.syscalls_outside
+    parts = [f"{number(sum(inside.values()))} inside the allocator" + (f" ({_listed(inside)})" if inside else "")]
+    parts.append(f"{number(sum(outside.values()))} outside" + (f" ({_listed(outside)})" if outside else ""))
+    return ", ".join(parts)
+
+
+def _listed(names: Mapping[str, int], most: int = 5) -> str:
+    ordered = sorted(names.items(), key=lambda item: -item[1])
+    shown = [f"{name} {number(count)}" for name, count in ordered[:most]]
+    return ", ".join([*shown, "..."] if len(ordered) > most else shown)
+
+
+def _fact(console: Console, name: str, text: str) -> None:
+    paragraph(console, safe(text), first=Text(f"  {name:<20}", "dim"), hanging=22)
+
+
+def print_departures(console: Console, departures: Iterable[Departure]) -> None:
+    """Print where the run left the book, and why."""
+    found = tuple(departures)
+    if not found:
+        return
+    heading(console, "Not in the book")
+    for departure in found:
+        places = ", ".join(f"{n:,}" for n in departure.evidence[:3])
+        more = ", ..." if departure.count > 3 else ""
+        aside = f"  {number(departure.count)} × (event {places}{more})"
+        put(console, Text.assemble(("  " + departure.title, "bold"), (aside, "dim")))
+        paragraph(console, departure.why, first="    ", hanging=4)

@@ -1,0 +1,74 @@
+"""What the departures' rules must remember of earlier events: the call each thread is in, and pages that faulted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from observer.model.events import Call, Event, Fault, Process, Syscall
+
+__all__ = ["Memory"]
+
+_REMEMBERED: Final = 1 << 16
+"""Pages kept; the longest unseen go first, so a zero page or a copy-on-write of long ago may be missed."""
+_PAGE_BITS: Final = 12
+
+
+class Memory:
+    """What the rules must remember: the call each thread is in, and the pages that faulted before."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, Call] = {}
+        self.parents: dict[int, int] = {}
+        self._pages: OrderedDict[tuple[int, int], str] = OrderedDict()
+
+    def call_of(self, event: Event) -> Call | None:
+        """Return the allocator call that *event* happened in."""
+        call = self.calls.get(event.tid)
+        cause = getattr(event, "cause", None)
+        return call if call is not None and cause == call.n else None
+
+    def earlier(self, fault: Fault) -> str | None:
+        """Return how the same page was first touched: in this process, or in its parent before the fork."""
+        page = fault.address >> _PAGE_BITS
+        own = self._pages.get((fault.pid, page))
+        parent = self.parents.get(fault.pid)
+        return own if own is not None or parent is None else _inherited(self._pages.get((parent, page)))
+
+    def learn(self, event: Event) -> None:
+        """Take *event* in after the rules have judged it."""
+        if isinstance(event, Call):
+            self.calls[event.tid] = event
+        elif isinstance(event, Fault):
+            self._pages[event.pid, event.address >> _PAGE_BITS] = event.access or ""
+            if len(self._pages) > _REMEMBERED:
+                self._pages.popitem(last=False)
+        elif isinstance(event, Process):
+            self._process(event)
+        elif event.__class__ is Syscall and event.name in ("munmap", "mmap", "mremap", "madvise", "brk"):
+            self._forget(event)
+
+    def _process(self, event: Process) -> None:
+        if event.what == "fork" and event.child is not None:
+            self.parents[event.child] = event.pid
+        elif event.what == "exec":
+            self.parents.pop(event.pid, None)
+            for key in [key for key in self._pages if key[0] == event.pid]:
+                del self._pages[key]
+
+    def _forget(self, event: Syscall) -> None:
+        """Forget pages whose contents the kernel threw away or replaced, so that a new first touch is one."""
+        args = (*event.args, 0, 0)
+        start = event.result or 0 if event.name in ("mmap", "brk") else args[0]
+        length = args[1] if event.name != "brk" else 1 << 24
+        first, last = start >> _PAGE_BITS, (start + length) >> _PAGE_BITS
+        if last - first < len(self._pages):
+            for page in range(first, last + 1):
+                self._pages.pop((event.pid, page), None)
+        else:
+            for key in [key for key in self._pages if key[0] == event.pid and first <= key[1] <= last]:
+                del self._pages[key]
+
+
+def _inherited(access: str | None) -> str | None:
+    return None if access is None else f"parent {access}"

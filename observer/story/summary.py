@@ -1,0 +1,186 @@
+"""Totals of a run in one pass.
+
+Memory grows with the number of pieces alive at once, never with the number of events.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from observer.model.events import Call, Event, Fault, Lost, Process, Syscall
+from observer.model.operations import ALLOCATING
+from observer.story.breaks import Breaks
+from observer.story.steps import is_step_six
+
+__all__ = ["Summary", "Tally", "summarise"]
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a run came to. Sizes are bytes; `from_kernel` and `to_kernel` count what moved inside allocator calls.
+
+    `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
+    `step_six` counts the page faults that put a frame behind allocated memory. Pieces are counted as alive in the
+    process that asked for them; `unfinished` calls never returned.
+    """
+
+    events: int
+    calls: dict[str, int]
+    steps: dict[str, int]
+    served: int
+    grown: int
+    refused: int
+    unfinished: int
+    asked: int
+    live: int
+    live_pieces: int
+    peak: int
+    from_kernel: int
+    to_kernel: int
+    break_growth: int
+    break_shrink: int
+    syscalls_inside: dict[str, int]
+    syscalls_outside: dict[str, int]
+    faults: int
+    step_six: int
+    by_toucher: dict[str, int]
+    by_ring: dict[int, int]
+    by_place: dict[str, int]
+    major: int
+    lost: int
+    processes: int
+    threads: int
+
+
+def summarise(events: Iterable[Event]) -> Summary:
+    """Return the totals of *events*, given in order of n."""
+    tally = Tally()
+    for event in events:
+        tally.add(event)
+    return tally.result()
+
+
+class Tally:
+    """The totals while they grow: `add` every event, ask for `result` at any time."""
+
+    def __init__(self) -> None:
+        self._breaks = Breaks()
+        self._numbers: Counter[str] = Counter()
+        self._tables: dict[str, Counter[str]] = {}
+        self._rings: Counter[int] = Counter()
+        self._alive: dict[int, dict[int, int]] = {}
+        self._tasks: set[tuple[int, int]] = set()
+        self._live = self._pieces = self._peak = 0
+
+    def add(self, event: Event) -> None:
+        """Take one event in."""
+        self._numbers["events"] += 1
+        moved = self._breaks.follow(event)
+        if isinstance(event, Call):
+            self._call(event)
+        elif isinstance(event, Fault):
+            self._fault(event)
+        elif isinstance(event, Syscall):
+            self._syscall(event, moved)
+        elif isinstance(event, Lost):
+            self._numbers["lost"] += event.count
+        elif isinstance(event, Process):
+            self._process(event)
+
+    def _count(self, table: str, name: str) -> None:
+        self._tables.setdefault(table, Counter())[name] += 1
+
+    def _call(self, event: Call) -> None:
+        self._tasks.add((event.pid, event.tid))
+        self._count("calls", event.op)
+        self._numbers["unfinished"] += event.end_ns is None
+        if event.steps is not None:
+            self._count("steps", event.steps)
+        if event.op in ALLOCATING:
+            self._allocate(event)
+        elif event.pointer and event.op in ("free", "cfree"):
+            self._forget(event.pid, event.pointer)
+
+    def _allocate(self, event: Call) -> None:
+        self._numbers["asked"] += event.bytes_asked
+        self._numbers["grown" if "2" in (event.steps or "") else "served"] += event.end_ns is not None
+        if not event.result:
+            self._numbers["refused"] += event.end_ns is not None and event.bytes_asked > 0
+            return
+        if event.pointer and "realloc" in event.op:
+            self._forget(event.pid, event.pointer)
+        self._forget(event.pid, event.result)
+        self._alive.setdefault(event.pid, {})[event.result] = event.bytes_asked
+        self._live += event.bytes_asked
+        self._pieces += 1
+        self._peak = max(self._peak, self._live)
+
+    def _forget(self, pid: int, pointer: int) -> None:
+        size = self._alive.get(pid, {}).pop(pointer, None)
+        if size is not None:
+            self._live -= size
+            self._pieces -= 1
+
+    def _fault(self, event: Fault) -> None:
+        self._tasks.add((event.pid, event.tid))
+        self._numbers["faults"] += 1
+        self._numbers["major"] += event.major
+        self._numbers["step_six"] += is_step_six(event)
+        self._count("by_toucher", event.toucher)
+        self._count("by_place", _place(event.mapping))
+        self._rings[event.ring] += 1
+
+    def _syscall(self, event: Syscall, moved: int | None) -> None:
+        self._tasks.add((event.pid, event.tid))
+        inside = event.cause is not None
+        self._count("syscalls_inside" if inside else "syscalls_outside", event.name)
+        if event.errno is not None or event.result is None:
+            return
+        gained = moved or 0
+        self._numbers["break_growth"] += max(gained, 0)
+        self._numbers["break_shrink"] += max(-gained, 0)
+        if inside:
+            gained += _mapped(event)
+            self._numbers["from_kernel"] += max(gained, 0)
+            self._numbers["to_kernel"] += max(-gained, 0)
+
+    def _process(self, event: Process) -> None:
+        self._tasks.add((event.pid, event.tid))
+        if event.what == "exec":
+            for pointer in list(self._alive.get(event.pid, ())):
+                self._forget(event.pid, pointer)
+
+    def result(self) -> Summary:
+        """Return the totals so far."""
+        names = {field.name: field.type for field in msgspec.structs.fields(Summary)}
+        numbers = {name: self._numbers[name] for name, kind in names.items() if kind == "int" or kind is int}
+        tables = {
+            name: dict(self._tables.get(name, Counter()).most_common())
+            for name in ("calls", "steps", "syscalls_inside", "syscalls_outside", "by_toucher", "by_place")
+        }
+        own = {"live": self._live, "live_pieces": self._pieces, "peak": self._peak}
+        pids = {pid for pid, _tid in self._tasks}
+        return msgspec.convert(
+            {**numbers, **tables, **own, "by_ring": self._rings, "processes": len(pids), "threads": len(self._tasks)},
+            Summary,
+        )
+
+
+def _mapped(event: Syscall) -> int:
+    """Bytes of address space that a call inside the allocator gained; an inaccessible reservation is none yet."""
+    args = (*event.args, 0, 0, 0)
+    if event.name in ("mmap", "mmap2"):
+        return args[1] if args[2] else 0
+    if event.name == "mremap":
+        return args[2] - args[1]
+    return -args[1] if event.name == "munmap" else 0
+
+
+def _place(mapping: str | None) -> str:
+    if not mapping:
+        return "unknown"
+    if mapping.startswith("map#"):
+        return "mapped region"
+    return mapping.strip("[]") if mapping.startswith("[") else "files"

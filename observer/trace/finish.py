@@ -1,0 +1,142 @@
+"""From spools to a finished trace: tables, ledger, meta.json. The second half of `observer run`, and of recovery."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from observer.errors import BadTrace
+from observer.instruments.session import Recording
+from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
+from observer.model.selection import MEMORY_CALLS
+from observer.trace.assemble import Assembly, assemble
+from observer.trace.balance import Evidence, balance_all
+from observer.trace.machine import with_libc
+from observer.trace.spooled import Spooled, read_spools
+from observer.trace.tables import write_tables
+
+__all__ = ["SPOOL", "begin", "finish", "is_unfinished", "recover"]
+
+SPOOL = "spool"
+
+
+def begin(directory: Path, machine: Machine, request: Request) -> None:
+    """Write the first meta.json, which says that the run was cut off: true until `finish` says otherwise."""
+    outcome = Outcome(status=None, signal=None, ended="cut off")
+    _write_meta(directory, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
+
+
+def is_unfinished(directory: Path) -> bool:
+    """Whether *directory* holds spools that were never made into tables."""
+    return (directory / SPOOL / "notes.jsonl").is_file()
+
+
+def finish(directory: Path, machine: Machine, request: Request, recording: Recording) -> Meta:
+    """Make the tables and the ledger of a run that came to its end; return its meta."""
+    outcome = Outcome(
+        status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
+        seconds=recording.seconds,
+    )  # fmt: skip
+    return _finish(directory, machine, request, outcome, recording)
+
+
+def recover(directory: Path, meta: Meta) -> Meta:
+    """Make a readable trace of the spools that a killed observer left behind."""
+    return _finish(directory, meta.machine, meta.request, meta.outcome, None)
+
+
+def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcome, recording: Recording | None) -> Meta:
+    spooled = read_spools(directory / SPOOL, request.stack)
+    assembly = assemble(spooled, residency="residency" in request.instruments)
+    lost = dict(recording.lost) if recording else {}
+    lost_rows = _lost_rows(assembly, spooled, lost, recording)
+    events = write_tables(directory, assembly, spooled.faults, lost_rows)
+    not_observed = recording.not_observed if recording else {}
+    evidence = Evidence(
+        spooled, assembly, recording.totals if recording else None, instruments=frozenset(request.instruments),
+        sees_kernel_faults=recording.sees_kernel_faults if recording else False,
+        replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed,
+    )  # fmt: skip
+    meta = Meta(
+        schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,
+        outcome=msgspec.structs.replace(outcome, events=events), ledger=balance_all(evidence),
+        how=_how(assembly, recording), notes=tuple(recording.notes) if recording else (),
+        totals={**(recording.totals if recording else {}), "live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks},
+        images=tuple(assembly.images), ends=tuple(assembly.ends),
+    )  # fmt: skip
+    _write_meta(directory, meta)
+    shutil.rmtree(directory / SPOOL)
+    return meta
+
+
+def _replayable(syscalls: tuple[str, ...] | None) -> bool:
+    return syscalls is None or frozenset(syscalls) >= MEMORY_CALLS
+
+
+def _lost_rows(
+    assembly: Assembly, spooled: Spooled, lost: dict[str, int], recording: Recording | None
+) -> list[dict[str, Any]]:
+    counts = {**lost, "faults": recording.totals["faults_lost"] if recording else 0}
+    n = (
+        sum(len(part) for part in (spooled.calls, spooled.syscalls, spooled.faults))
+        + len(assembly.signals)
+        + len(assembly.processes)
+    )
+    end = int(recording.seconds * 1e9) if recording else 0
+    rows: list[dict[str, Any]] = []
+    for instrument, count in counts.items():
+        if count:
+            rows.append({"n": n + len(rows), "t_ns": end, "pid": 0, "tid": 0, "instrument": instrument, "count": count})
+    return rows
+
+
+def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
+    frames = (
+        "exact, as of the process's end"
+        if assembly.has_visible_frames
+        else "not observed, because frame numbers need CAP_SYS_ADMIN"
+    )
+    kernel = (
+        "exact"
+        if recording and recording.sees_kernel_faults
+        else "not observed, because kernel-mode faults need CAP_PERFMON"
+    )
+    return {
+        "calls": "exact: breakpoints at the functions' first instructions", "syscalls": "exact: seccomp stops",
+        "faults": "exact: perf software events, period 1", "faults in kernel mode": kernel,
+        "fault.access": "inferred from the faulting instruction", "fault.frame": frames,
+        "call.errno": "inferred: an allocation that returned NULL",
+        "call.served_by": "not observed, because this version has no model of the allocator",
+    }  # fmt: skip
+
+
+def _write_meta(directory: Path, meta: Meta) -> None:
+    partial = directory / "meta.json.partial"
+    text = msgspec.json.format(msgspec.json.encode(meta), indent=1)
+    try:
+        with open(partial, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, directory / "meta.json")
+    except OSError as error:
+        raise BadTrace(f"cannot write {directory / 'meta.json'}", error.strerror or str(error)) from error
+
+
+def _exit_status(status: int | None) -> int | None:
+    return os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+
+
+def _signal_name(status: int | None) -> str | None:
+    if status is None or not os.WIFSIGNALED(status):
+        return None
+    return signal.Signals(os.WTERMSIG(status)).name
+
+
+def _ended(recording: Recording) -> str:
+    return "killed" if recording.status is not None and os.WIFSIGNALED(recording.status) else "exit"

@@ -1,0 +1,81 @@
+"""The pieces that are allocated at a moment, found by any address inside them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+
+from observer.model.events import ChunkRef
+
+__all__ = ["LiveChunks"]
+
+_PAGE_SHIFT = 12
+_SMALL_PAGES = 16
+
+
+class LiveChunks:
+    """Live allocations. Small ones are listed under each page they touch, large ones by start."""
+
+    def __init__(self) -> None:
+        self._by_start: dict[int, ChunkRef] = {}
+        self._pages: dict[int, list[ChunkRef]] = {}
+        self._large: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._by_start)
+
+    def copy(self) -> LiveChunks:
+        """Return an independent copy (fork)."""
+        twin = LiveChunks()
+        twin._by_start = dict(self._by_start)
+        twin._pages = {page: list(chunks) for page, chunks in self._pages.items()}
+        twin._large = list(self._large)
+        return twin
+
+    @property
+    def bytes(self) -> int:
+        """Bytes asked for by all live pieces."""
+        return sum(chunk.size for chunk in self._by_start.values())
+
+    def add(self, chunk: ChunkRef) -> None:
+        """*chunk* was returned by the allocator."""
+        self.remove(chunk.address)
+        self._by_start[chunk.address] = chunk
+        pages = self._pages_of(chunk)
+        if len(pages) > _SMALL_PAGES:
+            insort(self._large, chunk.address)
+        else:
+            for page in pages:
+                self._pages.setdefault(page, []).append(chunk)
+
+    def remove(self, address: int) -> ChunkRef | None:
+        """The piece at *address* was given back; return it, or None when none was live there."""
+        chunk = self._by_start.pop(address, None)
+        if chunk is None:
+            return None
+        pages = self._pages_of(chunk)
+        if len(pages) > _SMALL_PAGES:
+            del self._large[bisect_right(self._large, address) - 1]
+        else:
+            for page in pages:
+                listed = self._pages[page]
+                listed.remove(chunk)
+                if not listed:
+                    del self._pages[page]
+        return chunk
+
+    def find(self, address: int) -> ChunkRef | None:
+        """Return the live piece that holds *address*."""
+        for chunk in self._pages.get(address >> _PAGE_SHIFT, ()):
+            if chunk.address <= address < chunk.address + max(chunk.size, 1):
+                return chunk
+        i = bisect_right(self._large, address) - 1
+        if i >= 0:
+            chunk = self._by_start[self._large[i]]
+            if address < chunk.address + chunk.size:
+                return chunk
+        return None
+
+    @staticmethod
+    def _pages_of(chunk: ChunkRef) -> range:
+        last = chunk.address + max(chunk.size, 1) - 1
+        return range(chunk.address >> _PAGE_SHIFT, (last >> _PAGE_SHIFT) + 1)

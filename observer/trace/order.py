@@ -1,0 +1,55 @@
+"""The one order of a run: every recorded thing sorted by its time, and what lies inside which allocator call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["enclosing_calls", "number"]
+
+Integers = npt.NDArray[np.int64]
+
+
+def number(times: Sequence[npt.NDArray[np.uint64]]) -> list[Integers]:
+    """Return for each of the *times* arrays the place of its elements in the common order.
+
+    Equal times keep the order in which the arrays are given.
+    """
+    joined = np.concatenate(times) if times else np.empty(0, dtype=np.uint64)
+    places = np.empty(len(joined), dtype=np.int64)
+    places[np.argsort(joined, kind="stable")] = np.arange(len(joined))
+    ends = np.cumsum([len(part) for part in times])
+    return [places[end - len(part) : end] for part, end in zip(times, ends, strict=True)]
+
+
+def enclosing_calls(
+    calls: npt.NDArray[np.void],
+    tids: npt.NDArray[np.uint32],
+    times: npt.NDArray[np.uint64],
+    stack_pointers: npt.NDArray[np.uint64],
+) -> Integers:
+    """Return for each (tid, time, stack pointer) the index of the allocator call it lies in, or -1.
+
+    A thing lies in a call of its own thread when it came between entry and return and the stack was deeper than at
+    the entry. The innermost of nested calls (those of a signal handler) wins.
+    """
+    inside = np.full(len(tids), -1, dtype=np.int64)
+    order = np.lexsort((calls["began"], calls["tid"]))
+    starts = np.searchsorted(calls["tid"][order], np.unique(tids), side="left")
+    ends = np.searchsorted(calls["tid"][order], np.unique(tids), side="right")
+    for tid, start, end in zip(np.unique(tids), starts, ends, strict=True):
+        if start == end:
+            continue
+        mine = order[start:end]
+        things = np.nonzero(tids == tid)[0]
+        last = np.searchsorted(calls["began"][mine], times[things], side="right") - 1
+        for back in (0, 1, 2):
+            candidate = last - back
+            open_still = (candidate >= 0) & (inside[things] == -1)
+            call = mine[np.maximum(candidate, 0)]
+            open_still &= times[things] <= calls["ended"][call]
+            open_still &= stack_pointers[things] <= calls["sp"][call]
+            inside[things[open_still]] = call[open_still]
+    return inside

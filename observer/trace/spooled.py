@@ -1,0 +1,116 @@
+"""Reading spools back: whole after a run, or as far as they go after the observer was killed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from observer.errors import BadTrace
+from observer.instruments.faults import FAULT_FIELDS, SampleLayout
+from observer.trace.spool import CALL_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
+
+__all__ = ["Spooled", "read_spools"]
+
+Records = npt.NDArray[np.void]
+_SAMPLE = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """The records of one recording, as numpy record arrays in the order they were written."""
+
+    calls: Records
+    syscalls: Records
+    stacks: Records
+    faults: Records
+    notes: list[dict[str, Any]]
+    frames: npt.NDArray[np.uint64]
+
+
+def read_spools(directory: Path, stack_bytes: int) -> Spooled:
+    """Read all spools; a torn last record is left out.
+
+    Raises:
+        BadTrace: the folder is not a spool folder.
+    """
+    try:
+        notes = _notes(directory / "notes.jsonl")
+        frames = directory / "frames.bin"
+        return Spooled(
+            calls=_records(directory / "calls.bin", CALL_FIELDS),
+            syscalls=_records(directory / "syscalls.bin", SYSCALL_FIELDS),
+            stacks=_records(directory / "stacks.bin", STACK_FIELDS),
+            faults=_all_faults(directory, SampleLayout(stack_bytes)),
+            notes=notes,
+            frames=np.fromfile(frames, dtype="<u8") if frames.exists() else np.empty(0, dtype="<u8"),
+        )
+    except OSError as error:
+        raise BadTrace(f"cannot read the spools in {directory}", error.strerror or str(error)) from error
+
+
+def _notes(path: Path) -> list[dict[str, Any]]:
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    notes: list[dict[str, Any]] = []
+    for line in path.read_bytes().splitlines():
+        try:
+            notes.append(decoder.decode(line))
+        except msgspec.DecodeError:
+            break  # the line that was being written when the observer ended
+    return notes
+
+
+def _records(path: Path, fields: list[tuple[str, str]]) -> Records:
+    layout = np.dtype(fields)
+    raw = np.fromfile(path, dtype=np.uint8)
+    records = raw[: len(raw) // layout.itemsize * layout.itemsize].view(layout)
+    written = records[fields[0][0]] != 0
+    end = int(np.argmin(written)) if not written.all() else len(records)
+    return records[:end]
+
+
+def _all_faults(directory: Path, layout: SampleLayout) -> Records:
+    files = sorted(directory.glob("faults.*.bin"))
+    parts = [_faults(path, layout) for path in files]
+    dtype = _fault_dtype(layout)
+    return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+
+
+def _fault_dtype(layout: SampleLayout) -> np.dtype[np.void]:
+    fields = list(FAULT_FIELDS)
+    if layout.stack_bytes:
+        fields += [("stack", f"V{layout.stack_bytes}"), ("stack_length", "<u8")]
+    return np.dtype(fields)
+
+
+def _faults(path: Path, layout: SampleLayout) -> Records:
+    dtype = _fault_dtype(layout)
+    raw = np.fromfile(path, dtype=np.uint8)
+    whole = raw[: len(raw) // dtype.itemsize * dtype.itemsize].view(dtype)
+    if (
+        len(whole) * dtype.itemsize == len(raw)
+        and (whole["type"] == _SAMPLE).all()
+        and (whole["size"] == dtype.itemsize).all()
+    ):
+        return whole
+    return _walk(raw, dtype)
+
+
+def _walk(raw: npt.NDArray[np.uint8], dtype: np.dtype[np.void]) -> Records:
+    """Take the samples out of a ring that holds other records, too, or samples without user registers."""
+    header = np.dtype([("type", "<u4"), ("misc", "<u2"), ("size", "<u2")])
+    samples: list[bytes] = []
+    at = 0
+    while at + 8 <= len(raw):
+        head = raw[at : at + 8].view(header)[0]
+        size = int(head["size"])
+        if size < 8 or at + size > len(raw):
+            break
+        if head["type"] == _SAMPLE:
+            samples.append(raw[at : at + size].tobytes()[: dtype.itemsize].ljust(dtype.itemsize, b"\0"))
+        at += size
+    return np.frombuffer(b"".join(samples), dtype=dtype)

@@ -1,0 +1,122 @@
+"""The tables of a trace: one Parquet file a kind, readable as it is by DuckDB, Polars and Spark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from observer.errors import BadTrace
+from observer.trace.assemble import Assembly
+
+__all__ = ["TABLES", "write_tables"]
+
+TABLES: Final = {
+    "call": "calls.parquet", "syscall": "syscalls.parquet", "fault": "faults.parquet", "signal": "signals.parquet",
+    "process": "processes.parquet", "lost": "lost.parquet",
+}  # fmt: skip
+"""The file of each kind of event."""
+
+_SITE: Final = """case when s.id is null then null else
+    {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
+    end as site"""
+
+_QUERIES: Final = {
+    "call": f"""select n, t_ns, pid, tid, op,
+        case when has_size = 1 then size end as size, case when has_count = 1 then count end as count,
+        case when has_alignment = 1 then alignment end as alignment,
+        case when has_pointer = 1 then pointer end as pointer,
+        case when has_result = 1 then result end as result, "where",
+        case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, {_SITE}, origin,
+        cast(null as varchar) as served_by, steps, inner_calls
+        from rows left join sites s on rows.site = s.id order by n""",
+    "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5] as args,
+        case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
+        case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE}
+        from rows left join sites s on rows.site = s.id order by n""",
+    "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
+        case when chunk_call < 0 then null else
+        {{'call': chunk_call, 'address': chunk_address, 'size': chunk_size}} end as chunk,
+        toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame
+        from rows left join sites s on rows.site = s.id order by n""",
+    "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
+        {_SITE}, instruction from rows left join sites s on rows.site = s.id order by n""",
+    "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
+        case when has_status = 1 then status end as status, path from rows order by n""",
+    "lost": "select n, t_ns, pid, tid, instrument, count from rows order by n",
+}
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def _column(values: list[Any]) -> npt.NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _signals(assembly: Assembly) -> Arrays:
+    rows = assembly.signals
+    columns: Arrays = {
+        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid", "code")
+    }
+    columns["signal"] = _column([row["signal"] for row in rows])
+    columns["address"] = np.array([row["address"] or 0 for row in rows], dtype=np.uint64)
+    columns["has_address"] = np.array([row["address"] is not None for row in rows], dtype=np.int64)
+    columns["fatal"] = np.array([row["fatal"] for row in rows], dtype=bool)
+    columns["site"] = np.array([assembly.sites.number(row["site"]) for row in rows], dtype=np.int64)
+    columns["instruction"] = _column([row["instruction"] for row in rows])
+    return columns
+
+
+def _processes(assembly: Assembly) -> Arrays:
+    rows = assembly.processes
+    columns: Arrays = {
+        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid")
+    }
+    columns["what"] = _column([row["what"] for row in rows])
+    for name in ("child", "status"):
+        columns[name] = np.array([row[name] or 0 for row in rows], dtype=np.int64)
+        columns[f"has_{name}"] = np.array([row[name] is not None for row in rows], dtype=np.int64)
+    columns["path"] = _column([row["path"] for row in rows])
+    return columns
+
+
+def _lost(rows: list[dict[str, Any]]) -> Arrays:
+    columns: Arrays = {
+        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid", "count")
+    }
+    columns["instrument"] = _column([row["instrument"] for row in rows])
+    return columns
+
+
+def write_tables(directory: Path, assembly: Assembly, faults: npt.NDArray[np.void], lost: list[dict[str, Any]]) -> int:
+    """Write all tables into *directory*; return the number of events.
+
+    Raises:
+        BadTrace: the disk is full, or the folder cannot be written.
+    """
+    calls = assembly.calls.arrays()
+    calls["inner_calls"] = calls.pop("inner")
+    fault_columns = {**assembly.faults.arrays(), "address": faults["address"].copy(), "ip": faults["ip"].copy()}
+    signals, processes = _signals(assembly), _processes(assembly)
+    tables = {
+        "call": calls, "syscall": assembly.syscalls.arrays(), "fault": fault_columns, "signal": signals,
+        "process": processes, "lost": _lost(lost),
+    }  # fmt: skip
+    connection = duckdb.connect()
+    try:
+        connection.register("sites", assembly.sites.columns())
+        for kind, columns in tables.items():
+            connection.register("rows", columns)
+            target = str(directory / TABLES[kind]).replace("'", "''")
+            connection.execute(f"copy ({_QUERIES[kind]}) to '{target}' (format parquet, compression zstd)")
+            connection.unregister("rows")
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise BadTrace(f"cannot write the tables of {directory}", str(error).splitlines()[0]) from error
+    finally:
+        connection.close()
+    return sum(len(columns["n"]) for columns in tables.values())
