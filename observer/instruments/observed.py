@@ -36,10 +36,13 @@ class ObserversPages:
     def _now(self) -> int:
         if not self.exact:
             return 0
-        # The counters are read first and last, so that a fault of the reading itself cannot lie between.
+        # A fault of our own between the two readings would look like a page of the tracee's: the least of a few
+        # attempts is free of it, since nothing is done to the tracee meanwhile.
+        return min(self._attempt() for _ in range(3))
+
+    def _attempt(self) -> int:
         events = sum(counter.read()[0] for counter in self._counters)
-        total = task_counters(os.getpid(), self._tid).total
-        return total - events
+        return task_counters(os.getpid(), self._tid).total - events
 
     @contextlib.contextmanager
     def excluded(self) -> Iterator[None]:
