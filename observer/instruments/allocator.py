@@ -23,7 +23,7 @@ from observer.linux.instructions import emulation_of
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.model.operations import FAMILY
-from observer.tracee.memory import Memory
+from observer.tracee.memory import Breakpoint, Memory
 from observer.tracee.task import Frame, Task
 
 __all__ = ["RETURNED", "AllocatorCalls"]
@@ -53,6 +53,7 @@ class AllocatorCalls:
         self.returned = 0
         self.left = 0
         self.unreturned = 0
+        self.internal = 0
         self.refused: dict[str, str] = {}
         self.planted: dict[str, int] = {}
 
@@ -60,14 +61,17 @@ class AllocatorCalls:
         """Return how many calls were begun, returned, left by a jump, and cut by their thread's end."""
         return {
             "calls_begun": self.begun, "calls_returned": self.returned, "calls_left": self.left,
-            "calls_unreturned": self.unreturned,
+            "calls_unreturned": self.unreturned, "calls_internal": self.internal,
         }  # fmt: skip
 
-    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int) -> int:
+    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
         """Plant in every function of the family that *elf* defines and [start, end) holds; return how many."""
         memory = task.memory
         assert memory is not None
         found = elf.addresses_of(_NUMBERS)
+        # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
+        # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
+        home = (start, end) if role == "libc" and elf.addresses_of(["gnu_get_libc_version"]) else (0, 0)
         planted = 0
         for name, address in sorted(found.items(), key=lambda item: _NUMBERS[item[0]]):
             place = address + bias
@@ -78,7 +82,7 @@ class AllocatorCalls:
             if emulation is None or memory.read(place, emulation.length) != code[: emulation.length]:
                 self.refused[f"{name} in {elf.path}"] = "its first instruction cannot be carried out elsewhere"
                 continue
-            memory.plant(task.tid, place, _NUMBERS[name], emulation)
+            memory.plant(task.tid, place, _NUMBERS[name], emulation, home)
             planted += 1
         if planted:
             self.planted[elf.path] = planted
@@ -99,35 +103,43 @@ class AllocatorCalls:
         if emulation.length == 1 and signal_info(tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         sp = words[_RSP]
-        frame = task.frame
-        if frame is not None and self._is_inner(task, memory, frame, sp):
-            frame.inner += 1
-            if point.pushes >= 0:
-                sp -= 8
-                os.pwrite(memory.fd, _ONE_WORD.pack(words[point.pushes]), sp)
-                words[_RSP] = sp
-        else:
-            now = time.monotonic_ns()
-            return_address = _ONE_WORD.unpack(os.pread(memory.fd, 8, sp))[0]
-            self.begun += 1
-            entered = Frame(sp, point.operation, (words[_RDI], words[_RSI], words[_RDX]), return_address, now)
-            entered.outer = task.frame
-            if memory.in_library(return_address):
-                entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
-            if not memory.trap:
-                with self._pages.excluded():
-                    memory.arm_return_trap(tid)
-            if point.pushes >= 0:
-                os.pwrite(memory.fd, _TWO_WORDS.pack(words[point.pushes], memory.trap), sp - 8)
-                words[_RSP] = sp - 8
-            else:
-                os.pwrite(memory.fd, _ONE_WORD.pack(memory.trap), sp)
-            task.frame = entered
+        trap = self._entry(task, memory, point, registers, sp)
+        if point.pushes >= 0:
+            pushed = words[point.pushes]
+            both = _ONE_WORD.pack(pushed) if trap == 0 else _TWO_WORDS.pack(pushed, trap)
+            os.pwrite(memory.fd, both, sp - 8)
+            words[_RSP] = sp - 8
+        elif trap:
+            os.pwrite(memory.fd, _ONE_WORD.pack(trap), sp)
         words[_RIP] = point.after
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
         registers.write(tid)
         return True
+
+    def _entry(self, task: Task, memory: Memory, point: Breakpoint, registers: RegisterSet, sp: int) -> int:
+        """Begin a call; return the return trap's address if its return is to be seen, 0 for calls inside others."""
+        frame = task.frame
+        if frame is not None and self._is_inner(task, memory, frame, sp):
+            frame.inner += 1
+            return 0
+        now = time.monotonic_ns()
+        return_address: int = _ONE_WORD.unpack(os.pread(memory.fd, 8, sp))[0]
+        home_start, home_end = point.home
+        if home_start <= return_address < home_end and _calls_directly(memory, return_address, point.address):
+            self.internal += 1
+            return 0
+        self.begun += 1
+        words = registers.words
+        entered = Frame(sp, point.operation, (words[_RDI], words[_RSI], words[_RDX]), return_address, now)
+        entered.outer = task.frame
+        if memory.in_library(return_address):
+            entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
+        if not memory.trap:
+            with self._pages.excluded():
+                memory.arm_return_trap(task.tid)
+        task.frame = entered
+        return memory.trap
 
     def _is_inner(self, task: Task, memory: Memory, frame: Frame, sp: int) -> bool:
         """Whether a call entered at *sp* is part of the call *frame*; gives up calls that were jumped out of."""
@@ -209,3 +221,9 @@ class AllocatorCalls:
             if not frame.is_ghost:
                 self.unreturned += 1
                 self._record(task, frame, now, 0, 0)
+
+
+def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:
+    """Whether the instruction before *return_address* is `call target`, not a call through a table."""
+    code = memory.read(return_address - 5, 5)
+    return code[:1] == b"\xe8" and return_address + int.from_bytes(code[1:], "little", signed=True) == target

@@ -197,7 +197,7 @@ class Watch:
             memory.trap_home = elf.entry + bias
         if self._allocator is not None:
             with self._pages.excluded():
-                self._allocator.plant(task, elf, bias, mapping.start, mapping.end)
+                self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
 
     @staticmethod
     def _program_of(pid: int) -> str:

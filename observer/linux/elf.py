@@ -44,7 +44,6 @@ class Elf:
             try:
                 elf = ELFFile(file)
                 self.entry: int = elf.header["e_entry"]
-                self.is_static_position: bool = elf.header["e_type"] == "ET_EXEC"
                 segments: list[Any] = list(elf.iter_segments())
                 self.interpreter = next(
                     (segment.get_interp_name() for segment in segments if segment["p_type"] == "PT_INTERP"), None

@@ -20,14 +20,18 @@ _INT3 = 0xCC
 
 @dataclass(slots=True)
 class Breakpoint:
-    """A planted int3: which operation begins here, where its second instruction is, how to do the first one."""
+    """A planted int3: which operation begins here, where its second instruction is, how to do the first one.
+
+    `home` is the code of the library that defines it, if calls from there that do not go through the symbol are the
+    allocator's own business (glibc); otherwise empty.
+    """
 
     address: int
     operation: int
     after: int
     pushes: int
     emulation: Emulation
-    original: int
+    home: tuple[int, int]
 
 
 class Memory:
@@ -65,11 +69,11 @@ class Memory:
         word: int = struct.unpack("<Q", raw)[0]
         return word
 
-    def plant(self, tid: int, address: int, operation: int, emulation: Emulation) -> None:
+    def plant(self, tid: int, address: int, operation: int, emulation: Emulation, home: tuple[int, int]) -> None:
         """Put int3 over the first byte of the instruction at *address*, through the stopped task *tid*."""
-        original = _swap_byte(tid, address, _INT3)
+        _swap_byte(tid, address, _INT3)
         self.breakpoints[address] = Breakpoint(
-            address, operation, address + emulation.length, emulation.pushes, emulation, original
+            address, operation, address + emulation.length, emulation.pushes, emulation, home
         )
 
     def arm_return_trap(self, tid: int) -> None:
@@ -95,7 +99,5 @@ class Memory:
         os.close(self.fd)
 
 
-def _swap_byte(tid: int, address: int, byte: int) -> int:
-    word = peek(tid, address)
-    poke(tid, address, word & ~0xFF | byte)
-    return word & 0xFF
+def _swap_byte(tid: int, address: int, byte: int) -> None:
+    poke(tid, address, peek(tid, address) & ~0xFF | byte)

@@ -1,0 +1,77 @@
+"""Built samples, recorded traces, and the reasons for every skip in one place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.recordings import Recorded, run_observer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the skips by reason at the end, so that none hides."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons: dict[str, int] = {}
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason] = reasons.get(reason, 0) + 1
+    terminalreporter.write_line(f"skipped tests: {len(skipped)}")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"  {count} x {reason}")
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of built samples; OBSERVER_SAMPLES names one that is built already."""
+    given = os.environ.get("OBSERVER_SAMPLES")
+    if given and (Path(given) / "story").exists():
+        return Path(given)
+    if not shutil.which("gcc") and not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("samples")
+    subprocess.run(["make", "-s", "-j2", "-C", str(ROOT / "c_samples"), f"BUILD={folder}"], check=True)
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample(build: Path) -> Callable[[str], str]:
+    """Return the path of a sample by name."""
+    return lambda name: str(build / name)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the tests' own witnesses: counter.so, rusage."""
+    folder = tmp_path_factory.mktemp("tools")
+    here = ROOT / "tests" / "witness"
+    common = ["gcc", "-O2", "-Wall"]
+    subprocess.run([*common, "-fPIC", "-shared", "-fno-builtin", "-o", str(folder / "counter.so"), str(here / "counter.c")], check=True)
+    subprocess.run([*common, "-o", str(folder / "rusage"), str(here / "rusage.c")], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Recorded]]:
+    """Return a function that records a command once a session and gives its trace."""
+    known: dict[tuple[str, ...], Recorded] = {}
+
+    def record(*command: str, options: tuple[str, ...] = ()) -> Recorded:
+        key = (*options, "--", *command)
+        if key not in known:
+            known[key] = run_observer(command, tmp_path_factory.mktemp("trace") / "trace", options=options)
+        return known[key]
+
+    yield record
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip where *program* is not installed."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
