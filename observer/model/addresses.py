@@ -138,16 +138,11 @@ class AddressSpace:
         ]
         self._replace(start, end, changed)
 
-    def remap(self, old: int, old_length: int, new: int, new_length: int, *, keep_old: bool = False) -> None:
-        """Replay mremap: what was at *old* is now at *new*, with *new_length* bytes."""
-        source = self.find(old)
-        if source is None:
-            return
-        moved = source.cut(old, min(source.end, old + max(page_up(old_length), _PAGE)))
-        if old_length and not keep_old:
-            self.unmap(old, old_length)
-        replaced = msgspec.structs.replace(moved, start=new, end=new + page_up(new_length))
-        self._replace(replaced.start, replaced.end, [replaced])
+    def place(self, source: Mapping, old: int, new: int, length: int) -> None:
+        """Replay the second half of mremap: what *source* mapped at *old* is now at *new*, *length* bytes long."""
+        offset = source.offset + old - source.start
+        moved = msgspec.structs.replace(source, start=new, end=new + page_up(length), offset=offset)
+        self._replace(moved.start, moved.end, [moved])
 
     def set_break(self, result: int) -> None:
         """Replay brk: *result* is the break that the call returned."""

@@ -24,7 +24,7 @@ from observer.model.operations import FAMILY
 from observer.story.steps import GROWING, steps_of
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.order import enclosing_calls, number
-from observer.trace.process import ProcessState, apply_syscall, mappings_from
+from observer.trace.process import ProcessState, apply_grant, apply_release, mappings_from
 from observer.trace.spooled import Spooled
 
 __all__ = ["Assembly", "assemble"]
@@ -251,6 +251,9 @@ class _Assembler:
         return size * int(numbers["count"][index]) if numbers["has_count"][index] else size
 
     def _syscall(self, index: int) -> None:
+        found = self._replayable(index)
+        if found is not None:
+            apply_release(*found[:3])
         record = self._spooled.syscalls[index]
         state = self._state(int(record["pid"]))
         call = int(self._syscall_call[index])
@@ -271,18 +274,20 @@ class _Assembler:
                 return state.code.site_before(caller)
         return state.code.site_at(ip)
 
-    def _syscall_ended(self, index: int) -> None:
+    def _replayable(self, index: int) -> tuple[ProcessState, str, list[int], int] | None:
+        """Return (state, name, arguments, result) of a system call whose effect on mappings is to be replayed."""
         record = self._spooled.syscalls[index]
         result = int(record["result"])
-        if int(record["arch"]) != NATIVE or not int(record["flags"]) & RETURNED:
-            return
         name = self._out.syscalls.texts["name"][index]
-        if name == "mmap":
-            result &= (1 << 64) - 1
-        if name != "brk" and -4096 < int(record["result"]) < 0:
-            return
+        if int(record["arch"]) != NATIVE or not int(record["flags"]) & RETURNED or -4096 < result < 0:
+            return None
         args = [int(record[f"a{i}"]) for i in range(6)]
-        apply_syscall(self._state(int(record["pid"])), name, args, result)
+        return self._state(int(record["pid"])), name, args, result
+
+    def _syscall_ended(self, index: int) -> None:
+        found = self._replayable(index)
+        if found is not None:
+            apply_grant(*found)
 
     def _fault(self, index: int) -> None:
         record = self._spooled.faults[index]

@@ -9,7 +9,7 @@ from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace, Mapping, page_up
 from observer.trace.live import LiveChunks
 
-__all__ = ["ProcessState", "apply_syscall"]
+__all__ = ["ProcessState", "apply_grant", "apply_release", "mappings_from"]
 
 _STACK_REACH: Final = 1 << 30
 _MAP_SHARED_BITS: Final = 0x3
@@ -25,6 +25,7 @@ class ProcessState:
     live: LiveChunks = field(default_factory=LiveChunks)
     files: dict[int, str] = field(default_factory=dict)
     path: str = ""
+    moving: dict[int, Mapping | None] = field(default_factory=dict)
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
@@ -64,22 +65,35 @@ def _protection(bits: int) -> str:
     return "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
 
 
-def apply_syscall(state: ProcessState, name: str, args: list[int], result: int) -> None:
-    """Replay one successful memory system call on the address space (mmap(2), munmap(2), mremap(2), brk(2))."""
+def apply_release(state: ProcessState, name: str, args: list[int]) -> None:
+    """Replay what a successful call takes away (munmap(2), mremap(2)); to be done at the call's entry.
+
+    Calls of several threads overlap. What a call unmaps another may have mapped again before the first was seen to
+    return; whoever unmaps a new mapping was told of it by that call's return. So taking at entries and giving at
+    returns keeps the order in which things happened.
+    """
+    if name == "munmap":
+        state.space.unmap(args[0], args[1])
+    elif name == "mremap" and args[1] and not args[3] & _MREMAP_DONTUNMAP:
+        state.moving[args[0]] = state.space.find(args[0])
+        state.space.unmap(args[0], args[1])
+
+
+def apply_grant(state: ProcessState, name: str, args: list[int], result: int) -> None:
+    """Replay what a successful call gives or changes (mmap(2), mremap(2), brk(2), mprotect(2)); at its return."""
     space = state.space
     if name == "brk":
         space.set_break(result)
     elif name == "mmap":
         path = state.files.pop(result, "")
-        length = args[1]
         shared = args[3] & _MAP_SHARED_BITS in (1, 3)
-        space.map(result, length, _protection(args[2]), path, args[5] if path else 0, shared=shared)
-    elif name == "munmap":
-        space.unmap(args[0], args[1])
+        space.map(result, args[1], _protection(args[2]), path, args[5] if path else 0, shared=shared)
     elif name in ("mprotect", "pkey_mprotect"):
         space.protect(args[0], args[1], _protection(args[2]))
     elif name == "mremap":
-        space.remap(args[0], args[1], result, args[2], keep_old=bool(args[3] & _MREMAP_DONTUNMAP))
+        source = state.moving.pop(args[0], None) or space.find(args[0])
+        if source is not None:
+            space.place(source, args[0], result, args[2])
 
 
 def mappings_from(notes: list[dict[str, Any]]) -> list[Mapping]:
