@@ -63,13 +63,35 @@ def _print_versions() -> int:
 
 def _run_verb(name: str, words: Sequence[str]) -> int:
     module = importlib.import_module(f"observer.cli.{name}")
-    parser: argparse.ArgumentParser = module.make_parser()
-    status: int = module.run(parser.parse_args(words))
+    parser = argparse.ArgumentParser(prog=f"observer {name}")
+    module.configure(parser)
+    try:
+        arguments = parser.parse_args(words)
+    except SystemExit as end:
+        # For `run`, every small status belongs to the program: a bad option is our own failure, as for env(1).
+        return 125 if end.code and name == "run" else int(end.code or 0)
+    status: int = module.run(arguments)
     return status
+
+
+def _occupy_standard_streams() -> None:
+    """Put /dev/null where a standard stream is closed, so that no file of ours gets its number.
+
+    The descriptors are close-on-exec: the program finds its streams as they were.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (stays open as the stream)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line *words* (default: sys.argv) and return the exit status."""
+    _occupy_standard_streams()
     words = sys.argv[1:] if words is None else words
     if not words or words[0] in ("-h", "--help", "help"):
         _overview().print_help()

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from observer.model.machine import Meta, Request
     from observer.model.selection import Selection
 
-__all__ = ["make_parser", "run"]
+__all__ = ["configure", "run"]
 
-_DESCRIPTION: Final = """Run PROG under the instruments: memory system calls (a seccomp filter and ptrace), calls of the
-malloc family (breakpoints), page faults (perf events), mappings and residency (/proc). The program's output and exit
-status pass through untouched; the story is told on stderr when it has ended."""
+_DESCRIPTION: Final = """\
+Run PROG under the instruments: memory system calls (a seccomp filter and
+ptrace), calls of the malloc family (breakpoints), page faults (perf events),
+mappings and residency (/proc). The program's output and exit status pass
+through untouched; the story is told on stderr when it has ended.
+"""
 
 _EPILOG: Final = """what -e takes (strace's grammar):
   -e trace=memory      memory system calls (the default)
@@ -43,14 +46,13 @@ examples:
 """
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of this verb."""
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
     from rich_argparse import RawDescriptionRichHelpFormatter
 
-    parser = argparse.ArgumentParser(
-        prog="observer run", description=_DESCRIPTION, epilog=_EPILOG, usage="observer run [options] [--] PROG [ARG ...]",
-        formatter_class=RawDescriptionRichHelpFormatter,
-    )  # fmt: skip
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer run [options] [--] PROG [ARG ...]"
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("-o", metavar="DIR", dest="directory", help="the trace's folder (default: ./NAME.trace)")
     parser.add_argument("--force", action="store_true", help="replace an existing trace")
     parser.add_argument(
@@ -76,7 +78,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program and its arguments"
     )
-    return parser
 
 
 def _positive(text: str) -> int:

@@ -17,9 +17,11 @@ from typing import Final
 
 from observer.errors import CannotObserve
 from observer.linux.perf import FAULT_FIELDS, PAGE_FAULTS, Counter, Ring, SampleLayout, open_counter, open_fault_ring
+from observer.linux.procfs import PAGE
 
-__all__ = ["FAULT_FIELDS", "FaultInstrument", "FaultTotals", "SampleLayout"]
+__all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
+PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 
 

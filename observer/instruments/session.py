@@ -146,6 +146,8 @@ class _Session:
         }  # fmt: skip
         if faults.with_failed is not None:
             counts["faults_with_failed"] = faults.with_failed
+        if watch.intervals is not None:
+            counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
         notes: list[str] = []

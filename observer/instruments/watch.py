@@ -16,6 +16,7 @@ from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
+from observer.instruments.intervals import FaultIntervals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
@@ -86,9 +87,12 @@ class Watch:
         self.births = 0
         self.first_exec = 0
         self.not_observed: dict[str, str] = {}
+        self.intervals: FaultIntervals | None = None
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
+        if self.intervals is not None:
+            self.intervals.at_stop(task)
         return self._allocator is not None and self._allocator.hit(task, registers)
 
     def _wants(self, arch: int, number: int) -> bool:
@@ -114,6 +118,8 @@ class Watch:
         """See Watcher."""
         if not task.has_exec:
             return False
+        if self.intervals is not None:
+            self.intervals.at_stop(task)
         _now, _op, arch, _ip, _sp, number, *args = entry
         native = arch == AUDIT_ARCH_X86_64
         if native and self._populates(task, number, tuple(args)):
@@ -125,6 +131,8 @@ class Watch:
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
+        if self.intervals is not None and result is not None:
+            self.intervals.at_stop(task)
         now = time.monotonic_ns()
         arch, number, args = entry[2], entry[5], entry[6:]
         before = self._before.pop(task.tid, None)
@@ -219,6 +227,8 @@ class Watch:
             self.started = 1
             self.first_exec = now
             self._start_faults(task.tid)
+        if self.intervals is not None:
+            self.intervals.begin(task)
         counters = procfs.task_counters(task.pid, task.tid)
         mappings = procfs.read_mappings(task.pid)
         self._locks_future.discard(task.pid)
@@ -238,6 +248,7 @@ class Watch:
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
             self._faults = None
+            self.intervals = FaultIntervals(self._sink)
 
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
@@ -272,6 +283,8 @@ class Watch:
         """See Watcher."""
         if self._allocator is not None:
             self._allocator.ended(task)
+        if self.intervals is not None:
+            self.intervals.ended(task)
         counters = procfs.task_counters(task.pid, task.tid)
         now = time.monotonic_ns()
         self._sink.notes.append(

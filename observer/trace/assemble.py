@@ -43,6 +43,7 @@ class Assembly:
     faults: Columns
     signals: list[dict[str, Any]] = field(default_factory=list)
     processes: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
     sites: SiteTable = field(default_factory=SiteTable)
     images: list[Image] = field(default_factory=list)
     ends: list[ProcessEnd] = field(default_factory=list)

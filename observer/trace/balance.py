@@ -65,7 +65,7 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
                 0,
                 1,
                 lost=1,
-                note="the observer was killed; the trace ends where its spools end",
+                note="cut off: the observer was killed; the trace ends where its spools end",
             )
         )
         return tuple(lines)
@@ -88,7 +88,10 @@ def _count(evidence: Evidence, name: str) -> int:
 
 def _fault_lines(evidence: Evidence) -> list[LedgerLine]:
     if "faults" in evidence.not_observed:
-        return [unverifiable("page faults", evidence.not_observed["faults"])]
+        return [
+            _unplaced_line(evidence),
+            unverifiable("fault samples = kernel's event count", evidence.not_observed["faults"]),
+        ]
     seen = len(evidence.spooled.faults)
     lost = _count(evidence, "faults_lost")
     samples = balance("fault samples = kernel's event count", seen, _count(evidence, "faults_counted"), lost=lost)
@@ -118,6 +121,14 @@ def _task_fault_line(evidence: Evidence, seen: int, lost: int) -> LedgerLine:
         excluded=tuple(parts),
         cannot_verify=why,
     )
+
+
+def _unplaced_line(evidence: Evidence) -> LedgerLine:
+    before = next((note["minor"] + note["major"] for note in evidence.execs if note["first"]), 0)
+    expected = sum(note["minor"] + note["major"] for note in evidence.exiting) - before
+    unplaced = Exclusion(_count(evidence, "faults_unplaced"), "counted between stops; on which page is not known")
+    seen = len(evidence.spooled.faults)
+    return balance("page faults = minflt + majflt of all tasks", seen, expected, excluded=(unplaced,))
 
 
 def _populated(evidence: Evidence) -> list[Exclusion]:

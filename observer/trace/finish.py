@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -46,7 +46,16 @@ def finish(directory: Path, machine: Machine, request: Request, recording: Recor
 
 
 def recover(directory: Path, meta: Meta) -> Meta:
-    """Make a readable trace of the spools that a killed observer left behind."""
+    """Make a readable trace of the spools that a killed observer left behind.
+
+    Raises:
+        BadTrace: the observer that writes them is still at work, or they cannot be read.
+    """
+    with open(directory / SPOOL / "notes.jsonl", "rb") as notes:
+        try:
+            fcntl.flock(notes, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadTrace(f"{directory} is being recorded right now", "", "wait for the run to end") from error
     return _finish(directory, meta.machine, meta.request, meta.outcome, None)
 
 
@@ -54,8 +63,8 @@ def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcom
     spooled = read_spools(directory / SPOOL, request.stack)
     assembly = assemble(spooled, residency="residency" in request.instruments)
     lost = dict(recording.lost) if recording else {}
-    lost_rows = _lost_rows(assembly, spooled, lost, recording)
-    events = write_tables(directory, assembly, spooled.faults, lost_rows)
+    _add_lost(assembly, spooled, lost, recording)
+    events = write_tables(directory, assembly, spooled.faults)
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
         spooled, assembly, recording.totals if recording else None, instruments=frozenset(request.instruments),
@@ -78,37 +87,31 @@ def _replayable(syscalls: tuple[str, ...] | None) -> bool:
     return syscalls is None or frozenset(syscalls) >= MEMORY_CALLS
 
 
-def _lost_rows(
-    assembly: Assembly, spooled: Spooled, lost: dict[str, int], recording: Recording | None
-) -> list[dict[str, Any]]:
-    counts = {**lost, "faults": recording.totals["faults_lost"] if recording else 0}
-    n = (
-        sum(len(part) for part in (spooled.calls, spooled.syscalls, spooled.faults))
-        + len(assembly.signals)
-        + len(assembly.processes)
-    )
+def _add_lost(assembly: Assembly, spooled: Spooled, lost: dict[str, int], recording: Recording | None) -> None:
+    """Append what could not be stored as events of its own, after everything else."""
+    counts = {**lost, "fault samples": recording.totals["faults_lost"] if recording else 0}
+    n = sum(len(part) for part in (spooled.calls, spooled.syscalls, spooled.faults))
+    n += len(assembly.signals) + len(assembly.processes) + len(assembly.lost)
     end = int(recording.seconds * 1e9) if recording else 0
-    rows: list[dict[str, Any]] = []
     for instrument, count in counts.items():
         if count:
-            rows.append({"n": n + len(rows), "t_ns": end, "pid": 0, "tid": 0, "instrument": instrument, "count": count})
-    return rows
+            row = {"n": n, "t_ns": end, "pid": 0, "tid": 0, "instrument": instrument, "count": count}
+            assembly.lost.append(row)
+            n += 1
 
 
 def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
-    frames = (
-        "exact, as of the process's end"
-        if assembly.has_visible_frames
-        else "not observed, because frame numbers need CAP_SYS_ADMIN"
-    )
-    kernel = (
-        "exact"
-        if recording and recording.sees_kernel_faults
-        else "not observed, because kernel-mode faults need CAP_PERFMON"
-    )
+    frames = "exact, as of the process's end"
+    if not assembly.has_visible_frames:
+        frames = "not observed, because frame numbers need CAP_SYS_ADMIN"
+    faults, kernel = "exact: perf software events, period 1", "exact"
+    if recording is None or not recording.sees_kernel_faults:
+        kernel = "not observed, because kernel-mode faults need CAP_PERFMON or perf_event_paranoid <= 1"
+    if recording is not None and "faults" in recording.not_observed:
+        faults = "inferred: pages that came in between two stops; the rest is counted only"
     return {
         "calls": "exact: breakpoints at the functions' first instructions", "syscalls": "exact: seccomp stops",
-        "faults": "exact: perf software events, period 1", "faults in kernel mode": kernel,
+        "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": frames,
         "call.errno": "inferred: an allocation that returned NULL",
         "call.served_by": "not observed, because this version has no model of the allocator",

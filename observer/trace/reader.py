@@ -13,6 +13,7 @@ import msgspec
 from observer.errors import BadTrace
 from observer.model.events import Call, ChunkRef, Event, Fault, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
+from observer.trace.finish import is_unfinished, recover
 from observer.trace.tables import TABLES
 
 __all__ = ["Trace", "read_meta"]
@@ -51,8 +52,14 @@ class Trace:
 
     @classmethod
     def open(cls, directory: Path) -> Trace:
-        """Open the trace in *directory*; raises BadTrace as `read_meta` does, or when a table is missing."""
+        """Open the trace in *directory*, recovering it first if the observer that recorded it was killed.
+
+        Raises:
+            BadTrace: as `read_meta`; a table is missing; the run is still being recorded.
+        """
         meta = read_meta(directory)
+        if is_unfinished(directory):
+            meta = recover(directory, meta)
         missing = [name for name in TABLES.values() if not (directory / name).is_file()]
         if missing:
             raise BadTrace(f"{directory} is incomplete", f"{missing[0]} is missing")

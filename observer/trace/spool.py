@@ -9,6 +9,7 @@ record end the file. Rare things (processes, images, snapshots) are JSON lines.
 from __future__ import annotations
 
 import errno
+import fcntl
 import mmap
 import os
 import struct
@@ -107,6 +108,8 @@ class NoteFile:
         self._fd = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
+        # Held as long as the recording goes on: who finds it free finds the spools of a dead observer.
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
         self._encoder = msgspec.json.Encoder()
         self.lost = 0
         self.error: OSError | None = None

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from observer.errors import BadTrace
-from observer.instruments.faults import FAULT_FIELDS, SampleLayout
+from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, SampleLayout
 from observer.trace.spool import CALL_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
 
 __all__ = ["Spooled", "read_spools"]
 
 Records = npt.NDArray[np.void]
-_SAMPLE = 9
+_SAMPLE: Final = 9
+_PAGE_SHIFT: Final = PAGE_SHIFT
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def read_spools(directory: Path, stack_bytes: int) -> Spooled:
             calls=_records(directory / "calls.bin", CALL_FIELDS),
             syscalls=_records(directory / "syscalls.bin", SYSCALL_FIELDS),
             stacks=_records(directory / "stacks.bin", STACK_FIELDS),
-            faults=_all_faults(directory, SampleLayout(stack_bytes)),
+            faults=_all_faults(directory, SampleLayout(stack_bytes), notes),
             notes=notes,
             frames=np.fromfile(frames, dtype="<u8") if frames.exists() else np.empty(0, dtype="<u8"),
         )
@@ -73,11 +74,25 @@ def _records(path: Path, fields: list[tuple[str, str]]) -> Records:
     return records[:end]
 
 
-def _all_faults(directory: Path, layout: SampleLayout) -> Records:
+def _all_faults(directory: Path, layout: SampleLayout, notes: list[dict[str, Any]]) -> Records:
     files = sorted(directory.glob("faults.*.bin"))
     parts = [_faults(path, layout) for path in files]
     dtype = _fault_dtype(layout)
-    return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+    parts.append(_placed_by_pages([note for note in notes if note["what"] == "interval"], dtype))
+    return np.concatenate(parts)
+
+
+def _placed_by_pages(notes: list[dict[str, Any]], dtype: np.dtype[np.void]) -> Records:
+    """Make faults of the pages that came in between two stops: no instruction, the time of the later stop."""
+    records = np.zeros(sum(length for note in notes for _first, length in note["pages"]), dtype=dtype)
+    at = 0
+    for note in notes:
+        for first, length in note["pages"]:
+            part = records[at : at + length]
+            part["address"] = (np.arange(first, first + length, dtype=np.uint64)) << np.uint64(_PAGE_SHIFT)
+            part["pid"], part["tid"], part["time"] = note["pid"], note["tid"], note["t"]
+            at += length
+    return records
 
 
 def _fault_dtype(layout: SampleLayout) -> np.dtype[np.void]:

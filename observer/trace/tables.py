@@ -93,7 +93,7 @@ def _lost(rows: list[dict[str, Any]]) -> Arrays:
     return columns
 
 
-def write_tables(directory: Path, assembly: Assembly, faults: npt.NDArray[np.void], lost: list[dict[str, Any]]) -> int:
+def write_tables(directory: Path, assembly: Assembly, faults: npt.NDArray[np.void]) -> int:
     """Write all tables into *directory*; return the number of events.
 
     Raises:
@@ -105,7 +105,7 @@ def write_tables(directory: Path, assembly: Assembly, faults: npt.NDArray[np.voi
     signals, processes = _signals(assembly), _processes(assembly)
     tables = {
         "call": calls, "syscall": assembly.syscalls.arrays(), "fault": fault_columns, "signal": signals,
-        "process": processes, "lost": _lost(lost),
+        "process": processes, "lost": _lost(assembly.lost),
     }  # fmt: skip
     connection = duckdb.connect()
     try:
