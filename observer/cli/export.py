@@ -31,7 +31,7 @@ Exit status:
 
 Examples:
   observer export story.trace --to jsonl -o story.jsonl
-  observer export story.trace --to jsonl | jq 'select(.kind == "fault") | .where'
+  observer export story.trace --to jsonl | jq 'select(.major) | .where'
 """
 
 

@@ -168,15 +168,15 @@ def _record(wish: Wish, request: Request, directory: Path, machine: object, *, f
 
 def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:
     from observer.model.ledger import FAILING, worst
-
-    if quiet and worst(meta.ledger) not in FAILING:
-        return
+    from observer.report.ledger import print_ledger
     from observer.report.terminal import make_console, tell
     from observer.trace.reader import Trace
 
     try:
-        console = make_console(sys.stderr)
-        tell(console, meta, Trace.open(directory).events(), directory=directory)
+        if not quiet:
+            tell(make_console(sys.stderr), meta, Trace.open(directory).events(), directory=directory)
+        elif worst(meta.ledger) in FAILING:
+            print_ledger(make_console(sys.stderr), meta.ledger)
         sys.stderr.flush()
     except BrokenPipeError:
         # stderr is gone; the trace and the program's status are not.

@@ -67,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
-    choose = parser.add_argument_group("choose events (together: events that satisfy all)")
+    choose = parser.add_argument_group("choose events", "given together: events that satisfy all")
     choose.add_argument(
         "--kind", action="append", metavar="KIND",
         help="only call, syscall, fault, signal, process or lost events, one a line; may be given again",

@@ -19,7 +19,7 @@ from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter
+from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
 from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
 from observer.tracee.affinity import Affinity
@@ -98,12 +98,13 @@ class _Session:
         )  # fmt: skip
 
     def run(self) -> Recording:
+        program_filter = self._filter() if is_allowed() else None
         before = procfs.child_counters()
         launched = launch(
-            self._path, self._wish.argv, self._wish.environment, program_filter=self._filter(),
+            self._path, self._wish.argv, self._wish.environment, program_filter=program_filter,
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
         )  # fmt: skip
-        engine = Engine(self._watch, self._affinity, filtered=launched.filtered)
+        engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
         self._interrupts.watch(launched.pid, lambda: tuple(engine.tasks), engine.delivered, engine.pace)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import struct
 from collections.abc import Collection
 from typing import Final
 
 from observer.linux.libc import check, libc
 
-__all__ = ["AUDIT_ARCH_I386", "AUDIT_ARCH_X86_64", "X32_BIT", "build_filter", "install"]
+__all__ = [
+    "AUDIT_ARCH_I386",
+    "AUDIT_ARCH_X86_64",
+    "X32_BIT",
+    "build_filter",
+    "install",
+    "install_somehow",
+    "is_allowed",
+]
 
 AUDIT_ARCH_X86_64: Final = 0xC000003E
 AUDIT_ARCH_I386: Final = 0x40000003
@@ -95,3 +104,23 @@ def install(program: bytes, *, no_new_privs: bool) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     header = ctypes.create_string_buffer(struct.pack("=H6xQ", len(program) // 8, ctypes.addressof(code)), 16)
     check(_prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(header), 0, 0), "prctl(PR_SET_SECCOMP)")
+
+
+def install_somehow(program: bytes) -> None:
+    """Put *program* on the calling process, with no_new_privs only if it cannot be without; raises OSError."""
+    try:
+        install(program, no_new_privs=False)
+    except OSError:
+        install(program, no_new_privs=True)
+
+
+def is_allowed() -> bool:
+    """Whether this user may install filters, tried in a child that ends at once."""
+    child = os.fork()
+    if child == 0:
+        try:
+            install_somehow(build_filter(frozenset(), frozenset()))
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0

@@ -58,6 +58,7 @@ def _line(console: Console, line: LedgerLine, wide: int) -> None:
     names = Text(safe(line.identity)).wrap(console, wide)
     put(console, Text.assemble("  ", _padded(names[0], wide), columns, verdict))
     for name in names[1:]:
+        name.rstrip()
         put(console, Text.assemble("  ", name))
 
 

@@ -29,7 +29,7 @@ _MOST_ROWS: Final = 12
 
 def legend(console: Console) -> None:
     """Print the book's six steps, which the story's second column refers to."""
-    heading(console, "The six steps", "what the story counts")
+    heading(console, "The six steps", "the second column of the story")
     for step, words in STEPS.items():
         put(console, Text.assemble((f"  {step}", "bold"), f"  {words}"))
     put(console, Text("  Rings: 3 is user mode, 0 kernel mode; 3→0→3 is a way into the kernel and back.", "dim"))
@@ -53,6 +53,7 @@ class StoryPrinter:
         self._directory = directory
         self._sources = sources
         self._site: str | None = None
+        self._root: int | None = None
 
     def add(self, passage: Passage) -> None:
         """Print *passage*, or keep it for the end, or count it as left out."""
@@ -83,6 +84,8 @@ class StoryPrinter:
 
     def _print(self, passage: Passage) -> None:
         rows = list(passage.rows.values())
+        if self._root is None:
+            self._root = rows[0].first.pid
         if len(rows) > 1:
             self._loop(rows)
             return
@@ -91,9 +94,9 @@ class StoryPrinter:
 
     def _loop(self, rows: list[Row]) -> None:
         self._site = None
-        places = list(dict.fromkeys(_place(row.first) for row in rows))
-        title = f"loop of {len(places)} places" if len(places) > 1 else f"loop at {places[0]}"
-        self._titled(Text(safe(title), "bold cyan"), rows[0].first)
+        places = list(dict.fromkeys(place for row in rows if (place := _place(row.first))))
+        title = f"loop at {', '.join(places[:3])}{', ...' if len(places) > 3 else ''}{self._task(rows[0].first)}"
+        self._titled(self._with_source(title, rows[0].first if len(places) == 1 else None), rows[0].first)
         for row in rows[:_MOST_ROWS]:
             self._row(row, "│ ", site=len(places) > 1)
         if len(rows) > _MOST_ROWS:
@@ -108,19 +111,33 @@ class StoryPrinter:
     def _source_line(self, event: Event, row: Row) -> None:
         """Print the source line as a title when it is another one than before."""
         site = None if row.before_main is not None else getattr(event, "site", None)
-        name = "before main" if row.before_main is not None else _title(event, site)
+        task = self._task(event)
+        if isinstance(event, Process):
+            name = task.removeprefix(", ") or "the process"
+        else:
+            name = ("before main" if row.before_main is not None else _title(site)) + task
         if name == self._site:
             return
         self._site = name
+        self._titled(self._with_source(name, event), event)
+
+    def _with_source(self, name: str, event: Event | None) -> Text:
+        """Return the title *name*, with the text of the source line where that can be had."""
         title = Text(safe(name), "bold cyan")
+        site = getattr(event, "site", None)
         if isinstance(site, Site) and self._sources is not None:
             title.append(f"   {safe(self._sources.line(site))}", "not bold default")
-        self._titled(title, event)
+        return title
+
+    def _task(self, event: Event) -> str:
+        """Name the process and the thread where they are not the first ones."""
+        process = f", process {event.pid}" if event.pid != self._root else ""
+        return process + (f", thread {event.tid}" if event.tid != event.pid else "")
 
     def _row(self, row: Row, mark: str, *, site: bool) -> None:
         words = row_words(row)
-        if site:
-            words += f", at {_place(row.first)}"
+        if site and (place := _place(row.first)):
+            words += f", at {place}"
         self._line(row, words, mark, None)
         for nested in row.inside.values():
             call = row.first if isinstance(row.first, Call) else None
@@ -151,17 +168,14 @@ def _rows_in(passage: Passage) -> int:
 
 def _place(event: Event) -> str:
     site = getattr(event, "site", None)
-    return site.text if isinstance(site, Site) else "?"
+    return site.text if isinstance(site, Site) and site.text != "?" else ""
 
 
-def _title(event: Event, site: Site | None) -> str:
-    if isinstance(event, Process):
-        return "the process" if event.tid == event.pid else f"thread {event.tid}"
+def _title(site: Site | None) -> str:
     if site is None or site.text == "?":
-        return f"no source line, thread {event.tid}" if event.tid != event.pid else "no source line"
+        return "no source line"
     function = f" in {site.function}" if site.line and site.function else ""
-    thread = f", thread {event.tid}" if event.tid != event.pid else ""
-    return f"{site.text}{function}{thread}"
+    return f"{site.text}{function}"
 
 
 def _style(event: Event, *, nested: bool) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 __all__ = ["bar", "heading", "make_console", "paragraph", "put", "safe"]
 
-_PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│┌┐└┘├┤─·", ">xu#.|++++++-.", strict=True)}
+_PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│├┤─·…", ">xu#.|++-..", strict=True)}
 _FALLBACK_COLUMNS: Final = 80
 
 
@@ -32,15 +32,11 @@ def safe(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if _is_harmless(char) else _escaped(char) for char in text)
+    return "".join(char if _is_harmless(char) else repr(char)[1:-1] for char in text)
 
 
 def _is_harmless(char: str) -> bool:
     return char == " " or unicodedata.category(char)[0] not in "CZ"
-
-
-def _escaped(char: str) -> str:
-    return char.encode("ascii", "backslashreplace").decode("ascii") if char > "~" else repr(char)[1:-1]
 
 
 def put(console: Console, text: Text | str = "", style: str = "") -> None:

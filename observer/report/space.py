@@ -67,6 +67,9 @@ def regions_of(end: ProcessEnd) -> list[Region]:
 def _single(end: ProcessEnd) -> Iterator[Region]:
     previous: Mapping | None = None
     for mapping in sorted(end.mappings, key=lambda mapping: mapping.start):
+        if mapping.path == "[vsyscall]":
+            # In the kernel's half; a gap of 16 EiB would tell nobody anything.
+            continue
         kind, name = _kind(mapping, end)
         if kind == "mapped" and previous is not None and _is_bss(previous, mapping):
             # Zero-initialised data: an anonymous tail right behind a file's own mappings.
@@ -143,8 +146,8 @@ def print_space(console: Console, end: ProcessEnd) -> None:
     regions = regions_of(end)
     if not regions:
         return
-    heading(console, "The address space at the end", "high addresses at the top, not to scale")
-    put(console, Text(f"{'':17} {'':{_NAME + 4}}       size  resident", "dim"))
+    heading(console, "The address space at the end", f"of {safe(end.path.rsplit('/', 1)[-1])}, process {end.pid}")
+    put(console, Text(f"  {'high addresses at the top, not to scale':{_NAME + 26}}  size  resident", "dim"))
     above: Region | None = None
     for region in reversed(regions):
         _gap(console, region, above, end)
@@ -170,13 +173,13 @@ def _edge(console: Console, address: int, mark: str = "") -> None:
 def _box(console: Console, region: Region, end: ProcessEnd) -> None:
     _edge(console, region.end, _is_break(region, end, "end"))
     name = set_cell_size(safe(region.name), _NAME)
-    share = "      ?" if region.resident is None else f"{size(region.resident):>9}"
-    drawn = "" if region.resident is None else bar(region.resident, region.mapped, _BAR)
+    share = f"{'?':>9}" if region.resident is None else f"{size(region.resident):>9}"
+    drawn = "" if region.resident is None else f" {bar(region.resident, region.mapped, _BAR)}"
     style = _STYLES.get(region.kind, "")
     put(
         console,
         Text.assemble(
-            f"{region.protection:>17} │ ", (name, style), f" │ {size(region.mapped):>9} {share} ", (drawn, style)
+            f"{region.protection:>17} │ ", (name, style), f" │ {size(region.mapped):>9} {share}", (drawn, style)
         ),
     )
 

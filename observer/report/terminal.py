@@ -43,7 +43,7 @@ def tell(
     names *directory* as the place of the rest. *sources* is a folder with the program's source files, whose lines
     are printed beside what they caused.
     """
-    print_header(console, meta)
+    print_header(console, meta, in_full=everything)
     legend(console)
     heading(console, "The story", "as many events as tell the same are one row")
     tally, departures = Tally(), Departures()
@@ -86,19 +86,22 @@ def tell_events(
     printer.finish()
 
 
-def print_header(console: Console, meta: Meta) -> None:
-    """Print the program, the machine, how it was recorded, and what could not be seen."""
+def print_header(console: Console, meta: Meta, *, in_full: bool = False) -> None:
+    """Print the program, the machine, how it was recorded, and what could not be seen.
+
+    *in_full* also says of single fields (`fault.access`) how they were obtained.
+    """
     put(console, Text.assemble(("observer", "bold"), "  ", (safe(shlex.join(meta.request.command)), "bold cyan")))
     machine = meta.machine
     facts = (
-        f"Linux {machine.kernel} {machine.architecture}",
-        machine.libc,
+        f"Linux {machine.kernel.removeprefix('Linux ')} {machine.architecture}",
+        machine.libc.rsplit("/", 1)[-1],
         f"pages of {size(machine.page_size)}",
         f"huge pages {machine.thp}",
         f"ASLR {'off' if meta.request.aslr == 'off' or machine.aslr == '0' else 'on'}",
     )
     paragraph(console, safe(", ".join(fact for fact in facts if fact)), first="  ", hanging=2)
-    how = "; ".join(f"{what} {words}" for what, words in meta.how.items())
+    how = "; ".join(f"{what} {words}" for what, words in meta.how.items() if in_full or "." not in what)
     if how:
         paragraph(console, Text(safe(how), "dim"), first="  how: ", hanging=7)
     for note in meta.notes:

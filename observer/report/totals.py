@@ -52,7 +52,7 @@ def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
     rows = (
         ("asked for", summary.asked),
         ("mapped (brk, mmap)", summary.from_kernel),
-        ("touched (step 6)", summary.step_six * page),
+        ("frames (step 6)", summary.frames * page),
     )
     largest = max(value for _name, value in rows)
     for name, value in rows:

@@ -14,6 +14,7 @@ import msgspec
 from observer.model.events import Call, Event, Fault, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.memory import Memory
+from observer.story.steps import is_step_six
 
 __all__ = ["Departure", "Departures", "find_departures"]
 
@@ -92,7 +93,7 @@ def _writes_anonymous(event: Event) -> bool:
 
 
 def _fault_in_call(event: Event, _memory: Memory) -> bool:
-    return isinstance(event, Fault) and event.toucher == "allocator"
+    return isinstance(event, Fault) and event.toucher == "allocator" and is_step_six(event)
 
 
 def _kernel_touch(event: Event, _memory: Memory) -> bool:
@@ -106,7 +107,7 @@ def _major(event: Event, _memory: Memory) -> bool:
 def _refused(event: Event, _memory: Memory) -> bool:
     if not isinstance(event, Call) or event.op not in ALLOCATING or event.end_ns is None:
         return False
-    return not event.result and event.bytes_asked > 0
+    return event.result == 0 and event.bytes_asked > 0
 
 
 def _populated(event: Event, _memory: Memory) -> bool:

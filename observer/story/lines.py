@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from observer.model.events import Call, Fault, Syscall
+from observer.model.events import Call, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.rows import Row
 from observer.story.sentences import call_words, page_words, sentence, touch_words
@@ -29,6 +29,8 @@ def row_words(row: Row) -> str:
         return _faults(row, row.first)
     if isinstance(row.first, Syscall):
         return f"{number(row.count)} × {_syscalls(row, row.first)}"
+    if isinstance(row.first, Process):
+        return _children(row, row.first)
     return f"{number(row.count)} × {sentence(row.first, at_site=False)}"
 
 
@@ -46,6 +48,12 @@ def _most(names: Counter[str], most: int = 4) -> str:
     shown = [f"{number(count)} {name}" for name, count in names.most_common(most)]
     rest = len(names) - most
     return ", ".join([*shown, "..."] if rest > 0 else shown)
+
+
+def _children(row: Row, first: Process) -> str:
+    noun = "threads" if first.what == "clone" else "child processes"
+    last = row.last.child if isinstance(row.last, Process) else None
+    return f"{number(row.count)} × {first.what}: new {noun}, {first.child} to {last}"
 
 
 def _calls(row: Row, first: Call) -> str:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from observer.model.events import Call, Event, Fault, Lost, Site, Syscall
+from observer.model.events import Call, Event, Fault, Lost, Process, Site, Syscall
 
 __all__ = ["Key", "Passage", "Row", "key_of", "measure"]
 
@@ -116,6 +116,8 @@ def key_of(event: Event, inside: dict[Key, Row] | None = None) -> Key:
         return ("syscall", event.name, _direction(event), event.errno, event.cause is None, event.end_ns is None, site)
     if isinstance(event, Lost):
         return ("lost", event.instrument)
+    if isinstance(event, Process) and event.what in ("fork", "vfork", "clone"):
+        return ("process", event.what)
     return ("once", event.n)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from observer.model.events import Call, Event, Fault, Lost, Process, Signal, Syscall
 from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
 __all__ = ["call_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
@@ -151,6 +152,8 @@ def place_words(mapping: str | None) -> str:
     """Name a mapping in a sentence: `the heap`, `map#3`, `libc.so.6`, `the stack`."""
     if not mapping:
         return "memory"
+    if mapping == "anonymous":
+        return "anonymous memory"
     if mapping.startswith("["):
         return f"the {mapping.strip('[]')}"
     return mapping.rsplit("/", 1)[-1]
@@ -178,7 +181,7 @@ def _fault(event: Fault, _moved: int | None) -> str:
         text += f", in the {plural(event.chunk.size, 'byte')} of call {event.chunk.call}"
     if event.major:
         text += "; read from disk"
-    return text + (f" (frame {event.frame:#x})" if event.frame else "")
+    return text + (f" (frame {event.frame:#x})" if event.frame and is_step_six(event) else "")
 
 
 def _signal(event: Signal, _moved: int | None) -> str:

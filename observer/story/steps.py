@@ -37,8 +37,10 @@ def steps_of(op: str, returned: bool, kernel_calls: int, *, failed: bool = False
 
 
 def is_step_six(fault: Fault) -> bool:
-    """Say whether *fault* gave a frame to memory that the allocator hands out, not to code, data or the stack."""
-    return fault.chunk is not None or fault.mapping == "[heap]" or (fault.mapping or "").startswith("map#")
+    """Say whether *fault* gave a frame to memory that malloc manages, not to code, data, a stack or the loader."""
+    if fault.chunk is not None or fault.mapping == "[heap]":
+        return True
+    return fault.toucher == "allocator" and (fault.mapping or "").startswith("map#")
 
 
 def step_of(event: Event, call: Call | None = None) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -17,12 +18,16 @@ from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
 
+_WRITE: Final = 2
+_NEW: Final = ALLOCATING - {"realloc", "reallocarray"}
+
 
 class Summary(msgspec.Struct, frozen=True):
     """What a run came to. Sizes are bytes; `from_kernel` and `to_kernel` count what moved inside allocator calls.
 
     `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
-    `step_six` counts the page faults that put a frame behind allocated memory. Pieces are counted as alive in the
+    `step_six` counts the page faults on memory that malloc manages, `frames` those of them that brought a frame: a read
+    of memory never written brings the shared page of zeros. Pieces are counted as alive in the
     process that asked for them; `unfinished` calls never returned.
     """
 
@@ -45,6 +50,7 @@ class Summary(msgspec.Struct, frozen=True):
     syscalls_outside: dict[str, int]
     faults: int
     step_six: int
+    frames: int
     by_toucher: dict[str, int]
     by_ring: dict[int, int]
     by_place: dict[str, int]
@@ -72,6 +78,7 @@ class Tally:
         self._rings: Counter[int] = Counter()
         self._alive: dict[int, dict[int, int]] = {}
         self._tasks: set[tuple[int, int]] = set()
+        self._inside: dict[int, str] = {}
         self._live = self._pieces = self._peak = 0
 
     def add(self, event: Event) -> None:
@@ -94,6 +101,7 @@ class Tally:
 
     def _call(self, event: Call) -> None:
         self._tasks.add((event.pid, event.tid))
+        self._inside[event.tid] = event.op
         self._count("calls", event.op)
         self._numbers["unfinished"] += event.end_ns is None
         if event.steps is not None:
@@ -107,7 +115,7 @@ class Tally:
         self._numbers["asked"] += event.bytes_asked
         self._numbers["grown" if "2" in (event.steps or "") else "served"] += event.end_ns is not None
         if not event.result:
-            self._numbers["refused"] += event.end_ns is not None and event.bytes_asked > 0
+            self._numbers["refused"] += event.result == 0 and event.bytes_asked > 0
             return
         if event.pointer and "realloc" in event.op:
             self._forget(event.pid, event.pointer)
@@ -128,6 +136,7 @@ class Tally:
         self._numbers["faults"] += 1
         self._numbers["major"] += event.major
         self._numbers["step_six"] += is_step_six(event)
+        self._numbers["frames"] += is_step_six(event) and event.access != "read"
         self._count("by_toucher", event.toucher)
         self._count("by_place", _place(event.mapping))
         self._rings[event.ring] += 1
@@ -142,7 +151,7 @@ class Tally:
         self._numbers["break_growth"] += max(gained, 0)
         self._numbers["break_shrink"] += max(-gained, 0)
         if inside:
-            gained += _mapped(event)
+            gained += _mapped(event, self._inside.get(event.tid, ""))
             self._numbers["from_kernel"] += max(gained, 0)
             self._numbers["to_kernel"] += max(-gained, 0)
 
@@ -168,14 +177,19 @@ class Tally:
         )
 
 
-def _mapped(event: Syscall) -> int:
-    """Bytes of address space that a call inside the allocator gained; an inaccessible reservation is none yet."""
+def _mapped(event: Syscall, op: str) -> int:
+    """Bytes of usable address space that a system call inside *op* gained.
+
+    A reservation without access is none yet: what is trimmed from it is no loss, and mprotect opens it.
+    """
     args = (*event.args, 0, 0, 0)
     if event.name in ("mmap", "mmap2"):
         return args[1] if args[2] else 0
     if event.name == "mremap":
         return args[2] - args[1]
-    return -args[1] if event.name == "munmap" else 0
+    if event.name == "mprotect":
+        return args[1] if op in ALLOCATING and args[2] & _WRITE else 0
+    return -args[1] if event.name == "munmap" and op not in _NEW else 0
 
 
 def _place(mapping: str | None) -> str:

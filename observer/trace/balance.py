@@ -203,6 +203,8 @@ def _space_lines(evidence: Evidence) -> list[LedgerLine]:
     if not evidence.replayable:
         why = "only with all memory system calls (-e trace=memory) can the address space be replayed"
         return [unverifiable(name, why) for name in names]
+    if evidence.lost.get("syscalls"):
+        return [unverifiable(name, "system calls were lost, so the replay has gaps") for name in names]
     breaks = intervals = replayed = ended = 0
     extra = 0
     for end in evidence.assembly.ends:

@@ -33,7 +33,6 @@ class Launched:
 
     pid: int
     report: int
-    filtered: bool
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
@@ -120,8 +119,7 @@ def launch(
         ) from error
     os.write(go_write, b"g")
     os.close(go_write)
-    answer = os.read(report_read, 1)
-    return Launched(pid, report_read, answer == b"f")
+    return Launched(pid, report_read)
 
 
 def _become_program(
@@ -144,19 +142,11 @@ def _become_program(
             libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        filtered = program_filter is not None and _try_filter(program_filter)
-        os.write(report, b"f" if filtered else b"n")
         signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
+        if program_filter is not None:
+            seccomp.install_somehow(program_filter)
         os.execve(path, list(argv), dict(environment))
     except OSError as error:
         os.write(report, str(error.errno or errno.EINVAL).encode())
     finally:
         os._exit(127)
-
-
-def _try_filter(program: bytes) -> bool:
-    for no_new_privs in (False, True):
-        with contextlib.suppress(OSError):
-            seccomp.install(program, no_new_privs=no_new_privs)
-            return True
-    return False
