@@ -190,7 +190,8 @@ def machine(**fields: Any) -> Machine:
 def request(*command: str, **fields: Any) -> Request:
     """What was asked for."""
     defaults: dict[str, Any] = {
-        "directory": "/home/ada", "syscalls": "memory", "instruments": ("calls", "faults", "syscalls"),
+        "directory": "/home/ada", "expression": "trace=memory", "syscalls": ("brk", "mmap", "munmap"),
+        "instruments": ("calls", "faults", "syscalls"),
         "recorder": "breakpoint", "stack": 16, "max_events": None, "allow_loss": False, "aslr": "on",
         "environment": {},
     }  # fmt: skip

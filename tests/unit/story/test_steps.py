@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from observer.model.events import ChunkRef
 from observer.story.steps import is_step_six, rings_of, step_of, steps_of
 from tests.builders import HEAP, LIBC, MAP, call, fault, free, syscall
 
@@ -39,9 +40,11 @@ def test_a_brk_inside_malloc_is_steps_two_to_four_and_inside_free_none() -> None
     assert step_of(syscall(2, "brk", HEAP, result=None, end_ns=None, cause=1)) == "2-3"
 
 
-def test_only_faults_on_allocated_memory_are_step_six() -> None:
+def test_only_faults_on_memory_that_malloc_manages_are_step_six() -> None:
     assert is_step_six(fault(1, HEAP))
-    assert is_step_six(fault(1, MAP))
+    assert is_step_six(fault(1, MAP, toucher="allocator"))
+    assert is_step_six(fault(1, MAP, chunk=ChunkRef(0, MAP, 9)))
+    assert not is_step_six(fault(1, MAP, toucher="loader"))
     assert not is_step_six(fault(1, LIBC))
 
 

@@ -1,0 +1,153 @@
+"""The scripts: where they put what they build, and what they say when something is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, needs
+
+SCRIPTS = sorted(path for path in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"] if path.is_file())
+ORDINARY = 65534 if os.geteuid() == 0 else None
+"""Whom root becomes to see what an ordinary user sees."""
+
+PLACE = '. "$1/scripts/setup.sh"; choose_place; printf "%s\\n" "$state" "$venv" "$samples"'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a small checkout of our own: the scripts and the project file, nothing built."""
+    place = tmp_path / "checkout"
+    place.mkdir()
+    shutil.copytree(ROOT / "scripts", place / "scripts")
+    shutil.copytree(ROOT / "c_samples", place / "c_samples", ignore=shutil.ignore_patterns("build"))
+    shutil.copy(ROOT / "pyproject.toml", place)
+    return place
+
+
+@pytest.fixture
+def foreign(checkout: Path) -> Iterator[Path]:
+    """Return a checkout that an ordinary user may read only, beside a folder `ours` that is the user's."""
+    # Not below tmp_path: its parents are closed to other users.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.move(checkout, folder / "checkout")
+        (folder / "ours").mkdir()
+        if ORDINARY is not None:
+            os.chown(folder / "ours", ORDINARY, -1)
+        (folder / "checkout").chmod(0o555)
+        yield folder / "checkout"
+        (folder / "checkout").chmod(0o755)
+
+
+def place_of(checkout: Path, user: int | None = None, **given: str) -> list[str]:
+    """Return state, venv and samples as chosen for *checkout*."""
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("OBSERVER_STATE", "XDG_CACHE_HOME", "TMPDIR")
+    }
+    done = subprocess.run(
+        ["bash", "-c", PLACE, "place", str(checkout)],
+        env={**kept, **given},
+        user=user,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_bash_can_read_it(script: Path) -> None:
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@needs("shellcheck")
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_finds_nothing(script: Path) -> None:
+    done = subprocess.run(["shellcheck", "-x", "-P", str(ROOT), str(script)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("script", ["run", "test", "check", "fresh", "provision.sh"])
+def test_it_can_be_executed(script: str) -> None:
+    assert os.access(ROOT / "scripts" / script, os.X_OK)
+
+
+def test_an_own_checkout_holds_everything(checkout: Path) -> None:
+    assert place_of(checkout) == [str(checkout / part) for part in ("build", ".venv", "build/c_samples")]
+
+
+def test_a_named_folder_holds_everything(checkout: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert place_of(checkout, OBSERVER_STATE=str(state)) == [str(state), str(state / "venv"), str(state / "c_samples")]
+
+
+def test_a_broken_environment_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    interpreter = checkout / ".venv" / "bin" / "python"
+    interpreter.parent.mkdir(parents=True)
+    interpreter.write_text("#!/bin/sh\nexit 1\n")
+    interpreter.chmod(0o755)
+    state, venv, _ = place_of(checkout, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert state.startswith(str(tmp_path / "cache" / "malloc-observer"))
+    assert venv == f"{state}/venv"
+
+
+def test_a_foreign_checkout_is_left_alone(foreign: Path) -> None:
+    cache = foreign.parent / "ours"
+    state, _, _ = place_of(foreign, user=ORDINARY, XDG_CACHE_HOME=str(cache))
+    assert state.startswith(f"{cache}/malloc-observer/")
+
+
+def test_without_a_home_the_temporary_folder_is_used_again_and_again(foreign: Path) -> None:
+    given = {"HOME": "/nonexistent", "TMPDIR": str(foreign.parent / "ours")}
+    first = place_of(foreign, user=ORDINARY, **given)
+    assert first[0].startswith(f"{given['TMPDIR']}/malloc-observer-{ORDINARY or os.geteuid()}/")
+    assert place_of(foreign, user=ORDINARY, **given) == first
+
+
+def test_a_link_that_somebody_laid_there_is_not_followed(foreign: Path) -> None:
+    ours = foreign.parent / "ours"
+    (ours / f"malloc-observer-{ORDINARY or os.geteuid()}").symlink_to(ours)
+    state, _, _ = place_of(foreign, user=ORDINARY, HOME="/nonexistent", TMPDIR=str(ours))
+    assert state.startswith(f"{ours}/tmp.")
+
+
+def test_what_is_missing_is_named_in_one_line_with_the_command(checkout: Path, tmp_path: Path) -> None:
+    # A machine with the small tools but no compiler, no make, no Python and no way to become root.
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "env", "readlink", "dirname", "sha256sum", "cut", "mkdir", "cat", "grep"):
+        found = shutil.which(name)
+        assert found
+        (tools / name).symlink_to(found)
+    (tools / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tools / "apt-get").write_text("#!/bin/sh\necho called >&2; exit 1\n")
+    for name in ("id", "apt-get"):
+        (tools / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(checkout / "scripts" / "run")],
+        env={"PATH": str(tools), "HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 125
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("run: missing: ")
+    assert "gcc libc6-dev make" in line
+    assert line.endswith("make'")
+    assert "su -c 'apt-get update && apt-get install -y " in line
+
+
+def test_fresh_names_its_suites() -> None:
+    done = subprocess.run([str(ROOT / "scripts" / "fresh")], capture_output=True, text=True)
+    assert done.returncode == 125
+    assert "bookworm" in done.stderr

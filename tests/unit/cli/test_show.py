@@ -1,0 +1,122 @@
+"""observer show and observer export on a trace that holds the hand-made story."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from observer.cli import export, show
+from observer.errors import UsageError
+from observer.model.events import Call, Event
+from observer.model.machine import Meta
+from tests.builders import meta, story_run
+
+
+class StoryTrace:
+    """Stands where a trace on disk would: the same three doors."""
+
+    meta: Meta = meta()
+
+    @classmethod
+    def open(cls, _path: Path) -> StoryTrace:
+        return cls()
+
+    def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
+        return (event for event in story_run() if kinds is None or event.__struct_config__.tag in kinds)
+
+    def calls_by_number(self, n: int) -> Call | None:
+        return next((event for event in story_run() if isinstance(event, Call) and event.n == n), None)
+
+
+@pytest.fixture(autouse=True)
+def _trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("observer.trace.reader.Trace", StoryTrace)
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    parser = argparse.ArgumentParser(prog="observer show")
+    show.configure(parser)
+    assert show.run(parser.parse_args(["story.trace", *words])) == 0
+    return capsys.readouterr().out
+
+
+def test_show_tells_the_whole_run_and_names_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys)
+    assert text.startswith("observer  ./story\n")
+    assert "kept in story.trace" in text
+
+
+def test_a_call_is_told_with_the_life_of_its_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys, "--call", "283").splitlines()
+    assert [line[:7].strip() for line in lines if line[:7].strip().isdigit()] == [
+        "283",
+        "284",
+        "285",
+        "286",
+        "308",
+        "309",
+    ]
+
+
+def test_a_part_of_the_run_still_knows_how_far_the_break_moved(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "brk: the break moves down by 528 KiB (0x84000)" in shown(capsys, "--line", "story.c:63")
+
+
+def test_kinds_are_listed_one_event_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(shown(capsys, "--kind", "call").splitlines()) >= 42
+    assert len(shown(capsys, "--kind", "process,signal").splitlines()) == 2
+
+
+def test_choices_narrow_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "--line", "story.c:44", "--kind", "syscall", "--json")
+    assert [json.loads(line)["name"] for line in text.splitlines()] == ["brk"] * 4
+
+
+def test_steps_are_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "  story.c:44\n    1-5              13 × malloc\n    1-2-3-4-5         4 × malloc\n" in shown(
+        capsys, "--steps"
+    )
+
+
+def test_parts_are_told_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "--map").startswith("\nThe address space")
+    assert shown(capsys, "--ledger").startswith("\nThe ledger")
+
+
+def test_the_heap_reader_is_said_to_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="the heap reader is not part of this version"):
+        shown(capsys, "--heap")
+
+
+@pytest.mark.parametrize("words", [["--kind", "calls"], ["--call", "1"], ["--line", "story.c"]])
+def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(UsageError):
+        shown(capsys, *words)
+
+
+def test_export_writes_json_lines_to_a_file_or_to_standard_output(
+    capsysbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    parser = argparse.ArgumentParser()
+    export.configure(parser)
+    target = tmp_path / "story.jsonl"
+    assert export.run(parser.parse_args(["story.trace", "--to", "jsonl", "-o", str(target)])) == 0
+    assert export.run(parser.parse_args(["story.trace", "--to", "jsonl"])) == 0
+    assert capsysbinary.readouterr().out == target.read_bytes()
+    assert len(target.read_bytes().splitlines()) == len(story_run())
+
+
+@pytest.mark.parametrize("verb", [show, export])
+def test_help_explains_exit_status_and_gives_examples(verb: object, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser(prog="observer verb")
+    verb.configure(parser)  # type: ignore[attr-defined]
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    text = capsys.readouterr().out
+    assert "Exit status:" in text
+    assert "Examples:" in text
+    assert max(map(len, text.splitlines())) <= 80
