@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import struct
-import time
+from time import monotonic_ns
 from typing import Final
 
 from observer.instruments.observed import ObserversPages
@@ -89,16 +89,22 @@ class AllocatorCalls:
         return planted
 
     def hit(self, task: Task, registers: RegisterSet) -> bool:
-        """Handle a SIGTRAP of *task*; return whether it was one of our breakpoints."""
+        """Handle a SIGTRAP of *task*; return whether it was one of our breakpoints.
+
+        This is the hot path: at an entry it reads the registers and one word, writes one or two words and the
+        registers; at a return it reads the registers and sets one.
+        """
         tid = task.tid
         memory = task.memory
         assert memory is not None
         registers.read(tid)
         words = registers.words
         place = words[_RIP] - 1
+        if place == memory.trap and place:
+            return self._return(task, memory, registers)
         point = memory.breakpoints.get(place)
         if point is None:
-            return place == memory.trap and place != 0 and self._return(task, memory, registers)
+            return False
         emulation = point.emulation
         if emulation.length == 1 and signal_info(tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
@@ -106,11 +112,10 @@ class AllocatorCalls:
         trap = self._entry(task, memory, point, registers, sp)
         if point.pushes >= 0:
             pushed = words[point.pushes]
-            both = _ONE_WORD.pack(pushed) if trap == 0 else _TWO_WORDS.pack(pushed, trap)
-            os.pwrite(memory.fd, both, sp - 8)
+            os.pwrite(memory.fd, _TWO_WORDS.pack(pushed, trap) if trap else _ONE_WORD.pack(pushed), sp - 8)
             words[_RSP] = sp - 8
         elif trap:
-            os.pwrite(memory.fd, _ONE_WORD.pack(trap), sp)
+            os.pwrite(memory.fd, memory.trap_word, sp)
         words[_RIP] = point.after
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
@@ -123,7 +128,7 @@ class AllocatorCalls:
         if frame is not None and self._is_inner(task, memory, frame, sp):
             frame.inner += 1
             return 0
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         return_address: int = _ONE_WORD.unpack(os.pread(memory.fd, 8, sp))[0]
         home_start, home_end = point.home
         if home_start <= return_address < home_end and _calls_directly(memory, return_address, point.address):
@@ -131,10 +136,11 @@ class AllocatorCalls:
             return 0
         self.begun += 1
         words = registers.words
-        entered = Frame(sp, point.operation, (words[_RDI], words[_RSI], words[_RDX]), return_address, now)
+        entered = Frame(sp, point.operation, words[_RDI], words[_RSI], words[_RDX], return_address, now)
         entered.outer = task.frame
-        if memory.in_library(return_address):
-            entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
+        for start, end in memory.library_text:
+            if start <= return_address < end:
+                entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
         if not memory.trap:
             with self._pages.excluded():
                 memory.arm_return_trap(task.tid)
@@ -167,44 +173,50 @@ class AllocatorCalls:
 
     def _leave(self, task: Task, sp: int) -> None:
         """Give up the calls that the stack pointer *sp* shows to be left without a return."""
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         while task.frame is not None and task.frame.sp <= sp:
             frame = task.frame
             task.frame = frame.outer
             task.stray[frame.sp] = frame
-            if not frame.is_ghost:
+            if not frame.is_uncounted:
                 self.left += 1
                 self._record(task, frame, now, 0, LEFT)
 
     def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
         words = registers.words
         sp = words[_RSP] - 8
-        if task.frame is not None and task.frame.sp < sp:
-            self._leave(task, sp - 8)
         frame = task.frame
         if frame is None or frame.sp != sp:
-            stray = task.stray.pop(sp, None)
-            if stray is None:
+            frame = self._frame_of_odd_return(task, sp)
+            if frame is None:
                 return False
-            words[_RIP] = stray.return_address
-            registers.write(task.tid)
-            return True
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         task.frame = frame.outer
-        words[_RIP] = frame.return_address
-        registers.write(task.tid)
-        if not frame.is_ghost:
+        registers.jump(task.tid, frame.return_address)
+        if not frame.is_uncounted:
             self.returned += 1
             result = words[_RAX]
             if frame.operation == _POSIX_MEMALIGN:
-                result = memory.read_word(frame.arguments[0]) if result & 0xFFFF_FFFF == 0 else 0
+                result = memory.read_word(frame.first) if result & 0xFFFF_FFFF == 0 else 0
             self._record(task, frame, now, result, RETURNED)
         return True
 
+    def _frame_of_odd_return(self, task: Task, sp: int) -> Frame | None:
+        """Return the call that comes back although inner ones were left by a jump, or although it was given up."""
+        if task.frame is not None and task.frame.sp < sp:
+            self._leave(task, sp - 8)
+        if task.frame is not None and task.frame.sp == sp:
+            return task.frame
+        stray = task.stray.pop(sp, None)
+        if stray is not None:
+            stray.is_uncounted = True  # it was recorded when it was given up
+            stray.outer = task.frame
+        return stray
+
     def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> None:
         self._sink.calls.append(
-            frame.began, ended, task.pid, task.tid, frame.operation, flags, frame.inner, *frame.arguments,
-            result & _MASK, frame.return_address, frame.sp, frame.stack,
+            frame.began, ended, task.pid, task.tid, frame.operation, flags, frame.inner, frame.first, frame.second,
+            frame.third, result & _MASK, frame.return_address, frame.sp, frame.stack,
         )  # fmt: skip
 
     def interrupted(self, task: Task, registers: RegisterSet) -> None:
@@ -215,10 +227,10 @@ class AllocatorCalls:
 
     def ended(self, task: Task) -> None:
         """*task* ends, or its address space does: the calls it is in never return."""
-        now = time.monotonic_ns()
+        now = monotonic_ns()
         while task.frame is not None:
             frame, task.frame = task.frame, task.frame.outer
-            if not frame.is_ghost:
+            if not frame.is_uncounted:
                 self.unreturned += 1
                 self._record(task, frame, now, 0, 0)
 

@@ -66,6 +66,7 @@ class Engine:
 
     def __init__(self, watcher: Watcher, affinity: Affinity, *, filtered: bool) -> None:
         self._watcher = watcher
+        self._hit = watcher.breakpoint_hit
         self._affinity = affinity
         self._filtered = filtered
         self._registers = RegisterSet()
@@ -83,14 +84,14 @@ class Engine:
         self.tasks[root] = Task(root, root, None, 0)
         self.tasks[root].started = True
         pending: deque[tuple[int, int]] = deque()
-        wait = os.waitpid
-        while self.tasks:
+        wait, tasks = os.waitpid, self.tasks
+        while tasks:
             try:
                 tid, status = wait(-1, _WALL)
             except ChildProcessError:
                 break
             self._handle(tid, status)
-            if len(self.tasks) > 1:
+            if len(tasks) > 1:
                 # Take all that wait before handling any: a busy task must not starve the others.
                 _collect(pending)
                 while pending:
@@ -102,8 +103,11 @@ class Engine:
         try:
             if status == _SIGTRAP_STOP:
                 task = self.tasks.get(tid)
-                if task is not None and task.memory is not None and self._watcher.breakpoint_hit(task, self._registers):
-                    self._resume(task)
+                if task is not None and task.memory is not None and self._hit(task, self._registers):
+                    if task.entered is None and self._filtered:
+                        ptrace.cont(tid)
+                    else:
+                        ptrace.to_syscall_exit(tid)
                     return
             self._dispatch(tid, status)
         except ProcessLookupError:

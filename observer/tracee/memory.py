@@ -47,13 +47,14 @@ class Memory:
         self.breakpoints: dict[int, Breakpoint] = {}
         self.trap_home = 0
         self.trap = 0
+        self.trap_word = bytes(8)
         self.library_text: list[tuple[int, int]] = []
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has."""
         child = Memory(pid)
         child.breakpoints = dict(self.breakpoints)
-        child.trap_home, child.trap = self.trap_home, self.trap
+        child.trap_home, child.trap, child.trap_word = self.trap_home, self.trap, self.trap_word
         child.library_text = list(self.library_text)
         return child
 
@@ -84,15 +85,12 @@ class Memory:
         """
         _swap_byte(tid, self.trap_home, _INT3)
         self.trap = self.trap_home
+        self.trap_word = struct.pack("<Q", self.trap)
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range that was unmapped."""
         for address in [address for address in self.breakpoints if start <= address < end]:
             del self.breakpoints[address]
-
-    def in_library(self, address: int) -> bool:
-        """Whether *address* is code of the C library or the loader."""
-        return any(start <= address < end for start, end in self.library_text)
 
     def close(self) -> None:
         """Close the descriptor."""

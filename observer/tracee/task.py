@@ -10,41 +10,35 @@ __all__ = ["Frame", "Task"]
 class Frame:
     """An allocator call that was entered and has not returned: *sp* is where its return address stands.
 
-    `outer` is the call that a signal handler interrupted to make this one. `interrupted` is the stack pointer at
-    the last signal that came during the call, 0 for none.
+    `first`, `second` and `third` are its arguments. `outer` is the call that a signal handler interrupted to make this
+    one. `interrupted` is the stack pointer at the last signal that came during the call, 0 for none.
     """
 
     __slots__ = (
-        "arguments",
-        "began",
-        "inner",
-        "interrupted",
-        "is_ghost",
-        "operation",
-        "outer",
-        "return_address",
-        "sp",
-        "stack",
-    )
+        "began", "first", "inner", "interrupted", "is_uncounted", "operation", "outer", "return_address", "second", "sp",
+        "stack", "third",
+    )  # fmt: skip
 
     def __init__(
-        self, sp: int, operation: int, arguments: tuple[int, int, int], return_address: int, began: int
+        self, sp: int, operation: int, first: int, second: int, third: int, return_address: int, began: int
     ) -> None:
         self.sp = sp
         self.operation = operation
-        self.arguments = arguments
+        self.first = first
+        self.second = second
+        self.third = third
         self.return_address = return_address
         self.began = began
         self.inner = 0
         self.interrupted = 0
-        self.is_ghost = False
+        self.is_uncounted = False
         self.outer: Frame | None = None
         self.stack = 0
 
     def ghost(self) -> Frame:
         """Return the copy that a forked child finds on its stack: to be returned from, not to be counted."""
-        copy = Frame(self.sp, self.operation, self.arguments, self.return_address, self.began)
-        copy.is_ghost = True
+        copy = Frame(self.sp, self.operation, self.first, self.second, self.third, self.return_address, self.began)
+        copy.is_uncounted = True
         copy.outer = self.outer.ghost() if self.outer else None
         return copy
 
