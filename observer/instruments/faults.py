@@ -95,6 +95,11 @@ class FaultInstrument:
                 )
             )
 
+    @property
+    def major_ids(self) -> list[int]:
+        """Return the event ids that samples of major faults carry."""
+        return [ring.major.id for ring in self._rings]
+
     def _refusal(self, error: OSError) -> CannotObserve:
         return CannotObserve(
             "cannot see page faults",

@@ -59,6 +59,7 @@ class CodeMap:
     def __init__(self, images: tuple[Image, ...] = ()) -> None:
         self._images = sorted(images, key=lambda image: image.start)
         self._starts = [image.start for image in self._images]
+        self._elves: dict[str, Elf | None] = {}
         self._sites: dict[int, Site] = {}
         self._access: dict[int, str | None] = {}
 
@@ -106,14 +107,21 @@ class CodeMap:
         """Return the place of the call that returns to *return_address*."""
         return self.site_at(return_address - 1)
 
+    def _elf(self, image: Image) -> Elf | None:
+        """Return the image's file, if it is still the one that was mapped."""
+        if image.path not in self._elves:
+            elf = load(image.path)
+            self._elves[image.path] = elf if elf is not None and elf.build_id == image.build_id else None
+        return self._elves[image.path]
+
     def _find(self, address: int) -> Site:
         image = self.image_at(address)
         if image is None:
             return Site()
-        elf = load(image.path)
+        elf = self._elf(image)
         offset = address - image.bias
         module = image.path.rsplit("/", 1)[-1]
-        if elf is None or elf.build_id != image.build_id:
+        if elf is None:
             return Site(module=module, offset=offset)
         line = _lines_of(elf).find(offset)
         return Site(
@@ -136,7 +144,7 @@ class CodeMap:
                 return None
             if image.role not in _LIBRARY_ROLES:
                 return frame.ip if at_call else frame.ip + 1
-            elf = load(image.path)
+            elf = self._elf(image)
             rule = _unwinder_of(elf).rule_at(frame.ip - at_call - image.bias) if elf else None
             frame = step(frame, rule, piece.word) if rule else None
             at_call = True
@@ -145,7 +153,7 @@ class CodeMap:
     def code_at(self, address: int, length: int = 16) -> bytes:
         """Return the instruction bytes of the file at *address*; empty when it is code of no file."""
         image = self.image_at(address)
-        elf = load(image.path) if image else None
+        elf = self._elf(image) if image else None
         return elf.read(address - image.bias, length) if image and elf else b""
 
     def access_at(self, address: int) -> str | None:

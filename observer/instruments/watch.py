@@ -245,6 +245,7 @@ class Watch:
             return
         try:
             self._faults.start(tid)
+            self._sink.notes.append("rings", major_ids=self._faults.major_ids)
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
             self._faults = None

@@ -7,7 +7,7 @@ from typing import Final
 
 from observer.model.addresses import AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
-from observer.trace.assemble import Assembly
+from observer.trace.assembly import Assembly
 from observer.trace.spooled import Spooled
 
 __all__ = ["Evidence", "balance_all"]

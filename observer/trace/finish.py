@@ -14,9 +14,10 @@ from observer.errors import BadTrace
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
-from observer.trace.assemble import Assembly, assemble
+from observer.trace.assembly import Assembly
 from observer.trace.balance import Evidence, balance_all
 from observer.trace.machine import with_libc
+from observer.trace.replay import assemble
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.tables import write_tables
 
@@ -64,7 +65,7 @@ def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcom
     assembly = assemble(spooled, residency="residency" in request.instruments)
     lost = dict(recording.lost) if recording else {}
     _add_lost(assembly, spooled, lost, recording)
-    events = write_tables(directory, assembly, spooled.faults)
+    events = write_tables(directory, assembly)
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
         spooled, assembly, recording.totals if recording else None, instruments=frozenset(request.instruments),

@@ -1,4 +1,4 @@
-"""What is known of one process at one moment of the replay: address space, code, live pieces; and words for addresses."""
+"""What is known of one process at one moment of the replay, and the words for its addresses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _protection(bits: int) -> str:
     return "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
 
 
-def apply_release(state: ProcessState, name: str, args: list[int]) -> None:
+def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None:
     """Replay what a successful call takes away (munmap(2), mremap(2)); to be done at the call's entry.
 
     Calls of several threads overlap. What a call unmaps another may have mapped again before the first was seen to
@@ -79,7 +79,7 @@ def apply_release(state: ProcessState, name: str, args: list[int]) -> None:
         state.space.unmap(args[0], args[1])
 
 
-def apply_grant(state: ProcessState, name: str, args: list[int], result: int) -> None:
+def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: int) -> None:
     """Replay what a successful call gives or changes (mmap(2), mremap(2), brk(2), mprotect(2)); at its return."""
     space = state.space
     if name == "brk":

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.errors import BadTrace
-from observer.trace.assemble import Assembly
+from observer.trace.assembly import Assembly
 
 __all__ = ["TABLES", "write_tables"]
 
@@ -93,19 +93,15 @@ def _lost(rows: list[dict[str, Any]]) -> Arrays:
     return columns
 
 
-def write_tables(directory: Path, assembly: Assembly, faults: npt.NDArray[np.void]) -> int:
+def write_tables(directory: Path, assembly: Assembly) -> int:
     """Write all tables into *directory*; return the number of events.
 
     Raises:
         BadTrace: the disk is full, or the folder cannot be written.
     """
-    calls = assembly.calls.arrays()
-    calls["inner_calls"] = calls.pop("inner")
-    fault_columns = {**assembly.faults.arrays(), "address": faults["address"].copy(), "ip": faults["ip"].copy()}
-    signals, processes = _signals(assembly), _processes(assembly)
     tables = {
-        "call": calls, "syscall": assembly.syscalls.arrays(), "fault": fault_columns, "signal": signals,
-        "process": processes, "lost": _lost(assembly.lost),
+        "call": assembly.calls.arrays(), "syscall": assembly.syscalls.arrays(), "fault": assembly.faults.arrays(),
+        "signal": _signals(assembly), "process": _processes(assembly), "lost": _lost(assembly.lost),
     }  # fmt: skip
     connection = duckdb.connect()
     try:

@@ -128,7 +128,7 @@ def test_perf_refused_leaves_calls_and_system_calls(deny: str, sample: Callable[
     assert recorded.status == 0
     assert "perf_event_paranoid" in recorded.stderr
     assert len([call for call in recorded.calls if call.origin == "program"]) == int(recorded.facts["calls"])
-    assert any(line.verdict == "UNVERIFIABLE" and "page faults" in line.identity for line in recorded.trace.meta.ledger)
+    assert any(line.verdict == "UNVERIFIABLE" and "fault samples" in line.identity for line in recorded.trace.meta.ledger)
 
 
 def test_without_a_seccomp_filter_the_same_is_seen(deny: str, sample: Callable[[str], str], tmp_path: Path) -> None:

@@ -1,0 +1,152 @@
+"""What a recording becomes: columns of events in their one order, and the values beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.instruments.allocator import RETURNED
+from observer.instruments.names import GATES, name_of
+from observer.model.addresses import AddressSpace
+from observer.model.machine import Image, ProcessEnd
+from observer.model.operations import FAMILY
+from observer.trace.columns import Columns, SiteTable
+from observer.trace.order import enclosing_calls, number
+from observer.trace.spooled import Spooled
+
+__all__ = ["LIVES", "Assembly", "Timeline"]
+
+LIVES = frozenset({"signal", "exec", "born", "gone"})
+"""Notes that become events."""
+
+_KERNEL_MISC = 1
+_ENOMEM = 12
+_GIVING = frozenset({"malloc_usable_size", "malloc_trim"})
+
+
+class Timeline:
+    """The one order of all records, and which allocator call each thing lies in."""
+
+    def __init__(self, spooled: Spooled) -> None:
+        calls, syscalls, faults = spooled.calls, spooled.syscalls, spooled.faults
+        self.lives = [note for note in spooled.notes if note["what"] in LIVES]
+        self.lives = [note for note in self.lives if note["what"] != "gone" or note["tid"] == note["pid"]]
+        times = [
+            np.array([note["t"] for note in self.lives], dtype=np.uint64),
+            calls["began"], syscalls["began"], faults["time"],
+        ]  # fmt: skip
+        self.life_places, self.call_places, self.syscall_places, self.fault_places = number(times)
+        self.start = min((int(part.min()) for part in times if len(part)), default=0)
+        self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"])
+        self.syscall_calls = enclosing_calls(calls, syscalls["tid"], syscalls["began"], syscalls["sp"])
+
+    def causes(self, calls: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return the numbers of the events that *calls* (indexes, or -1 for none) are."""
+        if not len(self.call_places):
+            return np.full(len(calls), -1, dtype=np.int64)
+        return np.where(calls >= 0, self.call_places[np.maximum(calls, 0)], -1)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Everything a trace holds, as columns and values."""
+
+    calls: Columns
+    syscalls: Columns
+    faults: Columns
+    signals: list[dict[str, Any]] = field(default_factory=list)
+    processes: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[dict[str, Any]] = field(default_factory=list)
+    sites: SiteTable = field(default_factory=SiteTable)
+    images: list[Image] = field(default_factory=list)
+    ends: list[ProcessEnd] = field(default_factory=list)
+    replayed: dict[int, AddressSpace] = field(default_factory=dict)
+    populated: list[dict[str, Any]] = field(default_factory=list)
+    live_bytes: int = 0
+    live_chunks: int = 0
+    has_visible_frames: bool = False
+
+    @classmethod
+    def of(cls, spooled: Spooled, timeline: Timeline) -> Assembly:
+        """Return the columns with everything that needs no replay filled in."""
+        return cls(_calls(spooled, timeline), _syscalls(spooled, timeline), _faults(spooled, timeline))
+
+
+def _common(
+    records: npt.NDArray[np.void], time: str, places: npt.NDArray[np.int64], start: int
+) -> dict[str, npt.NDArray[Any]]:
+    return {
+        "n": places, "t_ns": records[time].astype(np.int64) - start, "pid": records["pid"].astype(np.int64),
+        "tid": records["tid"].astype(np.int64), "site": np.zeros(len(records), dtype=np.int64),
+    }  # fmt: skip
+
+
+def _calls(spooled: Spooled, timeline: Timeline) -> Columns:
+    calls = spooled.calls
+    columns = Columns(len(calls), ("errno", "has_result"), ("op", "where", "origin", "steps"))
+    numbers = columns.numbers
+    numbers.update(_common(calls, "began", timeline.call_places, timeline.start))
+    numbers["end_ns"] = calls["ended"].astype(np.int64) - timeline.start
+    numbers["returned"] = (calls["flags"] & RETURNED).astype(np.int64)
+    numbers["inner_calls"] = calls["inner"].astype(np.int64)
+    numbers["result"] = calls["result"].copy()
+    for role in ("size", "count", "alignment", "pointer"):
+        numbers[role] = np.zeros(len(calls), dtype=np.uint64)
+        numbers[f"has_{role}"] = np.zeros(len(calls), dtype=np.int64)
+    for i, operation in enumerate(FAMILY):
+        chosen = calls["op"] == i
+        columns.texts["op"][chosen] = operation.name
+        for role, position in operation.arguments.items():
+            if role != "slot":
+                numbers[role][chosen] = calls[f"a{position}"][chosen]
+                numbers[f"has_{role}"][chosen] = 1
+        if operation.allocates or operation.name in _GIVING:
+            numbers["has_result"][chosen] = numbers["returned"][chosen]
+        if operation.name == "malloc_trim":
+            numbers["result"][chosen] &= np.uint64(0xFFFF_FFFF)
+        if operation.allocates:
+            # realloc(p, 0) returns NULL because it frees, not because there is no memory.
+            failed = chosen & (calls["result"] == 0) & (numbers["returned"] == 1) & (numbers["size"] != 0)
+            numbers["errno"][failed] = _ENOMEM
+    return columns
+
+
+def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
+    records = spooled.syscalls
+    columns = Columns(len(records), (), ("name", "gate"))
+    numbers = columns.numbers
+    numbers.update(_common(records, "began", timeline.syscall_places, timeline.start))
+    numbers["number"] = records["number"].astype(np.int64)
+    numbers["result"] = records["result"].copy()
+    numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
+    failed = (records["result"] < 0) & (records["result"] > -4096)
+    numbers["errno"] = np.where(failed, -records["result"], 0)
+    numbers["ring_before"] = (records["cs"] & 3).astype(np.int64)
+    numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
+    numbers["cause"] = timeline.causes(timeline.syscall_calls)
+    for i in range(6):
+        numbers[f"a{i}"] = records[f"a{i}"].copy()
+    for arch, call in np.unique(records[["arch", "number"]]).tolist():
+        chosen = (records["arch"] == arch) & (records["number"] == call)
+        columns.texts["name"][chosen] = name_of(call, arch)
+        columns.texts["gate"][chosen] = GATES.get(arch, "syscall")
+    return columns
+
+
+def _faults(spooled: Spooled, timeline: Timeline) -> Columns:
+    faults = spooled.faults
+    columns = Columns(len(faults), ("chunk_address", "chunk_size"), ("where", "access", "mapping", "toucher"))
+    numbers = columns.numbers
+    numbers.update(_common(faults, "time", timeline.fault_places, timeline.start))
+    major_ids = [id_ for note in spooled.notes if note["what"] == "rings" for id_ in note["major_ids"]]
+    numbers["major"] = np.isin(faults["id"], np.array(major_ids, dtype=np.uint64)).astype(np.int64)
+    numbers["ring"] = np.where(faults["misc"] & 7 == _KERNEL_MISC, 0, 3)
+    numbers["cause"] = timeline.causes(timeline.fault_calls)
+    numbers["frame"] = np.full(len(faults), -1, dtype=np.int64)
+    numbers["chunk_call"] = np.full(len(faults), -1, dtype=np.int64)
+    numbers["address"] = faults["address"].copy()
+    numbers["ip"] = faults["ip"].copy()
+    return columns

@@ -1,0 +1,120 @@
+"""The rare things of a replay: processes that begin, exec and end, images, signals."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from observer.instruments.places import CodeMap
+from observer.model.addresses import AddressSpace
+from observer.model.events import Site
+from observer.model.machine import Image, ProcessEnd
+from observer.trace.assembly import Assembly, Timeline
+from observer.trace.process import ProcessState, mappings_from
+
+__all__ = ["Lives"]
+
+Note = dict[str, Any]
+
+
+class Lives:
+    """Takes notes in time order; changes the processes' states and adds their events.
+
+    `stack_site` names the program's place for (state, instruction pointer, number of a saved piece of stack).
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        assembly: Assembly,
+        states: dict[int, ProcessState],
+        stack_site: Callable[[ProcessState, int, int], Site],
+    ) -> None:
+        self._start = timeline.start
+        self._places = {id(note): int(n) for note, n in zip(timeline.lives, timeline.life_places, strict=True)}
+        self._out = assembly
+        self._states = states
+        self._stack_site = stack_site
+        self._handlers: dict[str, Callable[[Note], None]] = {
+            "exec": self._exec, "born": self._born, "file": self._file, "image": self._image, "signal": self._signal,
+            "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
+        }  # fmt: skip
+
+    def take(self, note: Note) -> None:
+        """Replay one note."""
+        handler = self._handlers.get(note["what"])
+        if handler is not None:
+            handler(note)
+
+    def _state(self, pid: int) -> ProcessState:
+        return self._states.setdefault(pid, ProcessState())
+
+    def _common(self, note: Note) -> Note:
+        return {
+            "n": self._places[id(note)], "t_ns": note["t"] - self._start, "pid": note["pid"], "tid": note["tid"],
+        }  # fmt: skip
+
+    def _life(self, note: Note, what: str, **fields: Any) -> None:
+        row = {"child": None, "status": None, "path": None, **fields}
+        self._out.processes.append({**self._common(note), "what": what, **row})
+
+    def _exec(self, note: Note) -> None:
+        space = AddressSpace(mappings_from(note["mappings"]))
+        if note["break_start"]:
+            space.break_start = space.break_end = note["break_start"]
+        self._states[note["pid"]] = ProcessState(space, CodeMap(), path=note["path"])
+        self._life(note, "start" if note["first"] else "exec", path=note["path"])
+
+    def _born(self, note: Note) -> None:
+        parent = self._state(note["pid"])
+        if note["child_pid"] != note["pid"]:
+            self._states[note["child_pid"]] = parent if note["shares"] else parent.fork()
+        self._life(note, note["how"], child=note["child"])
+
+    def _file(self, note: Note) -> None:
+        self._state(note["pid"]).files[note["start"]] = note["path"] or "file"
+
+    def _image(self, note: Note) -> None:
+        image = Image(
+            path=note["path"], bias=note["bias"], start=note["start"], end=note["end"], build_id=note["build_id"],
+            role=note["role"],
+        )  # fmt: skip
+        self._state(note["pid"]).code.add(image)
+        if image not in self._out.images:
+            self._out.images.append(image)
+
+    def _signal(self, note: Note) -> None:
+        state = self._state(note["pid"])
+        from_fault = note["address"] is not None
+        self._out.signals.append({
+            **self._common(note), "signal": note["signal"], "code": note["code"], "address": note["address"],
+            "fatal": False, "site": self._stack_site(state, note["ip"], note["stack"]),
+            "instruction": state.code.instruction_at(note["ip"]) if from_fault else None,
+        })  # fmt: skip
+
+    def _end(self, note: Note) -> None:
+        state = self._state(note["pid"])
+        self._out.replayed[note["pid"]] = state.space.copy()
+        self._out.ends.append(
+            ProcessEnd(
+                pid=note["pid"], path=note["path"], mappings=tuple(mappings_from(note["mappings"])),
+                resident={int(start): rss for start, rss in note["resident"].items()},
+                break_start=state.space.break_start or note["break_start"], break_end=state.space.break_end,
+                resident_bytes=note["rss"].get("resident", 0), rss_bytes=note["rss"],
+            )
+        )  # fmt: skip
+
+    def _gone(self, note: Note) -> None:
+        if note["tid"] != note["pid"]:
+            return
+        status = note["status"]
+        if status & 0x7F == 0:
+            self._life(note, "exit", status=status >> 8)
+            return
+        name = signal.Signals(status & 0x7F).name
+        self._life(note, "killed", status=status & 0x7F, path=name)
+        for row in reversed(self._out.signals):
+            if row["pid"] == note["pid"] and row["signal"] == name:
+                row["fatal"] = True
+                break

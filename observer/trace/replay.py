@@ -1,0 +1,241 @@
+"""The replay of a run in time order: causes, places and words for every address.
+
+One state a process: mappings, code, live pieces. A piece lives from the return of the call that made it to the entry of
+the call that gave it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from observer.instruments.allocator import RETURNED
+from observer.instruments.names import NATIVE
+from observer.instruments.places import StackPiece
+from observer.model.events import ChunkRef, Site
+from observer.model.operations import FAMILY
+from observer.story.steps import GROWING, steps_of
+from observer.trace.assembly import Assembly, Timeline
+from observer.trace.frames import fill_frames
+from observer.trace.lives import Lives
+from observer.trace.process import ProcessState, apply_grant, apply_release
+from observer.trace.spooled import Spooled
+
+__all__ = ["assemble"]
+
+_LIBRARY: Final = ("libc", "loader")
+_HEADER: Final = 16  # bytes before a piece that hold its size, in every allocator of glibc's family
+
+
+def assemble(spooled: Spooled, *, residency: bool) -> Assembly:
+    """Return the events of a recording in their order, with causes and names."""
+    timeline = Timeline(spooled)
+    assembly = Assembly.of(spooled, timeline)
+    _Replay(spooled, timeline, assembly).run()
+    if residency:
+        fill_frames(spooled, assembly)
+    return assembly
+
+
+class _Replay:
+    def __init__(self, spooled: Spooled, timeline: Timeline, assembly: Assembly) -> None:
+        self._spooled = spooled
+        self._out = assembly
+        self._states: dict[int, ProcessState] = {}
+        self._lives = Lives(timeline, assembly, self._states, self._stack_site)
+        self._call_places: list[int] = timeline.call_places.tolist()
+        self._fault_calls: list[int] = timeline.fault_calls.tolist()
+        self._syscall_calls: list[int] = timeline.syscall_calls.tolist()
+        self._growth = [0] * len(spooled.calls)
+        # Plain lists: one element of a record array costs as much as the work done on it.
+        calls, syscalls, faults = spooled.calls, spooled.syscalls, spooled.faults
+        self._call_rows = list(
+            zip(*(calls[name].tolist() for name in ("pid", "op", "flags", "a0", "result", "ret", "stack")), strict=True)
+        )
+        sizes = assembly.calls.numbers["size"].tolist()
+        counts = np.where(assembly.calls.numbers["has_count"] == 1, assembly.calls.numbers["count"], 1).tolist()
+        self._bytes = [size * count for size, count in zip(sizes, counts, strict=True)]
+        self._syscall_rows = list(
+            zip(*(syscalls[name].tolist() for name in ("pid", "arch", "flags", "result", "ip", "stack")), strict=True)
+        )
+        self._syscall_args = list(zip(*(syscalls[f"a{i}"].tolist() for i in range(6)), strict=True))
+        self._syscall_names: list[str] = assembly.syscalls.texts["name"].tolist()
+        self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
+        self._rings: list[int] = assembly.faults.numbers["ring"].tolist()
+
+    def run(self) -> None:
+        act: tuple[Callable[[int], None], ...] = (
+            self._note, self._syscall_began, self._syscall_ended, self._call_began, self._call_ended, self._fault,
+        )  # fmt: skip
+        for what, index in zip(*self._ticks(), strict=True):
+            act[what](index)
+        self._steps()
+        for state in {id(state): state for state in self._states.values()}.values():
+            self._out.live_bytes += state.live.bytes
+            self._out.live_chunks += len(state.live)
+
+    def _ticks(self) -> tuple[list[int], list[int]]:
+        """Return (what, index) of everything that happens, in time order; *what* is a place in `act`."""
+        spooled = self._spooled
+        parts = (
+            np.array([note.get("t", 0) for note in spooled.notes], dtype=np.uint64), spooled.syscalls["began"],
+            spooled.syscalls["ended"], spooled.calls["began"], spooled.calls["ended"], spooled.faults["time"],
+        )  # fmt: skip
+        order = np.argsort(np.concatenate(parts), kind="stable")
+        whats = np.concatenate([np.full(len(part), what, dtype=np.int64) for what, part in enumerate(parts)])
+        indexes = np.concatenate([np.arange(len(part), dtype=np.int64) for part in parts])
+        return whats[order].tolist(), indexes[order].tolist()
+
+    def _state(self, pid: int) -> ProcessState:
+        state = self._states.get(pid)
+        if state is None:
+            state = self._states[pid] = ProcessState()
+        return state
+
+    def _note(self, index: int) -> None:
+        self._lives.take(self._spooled.notes[index])
+
+    # ---- places ---------------------------------------------------------------------------------------------
+
+    def _piece(self, number: int, ip: int) -> StackPiece | None:
+        if not 0 < number <= len(self._spooled.stacks):
+            return None
+        record = self._spooled.stacks[number - 1]
+        return StackPiece(ip, int(record["sp"]), int(record["bp"]), int(record["bx"]), record["bytes"].tobytes())
+
+    def _stack_site(self, state: ProcessState, ip: int, number: int) -> Site:
+        """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""
+        if state.code.role_at(ip) in _LIBRARY:
+            return self._caller_site(state, ip, self._piece(number, ip))
+        return state.code.site_at(ip)
+
+    @staticmethod
+    def _caller_site(state: ProcessState, ip: int, piece: StackPiece | None) -> Site:
+        caller = state.code.caller_in_program(piece) if piece is not None else None
+        return state.code.site_before(caller) if caller is not None else state.code.site_at(ip)
+
+    # ---- allocator calls ------------------------------------------------------------------------------------
+
+    def _call_began(self, index: int) -> None:
+        pid, op, _flags, pointer, _result, back, stack = self._call_rows[index]
+        state = self._state(pid)
+        role = state.code.role_at(back)
+        site = state.code.site_before(back)
+        if role in _LIBRARY:
+            piece = self._piece(stack, back)
+            if piece is not None:
+                # The piece begins at the return address: one word above is the caller's stack.
+                above = StackPiece(back, piece.sp + 8, piece.bp, piece.bx, piece.data[8:])
+                caller = state.code.caller_in_program(above, at_call=True)
+                site = state.code.site_before(caller) if caller is not None else site
+        self._out.calls.numbers["site"][index] = self._out.sites.number(site)
+        self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
+        operation = FAMILY[op]
+        if operation.releases:
+            if not operation.allocates and pointer:
+                self._out.calls.texts["where"][index] = state.where(pointer)
+            state.live.remove(pointer)
+
+    def _call_ended(self, index: int) -> None:
+        pid, op, flags, pointer, result, _back, _stack = self._call_rows[index]
+        operation = FAMILY[op]
+        if not operation.allocates or not flags & RETURNED:
+            return
+        state = self._state(pid)
+        size = self._bytes[index]
+        if result:
+            state.live.add(ChunkRef(self._call_places[index], result, size))
+            self._out.calls.texts["where"][index] = state.where(result)
+        elif operation.releases and pointer and size:
+            # A realloc that failed keeps the old piece; how long it is was forgotten at its entry.
+            state.live.add(ChunkRef(self._call_places[index], pointer, 0))
+
+    # ---- system calls ---------------------------------------------------------------------------------------
+
+    def _syscall_began(self, index: int) -> None:
+        pid, _arch, _flags, _result, ip, stack = self._syscall_rows[index]
+        state = self._state(pid)
+        if self._is_replayed(index):
+            apply_release(state, self._syscall_names[index], self._syscall_args[index])
+        call = self._syscall_calls[index]
+        if call >= 0:
+            self._out.syscalls.numbers["site"][index] = self._out.calls.numbers["site"][call]
+            self._growth[call] += self._syscall_names[index] in GROWING
+        else:
+            self._out.syscalls.numbers["site"][index] = self._out.sites.number(self._stack_site(state, ip - 1, stack))
+
+    def _is_replayed(self, index: int) -> bool:
+        _pid, arch, flags, result, _ip, _stack = self._syscall_rows[index]
+        return arch == NATIVE and flags & RETURNED != 0 and not -4096 < result < 0
+
+    def _syscall_ended(self, index: int) -> None:
+        if self._is_replayed(index):
+            pid, result = self._syscall_rows[index][0], self._syscall_rows[index][3]
+            apply_grant(self._state(pid), self._syscall_names[index], self._syscall_args[index], result)
+
+    # ---- page faults ----------------------------------------------------------------------------------------
+
+    def _fault(self, index: int) -> None:
+        pid, address, ip = self._fault_rows[index]
+        state = self._state(pid)
+        out = self._out.faults
+        ring, call = self._rings[index], self._fault_calls[index]
+        role = state.code.role_at(ip)
+        out.texts["where"][index] = state.where(address)
+        out.texts["mapping"][index] = state.mapping_name(address)
+        out.texts["toucher"][index] = _toucher(ring, call, role)
+        if ring == 3:
+            out.texts["access"][index] = "exec" if ip == address else state.code.access_at(ip)
+        if call >= 0:
+            out.numbers["site"][index] = self._out.calls.numbers["site"][call]
+        else:
+            piece = self._fault_piece(index) if role in _LIBRARY else None
+            out.numbers["site"][index] = self._out.sites.number(self._caller_site(state, ip, piece))
+        chunk = state.live.find(address) or self._chunk_in_making(call, address)
+        if chunk is not None:
+            out.numbers["chunk_call"][index] = chunk.call
+            out.numbers["chunk_address"][index] = chunk.address
+            out.numbers["chunk_size"][index] = chunk.size
+
+    def _fault_piece(self, index: int) -> StackPiece | None:
+        record = self._spooled.faults[index]
+        if "stack" not in (record.dtype.names or ()):
+            return None
+        data = record["stack"].tobytes()[: int(record["stack_length"])]
+        ip, sp = int(record["user_ip"]), int(record["user_sp"])
+        return StackPiece(ip, sp, int(record["user_bp"]), int(record["user_bx"]), data)
+
+    def _chunk_in_making(self, call: int, address: int) -> ChunkRef | None:
+        """Return the piece that the call a fault lies in is about to return, if the address is in it or its header."""
+        if call < 0:
+            return None
+        _pid, op, _flags, _pointer, result, _back, _stack = self._call_rows[call]
+        size = self._bytes[call]
+        if result and FAMILY[op].allocates and result - _HEADER <= address < result + max(size, 1):
+            return ChunkRef(self._call_places[call], result, size)
+        return None
+
+    # ---- after the replay -----------------------------------------------------------------------------------
+
+    def _steps(self) -> None:
+        columns = self._out.calls
+        table: dict[tuple[str, bool, int, bool], str | None] = {}
+        rows = zip(
+            columns.texts["op"].tolist(), columns.numbers["returned"].tolist(), self._growth,
+            columns.numbers["errno"].tolist(), strict=True,
+        )  # fmt: skip
+        for i, (op, returned, growth, errno) in enumerate(rows):
+            key = (op, bool(returned), growth, bool(errno))
+            if key not in table:
+                table[key] = steps_of(op, bool(returned), growth, failed=bool(errno))
+            columns.texts["steps"][i] = table[key]
+
+
+def _toucher(ring: int, call: int, role: str) -> str:
+    if ring == 0:
+        return "kernel"
+    if call >= 0:
+        return "allocator"
+    return role if role in _LIBRARY else "program"
