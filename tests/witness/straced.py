@@ -23,10 +23,10 @@ _ARENA = 64 << 20
 
 
 def strace_memory_calls(command: Sequence[str], folder: Path) -> list[list[Entry]]:
-    """Run *command* under strace -f; return (name, size) lists, one a task, in the order tasks appear."""
+    """Run *command* under strace -f, without address randomisation; return (name, size) lists, one a task, in the order tasks appear."""
     output = folder / "strace.txt"
     subprocess.run(
-        ["strace", "-f", "-qq", "-X", "raw", "-e", "trace=%memory", "-e", "signal=none", "-o", str(output), *command],
+        ["setarch", "-R", "strace", "-f", "-qq", "-X", "raw", "-e", "trace=%memory", "-e", "signal=none", "-o", str(output), *command],
         stdin=subprocess.DEVNULL, capture_output=True, check=False,
     )  # fmt: skip
     tasks: dict[str, list[Entry]] = {}
