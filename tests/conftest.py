@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,13 +53,16 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tools")
     here = ROOT / "tests" / "witness"
     common = ["gcc", "-O2", "-Wall"]
-    subprocess.run([*common, "-fPIC", "-shared", "-fno-builtin", "-o", str(folder / "counter.so"), str(here / "counter.c")], check=True)
+    subprocess.run(
+        [*common, "-fPIC", "-shared", "-fno-builtin", "-o", str(folder / "counter.so"), str(here / "counter.c")],
+        check=True,
+    )
     subprocess.run([*common, "-o", str(folder / "rusage"), str(here / "rusage.c")], check=True)
     return folder
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Recorded]]:
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded]:
     """Return a function that records a command once a session and gives its trace."""
     known: dict[tuple[str, ...], Recorded] = {}
 
@@ -69,7 +72,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
             known[key] = run_observer(command, tmp_path_factory.mktemp("trace") / "trace", options=options)
         return known[key]
 
-    yield record
+    return record
 
 
 def needs(program: str) -> pytest.MarkDecorator:

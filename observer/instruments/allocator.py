@@ -165,7 +165,7 @@ class AllocatorCalls:
         if sp < frame.sp and frame.sp - sp < 1 << 16:
             return True
         # Far away or above: the handler's own stack, or the same stack after siglongjmp.
-        mappings = read_mappings(task.pid)
+        mappings = read_mappings(task.tid)
         home = next((m for m in mappings if m.start <= frame.sp < m.end), None)
         if home is not None and home.start <= sp < home.end and sp >= frame.sp:
             self._leave(task, sp)

@@ -38,7 +38,7 @@ class FaultIntervals:
     def begin(self, task: Task) -> None:
         """Count from now on (a new program)."""
         self._last[task.tid] = procfs.task_counters(task.pid, task.tid).total
-        self._pages[task.pid] = set(_resident_pages(task.pid).tolist())
+        self._pages[task.pid] = set(_resident_pages(task.tid).tolist())
 
     def at_stop(self, task: Task) -> None:
         """Note the faults since the last stop of *task*."""
@@ -48,7 +48,7 @@ class FaultIntervals:
             return
         self._last[task.tid] = count
         self.total += fresh
-        present = set(_resident_pages(task.pid).tolist())
+        present = set(_resident_pages(task.tid).tolist())
         known = self._pages.get(task.pid)
         new = sorted(present - known)[:fresh] if known is not None else []
         self._pages[task.pid] = present
@@ -63,13 +63,13 @@ class FaultIntervals:
         self._last.pop(task.tid, None)
 
 
-def _resident_pages(pid: int) -> npt.NDArray[np.int64]:
+def _resident_pages(tid: int) -> npt.NDArray[np.int64]:
     """Return the numbers of the pages that are there in writable private mappings."""
     parts: list[npt.NDArray[np.int64]] = []
     with contextlib.suppress(OSError):
-        pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            for mapping in procfs.read_mappings(pid):
+            for mapping in procfs.read_mappings(tid):
                 if "w" in mapping.protection and not mapping.shared and mapping.size <= _LARGEST:
                     raw = procfs.read_pagemap(pagemap, mapping.start, mapping.end)
                     there = np.nonzero(np.frombuffer(raw, dtype="<u8") >> _PRESENT)[0]

@@ -14,14 +14,14 @@ __all__ = ["Frames", "take_snapshot"]
 _LARGEST: Final = 1 << 36  # bytes of one mapping whose pages are looked up
 
 
-def take_snapshot(pid: int) -> dict[str, Any]:
-    """Return the mappings, Rss by mapping, rollup and break of a stopped process, as plain values."""
-    mappings = read_mappings(pid)
+def take_snapshot(tid: int) -> dict[str, Any]:
+    """Return the mappings, Rss by mapping, rollup and break of the stopped task's process, as plain values."""
+    mappings = read_mappings(tid)
     snapshot: dict[str, Any] = {"mappings": mappings, "resident": {}, "rss": {}, "break_start": 0}
     with contextlib.suppress(OSError):
-        snapshot["resident"] = {start: rss for start, (_size, rss) in read_mapped_resident(pid).items()}
-        snapshot["rss"] = read_resident_bytes(pid)
-        snapshot["break_start"] = heap_start(pid)
+        snapshot["resident"] = {start: rss for start, (_size, rss) in read_mapped_resident(tid).items()}
+        snapshot["rss"] = read_resident_bytes(tid)
+        snapshot["break_start"] = heap_start(tid)
     return snapshot
 
 
@@ -35,11 +35,11 @@ class Frames:
         self._at = 0
         self.error: OSError | None = None
 
-    def save(self, pid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
+    def save(self, tid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
         """Append the entries of all resident mappings; return (first address, pages, position in the file)."""
         runs: list[tuple[int, int, int]] = []
         try:
-            pagemap = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return runs
         try:

@@ -184,7 +184,7 @@ class Watch:
 
     def _mapped_file(self, task: Task, args: tuple[int, ...], start: int, now: int) -> None:
         try:
-            path = os.readlink(f"/proc/{task.pid}/fd/{args[4]}")
+            path = os.readlink(f"/proc/{task.tid}/fd/{args[4]}")
         except OSError:
             path = ""
         self._sink.notes.append("file", pid=task.pid, t=now, start=start, length=args[1], path=path)
@@ -193,7 +193,7 @@ class Watch:
             self._image(task, Mapping(start, start + args[1], protection, path, args[5]), now)
 
     def _image(self, task: Task, mapping: Mapping, now: int) -> None:
-        found = note_image(self._sink, task.pid, now, mapping, self._program_of(task.pid))
+        found = note_image(self._sink, task.pid, now, mapping, self._program_of(task.tid))
         memory = task.memory
         if found is None or memory is None:
             return
@@ -208,9 +208,9 @@ class Watch:
                 self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
 
     @staticmethod
-    def _program_of(pid: int) -> str:
+    def _program_of(tid: int) -> str:
         try:
-            return os.readlink(f"/proc/{pid}/exe")
+            return os.readlink(f"/proc/{tid}/exe")
         except OSError:
             return ""
 
@@ -233,7 +233,7 @@ class Watch:
         mappings = procfs.read_mappings(task.pid)
         self._locks_future.discard(task.pid)
         self._sink.notes.append(
-            "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.pid), former=former_tid, first=first,
+            "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.tid), former=former_tid, first=first,
             minor=counters.minor, major=counters.major, break_start=procfs.heap_start(task.pid), mappings=mappings,
         )  # fmt: skip
         for mapping in mappings:
@@ -292,10 +292,11 @@ class Watch:
             "exiting", pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last
         )
         if last and not self._is_shared(task.memory, task.pid):
-            snapshot = take_snapshot(task.pid)
-            frames = self._frames.save(task.pid, snapshot) if self._frames is not None else []
+            # By the thread's own number: the leader may be a zombie, whose maps are empty.
+            snapshot = take_snapshot(task.tid)
+            frames = self._frames.save(task.tid, snapshot) if self._frames is not None else []
             self._sink.notes.append(
-                "end", pid=task.pid, t=now, path=self._program_of(task.pid), frames=frames, **snapshot
+                "end", pid=task.pid, t=now, path=self._program_of(task.tid), frames=frames, **snapshot
             )
 
     def _is_shared(self, memory: Memory | None, pid: int) -> bool:

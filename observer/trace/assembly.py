@@ -39,7 +39,7 @@ class Timeline:
             calls["began"], syscalls["began"], faults["time"],
         ]  # fmt: skip
         self.life_places, self.call_places, self.syscall_places, self.fault_places = number(times)
-        self.start = min((int(part.min()) for part in times if len(part)), default=0)
+        self.start = min((int(np.min(part)) for part in times if len(part)), default=0)
         self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"])
         self.syscall_calls = enclosing_calls(calls, syscalls["tid"], syscalls["began"], syscalls["sp"])
 

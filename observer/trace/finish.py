@@ -72,11 +72,13 @@ def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcom
         sees_kernel_faults=recording.sees_kernel_faults if recording else False,
         replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed,
     )  # fmt: skip
+    totals = dict(recording.totals) if recording else {}
+    totals |= {"live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks}
     meta = Meta(
         schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,
         outcome=msgspec.structs.replace(outcome, events=events), ledger=balance_all(evidence),
         how=_how(assembly, recording), notes=tuple(recording.notes) if recording else (),
-        totals={**(recording.totals if recording else {}), "live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks},
+        totals=totals,
         images=tuple(assembly.images), ends=tuple(assembly.ends),
     )  # fmt: skip
     _write_meta(directory, meta)

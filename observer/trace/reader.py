@@ -101,8 +101,8 @@ def _site(value: dict[str, Any] | None) -> Site | None:
 def _call(row: tuple[Any, ...]) -> Call:
     return Call(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
-        pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_site(row[13]), origin=row[14],
-        served_by=row[15], steps=row[16], inner=row[17],
+        pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_site(row[13]),
+        origin=row[14], served_by=row[15], steps=row[16], inner=row[17],
     )  # fmt: skip
 
 
@@ -137,8 +137,8 @@ def _lost(row: tuple[Any, ...]) -> Lost:
 
 
 _MAKERS: Final[dict[str, tuple[Callable[[tuple[Any, ...]], Event], tuple[str, ...]]]] = {
-    "call": (_call, ("n", "t_ns", "pid", "tid", "op", "size", "count", "alignment", "pointer", "result", "where", "end_ns",
-                     "errno", "site", "origin", "served_by", "steps", "inner_calls")),
+    "call": (_call, ("n", "t_ns", "pid", "tid", "op", "size", "count", "alignment", "pointer", "result", "where",
+                     "end_ns", "errno", "site", "origin", "served_by", "steps", "inner_calls")),
     "syscall": (_syscall, ("n", "t_ns", "pid", "tid", "name", "number", "args", "result", "errno", "gate",
                            "ring_before", "end_ns", "cause", "site")),
     "fault": (_fault, ("n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",

@@ -47,7 +47,10 @@ STACK_FIELDS: Final = [
 
 
 class Spool:
-    """One file of fixed-size records, at *most* so many. After a failure `error` says why, and records are counted in `lost`."""
+    """One file of fixed-size records, at *most* so many.
+
+    After a failure `error` says why, and what comes is counted in `lost`.
+    """
 
     def __init__(self, path: Path, layout: struct.Struct, most: int | None = None) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

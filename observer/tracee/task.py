@@ -15,8 +15,8 @@ class Frame:
     """
 
     __slots__ = (
-        "began", "first", "inner", "interrupted", "is_uncounted", "operation", "outer", "return_address", "second", "sp",
-        "stack", "third",
+        "began", "first", "inner", "interrupted", "is_uncounted", "operation", "outer", "return_address", "second",
+        "sp", "stack", "third",
     )  # fmt: skip
 
     def __init__(

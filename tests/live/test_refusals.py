@@ -73,8 +73,14 @@ def test_a_missing_program_is_127(tmp_path: Path) -> None:
         (lambda place: place.write_text("hello"), "permission denied"),
         (lambda place: (place.write_text("hello"), place.chmod(0o755)), "neither an ELF program nor a script"),
         (lambda place: (place.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xb7\0"), place.chmod(0o755)), "aarch64"),
-        (lambda place: (place.write_bytes(b"\x7fELF\1\1\1" + bytes(9) + b"\2\0\3\0"), place.chmod(0o755)), "32-bit i386"),
-        (lambda place: (place.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0"), place.chmod(0o755)), "Exec format"),
+        (
+            lambda place: (place.write_bytes(b"\x7fELF\1\1\1" + bytes(9) + b"\2\0\3\0"), place.chmod(0o755)),
+            "32-bit i386",
+        ),
+        (
+            lambda place: (place.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0"), place.chmod(0o755)),
+            "Exec format",
+        ),
     ],
 )
 def test_what_cannot_be_executed_is_126(make: Callable[[Path], object], why: str, tmp_path: Path) -> None:
@@ -128,7 +134,9 @@ def test_perf_refused_leaves_calls_and_system_calls(deny: str, sample: Callable[
     assert recorded.status == 0
     assert "perf_event_paranoid" in recorded.stderr
     assert len([call for call in recorded.calls if call.origin == "program"]) == int(recorded.facts["calls"])
-    assert any(line.verdict == "UNVERIFIABLE" and "fault samples" in line.identity for line in recorded.trace.meta.ledger)
+    assert any(
+        line.verdict == "UNVERIFIABLE" and "fault samples" in line.identity for line in recorded.trace.meta.ledger
+    )
 
 
 def test_without_a_seccomp_filter_the_same_is_seen(deny: str, sample: Callable[[str], str], tmp_path: Path) -> None:
@@ -151,14 +159,18 @@ def test_a_stripped_static_program_says_what_is_missing(sample: Callable[[str], 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 def test_closed_streams_do_not_matter(closed: str, tmp_path: Path) -> None:
     words = f"exec {' '.join(OBSERVER)} run -o {tmp_path}/trace -- true {closed}"
-    done = subprocess.run(["sh", "-c", words], cwd=ROOT, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        ["sh", "-c", words], cwd=ROOT, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "trace" / "meta.json").exists()
 
 
 def test_a_reader_that_goes_away_does_not_end_the_run(tmp_path: Path) -> None:
     words = f"{' '.join(OBSERVER)} run -o {tmp_path}/trace -- true 2>&1 >/dev/null | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", words], cwd=ROOT, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", words], cwd=ROOT, stdin=subprocess.DEVNULL, check=False, capture_output=True, text=True
+    )
     assert "Traceback" not in done.stdout + done.stderr
     assert (tmp_path / "trace" / "calls.parquet").exists()
 
@@ -195,7 +207,10 @@ def test_an_interrupt_ends_the_program_and_leaves_a_valid_trace(number: int, to_
 
 
 def test_a_second_interrupt_kills_a_program_that_ignores_the_first(tmp_path: Path) -> None:
-    program = compile_c(SLEEPER.replace("int main(void) {", "#include <signal.h>\nint main(void) { signal(SIGINT, SIG_IGN);"), tmp_path / "p")
+    program = compile_c(
+        SLEEPER.replace("int main(void) {", "#include <signal.h>\nint main(void) { signal(SIGINT, SIG_IGN);"),
+        tmp_path / "p",
+    )
     process = start([program], tmp_path / "trace")
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.5)
@@ -246,5 +261,9 @@ def test_no_compiler_is_needed_to_record(tmp_path: Path) -> None:
 
 
 def test_the_programs_own_streams_and_status_pass_through(tmp_path: Path) -> None:
-    recorded = run_observer([sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"], tmp_path / "trace", options=("-q",))
+    recorded = run_observer(
+        [sys.executable, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"],
+        tmp_path / "trace",
+        options=("-q",),
+    )
     assert (recorded.status, recorded.stdout, recorded.stderr) == (7, "out\n", "err\n")

@@ -13,7 +13,11 @@ import pytest
 
 from tests.conftest import ROOT, needs
 
-SCRIPTS = sorted(path for path in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"] if path.is_file())
+SCRIPTS = [
+    path
+    for path in sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
+    if path.is_file() and "bash" in path.read_text().partition("\n")[0]
+]
 ORDINARY = 65534 if os.geteuid() == 0 else None
 """Whom root becomes to see what an ordinary user sees."""
 

@@ -22,7 +22,14 @@ def real_command(name: str, folder: Path) -> list[str]:
     if name == "ls":
         return ["ls", "-R", "/usr/share/doc/apt"]
     if name == "python3":
-        return [python, "-S", "-E", "-c", "d = {str(i): [i] * 9 for i in range(3000)}; print(len(d))"]
+        return [
+            "env",
+            "PYTHONHASHSEED=0",
+            python,
+            "-S",
+            "-c",
+            "d = {str(i): [i] * 9 for i in range(3000)}; print(len(d))",
+        ]
     if name == "sqlite3":
         script = folder / "script.sql"
         script.write_text(
@@ -34,7 +41,9 @@ def real_command(name: str, folder: Path) -> list[str]:
         return ["sqlite3", ":memory:", f".read {script}"]
     if name == "gcc":
         source = folder / "unit.c"
-        source.write_text("#include <stdio.h>\nint main(void) { for (int i = 0; i < 23; i++) printf(\"%d\\n\", i); return 0; }\n")
+        source.write_text(
+            '#include <stdio.h>\nint main(void) { for (int i = 0; i < 23; i++) printf("%d\\n", i); return 0; }\n'
+        )
         return ["gcc", "-O1", "-c", str(source), "-o", str(folder / "unit.o")]
     if name == "git":
         return ["git", "-C", str(_repository(folder)), "log", "--stat"]

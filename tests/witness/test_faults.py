@@ -26,11 +26,17 @@ def assert_equal_to_rusage(command: list[str], tools: Path, folder: Path) -> Non
         if line.identity.startswith("page faults")
         for part in line.excluded
     ]
-    assert seen + sum(excluded) == counted, f"unexplained: {counted - seen - sum(excluded)}"
+    if recorded.trace.meta.how["faults in kernel mode"] == "exact":
+        assert seen + sum(excluded) == counted, f"unexplained: {counted - seen - sum(excluded)}"
+    else:
+        # What is hidden is counted for the whole tree, the waiting parent included.
+        assert seen <= counted <= seen + sum(excluded)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_faults_of_a_sample_equal_getrusage(name: str, sample: Callable[[str], str], tools: Path, tmp_path: Path) -> None:
+def test_faults_of_a_sample_equal_getrusage(
+    name: str, sample: Callable[[str], str], tools: Path, tmp_path: Path
+) -> None:
     assert_equal_to_rusage([sample(name)], tools, tmp_path)
 
 
@@ -42,5 +48,7 @@ def test_faults_of_a_real_program_equal_getrusage(name: str, tools: Path, tmp_pa
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_ledger_of_a_sample_balances(name: str, sample: Callable[[str], str], recorded: Callable[..., Recorded]) -> None:
+def test_the_ledger_of_a_sample_balances(
+    name: str, sample: Callable[[str], str], recorded: Callable[..., Recorded]
+) -> None:
     recorded(sample(name), options=("-q",)).assert_balanced()

@@ -37,9 +37,7 @@ def in_order(tasks: list[list[Entry]]) -> list[list[Entry]]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_memory_calls_of_a_sample_equal_straces(
-    name: str, sample: Callable[[str], str], tmp_path: Path
-) -> None:
+def test_memory_calls_of_a_sample_equal_straces(name: str, sample: Callable[[str], str], tmp_path: Path) -> None:
     assert_equal_to_strace([sample(name)], tmp_path, tries=1)
 
 

@@ -1,0 +1,303 @@
+"""What breaks tracers: each case a small C program, its truth known from its source, its ledger balanced."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.live.programs import compile_c
+from tests.recordings import OBSERVER, Recorded, run_observer
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEAD = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+"""
+
+
+def run_c(source: str, folder: Path, *options: str, balanced: bool = True) -> Recorded:
+    program = compile_c(HEAD + source, folder / "program")
+    recorded = run_observer([program], folder / "trace", options=options or ("-q",))
+    if balanced:
+        recorded.assert_balanced()
+    return recorded
+
+
+def own(recorded: Recorded) -> list[str]:
+    """Operations that the program's own code asked for, in order."""
+    return [call.op for call in recorded.calls if call.origin == "program"]
+
+
+def excluded(recorded: Recorded) -> dict[str, int]:
+    return {part.why: part.count for line in recorded.trace.meta.ledger for part in line.excluded}
+
+
+def test_a_stopped_process_stays_stopped_until_it_is_continued(tmp_path: Path) -> None:
+    program = compile_c(
+        HEAD + 'int main(void) { write(1, "ready\\n", 6); volatile long n = 0; for (;;) n++; }', tmp_path / "p"
+    )
+    process = subprocess.Popen(
+        [*OBSERVER, "run", "-q", "-o", str(tmp_path / "trace"), "--", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    [child] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ticks = lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11]  # noqa: E731
+    os.kill(int(child), signal.SIGSTOP)
+    _wait_for(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] in "tT")
+    before = ticks()
+    time.sleep(0.3)
+    assert ticks() == before
+    os.kill(int(child), signal.SIGCONT)
+    _wait_for(lambda: int(ticks()) > int(before))
+    os.kill(int(child), signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGTERM
+
+
+def _wait_for(condition: object, seconds: float = 10) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_signals_reach_the_program_with_their_values(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static volatile int sum, count;
+        static void on(int n, siginfo_t *info, void *c) { (void)n; (void)c; sum += info->si_value.sival_int; count++; free(malloc(9)); }
+        int main(void) {
+            struct sigaction action = { .sa_sigaction = on, .sa_flags = SA_SIGINFO };
+            sigaction(SIGRTMIN, &action, NULL);
+            for (int i = 0; i < 23; i++) sigqueue(getpid(), SIGRTMIN, (union sigval){ .sival_int = i });
+            return !(sum == 253 && count == 23);
+        }""",
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert len(recorded.signals) == 23
+    assert own(recorded) == ["malloc", "free"] * 23
+
+
+def test_a_programs_own_breakpoint_instruction_reaches_its_handler(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static volatile int traps;
+        static void on(int n) { (void)n; traps++; }
+        int main(void) { signal(SIGTRAP, on); for (int i = 0; i < 7; i++) __asm__ volatile("int3"); free(malloc(1)); return traps != 7; }
+        """,
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert own(recorded) == ["malloc", "free"]
+
+
+def test_an_exec_from_another_thread_is_followed(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static void *other(void *p) { (void)p; free(malloc(23)); execl("/bin/true", "true", NULL); return NULL; }
+        int main(void) { pthread_t t; pthread_create(&t, NULL, other, NULL); pthread_join(t, NULL); return 1; }
+        """,
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert next(process.path for process in recorded.processes if process.what == "exec").endswith("/true")  # type: ignore[union-attr]
+    assert own(recorded)[:2] == ["malloc", "free"]
+
+
+def test_a_leader_that_ends_first_does_not_end_the_recording(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static void *other(void *p) { (void)p; usleep(20000); for (int i = 0; i < 17; i++) free(malloc(100)); exit(3); }
+        int main(void) { pthread_t t; pthread_create(&t, NULL, other, NULL); syscall(SYS_exit, 0); }
+        """,
+        tmp_path,
+    )
+    assert recorded.status == 3
+    assert own(recorded).count("malloc") == 17
+
+
+def test_newborns_that_are_killed_at_once_are_counted(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        int main(void) {
+            for (int i = 0; i < 97; i++) {
+                pid_t child = fork();
+                if (child == 0) { for (;;) free(malloc(1)); }
+                kill(child, SIGKILL);
+                waitpid(child, NULL, 0);
+            }
+            return 0;
+        }""",
+        tmp_path,
+        balanced=False,
+    )
+    assert recorded.status == 0
+    assert Counter(process.what for process in recorded.processes)["fork"] == 97
+    assert not [line for line in recorded.trace.meta.ledger if line.verdict == "INCONSISTENT"]
+
+
+def test_a_vfork_child_takes_no_breakpoint_away(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        int main(void) {
+            for (int i = 0; i < 5; i++) free(malloc(10));
+            pid_t child = vfork();
+            if (child == 0) _exit(0);
+            waitpid(child, NULL, 0);
+            for (int i = 0; i < 5; i++) free(malloc(10));
+            return 0;
+        }""",
+        tmp_path,
+    )
+    assert own(recorded).count("malloc") == 10
+
+
+def test_pages_populated_by_mlock_and_map_populate_are_excluded_by_number(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        int main(void) {
+            char *a = mmap(NULL, 97 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+            char *b = mmap(NULL, 23 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            return mlock(b, 23 * 4096) || a == MAP_FAILED;
+        }""",
+        tmp_path,
+    )
+    assert excluded(recorded)["pages populated by mlock, MAP_POPULATE or the like"] == 97 + 23
+
+
+def test_refused_faults_are_told_apart_from_resolved_ones(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static sigjmp_buf back;
+        static void on(int n) { (void)n; siglongjmp(back, 1); }
+        int main(void) {
+            signal(SIGSEGV, on);
+            for (volatile int i = 0; i < 23; i++) if (!sigsetjmp(back, 1)) *(volatile int *)16 = 1;
+            return 0;
+        }""",
+        tmp_path,
+    )
+    [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("faults the kernel refused")]
+    assert (line.seen, line.expected, line.verdict) == (23, 23, "COMPLETE")
+
+
+def test_calls_through_int_0x80_are_named_by_their_own_table(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        int main(void) { long r; __asm__ volatile("int $0x80" : "=a"(r) : "a"(45), "b"(0) : "memory"); return r == 0; }
+        """,
+        tmp_path,
+    )
+    through = [call for call in recorded.syscalls if call.gate == "int80"]
+    assert [call.name for call in through] == ["brk"]
+    assert [call.number for call in through] == [45]
+
+
+def test_all_system_calls_are_seen_when_asked_for(tmp_path: Path) -> None:
+    recorded = run_c(
+        'int main(void) { for (int i = 0; i < 17; i++) getppid(); write(1, "x\\n", 2); return 0; }',
+        tmp_path,
+        "-q",
+        "-e",
+        "trace=all",
+    )
+    names = Counter(call.name for call in recorded.syscalls)
+    assert names["getppid"] == 17
+    assert names["write"] == 1
+    assert names["exit_group"] == 1
+    assert all(call.ring_before == 3 for call in recorded.syscalls)
+
+
+def test_an_untraced_clone_is_refused_not_lost(tmp_path: Path) -> None:
+    recorded = run_c(
+        "int main(void) { long r = syscall(SYS_clone, 0x00800000 | SIGCHLD, 0, 0, 0, 0); return !(r == -1 && errno == EPERM); }",
+        tmp_path,
+    )
+    assert recorded.status == 0
+
+
+def test_many_threads_ending_at_once_are_all_read(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static void *work(void *p) { for (int i = 0; i < 11; i++) { char *q = malloc(5000); q[0] = 1; q[4999] = 1; } pause(); return p; }
+        int main(void) { pthread_t t; for (int i = 0; i < 100; i++) pthread_create(&t, NULL, work, NULL); usleep(100000); return 0; }
+        """,
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert Counter(process.what for process in recorded.processes)["clone"] == 100
+
+
+def test_a_hostile_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    program = compile_c(HEAD + "int main(void) { free(malloc(1)); return 0; }", tmp_path / "a\x1b[31m[red]b")
+    recorded = run_observer([program], tmp_path / "trace")
+    assert recorded.status == 0
+    assert "\x1b[31m" not in recorded.stderr
+
+
+def test_the_program_finds_itself_as_without_the_observer(tmp_path: Path) -> None:
+    program = compile_c(
+        HEAD
+        + """
+        int main(void) {
+            cpu_set_t set; sched_getaffinity(0, sizeof set, &set);
+            sigset_t mask; sigprocmask(SIG_SETMASK, NULL, &mask);
+            printf("cpus %d\\n", CPU_COUNT(&set));
+            for (int i = 1; i < 65; i++) if (sigismember(&mask, i) == 1) printf("blocked %d\\n", i);
+            for (int i = 1; i < 32; i++) { struct sigaction a; if (!sigaction(i, NULL, &a) && a.sa_handler == SIG_IGN) printf("ignored %d\\n", i); }
+            for (int i = 0; i < 300; i++) if (fcntl(i, F_GETFD) != -1) printf("fd %d\\n", i);
+            fflush(stdout);
+            return 0;
+        }""",
+        tmp_path / "program",
+    )
+    bare = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    recorded = run_observer([program], tmp_path / "trace", options=("-q",))
+    assert recorded.stdout == bare.stdout
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_calls_interrupted_by_timer_signals_are_all_counted(threads: int, tmp_path: Path) -> None:
+    recorded = run_c(
+        f"""
+        #include <sys/time.h>
+        static volatile long ticks;
+        static void on(int n) {{ (void)n; ticks++; }}
+        static void *work(void *p) {{ for (int i = 0; i < 5003; i++) free(malloc(i)); return p; }}
+        int main(void) {{
+            struct itimerval every = {{ {{0, 500}}, {{0, 500}} }}, off = {{ {{0, 0}}, {{0, 0}} }};
+            pthread_t t[{threads}];
+            signal(SIGALRM, on); setitimer(ITIMER_REAL, &every, NULL);
+            for (int i = 0; i < {threads}; i++) pthread_create(&t[i], NULL, work, NULL);
+            for (int i = 0; i < {threads}; i++) pthread_join(t[i], NULL);
+            setitimer(ITIMER_REAL, &off, NULL);
+            return ticks == 0;
+        }}""",
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert Counter(own(recorded)) == {"malloc": 5003 * threads, "free": 5003 * threads}

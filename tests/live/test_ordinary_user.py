@@ -1,0 +1,121 @@
+"""The main job as an ordinary user (uid nobody): the same calls and system calls, and what is not visible said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.recordings import ORDINARY, Recorded
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def _python_for_everyone() -> tuple[str, str] | None:
+    """Return (interpreter, PYTHONPATH) that uid nobody may run: ours, or the system's of the same version with our packages."""
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, f"/usr/bin/{version}"):
+        path = os.pathsep.join([str(ROOT), *packages])
+        probe = [
+            *ORDINARY,
+            "env",
+            f"PYTHONPATH={path}",
+            python,
+            "-c",
+            "import observer.cli.run, duckdb, capstone, ptrace",
+        ]
+        if shutil.which(python) and subprocess.run(probe, capture_output=True, check=False, cwd="/").returncode == 0:
+            return python, path
+    return None
+
+
+PYTHON = _python_for_everyone() if os.geteuid() == 0 else (sys.executable, os.pathsep.join([str(ROOT), *sys.path]))
+pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
+
+
+@pytest.fixture
+def run_as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded]:
+    folder = tmp_path_factory.mktemp("nobody")
+    for place in (folder, *list(folder.parents)[:2]):
+        place.chmod(0o777)
+
+    def run(*command: str, options: tuple[str, ...] = ("-q",)) -> Recorded:
+        assert PYTHON is not None
+        python, path = PYTHON
+        trace = folder / f"trace{len(list(folder.iterdir()))}"
+        prefix = ORDINARY if os.geteuid() == 0 else []
+        words = [
+            *prefix,
+            "env",
+            f"PYTHONPATH={path}",
+            "HOME=/nonexistent",
+            python,
+            "-m",
+            "observer",
+            "run",
+            "-o",
+            str(trace),
+        ]
+        done = subprocess.run(
+            [*words, *options, "--", *command],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            cwd="/",
+        )
+        return Recorded(trace, done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def open_sample(build: Path, sample: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a sample's path that everyone may reach."""
+    for place in (build, *list(build.parents)[:2]):
+        if os.geteuid() == 0 and place != Path("/"):
+            place.chmod(place.stat().st_mode | 0o055)
+    return sample
+
+
+@pytest.mark.parametrize(
+    "name", ["story", "threads", "fork_cow", "exec_self", "small_blocks", "family-static", "crash"]
+)
+def test_calls_and_the_ledger_are_the_same(
+    name: str,
+    run_as_nobody: Callable[..., Recorded],
+    open_sample: Callable[[str], str],
+    recorded: Callable[..., Recorded],
+) -> None:
+    mine = run_as_nobody(open_sample(name))
+    mine.assert_balanced()
+    roots = recorded(open_sample(name), options=("-q",))
+    assert [call.op for call in mine.calls if call.origin == "program"] == [
+        call.op for call in roots.calls if call.origin == "program"
+    ] or name == "threads"
+    assert len(mine.syscalls) == len(roots.syscalls) or name == "threads"
+
+
+def test_faults_inside_the_kernel_are_counted_where_they_cannot_be_seen(
+    run_as_nobody: Callable[..., Recorded], open_sample: Callable[[str], str]
+) -> None:
+    mine = run_as_nobody(open_sample("read_fresh"))
+    line = next(line for line in mine.trace.meta.ledger if line.identity.startswith("page faults"))
+    if line.verdict == "COMPLETE":
+        pytest.skip("this kernel shows kernel-mode faults to everyone")
+    assert sum(part.count for part in line.excluded) >= int(mine.facts["faults_kernel"])
+    assert line.unexplained == 0
+
+
+def test_page_frames_are_said_to_be_invisible(
+    run_as_nobody: Callable[..., Recorded], open_sample: Callable[[str], str]
+) -> None:
+    mine = run_as_nobody(open_sample("story"))
+    assert {fault.frame for fault in mine.faults} == {None}
+    assert "CAP_SYS_ADMIN" in mine.trace.meta.how["fault.frame"]
