@@ -1,3 +1,30 @@
-"""The malloc observer."""
+"""The malloc observer: run a real program on Linux and tell where its memory comes from, every event accounted for.
+
+The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
+
+- `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
+  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong.
+- `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF, DWARF lines,
+  call-frame rules, x86-64 instructions, system-call tables. python-ptrace is used here alone.
+- `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `memory.py` an
+  address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends.
+- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `faults.py` perf rings,
+  `intervals.py` faults where perf is refused, `images.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py`
+  hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
+  is what `doctor` tries.
+- `trace/`: `spool.py` writes fixed records while the program runs, `spooled.py` reads them back; `order.py`,
+  `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet side; `balance.py` the
+  ledger; `finish.py` closes or recovers a trace.
+- `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals. Pure.
+- `report/`: terminal, drawn address space, ledger, JSON Lines.
+- `cli/`: one module a verb: parse, call, print, exit status.
+
+Still to come, with their places kept: `heap/` (glibc's heap read from outside), `simulator/` and `compare/` (the
+reference machines beside the real one), `labs/`.
+
+A run, from end to end: `cli/run.py` asks `trace/record.py`, which opens spools and lets `instruments/session.py`
+launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger; `report/terminal.py` tells
+the story from the finished trace, as `show` does later.
+"""
 
 __version__ = "0.1.0"

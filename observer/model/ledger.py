@@ -16,6 +16,7 @@ __all__ = [
     "Exclusion",
     "LedgerLine",
     "balance",
+    "headline",
     "unverifiable",
     "worst",
 ]
@@ -26,7 +27,7 @@ UNVERIFIABLE: Final = "UNVERIFIABLE"
 INCOMPLETE: Final = "INCOMPLETE"
 INCONSISTENT: Final = "INCONSISTENT"
 FAILING: Final = frozenset({INCOMPLETE, INCONSISTENT})
-_ORDER: Final = (COMPLETE, EXCLUSIONS, UNVERIFIABLE, INCOMPLETE, INCONSISTENT)
+_ORDER: Final = (COMPLETE, EXCLUSIONS, INCOMPLETE, INCONSISTENT)
 
 
 class Exclusion(msgspec.Struct, frozen=True):
@@ -91,5 +92,19 @@ def unverifiable(identity: str, why: str) -> LedgerLine:
 
 
 def worst(lines: tuple[LedgerLine, ...]) -> str:
-    """Return the gravest verdict of all *lines*."""
-    return max((line.verdict for line in lines), key=_ORDER.index, default=UNVERIFIABLE)
+    """Return the gravest verdict of the *lines* that have a witness; UNVERIFIABLE when none has."""
+    verdicts = [line.verdict for line in lines if line.verdict != UNVERIFIABLE]
+    return max(verdicts, key=_ORDER.index, default=UNVERIFIABLE)
+
+
+def headline(lines: tuple[LedgerLine, ...]) -> str:
+    """Return the verdict in words, with the number of lines that this run has no witness for.
+
+    >>> headline((balance("a", 1, 1), unverifiable("b", "no witness")))
+    'COMPLETE; 1 line UNVERIFIABLE'
+    """
+    verdict = worst(lines)
+    without = sum(line.verdict == UNVERIFIABLE for line in lines)
+    if verdict == UNVERIFIABLE or not without:
+        return verdict
+    return f"{verdict}; {without} {'line' if without == 1 else 'lines'} UNVERIFIABLE"

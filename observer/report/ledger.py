@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from observer.model.ledger import COMPLETE, EXCLUSIONS, FAILING, LedgerLine, worst
+from observer.model.ledger import COMPLETE, EXCLUSIONS, FAILING, LedgerLine, headline, worst
 from observer.report.screen import heading, paragraph, put, safe
 from observer.story.wording import number
 
@@ -34,7 +34,7 @@ def print_ledger(console: Console, lines: Sequence[LedgerLine]) -> None:
     for line in lines:
         _line(console, line, wide)
     _notes(console, lines)
-    put(console, Text.assemble("  verdict: ", (verdict, _style(verdict))))
+    put(console, Text.assemble("  verdict: ", (headline(tuple(lines)), _style(verdict))))
 
 
 def _identity_width(console: Console) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.events import Event
-from observer.model.ledger import FAILING, worst
+from observer.model.ledger import FAILING, headline, worst
 from observer.model.machine import Meta, Outcome
 from observer.report.ledger import print_ledger
 from observer.report.passages import StoryPrinter, legend
@@ -98,7 +98,7 @@ def print_header(console: Console, meta: Meta, *, in_full: bool = False) -> None
         machine.libc.rsplit("/", 1)[-1],
         f"pages of {size(machine.page_size)}",
         f"huge pages {machine.thp}",
-        f"ASLR {'off' if meta.request.aslr == 'off' or machine.aslr == '0' else 'on'}",
+        f"ASLR {'off' if meta.request.aslr == 'off' or machine.aslr == 'off' else 'on'}",
     )
     paragraph(console, safe(", ".join(fact for fact in facts if fact)), first="  ", hanging=2)
     how = "; ".join(f"{what} {words}" for what, words in meta.how.items() if in_full or "." not in what)
@@ -114,7 +114,7 @@ def _closing(console: Console, meta: Meta, events: int, directory: str) -> None:
     text = f"{_ending(meta.outcome)} {number(events)} events in {meta.outcome.seconds:.3f} s"
     where = f", kept in {safe(directory)}" if directory else ""
     put(console)
-    paragraph(console, Text.assemble((text, "bold"), f"{where}. Ledger: ", (verdict, style), "."))
+    paragraph(console, Text.assemble((text, "bold"), f"{where}. Ledger: ", (headline(meta.ledger), style), "."))
 
 
 def _ending(outcome: Outcome) -> str:
