@@ -13,8 +13,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
   is what `doctor` tries.
 - `trace/`: `spool.py` writes fixed records while the program runs, `spooled.py` reads them back; `order.py`,
-  `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet side; `balance.py` the
-  ledger; `finish.py` closes or recovers a trace.
+  `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet
+  side; `balance.py` the ledger; `finish.py` closes or recovers a trace.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `cli/`: one module a verb: parse, call, print, exit status.
@@ -23,8 +23,8 @@ Still to come, with their places kept: `heap/` (glibc's heap read from outside),
 reference machines beside the real one), `labs/`.
 
 A run, from end to end: `cli/run.py` asks `trace/record.py`, which opens spools and lets `instruments/session.py`
-launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger; `report/terminal.py` tells
-the story from the finished trace, as `show` does later.
+launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger;
+`report/terminal.py` tells the story from the finished trace, as `show` does later.
 """
 
 __version__ = "0.1.0"
