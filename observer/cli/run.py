@@ -8,6 +8,7 @@ import resource
 import shutil
 import signal
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -163,7 +164,17 @@ def _record(wish: Wish, request: Request, directory: Path, machine: object, *, f
         if not (directory / SPOOL / "notes.jsonl").is_file() or not (directory / SPOOL / "notes.jsonl").stat().st_size:
             shutil.rmtree(directory, ignore_errors=True)  # nothing was recorded: leave nothing behind
         raise
-    return finish(directory, machine, request, recording)
+    with _progress("naming what was seen and balancing the ledger"):
+        return finish(directory, machine, request, recording)
+
+
+def _progress(text: str) -> AbstractContextManager[object]:
+    """Show on a terminal that work goes on; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(text)
 
 
 def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:

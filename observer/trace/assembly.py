@@ -64,6 +64,7 @@ class Assembly:
     images: list[Image] = field(default_factory=list)
     ends: list[ProcessEnd] = field(default_factory=list)
     replayed: dict[int, AddressSpace] = field(default_factory=dict)
+    heap_pages: dict[int, int] = field(default_factory=dict)
     populated: list[dict[str, Any]] = field(default_factory=list)
     live_bytes: int = 0
     live_chunks: int = 0

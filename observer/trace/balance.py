@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from observer.model.addresses import AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
@@ -12,6 +14,7 @@ from observer.trace.spooled import Spooled
 
 __all__ = ["Evidence", "balance_all"]
 
+_PRESENT: Final = np.uint64(63)
 _EXEC_CALLS: Final = frozenset({59, 322})
 _HIDDEN: Final = "taken in kernel mode: not visible without CAP_PERFMON or perf_event_paranoid <= 1"
 
@@ -30,6 +33,7 @@ class Evidence:
         replayable: bool,
         lost: dict[str, int],
         not_observed: dict[str, str],
+        thp: str,
     ) -> None:
         self.spooled = spooled
         self.assembly = assembly
@@ -39,10 +43,15 @@ class Evidence:
         self.replayable = replayable
         self.lost = lost
         self.not_observed = not_observed
+        self.thp = thp
         self.exiting = [note for note in spooled.notes if note["what"] == "exiting"]
         self.born = [note for note in spooled.notes if note["what"] == "born"]
         self.gone = [note for note in spooled.notes if note["what"] == "gone"]
         self.execs = [note for note in spooled.notes if note["what"] == "exec"]
+
+    def lost_faults(self) -> int:
+        """Fault samples that did not fit into a ring."""
+        return (self.totals or {}).get("faults_lost", 0)
 
     def after_last_reading(self) -> int:
         """Faults that a task took between its exit stop, where its counters were read, and its end."""
@@ -73,6 +82,8 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
     lines += _call_lines(evidence) if "calls" in evidence.instruments else []
     lines.append(_syscall_line(evidence))
     lines += _space_lines(evidence)
+    if {"faults", "residency"} <= evidence.instruments and "faults" not in evidence.not_observed:
+        lines.append(_heap_page_line(evidence))
     lines.append(_task_line(evidence))
     lines.append(_own_pages_line(evidence))
     lines.append(_stored_line(evidence))
@@ -222,6 +233,31 @@ def _space_lines(evidence: Evidence) -> list[LedgerLine]:
         balance(names[0], breaks, ended, note=note),
         balance(names[1], replayed - extra, intervals, note=note),
     ]
+
+
+def _heap_page_line(evidence: Evidence) -> LedgerLine:
+    """Pages of the heap that faults brought in, less those given back, against those that pagemap shows at the end."""
+    name = "heap pages faulted in = resident at the end"
+    if not evidence.replayable or evidence.lost.get("syscalls"):
+        return unverifiable(name, "only with all memory system calls is it known which pages were given back")
+    seen = sum(evidence.assembly.heap_pages.values())
+    expected = sum(_resident_heap_pages(evidence, note) for note in evidence.spooled.notes if note["what"] == "end")
+    populated = sum(note["faults"] for note in evidence.assembly.populated if note["number"] not in _EXEC_CALLS)
+    why = "huge pages, pages populated by mlock or the like, or swapped out ones"
+    if not evidence.sees_kernel_faults:
+        why = "kernel-mode faults on the heap are not visible to this user"
+    elif evidence.thp != "always" and not populated and not evidence.lost_faults():
+        why = ""
+    return balance(name, seen, expected, cannot_verify=why)
+
+
+def _resident_heap_pages(evidence: Evidence, note: dict[str, Any]) -> int:
+    heap = [(m["start"], m["end"]) for m in note["mappings"] if m["path"] == "[heap]"]
+    present = 0
+    for start, count, at in note["frames"]:
+        if any(low <= start < high for low, high in heap):
+            present += int((evidence.spooled.frames[at // 8 : at // 8 + count] >> _PRESENT).sum())
+    return present
 
 
 def _same_break(space: AddressSpace, mappings: tuple[Mapping, ...]) -> bool:

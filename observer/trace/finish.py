@@ -70,7 +70,7 @@ def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcom
     evidence = Evidence(
         spooled, assembly, recording.totals if recording else None, instruments=frozenset(request.instruments),
         sees_kernel_faults=recording.sees_kernel_faults if recording else False,
-        replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed,
+        replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
     totals = dict(recording.totals) if recording else {}
     totals |= {"live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks}

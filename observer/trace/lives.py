@@ -96,6 +96,7 @@ class Lives:
     def _end(self, note: Note) -> None:
         state = self._state(note["pid"])
         self._out.replayed[note["pid"]] = state.space.copy()
+        self._out.heap_pages[note["pid"]] = len(state.heap_pages)
         self._out.ends.append(
             ProcessEnd(
                 pid=note["pid"], path=note["path"], mappings=tuple(mappings_from(note["mappings"])),

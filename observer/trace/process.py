@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace, Mapping, page_up
+from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
 from observer.trace.live import LiveChunks
 
 __all__ = ["ProcessState", "apply_grant", "apply_release", "mappings_from"]
 
 _STACK_REACH: Final = 1 << 30
 _MAP_SHARED_BITS: Final = 0x3
+_MADV_DONTNEED: Final = 4
 _MREMAP_DONTUNMAP: Final = 4
 
 
@@ -26,10 +27,24 @@ class ProcessState:
     files: dict[int, str] = field(default_factory=dict)
     path: str = ""
     moving: dict[int, Mapping | None] = field(default_factory=dict)
+    heap_pages: set[int] = field(default_factory=set)
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
-        return ProcessState(self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path)
+        return ProcessState(
+            self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
+            heap_pages=set(self.heap_pages),
+        )  # fmt: skip
+
+    def fault(self, address: int) -> None:
+        """A page came in; those of the heap are remembered until they are given back."""
+        if self.space.break_start <= address < page_up(self.space.break_end):
+            self.heap_pages.add(page_down(address))
+
+    def drop_pages(self, start: int, end: int) -> None:
+        """The pages of [start, end) were given back to the kernel."""
+        if self.heap_pages and start < page_up(self.space.break_end) and end > self.space.break_start:
+            self.heap_pages = {page for page in self.heap_pages if not start <= page < end}
 
     def mapping_name(self, address: int) -> str | None:
         """Return what maps *address*: `[heap]`, `map#k`, `[stack]`, a path."""
@@ -74,6 +89,9 @@ def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None
     """
     if name == "munmap":
         state.space.unmap(args[0], args[1])
+        state.drop_pages(args[0], args[0] + args[1])
+    elif name == "madvise" and args[2] == _MADV_DONTNEED:
+        state.drop_pages(args[0], args[0] + args[1])
     elif name == "mremap" and args[1] and not args[3] & _MREMAP_DONTUNMAP:
         state.moving[args[0]] = state.space.find(args[0])
         state.space.unmap(args[0], args[1])
@@ -83,6 +101,7 @@ def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: i
     """Replay what a successful call gives or changes (mmap(2), mremap(2), brk(2), mprotect(2)); at its return."""
     space = state.space
     if name == "brk":
+        state.drop_pages(page_up(result), page_up(space.break_end))
         space.set_break(result)
     elif name == "mmap":
         path = state.files.pop(result, "")

@@ -183,6 +183,7 @@ class _Replay:
         out = self._out.faults
         ring, call = self._rings[index], self._fault_calls[index]
         role = state.code.role_at(ip)
+        state.fault(address)
         out.texts["where"][index] = state.where(address)
         out.texts["mapping"][index] = state.mapping_name(address)
         out.texts["toucher"][index] = _toucher(ring, call, role)
