@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from observer.linux.syscalls import name_of, table
+from observer.linux.syscalls import arity_of, name_of, table
 from observer.model.selection import MEMORY_CALLS
 
-__all__ = ["GATES", "NATIVE", "all_names", "name_of"]
+__all__ = ["GATES", "NATIVE", "all_names", "arity_of", "name_of"]
 
 NATIVE: Final = AUDIT_ARCH_X86_64
 """The architecture value of ordinary calls on this machine."""

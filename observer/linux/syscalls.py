@@ -7,10 +7,11 @@ from typing import Final
 
 from ptrace.syscall.linux.i386 import SYSCALL_NAMES as _I386
 from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES as _X86_64
+from ptrace.syscall.prototypes import SYSCALL_PROTOTYPES
 
 from observer.linux.seccomp import AUDIT_ARCH_I386
 
-__all__ = ["name_of", "numbers_of", "table"]
+__all__ = ["arity_of", "name_of", "numbers_of", "table"]
 
 # arch/x86/entry/syscalls/syscall_64.tbl of Linux 6.18; from 424 on, both tables share the numbers.
 _NEWER: Final = {
@@ -40,3 +41,16 @@ def name_of(number: int, arch: int) -> str:
 def numbers_of(names: frozenset[str], arch: int) -> frozenset[int]:
     """Return the numbers of those *names* that exist on *arch*."""
     return frozenset(number for number, name in table(arch).items() if name in names)
+
+
+_NEWER_ARITY: Final = {"process_madvise": 5, "mseal": 3, "map_shadow_stack": 3, "clone3": 2, "pkey_mprotect": 4}
+
+
+def arity_of(name: str) -> int:
+    """Return how many arguments the call *name* takes; 6, all the registers, where no table knows.
+
+    >>> arity_of("brk"), arity_of("mmap")
+    (1, 6)
+    """
+    prototype = SYSCALL_PROTOTYPES.get(name)
+    return len(prototype[1]) if prototype is not None else _NEWER_ARITY.get(name, 6)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.instruments.allocator import RETURNED
-from observer.instruments.names import GATES, name_of
+from observer.instruments.names import GATES, arity_of, name_of
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
@@ -130,9 +130,11 @@ def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["cause"] = timeline.causes(timeline.syscall_calls)
     for i in range(6):
         numbers[f"a{i}"] = records[f"a{i}"].copy()
+    numbers["arity"] = np.zeros(len(records), dtype=np.int64)
     for arch, call in np.unique(records[["arch", "number"]]).tolist():
         chosen = (records["arch"] == arch) & (records["number"] == call)
         columns.texts["name"][chosen] = name_of(call, arch)
+        numbers["arity"][chosen] = arity_of(name_of(call, arch))
         columns.texts["gate"][chosen] = GATES.get(arch, "syscall")
     return columns
 

@@ -33,7 +33,7 @@ _QUERIES: Final = {
         case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, {_SITE}, origin,
         cast(null as varchar) as served_by, steps, inner_calls
         from rows left join sites s on rows.site = s.id order by n""",
-    "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5] as args,
+    "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE}
         from rows left join sites s on rows.site = s.id order by n""",
