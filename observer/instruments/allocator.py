@@ -18,6 +18,7 @@ from typing import Final
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
+from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
 from observer.linux.instructions import emulation_of
 from observer.linux.procfs import read_mappings
@@ -100,6 +101,8 @@ class AllocatorCalls:
         registers.read(tid)
         words = registers.words
         place = words[_RIP] - 1
+        if task.blocks_trap and (place in memory.breakpoints or place == memory.trap):
+            restore_blocked_trap(tid)
         if place == memory.trap and place:
             return self._return(task, memory, registers)
         point = memory.breakpoints.get(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
+from observer.instruments.traps import SIGACTION
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
@@ -120,7 +122,7 @@ class _Session:
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
         native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
-        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386))
+        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386), {SIGACTION: signal.SIGTRAP})
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
         self._affinity.enter()
@@ -154,7 +156,8 @@ class _Session:
         notes: list[str] = []
         if self._allocator is not None:
             counts |= self._allocator.counts()
-            notes = [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
+            notes = [*sorted(watch.traps.disturbed)]
+            notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
         sees_faults = self._faults is not None and "faults" not in watch.not_observed

@@ -21,6 +21,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
 from observer.instruments.stacks import keep_stack
+from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.linux import procfs
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
@@ -41,6 +42,8 @@ _MADV_POPULATE: Final = frozenset({22, 23})
 _MCL_FUTURE: Final = 2
 _MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
 _MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
+_TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
+_ALWAYS_FOLLOWED: Final = frozenset({_MMAP, _MUNMAP, SIGPROCMASK})
 _ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT})
 _FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
 
@@ -50,6 +53,8 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     needed: set[int] = set()
     if calls or faults:
         needed |= {_MMAP, _MUNMAP}
+    if calls:
+        needed.add(SIGPROCMASK)
     if faults:
         needed |= _ALWAYS_POPULATING | {_MADVISE}
     return frozenset(needed)
@@ -88,6 +93,7 @@ class Watch:
         self.first_exec = 0
         self.not_observed: dict[str, str] = {}
         self.intervals: FaultIntervals | None = None
+        self.traps = TrapWatch()
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -127,7 +133,9 @@ class Watch:
         wanted = self._wants(arch, number)
         if wanted:
             self.entered += 1
-        return wanted or task.tid in self._before or (native and number in (_MMAP, _MUNMAP))
+        if native and number in _TRAP_CALLS:
+            self.traps.entered(task, number, tuple(args))
+        return wanted or task.tid in self._before or (native and number in _ALWAYS_FOLLOWED)
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
@@ -175,6 +183,8 @@ class Watch:
         )
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
+        if number in _TRAP_CALLS:
+            self.traps.left(task, number)
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
             self._mapped_file(task, args, result, now)
         elif number == _MUNMAP and task.memory is not None:

@@ -38,6 +38,7 @@ __all__ = [
     "seize",
     "set_signal_mask",
     "signal_info",
+    "signal_mask",
     "single_step",
     "to_syscall_exit",
 ]
@@ -56,6 +57,7 @@ PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SEIZE: Final = 0x4206
 PTRACE_INTERRUPT: Final = 0x4207
 PTRACE_LISTEN: Final = 0x4208
+PTRACE_GETSIGMASK: Final = 0x420A
 PTRACE_SETSIGMASK: Final = 0x420B
 PTRACE_GET_SYSCALL_INFO: Final = 0x420E
 
@@ -159,6 +161,13 @@ def signal_info(tid: int) -> tuple[int, int, int]:
     _request(PTRACE_GETSIGINFO, tid, 0, _siginfo_address)
     signo, _errno, code, _pad, address = struct.unpack_from("iiiiQ", _siginfo)
     return signo, code, address
+
+
+def signal_mask(tid: int) -> int:
+    """Return the blocked signals (bit n-1 for signal n) of a stopped tracee (Linux 3.11)."""
+    value = ctypes.c_uint64()
+    _request(PTRACE_GETSIGMASK, tid, 8, ctypes.addressof(value))
+    return int(value.value)
 
 
 def set_signal_mask(tid: int, mask: int) -> None:

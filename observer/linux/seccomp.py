@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from observer.linux.libc import check, libc
@@ -65,8 +65,28 @@ def _select(numbers: Collection[int] | None) -> list[bytes]:
     return [*body, _op(_RET, _RET_ALLOW)]
 
 
-def build_filter(native: Collection[int] | None, i386: Collection[int] | None) -> bytes:
-    """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all."""
+def _select_by_argument(calls: Mapping[int, int]) -> list[bytes]:
+    """Instructions that trace the loaded call if its first argument is the one given for it."""
+    body: list[bytes] = []
+    for number, argument in sorted(calls.items()):
+        body += [
+            _op(_JEQ, number, 0, 4),
+            _op(_LD_W_ABS, _OFFSET_ARG0),
+            _op(_JEQ, argument, 0, 1),
+            _op(_RET, _RET_TRACE),
+            _op(_LD_W_ABS, _OFFSET_NR),
+        ]
+    return body
+
+
+def build_filter(
+    native: Collection[int] | None, i386: Collection[int] | None, by_argument: Mapping[int, int] | None = None
+) -> bytes:
+    """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all.
+
+    Args:
+        by_argument: native calls that stop only with this first argument.
+    """
     escape = [
         _op(_JEQ, _CLONE3, 0, 1),
         _op(_RET, _RET_ERRNO | errno.ENOSYS),
@@ -83,6 +103,7 @@ def build_filter(native: Collection[int] | None, i386: Collection[int] | None) -
         _op(_JSET, X32_BIT, 0, 1),
         _op(_RET, _RET_TRACE),
         *escape,
+        *_select_by_argument(by_argument or {}),
         *_select(native),
     ]
     # A conditional jump reaches 255 instructions; an unconditional one (0x05) any distance.

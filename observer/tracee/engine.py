@@ -204,6 +204,7 @@ class Engine:
             except OSError:
                 child.memory = None  # killed before it could be opened
         child.has_exec = parent.has_exec
+        child.blocks_trap = parent.blocks_trap
         if not kin.same_memory and parent.frame is not None:
             child.frame = parent.frame.ghost()
         self.tasks[tid] = child

@@ -46,10 +46,23 @@ class Frame:
 class Task:
     """A traced thread: its ids, its address space, the system call and the allocator call it is in.
 
+    `blocks_trap` says that the program wants SIGTRAP blocked here; the kernel unblocks it at each breakpoint.
     `stray` holds calls given up as left by a jump, by stack pointer, should one return after all.
     """
 
-    __slots__ = ("entered", "exiting", "frame", "has_exec", "memory", "parent", "pid", "started", "stray", "tid")
+    __slots__ = (
+        "blocks_trap",
+        "entered",
+        "exiting",
+        "frame",
+        "has_exec",
+        "memory",
+        "parent",
+        "pid",
+        "started",
+        "stray",
+        "tid",
+    )
 
     def __init__(self, tid: int, pid: int, memory: Memory | None, parent: int) -> None:
         self.tid = tid
@@ -57,6 +70,7 @@ class Task:
         self.memory = memory
         self.parent = parent
         self.frame: Frame | None = None
+        self.blocks_trap = False
         self.entered: tuple[int, ...] | None = None
         self.started = False
         self.exiting = False

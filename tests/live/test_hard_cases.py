@@ -306,7 +306,8 @@ def test_calls_interrupted_by_timer_signals_are_all_counted(threads: int, tmp_pa
 
 def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: Path) -> None:
     program = compile_c(
-        HEAD + "int main(void) { char *p = malloc(64 << 20); for (long i = 0; i < 64 << 20; i += 4096) p[i] = 1; return 0; }",
+        HEAD
+        + "int main(void) { char *p = malloc(64 << 20); for (long i = 0; i < 64 << 20; i += 4096) p[i] = 1; return 0; }",
         tmp_path / "program",
     )
     tiny = "import sys, observer.instruments.faults as f; f._RING_PAGES = (1,); from observer.cli.main import main; sys.exit(main())"
@@ -329,3 +330,23 @@ def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path
         tmp_path,
     )
     assert len([fault for fault in recorded.faults if fault.chunk is not None]) >= 4 * 65_536
+
+
+def test_a_blocked_sigtrap_stays_blocked(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        int main(void) {
+            sigset_t all, now; sigfillset(&all); sigprocmask(SIG_BLOCK, &all, NULL);
+            for (int i = 0; i < 23; i++) free(malloc(i));
+            sigprocmask(SIG_SETMASK, NULL, &now);
+            return !sigismember(&now, SIGTRAP);
+        }""",
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert own(recorded).count("malloc") == 23
+
+
+def test_an_ignored_sigtrap_is_named_as_disturbed(tmp_path: Path) -> None:
+    recorded = run_c("int main(void) { signal(SIGTRAP, SIG_IGN); free(malloc(1)); return 0; }", tmp_path)
+    assert any("SIGTRAP" in note for note in recorded.trace.meta.notes)
