@@ -4,14 +4,15 @@ ObserverError
 ├── UsageError        the command line asks for something that cannot be
 ├── CannotLaunch      the program could not be started (status 126 or 127, as env(1) does)
 ├── CannotObserve     the machine refuses an instrument (ptrace, perf, /proc)
-└── BadTrace          a trace folder cannot be written or read
+├── BadTrace          a trace folder cannot be written or read
+└── BadWorkload       a workload names something that cannot be, at a line
 
 Every message has three parts: what could not be done, the reason Linux gave, what to try.
 """
 
 from __future__ import annotations
 
-__all__ = ["BadTrace", "CannotLaunch", "CannotObserve", "ObserverError", "UsageError"]
+__all__ = ["BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "ObserverError", "UsageError"]
 
 
 class ObserverError(Exception):
@@ -48,3 +49,15 @@ class CannotObserve(ObserverError):
 
 class BadTrace(ObserverError):
     """A trace folder is missing, not a trace, damaged, or cannot be written."""
+
+
+class BadWorkload(ObserverError):
+    """A workload file is not one, or asks for something impossible (a double free, say) at a line."""
+
+    exit_status = 2
+
+    def __init__(self, what: str, why: str = "", remedy: str = "", *, line: int = 0, column: int = 0) -> None:
+        place = f"line {line}" + (f", column {column}" if column else "") + ": " if line else ""
+        super().__init__(place + what, why, remedy)
+        self.line = line
+        self.column = column

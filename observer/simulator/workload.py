@@ -1,0 +1,128 @@
+"""Workloads: what a program asks of memory, one operation a line.
+
+    malloc a 100          # a piece named a; sizes may end in K, M or G
+    calloc b 10 16
+    memalign c 64 1000
+    realloc a 200
+    touch a               # write its first byte; touch a 4096 writes the byte there, touch a 0 8192 every page of 8 KiB
+    read a 0 8            # the same, reading
+    dontneed a            # madvise(MADV_DONTNEED) on its whole pages
+    free a
+    fork                  # what follows happens in a child, until
+    exit                  # then the parent goes on
+
+Text to operations to text is the identity, but for comments and blanks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from observer.errors import BadWorkload
+
+__all__ = ["FORMS", "Operation", "parse", "parse_line", "render"]
+
+FORMS: Final = {
+    "malloc": ("name", "size"), "calloc": ("name", "count", "size"), "memalign": ("name", "alignment", "size"),
+    "realloc": ("name", "size"), "free": ("name",), "touch": ("name", "offset?", "length?"),
+    "read": ("name", "offset?", "length?"), "dontneed": ("name",), "fork": (), "exit": (),
+}  # fmt: skip
+"""The words that follow each operation; those with `?` may be left out."""
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_NUMBER: Final = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})([KMG]?)\Z")
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_LONGEST: Final = 4096
+_LARGEST: Final = (1 << 63) - 1
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation: its kind, the piece it names (or ``), its numbers in the order of the text, its line."""
+
+    kind: str
+    name: str = ""
+    numbers: tuple[int, ...] = ()
+    line: int = 0
+
+
+def _number(word: str, role: str, line: int, column: int) -> int:
+    match = _NUMBER.match(word)
+    if match is None:
+        raise BadWorkload(
+            f"{word!r} is not a {role}", "", "a number such as 100, 0x64, 4K or 2M", line=line, column=column
+        )
+    value = int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _UNITS[match[2]]
+    if value > _LARGEST:
+        raise BadWorkload(
+            f"{role} {word} is larger than any object", "", f"at most {_LARGEST}", line=line, column=column
+        )
+    return value
+
+
+def parse_line(text: str, line: int = 1) -> Operation | None:
+    """Return the operation on a line, or None for a blank or a comment.
+
+    >>> parse_line("malloc a 4K  # a page")
+    Operation(kind='malloc', name='a', numbers=(4096,), line=1)
+
+    Raises:
+        BadWorkload: with line, column and what was expected there.
+    """
+    words = [(match[0], match.start() + 1) for match in re.finditer(r"\S+", text.partition("#")[0])]
+    if not words:
+        return None
+    (kind, start), *rest = words
+    form = FORMS.get(kind)
+    if form is None:
+        known = ", ".join(FORMS)
+        raise BadWorkload(f"{kind!r} is no operation", "", f"one of {known}", line=line, column=start)
+    wanted = [role for role in form if not role.endswith("?")]
+    if not len(wanted) <= len(rest) <= len(form):
+        column = rest[len(form)][1] if len(rest) > len(form) else len(text.rstrip()) + 1
+        raise BadWorkload(
+            f"{kind} with {len(rest)} words after it", "", " ".join([kind, *(role.upper() for role in form)]),
+            line=line, column=column,
+        )  # fmt: skip
+    name = ""
+    if form:
+        name, column = rest[0]
+        if not _NAME.match(name):
+            raise BadWorkload(f"{name!r} is no name", "", "letters, digits and _", line=line, column=column)
+    numbers = tuple(
+        _number(word, role.rstrip("?"), line, column) for (word, column), role in zip(rest[1:], form[1:], strict=False)
+    )
+    return Operation(kind, name, numbers, line)
+
+
+def parse(lines: Iterable[bytes]) -> Iterator[Operation]:
+    """Yield the operations of a workload as they come; *lines* may be an open binary file of any size.
+
+    Raises:
+        BadWorkload: at the first line that is not text or not an operation.
+    """
+    for number, raw in enumerate(lines, 1):
+        if len(raw) > _LONGEST:
+            raise BadWorkload(f"longer than {_LONGEST} bytes", "this is not a workload", line=number)
+        try:
+            text = raw.decode("ascii")
+        except UnicodeDecodeError as error:
+            raise BadWorkload("not plain text", "this is not a workload", line=number, column=error.start + 1) from None
+        operation = parse_line(text, number)
+        if operation is not None:
+            yield operation
+
+
+def render(operations: Iterable[Operation]) -> str:
+    """Return the text of *operations*, one a line.
+
+    >>> render([Operation("calloc", "b", (10, 16)), Operation("fork")])
+    'calloc b 10 16\\nfork\\n'
+    """
+    return "".join(
+        " ".join([operation.kind, *([operation.name] if operation.name else []), *map(str, operation.numbers)]) + "\n"
+        for operation in operations
+    )
