@@ -15,12 +15,14 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `trace/`: `spool.py` writes fixed records while the program runs, `spooled.py` reads them back; `order.py`,
   `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet
   side; `balance.py` the ledger; `finish.py` closes or recovers a trace.
+- `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
+  `paging.py` the memory, `machine.py` both together as events.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
-Still to come, with their places kept: `heap/` (glibc's heap read from outside), `simulator/` and `compare/` (the
-reference machines beside the real one), `labs/`.
+Still to come, with their places kept: `heap/` (glibc's heap read from outside), glibc's own allocator in `simulator/`,
+`compare/` (predicted beside observed), `labs/`.
 
 A run, from end to end: `cli/run.py` asks `trace/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger;

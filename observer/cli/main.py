@@ -20,6 +20,7 @@ VERBS: Final = {
     "run": "record a program and tell where its memory comes from",
     "show": "tell a recorded trace again",
     "export": "write a trace for other tools",
+    "simulate": "run a workload through the book's machine",
     "doctor": "say what this machine allows, and what would allow more",
 }
 
