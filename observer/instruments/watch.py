@@ -315,4 +315,7 @@ class Watch:
 
     def gone(self, task: Task, status: int) -> None:
         """See Watcher."""
+        if self._allocator is not None:
+            # A task killed in the very moment we resumed it passes its exit stop unseen.
+            self._allocator.ended(task)
         self._sink.notes.append("gone", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status)

@@ -49,6 +49,11 @@ class Evidence:
         self.gone = [note for note in spooled.notes if note["what"] == "gone"]
         self.execs = [note for note in spooled.notes if note["what"] == "exec"]
 
+    def unread_tasks(self) -> str:
+        """Say how many tasks were killed past their exit stop, where their counters are read; empty if none."""
+        missing = 1 + len(self.born) - len({note["tid"] for note in self.exiting})
+        return f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
+
     def lost_faults(self) -> int:
         """Fault samples that did not fit into a ring."""
         return (self.totals or {}).get("faults_lost", 0)
@@ -122,8 +127,7 @@ def _task_fault_line(evidence: Evidence, seen: int, lost: int) -> LedgerLine:
     if not evidence.sees_kernel_faults:
         hidden = expected - seen - lost - sum(part.count for part in parts)
         parts.append(Exclusion(max(hidden, 0), _HIDDEN))
-    missing = 1 + len(evidence.born) - len({note["tid"] for note in evidence.exiting})
-    why = f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
+    why = evidence.unread_tasks()
     return balance(
         "page faults = minflt + majflt of all tasks",
         seen,
@@ -165,7 +169,8 @@ def _rusage_line(evidence: Evidence) -> LedgerLine:
     return balance(
         "tasks' counters = getrusage of the tree", seen, expected,
         excluded=(Exclusion(late, "taken after the task's last reading"),),
-        cannot_verify="children that nobody waited for are not in getrusage" if expected < seen else "",
+        cannot_verify=evidence.unread_tasks()
+        or ("children that nobody waited for are not in getrusage" if expected < seen else ""),
     )  # fmt: skip
 
 
