@@ -137,7 +137,6 @@ class AllocatorCalls:
         if home_start <= return_address < home_end and _calls_directly(memory, return_address, point.address):
             self.internal += 1
             return 0
-        self.begun += 1
         words = registers.words
         entered = Frame(sp, point.operation, words[_RDI], words[_RSI], words[_RDX], return_address, now)
         entered.outer = task.frame
@@ -148,6 +147,7 @@ class AllocatorCalls:
             with self._pages.excluded():
                 memory.arm_return_trap(task.tid)
         task.frame = entered
+        self.begun += 1
         return memory.trap
 
     def _is_inner(self, task: Task, memory: Memory, frame: Frame, sp: int) -> bool:
