@@ -317,7 +317,7 @@ def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: 
     assert done.returncode == 125
     [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("fault samples")]
     assert line.verdict == "INCOMPLETE"
-    assert line.lost > 1000
+    assert line.lost > 100
     assert (line.seen or 0) + line.lost == line.expected
     assert "INCOMPLETE" in done.stderr
     assert sum(event.count for event in recorded.events if isinstance(event, Lost)) == line.lost
