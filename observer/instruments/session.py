@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,7 @@ from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
-from observer.instruments.traps import SIGACTION
-from observer.instruments.watch import Watch, own_syscalls
+from observer.instruments.watch import OWN_BY_ARGUMENT, Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
 from observer.linux.syscalls import numbers_of
@@ -122,7 +120,7 @@ class _Session:
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
         native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
-        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386), {SIGACTION: signal.SIGTRAP})
+        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386), OWN_BY_ARGUMENT)
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
         self._affinity.enter()
@@ -153,10 +151,12 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = []
+        notes: list[str] = sorted(watch.own_filters)
+        if watch.own_filters:
+            counts["own_filters"] = 1
         if self._allocator is not None:
             counts |= self._allocator.counts()
-            notes = [*sorted(watch.traps.disturbed)]
+            notes += sorted(watch.traps.disturbed)
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR

@@ -30,7 +30,7 @@ from observer.model.addresses import Mapping
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["Watch", "own_syscalls"]
+__all__ = ["OWN_BY_ARGUMENT", "Watch", "own_syscalls"]
 
 _PROT_EXEC: Final = 4
 _MAP_ANONYMOUS: Final = 0x20
@@ -43,8 +43,15 @@ _MCL_FUTURE: Final = 2
 _MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
 _MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
-_ALWAYS_FOLLOWED: Final = frozenset({_MMAP, _MUNMAP, SIGPROCMASK})
-_ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT})
+_PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
+OWN_BY_ARGUMENT: Final = {SIGACTION: int(signal.SIGTRAP), _PRCTL: _PR_SET_SECCOMP}
+"""Calls that the instruments must see only with this first argument."""
+
+_ALWAYS_FOLLOWED: Final = frozenset({_MMAP, _MUNMAP, SIGPROCMASK, _SECCOMP, _PRCTL})
+_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
+# What these do to the mappings does not follow from their arguments and result.
+_OPAQUE: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
+_ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT, _REMAP_FILE_PAGES, _SHMAT})
 _FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
 
 
@@ -52,7 +59,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     """Return the system calls that the instruments themselves must see."""
     needed: set[int] = set()
     if calls or faults:
-        needed |= {_MMAP, _MUNMAP}
+        needed |= {_MMAP, _MUNMAP, _SECCOMP}
     if calls:
         needed.add(SIGPROCMASK)
     if faults:
@@ -94,6 +101,7 @@ class Watch:
         self.not_observed: dict[str, str] = {}
         self.intervals: FaultIntervals | None = None
         self.traps = TrapWatch()
+        self.own_filters: set[str] = set()
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -189,6 +197,10 @@ class Watch:
             self._mapped_file(task, args, result, now)
         elif number == _MUNMAP and task.memory is not None:
             task.memory.forget(args[0], args[0] + args[1])
+        elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
+            self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
+        elif number in _OPAQUE:
+            self._sink.notes.append("maps", pid=task.pid, t=now, mappings=procfs.read_mappings(task.tid))
         elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
             self._locks_future.add(task.pid)
 

@@ -72,6 +72,16 @@ class AddressSpace:
         twin.break_start, twin.break_end, twin._anonymous = self.break_start, self.break_end, self._anonymous
         return twin
 
+    def become(self, mappings: Iterable[Mapping]) -> None:
+        """Take over *mappings* as they were read; anonymous ones keep the names that the replay gave them."""
+        named = []
+        for mapping in mappings:
+            known = self.find(mapping.start)
+            path = mapping.path or (known.path if known else "")
+            named.append(msgspec.structs.replace(mapping, path=path))
+        self._mappings = sorted(named, key=lambda mapping: mapping.start)
+        self._starts = [mapping.start for mapping in self._mappings]
+
     @property
     def mappings(self) -> tuple[Mapping, ...]:
         """All mappings, in address order."""

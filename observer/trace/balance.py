@@ -234,9 +234,10 @@ def _space_lines(evidence: Evidence) -> list[LedgerLine]:
     missing = sum(1 for note in evidence.gone if note["tid"] == note["pid"]) - ended
     vfork = sum(1 for note in evidence.born if note["shares"] and note["child_pid"] != note["pid"])
     note = f"{missing} processes ended before they could be read" if missing > vfork else ""
+    why = "the program filters its own system calls" if _count(evidence, "own_filters") else ""
     return [
-        balance(names[0], breaks, ended, note=note),
-        balance(names[1], replayed - extra, intervals, note=note),
+        balance(names[0], breaks, ended, cannot_verify=why, note=note),
+        balance(names[1], replayed - extra, intervals, cannot_verify=why, note=note),
     ]
 
 

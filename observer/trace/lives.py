@@ -37,8 +37,8 @@ class Lives:
         self._states = states
         self._stack_site = stack_site
         self._handlers: dict[str, Callable[[Note], None]] = {
-            "exec": self._exec, "born": self._born, "file": self._file, "image": self._image, "signal": self._signal,
-            "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
+            "exec": self._exec, "born": self._born, "maps": self._maps, "file": self._file, "image": self._image,
+            "signal": self._signal, "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
         }  # fmt: skip
 
     def take(self, note: Note) -> None:
@@ -71,6 +71,9 @@ class Lives:
         if note["child_pid"] != note["pid"]:
             self._states[note["child_pid"]] = parent if note["shares"] else parent.fork()
         self._life(note, note["how"], child=note["child"])
+
+    def _maps(self, note: Note) -> None:
+        self._state(note["pid"]).space.become(mappings_from(note["mappings"]))
 
     def _file(self, note: Note) -> None:
         self._state(note["pid"]).files[note["start"]] = note["path"] or "file"

@@ -14,6 +14,8 @@ __all__ = ["ProcessState", "apply_grant", "apply_release", "mappings_from"]
 _STACK_REACH: Final = 1 << 30
 _MAP_SHARED_BITS: Final = 0x3
 _MADV_DONTNEED: Final = 4
+_MADV_DONTFORK: Final = 10
+_MADV_DOFORK: Final = 11
 _MREMAP_DONTUNMAP: Final = 4
 
 
@@ -28,11 +30,15 @@ class ProcessState:
     path: str = ""
     moving: dict[int, Mapping | None] = field(default_factory=dict)
     heap_pages: set[int] = field(default_factory=set)
+    unforked: list[tuple[int, int]] = field(default_factory=list)
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
+        space = self.space.copy()
+        for start, length in self.unforked:
+            space.unmap(start, length)
         return ProcessState(
-            self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
+            space, self.code.copy(), self.live.copy(), dict(self.files), self.path,
             heap_pages=set(self.heap_pages),
         )  # fmt: skip
 
@@ -92,6 +98,10 @@ def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None
         state.drop_pages(args[0], args[0] + args[1])
     elif name == "madvise" and args[2] == _MADV_DONTNEED:
         state.drop_pages(args[0], args[0] + args[1])
+    elif name == "madvise" and args[2] == _MADV_DONTFORK:
+        state.unforked.append((args[0], args[1]))
+    elif name == "madvise" and args[2] == _MADV_DOFORK:
+        state.unforked = [area for area in state.unforked if not args[0] <= area[0] < args[0] + args[1]]
     elif name == "mremap" and args[1] and not args[3] & _MREMAP_DONTUNMAP:
         state.moving[args[0]] = state.space.find(args[0])
         state.space.unmap(args[0], args[1])
