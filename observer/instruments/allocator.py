@@ -140,7 +140,7 @@ class AllocatorCalls:
         words = registers.words
         entered = Frame(sp, point.operation, words[_RDI], words[_RSI], words[_RDX], return_address, now)
         entered.outer = task.frame
-        for start, end in memory.library_text:
+        for start, end in memory.libc_text:
             if start <= return_address < end:
                 entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
         if not memory.trap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ import msgspec
 
 from observer.linux import perf, ptrace, seccomp
 from observer.linux.elf import load
-from observer.linux.procfs import read_pagemap
+from observer.linux.procfs import read_mappings, read_pagemap
 from observer.model.operations import FAMILY
 
 __all__ = ["Capability", "examine"]
@@ -178,11 +177,10 @@ def _losses() -> _Outcome:
 
 
 def _own_stack_entry() -> int:
-    value = ctypes.c_int(23)
-    address = ctypes.addressof(value)
+    stack = next(mapping for mapping in read_mappings(os.getpid()) if mapping.path == "[stack]")
     fd = os.open("/proc/self/pagemap", os.O_RDONLY)
     try:
-        return int.from_bytes(read_pagemap(fd, address & -4096, (address & -4096) + 4096), "little")
+        return int.from_bytes(read_pagemap(fd, stack.end - 4096, stack.end), "little")
     finally:
         os.close(fd)
 

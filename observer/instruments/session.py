@@ -25,7 +25,7 @@ from observer.model.selection import Selection
 from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
-from observer.tracee.launch import find_program, launch
+from observer.tracee.launch import Start, find_program, launch
 
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
@@ -100,10 +100,11 @@ class _Session:
     def run(self) -> Recording:
         program_filter = self._filter() if is_allowed() else None
         before = procfs.child_counters()
-        launched = launch(
-            self._path, self._wish.argv, self._wish.environment, program_filter=program_filter,
+        start = Start(
+            path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
         )  # fmt: skip
+        launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
         self._interrupts.watch(launched.pid, lambda: tuple(engine.tasks), engine.delivered, engine.pace)
         began = time.monotonic_ns()

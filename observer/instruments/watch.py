@@ -221,7 +221,7 @@ class Watch:
             return
         elf, bias, role = found
         if role in ("libc", "loader"):
-            memory.library_text.append((mapping.start, mapping.end))
+            memory.libc_text.append((mapping.start, mapping.end))
         if role == "loader" or (role == "program" and not memory.trap_home):
             # Where there is a loader, its entry ran first; the program's own is still to come.
             memory.trap_home = elf.entry + bias

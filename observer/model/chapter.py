@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONCEPTS", "STEPS"]
+from observer.model.operations import ALLOCATING
+
+__all__ = ["CONCEPTS", "GROWING", "STEPS", "steps_of"]
 
 CONCEPTS: Final = {
     "rings": "privilege levels, 0 (kernel) to 3 (applications)",
@@ -29,3 +31,26 @@ STEPS: Final = {
     6: "the code uses it: page fault, and physical memory is allocated",
 }
 """The six steps of section 3.5.8."""
+
+GROWING: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "mprotect"})
+"""System calls by which an allocator obtains memory; mprotect is how glibc opens a thread's arena bit by bit."""
+
+_RETURNED: Final = {(False, False): "1-5", (True, False): "1-2-3-4-5", (False, True): "1", (True, True): "1-2-3-4"}
+
+
+def steps_of(op: str, returned: bool, kernel_calls: int, *, failed: bool = False) -> str | None:
+    """Return the steps that one allocator call took; None for an operation that allocates nothing.
+
+    *kernel_calls* counts the system calls inside the call whose name is in GROWING. A call that never returned took
+    its first steps only, and one that *failed* (returned NULL) lacks the fifth.
+
+    >>> steps_of("malloc", True, 0), steps_of("malloc", True, 2), steps_of("free", True, 1)
+    ('1-5', '1-2-3-4-5', None)
+    >>> steps_of("malloc", False, 1), steps_of("malloc", True, 1, failed=True)
+    ('1-2-3', '1-2-3-4')
+    """
+    if op not in ALLOCATING:
+        return None
+    if not returned:
+        return "1-2-3" if kernel_calls else "1"
+    return _RETURNED[kernel_calls > 0, failed]

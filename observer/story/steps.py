@@ -1,39 +1,16 @@
 """The book's six steps (section 3.5.8) and the privilege rings, read off single events.
 
-`steps_of` labels an allocator call when a trace is written; `step_of` and `rings_of` label any event when it is told.
+An allocator call carries its own steps (`model.chapter.steps_of` gave them when the trace was written); `step_of` and
+`rings_of` label any event when it is told.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
+from observer.model.chapter import GROWING
 from observer.model.events import Call, Event, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["GROWING", "is_step_six", "rings_of", "step_of", "steps_of"]
-
-GROWING: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "mprotect"})
-"""System calls by which an allocator obtains memory; mprotect is how glibc opens a thread's arena bit by bit."""
-
-_RETURNED: Final = {(False, False): "1-5", (True, False): "1-2-3-4-5", (False, True): "1", (True, True): "1-2-3-4"}
-
-
-def steps_of(op: str, returned: bool, kernel_calls: int, *, failed: bool = False) -> str | None:
-    """Return the steps that one allocator call took; None for an operation that allocates nothing.
-
-    *kernel_calls* counts the system calls inside the call whose name is in GROWING. A call that never returned took
-    its first steps only, and one that *failed* (returned NULL) lacks the fifth.
-
-    >>> steps_of("malloc", True, 0), steps_of("malloc", True, 2), steps_of("free", True, 1)
-    ('1-5', '1-2-3-4-5', None)
-    >>> steps_of("malloc", False, 1), steps_of("malloc", True, 1, failed=True)
-    ('1-2-3', '1-2-3-4')
-    """
-    if op not in ALLOCATING:
-        return None
-    if not returned:
-        return "1-2-3" if kernel_calls else "1"
-    return _RETURNED[kernel_calls > 0, failed]
+__all__ = ["is_step_six", "rings_of", "step_of"]
 
 
 def is_step_six(fault: Fault) -> bool:

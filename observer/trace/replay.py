@@ -14,9 +14,9 @@ import numpy as np
 from observer.instruments.allocator import RETURNED
 from observer.instruments.names import NATIVE
 from observer.instruments.places import StackPiece
+from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.operations import FAMILY
-from observer.story.steps import GROWING, steps_of
 from observer.trace.assembly import Assembly, Timeline
 from observer.trace.frames import fill_frames
 from observer.trace.lives import Lives

@@ -69,10 +69,10 @@ class Interrupts:
             assert self._thread.ident is not None
             signal.pthread_kill(self._thread.ident, _STOP)
             self._thread.join()
-        while True:
-            pending = signal.sigtimedwait([_STOP], 0)
-            if pending is None:
-                break
+        # What came while the run was ending was meant for it: it must not end the making of the trace.
+        while (pending := signal.sigtimedwait(self._wait_for, 0)) is not None:
+            if pending.si_signo != _STOP:
+                self.taken.append(pending.si_signo)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass
-from typing import Final
 
-from observer.linux.libc import libc_quick
+from observer.linux.process import shares_memory
 from observer.linux.procfs import read_status_field
 
 __all__ = ["Kinship", "relation"]
-
-_SYS_KCMP: Final = 312
-_KCMP_VM: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +33,4 @@ def relation(pid: int, tid: int, child: int, how: str) -> Kinship:
         group = child  # killed already
     if group == pid:
         return Kinship(same_process=True, same_memory=True)
-    same = libc_quick.syscall(
-        ctypes.c_long(_SYS_KCMP), ctypes.c_long(tid), ctypes.c_long(child), ctypes.c_long(_KCMP_VM),
-        ctypes.c_long(0), ctypes.c_long(0),
-    )  # fmt: skip
-    return Kinship(same_process=False, same_memory=same == 0)
+    return Kinship(same_process=False, same_memory=shares_memory(tid, child))

@@ -7,7 +7,6 @@ itself and execs. Its descriptors, environment, mask and limits are those the ob
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -19,12 +18,26 @@ from dataclasses import dataclass
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
-from observer.linux.libc import libc
+from observer.linux.process import adopt_orphans, stop_randomizing
 
-__all__ = ["Launched", "find_program", "launch"]
+__all__ = ["Launched", "Start", "find_program", "launch"]
 
-_ADDR_NO_RANDOMIZE = 0x0040000
-_PR_SET_CHILD_SUBREAPER = 36
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What to start and how.
+
+    `program_filter` is the seccomp program, None to do without; `processor` where to pin the child, None for nowhere;
+    `randomize` False turns address randomisation off; `signal_mask` is what the program finds blocked.
+    """
+
+    path: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    program_filter: bytes | None
+    processor: int | None
+    randomize: bool | None
+    signal_mask: set[signal.Signals]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +85,20 @@ def _check_executable(path: str) -> None:
             )  # fmt: skip
 
 
-def launch(
-    path: str,
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    *,
-    program_filter: bytes | None,
-    processor: int | None,
-    randomize: bool | None,
-    signal_mask: set[signal.Signals],
-) -> Launched:
-    """Fork, seize, and let the child exec *path*; it stops at EVENT_EXEC.
-
-    Args:
-        program_filter: the seccomp program, or None to do without one.
-        processor: pin the child there, or None.
-        randomize: False turns address randomisation off; None leaves it as the system has it.
-        signal_mask: signals the program is to find blocked.
+def launch(start: Start) -> Launched:
+    """Fork, seize, and let the child exec; it stops at EVENT_EXEC.
 
     Raises:
         CannotObserve: ptrace is refused.
     """
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     go_read, go_write = os.pipe()
     report_read, report_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go_write)
         os.close(report_read)
-        _become_program(
-            path, argv, environment, program_filter, processor, randomize, signal_mask, go_read, report_write
-        )
+        _become_program(start, go_read, report_write)
     os.close(go_read)
     os.close(report_write)
     try:
@@ -122,30 +118,20 @@ def launch(
     return Launched(pid, report_read)
 
 
-def _become_program(
-    path: str,
-    argv: Sequence[str],
-    environment: Mapping[str, str],
-    program_filter: bytes | None,
-    processor: int | None,
-    randomize: bool | None,
-    signal_mask: set[signal.Signals],
-    go: int,
-    report: int,
-) -> None:
+def _become_program(start: Start, go: int, report: int) -> None:
     """Run in the child; never returns."""
     try:
         os.read(go, 1)
-        if processor is not None:
-            os.sched_setaffinity(0, {processor})
-        if randomize is False:
-            libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
+        if start.processor is not None:
+            os.sched_setaffinity(0, {start.processor})
+        if start.randomize is False:
+            stop_randomizing()
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, signal_mask)
-        if program_filter is not None:
-            seccomp.install_somehow(program_filter)
-        os.execve(path, list(argv), dict(environment))
+        signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
+        if start.program_filter is not None:
+            seccomp.install_somehow(start.program_filter)
+        os.execve(start.path, list(start.argv), dict(start.environment))
     except OSError as error:
         os.write(report, str(error.errno or errno.EINVAL).encode())
     finally:

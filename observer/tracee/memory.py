@@ -48,14 +48,14 @@ class Memory:
         self.trap_home = 0
         self.trap = 0
         self.trap_word = bytes(8)
-        self.library_text: list[tuple[int, int]] = []
+        self.libc_text: list[tuple[int, int]] = []
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has."""
         child = Memory(pid)
         child.breakpoints = dict(self.breakpoints)
         child.trap_home, child.trap, child.trap_word = self.trap_home, self.trap, self.trap_word
-        child.library_text = list(self.library_text)
+        child.libc_text = list(self.libc_text)
         return child
 
     def read(self, address: int, length: int) -> bytes:

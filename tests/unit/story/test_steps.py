@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from observer.model.chapter import steps_of
 from observer.model.events import ChunkRef
-from observer.story.steps import is_step_six, rings_of, step_of, steps_of
+from observer.story.steps import is_step_six, rings_of, step_of
 from tests.builders import HEAP, LIBC, MAP, call, fault, free, syscall
 
 

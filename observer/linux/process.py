@@ -1,0 +1,34 @@
+"""Small questions and wishes about processes that Python's os module lacks: prctl(2), personality(2), kcmp(2)."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Final
+
+from observer.linux.libc import libc, libc_quick
+
+__all__ = ["adopt_orphans", "shares_memory", "stop_randomizing"]
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_ADDR_NO_RANDOMIZE: Final = 0x0040000
+_SYS_KCMP: Final = 312
+_KCMP_VM: Final = 1
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends (Linux 3.4)."""
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def stop_randomizing() -> None:
+    """Turn address randomisation off for the programs that this process execs; a container may refuse silently."""
+    libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
+
+
+def shares_memory(tid: int, other: int) -> bool:
+    """Return whether two tasks have one address space; False also where kcmp is not allowed."""
+    zero = ctypes.c_long(0)
+    same = libc_quick["syscall"](
+        ctypes.c_long(_SYS_KCMP), ctypes.c_long(tid), ctypes.c_long(other), ctypes.c_long(_KCMP_VM), zero, zero
+    )
+    return bool(same == 0)
