@@ -196,11 +196,12 @@ def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:
 
 def _leave(meta: Meta, *, allow_loss: bool) -> int:
     from observer.model.ledger import FAILING, worst
+    from observer.model.signals import number_of_signal
 
     if worst(meta.ledger) in FAILING and not allow_loss:
         return 125
     if meta.outcome.signal is not None:
-        number = signal.Signals[meta.outcome.signal]
+        number = number_of_signal(meta.outcome.signal)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])

@@ -27,6 +27,7 @@ from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.linux.syscalls import numbers_of
 from observer.model.addresses import Mapping
+from observer.model.signals import name_of_signal
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -36,7 +37,6 @@ _PROT_EXEC: Final = 4
 _MAP_ANONYMOUS: Final = 0x20
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
-_FIRST_REAL_TIME: Final = 32
 _FAULT_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _MADV_POPULATE: Final = frozenset({22, 23})
 _MCL_FUTURE: Final = 2
@@ -294,7 +294,7 @@ class Watch:
         stack = 0
         if task.memory is not None and code > 0:
             stack = keep_stack(self._sink, task.memory, now, sp, self._registers, self._stack_bytes)
-        name = signal.Signals(signo).name if signo < _FIRST_REAL_TIME else f"SIGRT{signo - _FIRST_REAL_TIME}"
+        name = name_of_signal(signo)
         self._sink.notes.append(
             "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code,
             address=address if signo in _FAULT_SIGNALS and code > 0 else None, ip=ip, sp=sp, stack=stack,

@@ -43,6 +43,8 @@ class Elf:
         with open(path, "rb") as file:
             try:
                 elf = ELFFile(file)
+                if elf.elfclass != 64 or not elf.little_endian:
+                    raise ValueError("32-bit or big-endian")
                 self.entry: int = elf.header["e_entry"]
                 segments: list[Any] = list(elf.iter_segments())
                 self.interpreter = next(

@@ -90,6 +90,8 @@ class _Operands:
     """An instruction's operands, as functions on a register file: names are looked up once, not at each hit."""
 
     def __init__(self, instruction: Any) -> None:
+        if instruction.addr_size != 8:
+            raise KeyError("32-bit addresses")
         self.list = instruction.operands
         self.width: int = self.list[0].size if self.list else 8
         self.get: list[Getter] = [_getter(instruction, operand) for operand in self.list]

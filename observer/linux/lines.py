@@ -24,7 +24,8 @@ class LineTable:
         self._rows: list[tuple[int, str, int]] = []
         if elf.has_debug_lines:
             try:
-                self._rows = sorted(_read_rows(elf.path))
+                # Of several rows at one address the last counts, as in the table; an end counts before a beginning.
+                self._rows = sorted(_read_rows(elf.path), key=lambda row: (row[0], row[2] != 0))
             except (DWARFError, ELFError, OSError, KeyError, IndexError, ValueError, AttributeError, AssertionError):
                 # Damaged debug information costs line numbers, not the run (pyelftools raises these for it).
                 self._rows = []

@@ -7,7 +7,6 @@ so fields are cut by position and special mappings are believed only with inode 
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,7 +26,6 @@ __all__ = [
 ]
 
 PAGE: Final = os.sysconf("SC_PAGESIZE")
-_OCTAL: Final = re.compile(rb"\\([0-7]{3})")
 
 
 def _read(path: str) -> bytes:
@@ -41,11 +39,11 @@ def parse_maps_line(line: bytes) -> Mapping:
     >>> parse_maps_line(b"7f00-8000 r-xp 00001000 fe:1a2b 7  /a b.so").path
     '/a b.so'
     """
-    parts = line.split(None, 5)
+    parts = line.split(b" ", 5)
     start, end = (int(word, 16) for word in parts[0].split(b"-"))
     inode = int(parts[4])
-    raw = parts[5] if len(parts) > 5 else b""
-    name = _OCTAL.sub(lambda match: bytes([int(match[1], 8)]), raw).decode("utf-8", "surrogateescape")
+    raw = parts[5].lstrip(b" ") if len(parts) > 5 else b""
+    name = raw.replace(rb"\012", b"\n").decode("utf-8", "surrogateescape")
     special = inode == 0 and parts[3] == b"00:00" and name.startswith("[")
     return Mapping(
         start=start,
@@ -60,7 +58,7 @@ def parse_maps_line(line: bytes) -> Mapping:
 
 def read_mappings(pid: int) -> list[Mapping]:
     """Return the mappings of a stopped process in address order; raises OSError when it is gone."""
-    return [parse_maps_line(line) for line in _read(f"/proc/{pid}/maps").splitlines()]
+    return [parse_maps_line(line) for line in _read(f"/proc/{pid}/maps").split(b"\n") if line]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def heap_start(pid: int) -> int:
 
 def read_status_field(pid: int, field: str) -> str:
     """Return a field of /proc/PID/status, such as `SigBlk` or `Cpus_allowed`."""
-    for line in _read(f"/proc/{pid}/status").splitlines():
+    for line in _read(f"/proc/{pid}/status").split(b"\n"):
         name, _colon, value = line.partition(b":")
         if name.decode("ascii", "replace") == field:
             return value.strip().decode("ascii", "replace")
@@ -119,7 +117,7 @@ def read_mapped_resident(pid: int) -> dict[int, tuple[int, int]]:
     """Return for each mapping's start (size, Rss) in bytes, from smaps."""
     table: dict[int, tuple[int, int]] = {}
     start = size = 0
-    for line in _read(f"/proc/{pid}/smaps").splitlines():
+    for line in _read(f"/proc/{pid}/smaps").split(b"\n"):
         if line.startswith(b"Size:"):
             size = int(line.split()[1]) * 1024
         elif line.startswith(b"Rss:"):

@@ -41,6 +41,7 @@ _OFFSET_NR: Final = 0
 _OFFSET_ARCH: Final = 4
 _OFFSET_ARG0: Final = 16
 _CLONE: Final = 56
+_I386_CLONE: Final = 120
 _CLONE3: Final = 435
 _CLONE_UNTRACED: Final = 0x00800000
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -65,6 +66,19 @@ def _select(numbers: Collection[int] | None) -> list[bytes]:
     return [*body, _op(_RET, _RET_ALLOW)]
 
 
+def _no_escape(clone: int) -> list[bytes]:
+    """Instructions that refuse the loaded call if it would make a child that is not traced."""
+    return [
+        _op(_JEQ, _CLONE3, 0, 1),
+        _op(_RET, _RET_ERRNO | errno.ENOSYS),
+        _op(_JEQ, clone, 0, 4),
+        _op(_LD_W_ABS, _OFFSET_ARG0),
+        _op(_JSET, _CLONE_UNTRACED, 0, 1),
+        _op(_RET, _RET_ERRNO | errno.EPERM),
+        _op(_LD_W_ABS, _OFFSET_NR),
+    ]
+
+
 def _select_by_argument(calls: Mapping[int, int]) -> list[bytes]:
     """Instructions that trace the loaded call if its first argument is the one given for it."""
     body: list[bytes] = []
@@ -87,22 +101,13 @@ def build_filter(
     Args:
         by_argument: native calls that stop only with this first argument.
     """
-    escape = [
-        _op(_JEQ, _CLONE3, 0, 1),
-        _op(_RET, _RET_ERRNO | errno.ENOSYS),
-        _op(_JEQ, _CLONE, 0, 4),
-        _op(_LD_W_ABS, _OFFSET_ARG0),
-        _op(_JSET, _CLONE_UNTRACED, 0, 1),
-        _op(_RET, _RET_ERRNO | errno.EPERM),
-        _op(_LD_W_ABS, _OFFSET_NR),
-    ]
-    other_abi = [_op(_LD_W_ABS, _OFFSET_NR), *_select(i386)]
+    other_abi = [_op(_LD_W_ABS, _OFFSET_NR), *_no_escape(_I386_CLONE), *_select(i386)]
     native_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),
         # An x32 call is rare enough to stop at always.
         _op(_JSET, X32_BIT, 0, 1),
         _op(_RET, _RET_TRACE),
-        *escape,
+        *_no_escape(_CLONE),
         *_select_by_argument(by_argument or {}),
         *_select(native),
     ]

@@ -15,6 +15,7 @@ import msgspec
 __all__ = ["AddressSpace", "Mapping", "page_down", "page_up"]
 
 _PAGE: Final = 4096
+_KERNELS_OWN: Final = frozenset({"[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
 
 
 def page_up(address: int) -> int:
@@ -140,6 +141,8 @@ class AddressSpace:
 
     def protect(self, start: int, length: int, protection: str) -> None:
         """Replay mprotect on whatever is mapped in the range."""
+        if not length:
+            return
         end = start + page_up(length)
         first, last = self._overlapping(start, end)
         changed = [
@@ -170,7 +173,7 @@ class AddressSpace:
         """Return (start, end, protection) with equal neighbours merged, without what the kernel alone manages."""
         merged: list[tuple[int, int, str]] = []
         for mapping in self._mappings:
-            if mapping.path.startswith("[") and mapping.path != "[heap]":
+            if mapping.path in _KERNELS_OWN:
                 continue
             if merged and merged[-1][1] == mapping.start and merged[-1][2] == mapping.protection:
                 merged[-1] = (merged[-1][0], mapping.end, mapping.protection)

@@ -104,7 +104,7 @@ def parse(expression: str, known: frozenset[str]) -> Selection:
                 "",
                 f"system calls by name, memory, all, none, {', '.join(INSTRUMENTS)}",
             )
-    names_syscalls = len(instruments) < len(words)
+    names_syscalls = any(word not in INSTRUMENTS for word in words)
     default = Selection()
     if negated:
         taken = MEMORY_CALLS if syscalls is None else syscalls

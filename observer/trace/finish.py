@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ from observer.errors import BadTrace
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
+from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly
 from observer.trace.balance import Evidence, balance_all
 from observer.trace.machine import with_libc
@@ -141,7 +141,7 @@ def _exit_status(status: int | None) -> int | None:
 def _signal_name(status: int | None) -> str | None:
     if status is None or not os.WIFSIGNALED(status):
         return None
-    return signal.Signals(os.WTERMSIG(status)).name
+    return name_of_signal(os.WTERMSIG(status))
 
 
 def _ended(recording: Recording) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
 from observer.model.events import Site
 from observer.model.machine import Image, ProcessEnd
+from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly, Timeline
 from observer.trace.process import ProcessState, mappings_from
 
@@ -116,7 +116,7 @@ class Lives:
         if status & 0x7F == 0:
             self._life(note, "exit", status=status >> 8)
             return
-        name = signal.Signals(status & 0x7F).name
+        name = name_of_signal(status & 0x7F)
         self._life(note, "killed", status=status & 0x7F, path=name)
         for row in reversed(self._out.signals):
             if row["pid"] == note["pid"] and row["signal"] == name:

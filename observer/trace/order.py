@@ -45,11 +45,13 @@ def enclosing_calls(
         mine = order[start:end]
         things = np.nonzero(tids == tid)[0]
         last = np.searchsorted(calls["began"][mine], times[things], side="right") - 1
-        for back in (0, 1, 2):
-            candidate = last - back
-            open_still = (candidate >= 0) & (inside[things] == -1)
-            call = mine[np.maximum(candidate, 0)]
-            open_still &= times[things] <= calls["ended"][call]
-            open_still &= stack_pointers[things] <= calls["sp"][call]
-            inside[things[open_still]] = call[open_still]
+        # How long any call up to this one stays open: nothing later lies in one of them.
+        open_until = np.maximum.accumulate(calls["ended"][mine])
+        while len(things):
+            reaches = (last >= 0) & (times[things] <= open_until[np.maximum(last, 0)])
+            things, last = things[reaches], last[reaches]
+            call = mine[last]
+            holds = (times[things] <= calls["ended"][call]) & (stack_pointers[things] <= calls["sp"][call])
+            inside[things[holds]] = call[holds]
+            things, last = things[~holds], last[~holds] - 1
     return inside

@@ -16,6 +16,7 @@ _MAP_SHARED_BITS: Final = 0x3
 _MADV_DONTNEED: Final = 4
 _MADV_DONTFORK: Final = 10
 _MADV_DOFORK: Final = 11
+_MREMAP_FIXED: Final = 2
 _MREMAP_DONTUNMAP: Final = 4
 
 
@@ -102,9 +103,16 @@ def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None
         state.unforked.append((args[0], args[1]))
     elif name == "madvise" and args[2] == _MADV_DOFORK:
         state.unforked = [area for area in state.unforked if not args[0] <= area[0] < args[0] + args[1]]
+    elif name == "mremap" and _stays(args):
+        state.space.unmap(args[0] + page_up(args[2]), max(page_up(args[1]) - page_up(args[2]), 0))
     elif name == "mremap" and args[1] and not args[3] & _MREMAP_DONTUNMAP:
         state.moving[args[0]] = state.space.find(args[0])
         state.space.unmap(args[0], args[1])
+
+
+def _stays(args: tuple[int, ...]) -> bool:
+    """Whether an mremap does not grow and names no new place: what is kept stays where it is, in its parts."""
+    return page_up(args[2]) <= page_up(args[1]) and not args[3] & (_MREMAP_FIXED | _MREMAP_DONTUNMAP)
 
 
 def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: int) -> None:
@@ -119,7 +127,7 @@ def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: i
         space.map(result, args[1], _protection(args[2]), path, args[5] if path else 0, shared=shared)
     elif name in ("mprotect", "pkey_mprotect"):
         space.protect(args[0], args[1], _protection(args[2]))
-    elif name == "mremap":
+    elif name == "mremap" and not _stays(args):
         source = state.moving.pop(args[0], None) or space.find(args[0])
         if source is not None:
             space.place(source, args[0], result, args[2])

@@ -49,6 +49,7 @@ class _Replay:
         self._fault_calls: list[int] = timeline.fault_calls.tolist()
         self._syscall_calls: list[int] = timeline.syscall_calls.tolist()
         self._growth = [0] * len(spooled.calls)
+        self._given_back: dict[int, ChunkRef] = {}
         # Plain lists: one element of a record array costs as much as the work done on it.
         calls, syscalls, faults = spooled.calls, spooled.syscalls, spooled.faults
         self._call_rows = list(
@@ -136,10 +137,12 @@ class _Replay:
         if operation.releases:
             if not operation.allocates and pointer:
                 self._out.calls.texts["where"][index] = state.where(pointer)
-            state.live.remove(pointer)
+            given_back = state.live.remove(pointer)
+            if operation.allocates and given_back is not None:
+                self._given_back[index] = given_back
 
     def _call_ended(self, index: int) -> None:
-        pid, op, flags, pointer, result, _back, _stack = self._call_rows[index]
+        pid, op, flags, _pointer, result, _back, _stack = self._call_rows[index]
         operation = FAMILY[op]
         if not operation.allocates or not flags & RETURNED:
             return
@@ -148,9 +151,9 @@ class _Replay:
         if result:
             state.live.add(ChunkRef(self._call_places[index], result, size))
             self._out.calls.texts["where"][index] = state.where(result)
-        elif operation.releases and pointer and size:
-            # A realloc that failed keeps the old piece; how long it is was forgotten at its entry.
-            state.live.add(ChunkRef(self._call_places[index], pointer, 0))
+        elif size and index in self._given_back:
+            state.live.add(self._given_back[index])  # a realloc that failed keeps the old piece
+        self._given_back.pop(index, None)
 
     # ---- system calls ---------------------------------------------------------------------------------------
 

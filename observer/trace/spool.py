@@ -104,6 +104,14 @@ class Spool:
         os.close(self._fd)
 
 
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 class NoteFile:
     """JSON lines for what is rare, each written at once."""
 
@@ -119,7 +127,12 @@ class NoteFile:
 
     def append(self, what: str, **fields: Any) -> None:
         """Write one note."""
-        line = self._encoder.encode({"what": what, **fields}) + b"\n"
+        note = {"what": what, **fields}
+        try:
+            line = self._encoder.encode(note) + b"\n"
+        except UnicodeEncodeError:
+            # A name that is no text: its odd bytes are written as \xff, and no file is found by it afterwards.
+            line = self._encoder.encode(_readable(msgspec.to_builtins(note))) + b"\n"
         try:
             if self.error is None and os.write(self._fd, line) == len(line):
                 return

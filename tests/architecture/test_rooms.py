@@ -1,0 +1,57 @@
+"""Which room may import which: the walls of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
+
+PURE = ("simulator", "story", "compare")
+AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
+
+
+def offenders(rule: Callable[[Module], bool]) -> list[str]:
+    return [module.name for module in modules() if rule(module)]
+
+
+def test_the_house_is_not_empty() -> None:
+    assert {"model", "linux", "tracee", "instruments", "trace", "story", "report", "cli"} <= set(rooms())
+    assert len(modules()) > 50
+
+
+def test_the_shared_words_import_nothing_else_of_ours() -> None:
+    shared = {"model", "errors"}
+    assert offenders(lambda module: module.room in shared and not module.rooms_imported <= shared) == []
+
+
+def test_the_pure_rooms_import_only_the_shared_words() -> None:
+    allowed = {"model", "errors"}
+    assert offenders(lambda module: module.room in PURE and bool(module.rooms_imported - allowed - {module.room})) == []
+
+
+def test_only_those_who_watch_import_the_door_to_the_kernel() -> None:
+    assert offenders(lambda module: "linux" in module.rooms_imported and module.room not in AT_THE_DOOR) == []
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert offenders(lambda module: "cli" in module.rooms_imported and module.room not in ("cli", "__main__")) == []
+
+
+def test_ctypes_stays_at_the_door_to_the_kernel() -> None:
+    assert offenders(lambda module: module.imports_any_of("ctypes") and module.room != "linux") == []
+
+
+def test_python_ptrace_stays_at_the_door_to_the_kernel() -> None:
+    assert offenders(lambda module: module.imports_any_of("ptrace") and module.room != "linux") == []
+
+
+def test_a_room_imports_only_from_rooms_above_it_on_the_map() -> None:
+    order = map_of_the_house()
+    upwards = [
+        (module.name, other)
+        for room in rooms()
+        for module in of_rooms(room)
+        for other in module.rooms_imported & set(order)
+        if order.index(other) > order.index(room)
+    ]
+    assert upwards == []

@@ -1,0 +1,239 @@
+"""ELF files: a compiled program as binutils see it, and files that only look like one."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observer.linux.elf import Elf, Segment, describe_foreign, load
+from observer.linux.lines import LineTable
+from observer.linux.unwind import Unwinder
+from tests.unit.linux.compiled import compile_c, lines_of, needs_binutils, needs_compiler
+from tests.unit.seeded import seeded
+
+
+def functions_of(path: Path) -> dict[str, tuple[int, int]]:
+    """(address, size) of each function, as readelf tells them."""
+    rows = [line.split() for line in lines_of("readelf", "-W", "--syms", path)]
+    rows = [row for row in rows if len(row) == 8 and row[3] == "FUNC" and row[6] != "UND" and int(row[1], 16)]
+    return {row[7]: (int(row[1], 16), int(row[2], 0)) for row in rows}
+
+
+@needs_binutils
+def test_a_function_is_named_from_its_first_byte_to_its_last(program: Path) -> None:
+    elf = Elf(str(program))
+    functions = functions_of(program)
+    for name in ("main", "touch", "inner"):
+        start, size = functions[name]
+        assert [elf.function_at(start), elf.function_at(start + size - 1)] == [name, name]
+        assert elf.function_at(start + size) != name
+
+
+def test_below_the_first_function_there_is_no_name(program: Path) -> None:
+    assert Elf(str(program)).function_at(0) is None
+
+
+@needs_binutils
+def test_functions_are_found_by_name_and_others_are_left_out(program: Path) -> None:
+    functions = functions_of(program)
+    expected = {name: functions[name][0] for name in ("main", "touch")}
+    assert Elf(str(program)).addresses_of(["main", "touch", "malloc", "nothing", "touched"]) == expected
+
+
+@needs_binutils
+def test_the_build_id_is_the_one_in_the_note(program: Path) -> None:
+    (noted,) = [line.split()[-1] for line in lines_of("readelf", "-n", program) if "Build ID" in line]
+    assert Elf(str(program)).build_id == noted
+    assert re.fullmatch(r"[0-9a-f]{40}", noted)
+
+
+@needs_binutils
+def test_the_header_says_where_the_program_and_its_loader_begin(program: Path) -> None:
+    elf = Elf(str(program))
+    header = {
+        key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines_of("readelf", "-h", program))
+    }
+    assert elf.entry == int(header["Entry point address"], 16)
+    assert elf.interpreter is not None
+    assert Path(elf.interpreter).exists()
+    assert elf.has_debug_lines
+    assert elf.has_symbols
+
+
+def test_a_stripped_program_has_no_names_but_all_its_segments(program: Path, tmp_path: Path) -> None:
+    stripped = tmp_path / "stripped"
+    lines_of("strip", "-o", stripped, program)
+    whole, bare = Elf(str(program)), Elf(str(stripped))
+    assert (bare.has_debug_lines, bare.function_at(bare.entry)) == (False, None)
+    assert bare.segments == whole.segments
+    assert bare.build_id == whole.build_id
+
+
+@needs_compiler
+def test_of_two_names_for_one_place_the_public_one_is_told(tmp_path: Path) -> None:
+    source = 'int __inner_name(void) { return 7; }\nint name(void) __attribute__((alias("__inner_name")));\n'
+    path = compile_c(tmp_path, "aliases.so", source, "-shared", "-fPIC")
+    elf = Elf(str(path))
+    assert elf.function_at(elf.addresses_of(["__inner_name"])["__inner_name"]) == "name"
+
+
+@needs_compiler
+def test_a_program_without_a_build_id_has_an_empty_one(tmp_path: Path) -> None:
+    assert Elf(str(compile_c(tmp_path, "bare", "int main(void) { return 0; }", "-Wl,--build-id=none"))).build_id == ""
+
+
+def test_bytes_are_read_where_a_segment_puts_them(program: Path) -> None:
+    elf = Elf(str(program))
+    raw = program.read_bytes()
+    text = next(segment for segment in elf.segments if segment.executable)
+    assert elf.read(text.address, 16) == raw[text.offset : text.offset + 16]
+    end = text.address + text.file_size
+    assert elf.read(end - 3, 16) == raw[text.offset + text.file_size - 3 : text.offset + text.file_size]
+    assert elf.read(end, 16) == b""
+
+
+def with_segments(program: Path, *segments: tuple[int, int, int, bool]) -> Elf:
+    """The program as if it had other segments: (offset, address, size, executable)."""
+    elf = Elf(str(program))
+    elf.segments = tuple(Segment(offset, address, size, size, code) for offset, address, size, code in segments)
+    return elf
+
+
+@pytest.mark.parametrize(("start", "offset", "bias"), [
+    (0x7F00_0000_1000, 0x1000, 0x7F00_0000_0000),
+    (0x7F00_0000_0000, 0, 0x7F00_0000_0000),
+    (0x7F00_0000_2000, 0x2000, 0x7F00_0000_0000),
+    (0x7F00_0000_4000, 0x3000, 0x7F00_0000_0000),
+    (0x7F00_0000_1000, 0x9000, None),
+])  # fmt: skip
+def test_the_bias_follows_from_any_part_of_the_file_that_is_mapped(
+    program: Path, start: int, offset: int, bias: int | None
+) -> None:
+    # The last segment lies a page higher in memory than in the file, and begins inside a page.
+    elf = with_segments(program, (0, 0, 0x800, False), (0x1000, 0x1000, 0x1A00, True), (0x3DB8, 0x4DB8, 0x258, False))
+    assert elf.bias_of(start, offset) == bias
+
+
+def test_code_that_begins_inside_a_page_has_the_bias_of_the_page(program: Path) -> None:
+    elf = with_segments(program, (0, 0, 0xA40, False), (0xA40, 0x1A40, 0x500, True))
+    assert elf.bias_of(0x7F00_0000_1000, 0) == 0x7F00_0000_0000
+
+
+def test_a_program_with_fixed_addresses_has_no_bias(program: Path) -> None:
+    elf = with_segments(program, (0, 0x400000, 0x500, False), (0x1000, 0x401000, 0x500, True))
+    assert elf.bias_of(0x401000, 0x1000) == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"\x7fELF\x01\x01" + bytes(12) + b"\x03\x00", "32-bit i386"),
+        (b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\x00", "64-bit aarch64"),
+        (b"\x7fELF\x01\x01" + bytes(12) + b"\x3e\x00", "32-bit machine 62"),
+        (b"\x7fELF\x02\x02" + bytes(12) + b"\x00\x16", "64-bit s390"),
+        (b"\x7fELF\x02\x01" + bytes(12) + b"\xff\x00", "64-bit machine 255"),
+        (b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\x00", None),
+        (b"\x7fELF\x02\x01", None),
+        (b"#!/bin/sh\necho hello world", None),
+        (b"", None),
+    ],
+)
+def test_a_program_for_another_machine_is_told_by_its_head(head: bytes, told: str | None) -> None:
+    if told is not None and head[4:6] == b"\x01\x01" and head[18] == 62:
+        told = "32-bit x86-64"
+    assert describe_foreign(head) == told
+
+
+@needs_compiler
+def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
+    path = compile_c(tmp_path, "first", "int one(void) { return 1; } int main(void) { return 0; }")
+    first = load(str(path))
+    assert load(str(path)) is first
+    compile_c(tmp_path, "second", "int two(void) { return 2; } int main(void) { return 0; }").replace(path)
+    second = load(str(path))
+    assert first is not None
+    assert second is not None
+    assert [bool(elf.addresses_of(["two"])) for elf in (first, second)] == [False, True]
+
+
+def test_what_is_no_elf_file_is_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_bytes(b"#!/bin/sh\n")
+    assert [load(str(script)), load(str(tmp_path)), load(str(tmp_path / "gone")), load("/dev/null")] == [None] * 4
+    with pytest.raises(ValueError, match="not a readable ELF file"):
+        Elf(str(script))
+
+
+def test_an_elf_file_of_32_bits_or_the_other_byte_order_is_refused(tmp_path: Path) -> None:
+    narrow = tmp_path / "narrow"
+    head = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 3, 1, 0x8048000, 0, 0, 0, 52, 32, 0, 40, 0, 0)
+    narrow.write_bytes(head)
+    swapped = tmp_path / "swapped"
+    head = struct.pack(">16sHHIQQQIHHHHHH", b"\x7fELF\x02\x02\x01", 2, 22, 1, 0x8048000, 0, 0, 0, 64, 56, 0, 64, 0, 0)
+    swapped.write_bytes(head)
+    assert [load(str(narrow)), load(str(swapped))] == [None, None]
+
+
+# ---- damage -------------------------------------------------------------------------------------------------
+
+SMALL = "int twice(int x) { return 2 * x; }\nint main(int n, char **v) { (void)v; return twice(n); }\n"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few kilobytes of ELF with symbols, call-frame rules and line tables, and a file beside it to damage."""
+    options = ("-g1", "-O1", "-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code", "-Wl,--build-id=sha1")
+    return compile_c(tmp_path_factory.mktemp("small"), "small", SMALL, *options)
+
+
+def use(path: Path) -> None:
+    """Ask a file everything there is to ask: it is refused at once, or answers."""
+    elf = load(str(path))
+    if elf is None:
+        return
+    places = [0, elf.entry, 0x100, 0x200, *elf.addresses_of(["twice", "main"]).values()]
+    for place in places:
+        elf.function_at(place)
+        elf.read(place, 16)
+        elf.bias_of(0x7F00_0000_0000, place & -4096)
+    unwinder, lines = Unwinder(elf), LineTable(elf)
+    for place in places:
+        unwinder.rule_at(place)
+        lines.find(place)
+
+
+def test_the_small_file_is_good_before_it_is_damaged(small: Path) -> None:
+    elf = Elf(str(small))
+    place = elf.addresses_of(["twice"])["twice"]
+    assert Unwinder(elf).rule_at(place) is not None
+    assert LineTable(elf).find(place) is not None
+    assert small.stat().st_size < 20_000
+
+
+@needs_compiler
+@settings(seeded, max_examples=80)
+@given(data=st.data())
+def test_damaged_bytes_cost_names_and_never_the_run(small: Path, data: st.DataObject) -> None:
+    raw = bytearray(small.read_bytes())
+    # Headers, tables and the section headers at the end: where a byte means most.
+    regions = [st.integers(0, 0x400), st.integers(len(raw) - 0x900, len(raw) - 1), st.integers(0, len(raw) - 1)]
+    flips = data.draw(st.lists(st.tuples(st.one_of(regions), st.integers(0, 255)), min_size=1, max_size=8))
+    for place, byte in flips:
+        raw[place] = byte
+    damaged = small.with_name("damaged")
+    damaged.write_bytes(raw)
+    use(damaged)
+
+
+@needs_compiler
+@settings(seeded, max_examples=80)
+@given(length=st.integers(0, 16_000))
+def test_a_file_that_was_cut_off_costs_names_and_never_the_run(small: Path, length: int) -> None:
+    cut = small.with_name("cut")
+    cut.write_bytes(small.read_bytes()[:length])
+    use(cut)

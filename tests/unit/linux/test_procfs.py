@@ -1,0 +1,192 @@
+"""/proc as values: lines with hostile names, and this very process as the truth."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from observer.linux import procfs
+from observer.linux.procfs import PAGE, parse_maps_line
+from observer.model.addresses import Mapping
+
+PR_SET_NAME = 15
+
+
+@pytest.mark.parametrize(
+    ("line", "mapping"),
+    [
+        (b"7f2a10000000-7f2a10021000 rw-p 00000000 00:00 0 ", Mapping(0x7F2A10000000, 0x7F2A10021000, "rw-")),
+        (
+            b"559c0b1e6000-559c0b207000 rw-p 00000000 00:00 0                          [heap]",
+            Mapping(0x559C0B1E6000, 0x559C0B207000, "rw-", "[heap]"),
+        ),
+        (
+            b"7f00-8000 r-xp 00026000 fe:1a2b 1234567                    /usr/lib/x86_64-linux-gnu/libc.so.6",
+            Mapping(0x7F00, 0x8000, "r-x", "/usr/lib/x86_64-linux-gnu/libc.so.6", 0x26000, inode=1234567),
+        ),
+        (
+            b"1000-2000 rw-s 00003000 00:01 17 /dev/zero (deleted)",
+            Mapping(0x1000, 0x2000, "rw-", "/dev/zero (deleted)", 0x3000, True, 17),
+        ),
+        (
+            b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]",
+            Mapping(0xFFFFFFFFFF600000, 0xFFFFFFFFFF601000, "--x", "[vsyscall]"),
+        ),
+        (b"1000-2000 ---p 00000000 103:0002 4294967296 /x", Mapping(0x1000, 0x2000, "---", "/x", inode=4294967296)),
+    ],
+)
+def test_a_line_of_maps_is_a_mapping(line: bytes, mapping: Mapping) -> None:
+    assert parse_maps_line(line) == mapping
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        (rb"/tmp/a\012b", "/tmp/a\nb"),
+        (b"/tmp/two  words ", "/tmp/two  words "),
+        (b"/tmp/[heap]", "/tmp/[heap]"),
+        (b"/tmp/[heap] (deleted)", "/tmp/[heap] (deleted)"),
+        (b"/tmp/7f00-8000 rw-p 00000000 00:00 0 [heap]", "/tmp/7f00-8000 rw-p 00000000 00:00 0 [heap]"),
+        ("/tmp/größe".encode(), "/tmp/größe"),
+        (b"/memfd:[heap] (deleted)", "/memfd:[heap] (deleted)"),
+    ],
+)
+def test_a_file_may_have_any_name(written: bytes, path: str) -> None:
+    assert parse_maps_line(b"1000-2000 rw-p 00000000 fe:01 7 " + written).path == path
+
+
+@pytest.mark.parametrize("written", [b"/tmp/[heap]", b"heap", b"x [heap]"])
+def test_without_an_inode_only_names_in_brackets_are_believed(written: bytes) -> None:
+    assert parse_maps_line(b"1000-2000 rw-p 00000000 00:00 0 " + written).path == ""
+
+
+def test_a_device_of_its_own_makes_no_special_mapping() -> None:
+    assert parse_maps_line(b"1000-2000 rw-p 00000000 fe:01 0 [heap]").path == ""
+
+
+@pytest.mark.parametrize("line", [b"", b"7f00-8000", b"rw-p 00000000 00:00 0", b"7f00-8000 rw-p zz 00:00 0"])
+def test_half_a_line_is_an_error_and_not_a_mapping(line: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        parse_maps_line(line)
+
+
+NAMES = [
+    b"plain",
+    b"two words ",
+    b"new\nline",
+    b"return\rhere",
+    b"form\x0cfeed",
+    rb"back\101slash",
+    b"\xff\xfe",
+    b"[heap]",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_mapped_file_is_found_by_its_name(tmp_path: Path, name: bytes) -> None:
+    path = os.path.join(os.fsencode(tmp_path), name)
+    with open(path, "w+b") as file:
+        file.write(b"x" * PAGE)
+        file.flush()
+        with mmap.mmap(file.fileno(), PAGE, prot=mmap.PROT_READ):
+            found = [mapping for mapping in procfs.read_mappings(os.getpid()) if mapping.inode == os.stat(path).st_ino]
+            procfs.read_mapped_resident(os.getpid())
+    assert [mapping.path for mapping in found] == [os.fsdecode(path)]
+
+
+def test_our_own_files_are_mapped_where_another_reader_finds_them() -> None:
+    ours = {(mapping.start, mapping.path) for mapping in procfs.read_mappings(os.getpid())}
+    theirs = {(int(row.addr.split("-")[0], 16), row.path) for row in psutil.Process().memory_maps(grouped=False)}
+    # The readers allocate between the two readings: anonymous mappings may differ, files do not.
+    files = {(start, path) for start, path in theirs if path.startswith("/")}
+    assert files
+    assert files <= ours
+
+
+def test_resident_bytes_of_all_mappings_make_up_the_process() -> None:
+    table = procfs.read_mapped_resident(os.getpid())
+    assert all(0 <= rss <= size for size, rss in table.values())
+    total = sum(rss for _size, rss in table.values())
+    rollup = procfs.read_resident_bytes(os.getpid())
+    assert set(rollup) == {"resident", "proportional", "anonymous", "swapped"}
+    assert abs(total - rollup["resident"]) < 4 << 20
+    assert rollup["anonymous"] <= rollup["resident"]
+
+
+def in_thread_named(name: bytes, look: Callable[[int], object]) -> object:
+    """Return what *look* returns for the id of a thread that has called itself *name*, called in that thread."""
+    answers: list[object] = []
+
+    def run() -> None:
+        ctypes.CDLL(None).prctl(PR_SET_NAME, ctypes.c_char_p(name), 0, 0, 0)
+        try:
+            answers.append(look(threading.get_native_id()))
+        except Exception as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+HOSTILE = [b"a) R 1 2\n", b")))))))))))))))", b"(x) S 1 (", b"\n\n\n", b"a\rTgid:\t1", b"\xff\xfe", b"", b"\\012"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_threads_own_faults_are_read_whatever_its_name(name: bytes) -> None:
+    def bounds(tid: int) -> list[int]:
+        before = resource.getrusage(resource.RUSAGE_THREAD)
+        counted = procfs.task_counters(os.getpid(), tid)
+        after = resource.getrusage(resource.RUSAGE_THREAD)
+        return [before.ru_minflt + before.ru_majflt, counted.total, after.ru_minflt + after.ru_majflt]
+
+    found = in_thread_named(name, bounds)
+    assert isinstance(found, list), found
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_field_of_status_is_read_whatever_the_name(name: bytes) -> None:
+    assert in_thread_named(name, lambda tid: procfs.read_status_field(tid, "Tgid")) == str(os.getpid())
+
+
+def test_a_field_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(OSError, match="no field Shoe"):
+        procfs.read_status_field(os.getpid(), "Shoe")
+
+
+def test_the_heap_begins_where_the_kernel_says() -> None:
+    heap = [mapping for mapping in procfs.read_mappings(os.getpid()) if mapping.path == "[heap]"]
+    if not heap:
+        pytest.skip("this Python has no heap mapping")
+    assert procfs.heap_start(os.getpid()) <= heap[0].start < procfs.heap_start(os.getpid()) + PAGE
+
+
+def test_a_process_that_is_gone_is_an_os_error() -> None:
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(child, 0)
+    for read in (procfs.read_mappings, procfs.heap_start, procfs.read_resident_bytes, procfs.read_mapped_resident):
+        with pytest.raises(OSError, match=r"No such (file|process)"):
+            read(child)
+
+
+def test_pagemap_knows_touched_pages_from_untouched_ones() -> None:
+    with mmap.mmap(-1, 4 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+        area.madvise(mmap.MADV_NOHUGEPAGE)
+        area[2 * PAGE] = 23
+        anchor = ctypes.c_char.from_buffer(area)
+        start = ctypes.addressof(anchor)
+        fd = os.open("/proc/self/pagemap", os.O_RDONLY)
+        raw = procfs.read_pagemap(fd, start, start + 3 * PAGE + 1)
+        os.close(fd)
+        del anchor
+    assert [byte >> 7 for byte in raw[7::8]] == [0, 0, 1, 0]

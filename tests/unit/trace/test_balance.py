@@ -1,0 +1,435 @@
+"""The lines of the ledger, with evidence made up: whole, lost, excluded, and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from observer.model.addresses import Mapping
+from observer.model.ledger import LedgerLine
+from observer.trace.balance import Evidence, balance_all
+from observer.trace.replay import assemble
+from tests.builders import HEAP, LIBC, MAP, PAGE, PID
+from tests.unit.trace.spooling import Recorder
+
+CHILD, OTHER = PID + 6, PID + 7
+WHOLE: dict[str, int] = {
+    "faults_counted": 0, "faults_lost": 0, "rusage_faults": 0, "syscalls_entered": 0, "syscalls_left": 0,
+    "syscalls_cut": 0, "calls_begun": 0, "calls_returned": 0, "calls_left": 0, "calls_unreturned": 0,
+    "pages_by_planting": 0, "pages_by_observer": 0,
+}  # fmt: skip
+SAMPLES = "fault samples = kernel's event count"
+COUNTERS = "page faults = minflt + majflt of all tasks"
+RUSAGE = "tasks' counters = getrusage of the tree"
+REFUSED = "faults the kernel refused = SIGSEGV, SIGBUS"
+CALLS = "allocator calls returned = begun"
+SYSCALLS = "system calls left = entered"
+BREAK = "break = last brk = end of [heap]"
+MAPS = "mappings replayed = /proc/PID/maps"
+HEAP_PAGES = "heap pages faulted in = resident at the end"
+TASKS = "tasks ended = tasks started"
+OWN_PAGES = "pages the observer brought in = 0"
+STORED = "records stored"
+WHAT_THERE_IS = (Mapping(0x400000, 0x401000, "r-x", "/home/ada/story", inode=7),)
+
+
+def ledger(recorder: Recorder, *, cut_off: bool = False, **changes: Any) -> dict[str, LedgerLine]:
+    """The lines by their identity; *changes* are the evidence's arguments, or totals."""
+    spooled = recorder.read()
+    given: dict[str, Any] = {
+        "instruments": frozenset({"calls", "faults"}), "sees_kernel_faults": True, "replayable": True, "lost": {},
+        "not_observed": {}, "thp": "madvise",
+    }  # fmt: skip
+    stored = {"calls": len(spooled.calls), "syscalls": len(spooled.syscalls), "faults_counted": len(spooled.faults)}
+    totals = {**WHOLE, **stored, **{name: value for name, value in changes.items() if name not in given}}
+    given |= {name: value for name, value in changes.items() if name in given}
+    assembly = assemble(spooled, residency=False)
+    lines = balance_all(Evidence(spooled, assembly, None if cut_off else totals, **given))
+    return {line.identity: line for line in lines}
+
+
+def told(line: LedgerLine) -> tuple[int | None, int | None, int, str]:
+    return line.seen, line.expected, line.unexplained, line.verdict
+
+
+def reasons(line: LedgerLine) -> list[tuple[int, str]]:
+    return [(part.count, part.why) for part in line.excluded]
+
+
+def end(recorder: Recorder, time: int, *mappings: Mapping, **fields: Any) -> None:
+    """The snapshot at a process's last stop."""
+    plain = [msgspec.to_builtins(mapping) for mapping in (*WHAT_THERE_IS, *mappings)]
+    known = {"path": "/home/ada/story", "resident": {}, "rss": {}, "break_start": HEAP, "frames": []}
+    recorder.note("end", time, mappings=plain, **{**known, **fields})
+
+
+def test_a_run_in_which_nothing_happened_is_complete(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    end(recorder, 2)
+    recorder.exit(3)
+    assert {line.verdict for line in ledger(recorder).values()} == {"COMPLETE"}
+
+
+def test_the_ledger_has_a_line_for_everything(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    found = ledger(recorder, instruments=frozenset({"calls", "faults", "residency"}), faults_with_failed=0)
+    assert list(found) == [
+        SAMPLES, COUNTERS, RUSAGE, REFUSED, CALLS, SYSCALLS, BREAK, MAPS, HEAP_PAGES, TASKS, OWN_PAGES, STORED,
+    ]  # fmt: skip
+
+
+def test_instruments_that_did_not_run_have_no_lines(recorder: Recorder) -> None:
+    assert {SAMPLES, COUNTERS, CALLS}.isdisjoint(ledger(recorder, instruments=frozenset()))
+
+
+def test_a_run_that_was_cut_off_has_one_line_and_it_is_incomplete(recorder: Recorder) -> None:
+    (line,) = ledger(recorder, cut_off=True).values()
+    assert line.verdict == "INCOMPLETE"
+    assert "the observer was killed" in line.note
+
+
+# ---- page faults --------------------------------------------------------------------------------------------
+
+
+def test_every_sample_is_counted_against_the_kernels_events(recorder: Recorder) -> None:
+    for i in range(17):
+        recorder.fault(MAP, 10 + i)
+    assert told(ledger(recorder, faults_counted=17)[SAMPLES]) == (17, 17, 0, "COMPLETE")
+
+
+@pytest.mark.parametrize(
+    ("counted", "lost", "verdict"),
+    [(24, 7, "INCOMPLETE"), (24, 6, "INCONSISTENT"), (23, 7, "INCONSISTENT"), (18, 0, "INCONSISTENT")],
+)
+def test_samples_that_found_no_room_are_a_loss(recorder: Recorder, counted: int, lost: int, verdict: str) -> None:
+    for i in range(17):
+        recorder.fault(MAP, 10 + i)
+    line = ledger(recorder, faults_counted=counted, faults_lost=lost)[SAMPLES]
+    assert (line.lost, line.verdict) == (lost, verdict)
+
+
+def run_of(recorder: Recorder, faults: int, minor: int, major: int = 0) -> None:
+    """A run whose exec found 3 faults counted already, with *faults* samples and the counters of its end."""
+    recorder.start(1, WHAT_THERE_IS, minor=2, major=1)
+    for i in range(faults):
+        recorder.fault(MAP, 10 + i)
+    recorder.exit(100, minor=minor, major=major)
+
+
+def test_faults_before_the_exec_are_none_of_the_programs(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=18, major=2)
+    assert told(ledger(recorder)[COUNTERS]) == (17, 17, 0, "COMPLETE")
+
+
+def test_a_fault_without_a_sample_is_unexplained(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=21)
+    assert told(ledger(recorder)[COUNTERS]) == (17, 18, 1, "INCONSISTENT")
+
+
+def test_a_sample_without_a_fault_is_unexplained_too(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=19)
+    assert told(ledger(recorder)[COUNTERS]) == (17, 16, -1, "INCONSISTENT")
+
+
+def test_only_the_first_exec_begins_the_count(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    recorder.start(50, WHAT_THERE_IS, first=False, minor=11)
+    assert ledger(recorder)[COUNTERS].verdict == "COMPLETE"
+
+
+def test_faults_after_a_tasks_last_reading_are_excluded(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    recorder.fault(MAP, 101)
+    line = ledger(recorder, rusage_faults=21)[COUNTERS]
+    assert (line.seen, line.expected, line.verdict) == (18, 17, "COMPLETE WITH EXCLUSIONS")
+    assert reasons(line) == [(-1, "taken after the task's last reading")]
+
+
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        (59, "exec argument pages"),
+        (322, "exec argument pages"),
+        (9, "pages populated by mlock, MAP_POPULATE or the like"),
+    ],
+)
+def test_pages_that_a_system_call_brought_in_are_excluded(recorder: Recorder, number: int, why: str) -> None:
+    run_of(recorder, 17, minor=25)
+    # 8 faults were counted between 12 and 14; samples came at 12, 13 and 14.
+    recorder.note("populated", 12, end=14, number=number, faults=8)
+    line = ledger(recorder)[COUNTERS]
+    assert reasons(line) == [(5, why)]
+    assert line.verdict == "COMPLETE WITH EXCLUSIONS"
+
+
+def test_a_system_call_that_brought_in_what_was_sampled_excludes_nothing(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    recorder.note("populated", 12, end=14, number=9, faults=3)
+    assert told(ledger(recorder)[COUNTERS]) == (17, 17, 0, "COMPLETE")
+
+
+def test_what_a_user_may_not_see_is_excluded_but_nothing_seen_in_excess(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=43)
+    line = ledger(recorder, sees_kernel_faults=False)[COUNTERS]
+    assert [count for count, _why in reasons(line)] == [23]
+    assert "perf_event_paranoid" in reasons(line)[0][1]
+
+
+def test_more_samples_than_faults_are_not_hidden_by_what_a_user_may_not_see(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=19)
+    assert ledger(recorder, sees_kernel_faults=False)[COUNTERS].verdict == "INCONSISTENT"
+
+
+def test_a_task_whose_end_was_not_seen_makes_the_counters_unverifiable(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=18)
+    recorder.note("born", 20, how="clone", child=CHILD, child_pid=PID, shares=True)
+    line = ledger(recorder)[COUNTERS]
+    assert line.verdict == "UNVERIFIABLE"
+    assert line.note.startswith("1 task")
+
+
+def test_the_counters_of_all_tasks_add_up(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=13)
+    recorder.note("born", 20, how="clone", child=CHILD, child_pid=PID, shares=True)
+    recorder.exit(50, tid=CHILD, minor=7)
+    found = ledger(recorder, rusage_faults=20)
+    assert told(found[COUNTERS]) == (17, 17, 0, "COMPLETE")
+    assert told(found[RUSAGE]) == (20, 20, 0, "COMPLETE")
+
+
+def test_a_tree_that_used_more_than_its_tasks_is_inconsistent(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    assert told(ledger(recorder, rusage_faults=21)[RUSAGE]) == (20, 21, 1, "INCONSISTENT")
+
+
+def test_children_that_nobody_waited_for_cannot_be_verified(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    line = ledger(recorder, rusage_faults=11)[RUSAGE]
+    assert line.verdict == "UNVERIFIABLE"
+    assert "nobody waited" in line.note
+
+
+def test_where_faults_are_only_counted_the_unplaced_ones_are_excluded(recorder: Recorder) -> None:
+    run_of(recorder, 0, minor=20)
+    recorder.note("interval", 12, count=6, pages=[[MAP // PAGE, 11]])
+    found = ledger(recorder, not_observed={"faults": "perf is refused"}, faults_unplaced=6)
+    assert told(found[COUNTERS]) == (11, 17, 0, "COMPLETE WITH EXCLUSIONS")
+    assert (found[SAMPLES].verdict, found[SAMPLES].note) == ("UNVERIFIABLE", "perf is refused")
+    assert RUSAGE not in found
+
+
+def signalled(recorder: Recorder, *signals: tuple[str, int | None]) -> None:
+    for i, (name, address) in enumerate(signals):
+        recorder.note("signal", 10 + i, signal=name, code=1, address=address, ip=0, sp=0, stack=0)
+
+
+def test_a_fault_that_the_kernel_refused_is_a_signal(recorder: Recorder) -> None:
+    recorder.start(1)
+    signalled(recorder, ("SIGSEGV", 0), ("SIGBUS", MAP), ("SIGSEGV", None), ("SIGFPE", 0x1149))
+    line = ledger(recorder, faults_with_failed=17, faults_counted=15)[REFUSED]
+    assert told(line) == (2, 2, 0, "COMPLETE")
+
+
+def test_a_refused_fault_without_a_signal_cannot_be_verified(recorder: Recorder) -> None:
+    line = ledger(recorder, faults_with_failed=18, faults_counted=17)[REFUSED]
+    assert line.verdict == "UNVERIFIABLE"
+    assert "EFAULT" in line.note
+
+
+def test_without_a_count_of_refused_faults_there_is_no_line(recorder: Recorder) -> None:
+    assert REFUSED not in ledger(recorder)
+
+
+# ---- calls, records, tasks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict"),
+    [
+        ({"calls_begun": 23, "calls_returned": 23}, "COMPLETE"),
+        ({"calls_begun": 23, "calls_returned": 17, "calls_left": 4, "calls_unreturned": 2}, "COMPLETE WITH EXCLUSIONS"),
+        ({"calls_begun": 23, "calls_returned": 22}, "INCONSISTENT"),
+        ({"calls_begun": 23, "calls_returned": 24}, "INCONSISTENT"),
+    ],
+)
+def test_every_call_that_began_has_come_to_an_end(recorder: Recorder, counts: dict[str, int], verdict: str) -> None:
+    assert ledger(recorder, **counts)[CALLS].verdict == verdict
+
+
+def test_calls_that_were_not_observed_say_why(recorder: Recorder) -> None:
+    found = ledger(recorder, not_observed={"calls": "a stripped static program"})
+    assert (found["allocator calls"].verdict, found["allocator calls"].note) == (
+        "UNVERIFIABLE", "a stripped static program",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("left", "cut", "verdict"),
+    [(23, 0, "COMPLETE"), (22, 1, "COMPLETE WITH EXCLUSIONS"), (22, 0, "INCONSISTENT"), (23, 1, "INCONSISTENT")],
+)
+def test_every_system_call_that_was_entered_was_left(recorder: Recorder, left: int, cut: int, verdict: str) -> None:
+    assert ledger(recorder, syscalls_entered=23, syscalls_left=left, syscalls_cut=cut)[SYSCALLS].verdict == verdict
+
+
+def test_records_that_could_not_be_stored_make_the_run_incomplete(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "spool", most=5)
+    for i in range(12):
+        recorder.call("malloc", 17, began=10 + i, ended=10 + i)
+    line = ledger(recorder, lost=recorder.spools.lost())[STORED]
+    assert (told(line), line.note) == ((5, 12, 0, "INCOMPLETE"), "7 calls lost")
+
+
+def test_a_record_that_is_missing_on_disk_is_inconsistent(recorder: Recorder) -> None:
+    recorder.call("malloc", 17, began=10, ended=11)
+    assert told(ledger(recorder, calls=2)[STORED]) == (1, 2, 1, "INCONSISTENT")
+
+
+def test_every_task_that_was_born_has_ended(recorder: Recorder) -> None:
+    recorder.start(1)
+    for child in (CHILD, OTHER):
+        recorder.note("born", 2, how="clone", child=child, child_pid=PID, shares=True)
+    recorder.exit(10, tid=CHILD)
+    recorder.exit(20)
+    line = ledger(recorder)[TASKS]
+    assert told(line) == (2, 3, 1, "INCONSISTENT")
+
+
+def test_a_thread_that_an_exec_took_over_has_no_end_of_its_own(recorder: Recorder) -> None:
+    recorder.start(1)
+    recorder.note("born", 2, how="clone", child=CHILD, child_pid=PID, shares=True)
+    recorder.start(5, first=False, former=CHILD)
+    recorder.exit(20)
+    assert told(ledger(recorder)[TASKS]) == (1, 2, 0, "COMPLETE WITH EXCLUSIONS")
+
+
+def test_a_page_that_the_observer_brought_in_is_inconsistent(recorder: Recorder) -> None:
+    assert told(ledger(recorder, pages_by_observer=1)[OWN_PAGES]) == (1, 0, -1, "INCONSISTENT")
+
+
+def test_pages_that_planting_made_private_are_told(recorder: Recorder) -> None:
+    line = ledger(recorder, pages_by_planting=4)[OWN_PAGES]
+    assert (line.verdict, line.note) == ("COMPLETE", "4 text pages became private by planting breakpoints")
+
+
+def test_where_the_kernel_hides_the_observers_own_faults_its_pages_cannot_be_verified(recorder: Recorder) -> None:
+    assert ledger(recorder, pages_unknown=1)[OWN_PAGES].verdict == "UNVERIFIABLE"
+
+
+# ---- address space ------------------------------------------------------------------------------------------
+
+
+def replayed(recorder: Recorder) -> None:
+    """A heap of 33 pages, three pages mapped and the middle one protected."""
+    recorder.start(1, WHAT_THERE_IS)
+    recorder.syscall("brk", 0, began=2, ended=3, result=HEAP)
+    recorder.syscall("brk", HEAP + 33 * PAGE, began=4, ended=5, result=HEAP + 33 * PAGE)
+    recorder.syscall("mmap", 0, 3 * PAGE, 3, 0x22, began=6, ended=7, result=MAP)
+    recorder.syscall("mprotect", MAP + PAGE, PAGE, 0, began=8, ended=9)
+
+
+REAL = (
+    Mapping(HEAP, HEAP + 33 * PAGE, "rw-", "[heap]"),
+    Mapping(MAP, MAP + PAGE, "rw-"),
+    Mapping(MAP + PAGE, MAP + 2 * PAGE, "---"),
+    Mapping(MAP + 2 * PAGE, MAP + 3 * PAGE, "rw-"),
+)
+
+
+def test_mappings_replayed_from_events_are_those_of_the_process(recorder: Recorder) -> None:
+    replayed(recorder)
+    end(recorder, 10, *REAL, Mapping(0x7FFD_0000_0000, 0x7FFD_0002_1000, "rw-", "[stack]"))
+    recorder.exit(11)
+    found = ledger(recorder)
+    assert told(found[MAPS]) == (5, 5, 0, "COMPLETE")
+    assert told(found[BREAK]) == (1, 1, 0, "COMPLETE")
+
+
+@pytest.mark.parametrize(
+    "real",
+    [
+        REAL[:-1],
+        (*REAL, Mapping(LIBC, LIBC + PAGE, "r--")),
+        (*REAL[:2], Mapping(MAP + PAGE, MAP + 2 * PAGE, "r--"), REAL[3]),
+        (*REAL[:3], Mapping(MAP + 2 * PAGE, MAP + 4 * PAGE, "rw-")),
+    ],
+    ids=["one is missing", "one more", "another protection", "another length"],
+)
+def test_a_mapping_that_differs_is_inconsistent(recorder: Recorder, real: tuple[Mapping, ...]) -> None:
+    replayed(recorder)
+    end(recorder, 10, *real)
+    recorder.exit(11)
+    found = ledger(recorder)
+    assert found[MAPS].verdict == "INCONSISTENT"
+    assert found[BREAK].verdict == "COMPLETE"
+
+
+def test_a_break_that_differs_is_inconsistent(recorder: Recorder) -> None:
+    replayed(recorder)
+    end(recorder, 10, Mapping(HEAP, HEAP + 34 * PAGE, "rw-", "[heap]"), *REAL[1:])
+    recorder.exit(11)
+    assert told(ledger(recorder)[BREAK]) == (0, 1, 1, "INCONSISTENT")
+
+
+def test_a_program_without_a_heap_has_none_in_the_replay_either(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    recorder.syscall("brk", 0, began=2, ended=3, result=HEAP)
+    end(recorder, 10)
+    recorder.exit(11)
+    assert ledger(recorder)[BREAK].verdict == "COMPLETE"
+
+
+def test_without_all_memory_calls_the_address_space_cannot_be_verified(recorder: Recorder) -> None:
+    replayed(recorder)
+    end(recorder, 10, *REAL)
+    found = ledger(recorder, replayable=False)
+    assert [found[name].verdict for name in (BREAK, MAPS)] == ["UNVERIFIABLE"] * 2
+
+
+def test_lost_system_calls_leave_gaps_in_the_replay(recorder: Recorder) -> None:
+    replayed(recorder)
+    end(recorder, 10, *REAL)
+    found = ledger(recorder, lost={"calls": 0, "syscalls": 1})
+    assert [found[name].verdict for name in (BREAK, MAPS)] == ["UNVERIFIABLE"] * 2
+    assert "system calls were lost" in found[MAPS].note
+
+
+def test_a_process_that_ended_unread_is_told(recorder: Recorder) -> None:
+    replayed(recorder)
+    recorder.exit(11, status=9)
+    found = ledger(recorder)
+    assert found[MAPS].note == "1 processes ended before they could be read"
+
+
+def heap_of_two_pages(recorder: Recorder, *present: int) -> None:
+    """Two heap pages came in by faults; the pagemap at the end shows those in *present* (of 33)."""
+    replayed(recorder)
+    recorder.fault(HEAP, 20)
+    recorder.fault(HEAP + PAGE, 21)
+    recorder.fault(HEAP + PAGE + 17, 22)
+    end(recorder, 30, *REAL, frames=[[HEAP, 33, 0], [MAP, 3, 33 * 8]])
+    recorder.exit(31)
+    words = [(1 << 63 if page in present else 0) | 17 for page in range(36)]
+    (recorder.directory / "frames.bin").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
+
+
+RESIDENCY = frozenset({"calls", "faults", "residency"})
+
+
+def test_heap_pages_that_came_in_are_there_at_the_end(recorder: Recorder) -> None:
+    heap_of_two_pages(recorder, 0, 1, 33)
+    assert told(ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]) == (2, 2, 0, "COMPLETE")
+
+
+@pytest.mark.parametrize("present", [(0,), (0, 1, 2)])
+def test_a_heap_page_too_few_or_too_many_is_inconsistent(recorder: Recorder, present: tuple[int, ...]) -> None:
+    heap_of_two_pages(recorder, *present)
+    assert ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES].verdict == "INCONSISTENT"
+
+
+@pytest.mark.parametrize("changes", [{"thp": "always"}, {"faults_lost": 1}, {"sees_kernel_faults": False}])
+def test_what_may_bring_pages_in_unseen_makes_them_unverifiable(recorder: Recorder, changes: dict[str, Any]) -> None:
+    heap_of_two_pages(recorder, 0, 1, 2)
+    assert ledger(recorder, instruments=RESIDENCY, **changes)[HEAP_PAGES].verdict == "UNVERIFIABLE"

@@ -1,0 +1,169 @@
+"""Spools: fixed records into mapped file space, and notes as lines."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from observer.trace.spool import (
+    CALL_FIELDS,
+    STACK_FIELDS,
+    SYSCALL_FIELDS,
+    NoteFile,
+    Spool,
+    Spools,
+)
+
+PAIR = struct.Struct("<QQ")
+ODD = struct.Struct("<QQQ")  # 24 bytes do not divide a page
+CHUNK = 1 << 20
+
+
+def words(path: Path, layout: struct.Struct) -> list[tuple[int, ...]]:
+    return list(layout.iter_unpack(path.read_bytes()))
+
+
+def test_records_are_numbered_from_one_and_kept_in_order(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "x", PAIR)
+    assert [spool.append(10 + i, i) for i in range(3)] == [1, 2, 3]
+    spool.close()
+    assert words(tmp_path / "x", PAIR) == [(10, 0), (11, 1), (12, 2)]
+
+
+def test_an_empty_spool_is_an_empty_file(tmp_path: Path) -> None:
+    Spool(tmp_path / "x", PAIR).close()
+    assert (tmp_path / "x").read_bytes() == b""
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1, CHUNK // ODD.size + 1])
+def test_records_go_on_behind_the_end_of_a_chunk(tmp_path: Path, beyond: int) -> None:
+    count = CHUNK // ODD.size + beyond
+    spool = Spool(tmp_path / "x", ODD)
+    for i in range(1, count + 1):
+        spool.append(i, 2 * i, 3 * i)
+    spool.close()
+    found = np.fromfile(tmp_path / "x", dtype="<u8").reshape(-1, 3)
+    assert len(found) == count
+    assert (found == np.arange(1, count + 1)[:, None] * np.array([1, 2, 3])).all()
+
+
+def test_what_was_written_is_in_the_file_before_it_is_closed(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "x", PAIR)
+    spool.append(17, 23)
+    raw = (tmp_path / "x").read_bytes()
+    assert raw[:16] == PAIR.pack(17, 23)
+    assert not any(raw[16:])
+    spool.close()
+
+
+def test_beyond_the_most_everything_is_counted_as_lost(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "x", PAIR, most=5)
+    assert [spool.append(1, i) for i in range(7)] == [1, 2, 3, 4, 5, 0, 0]
+    assert (spool.count, spool.lost, spool.error) == (5, 2, None)
+    spool.close()
+    assert len(words(tmp_path / "x", PAIR)) == 5
+
+
+def test_the_most_may_lie_behind_the_first_chunk(tmp_path: Path) -> None:
+    most = CHUNK // ODD.size + 17
+    spool = Spool(tmp_path / "x", ODD, most=most)
+    for i in range(most + 23):
+        spool.append(1, i, i)
+    spool.close()
+    assert (spool.count, spool.lost, (tmp_path / "x").stat().st_size) == (most, 23, most * 24)
+
+
+@pytest.fixture
+def no_file_larger_than_a_page() -> Iterator[None]:
+    """Let every allocation of file space fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.usefixtures("no_file_larger_than_a_page")
+def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "x", PAIR)
+    assert [spool.append(1, i) for i in range(3)] == [0, 0, 0]
+    assert (spool.count, spool.lost) == (0, 3)
+    assert isinstance(spool.error, OSError)
+    spool.close()
+    assert (tmp_path / "x").stat().st_size == 0
+
+
+@pytest.mark.usefixtures("no_file_larger_than_a_page")
+def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
+    notes = NoteFile(tmp_path / "x")
+    for i in range(3):
+        notes.append("born", text="x" * 3000, i=i)
+    notes.close()
+    assert (notes.lost, isinstance(notes.error, OSError)) == (2, True)
+
+
+def test_a_spool_never_follows_or_replaces_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for name in ("there", "link"):
+        with pytest.raises(FileExistsError):
+            Spool(tmp_path / name, PAIR)
+        with pytest.raises(FileExistsError):
+            NoteFile(tmp_path / name)
+    assert (tmp_path / "there").read_bytes() == b"kept"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "spool")
+    spools.close()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]}
+    assert modes == {
+        "spool": 0o700, "calls.bin": 0o600, "syscalls.bin": 0o600, "stacks.bin": 0o600, "notes.jsonl": 0o600,
+    }  # fmt: skip
+
+
+def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "spool", most=1)
+    for _ in range(3):
+        spools.calls.append(*range(1, 15))
+    spools.syscalls.append(*range(1, 19))
+    spools.close()
+    assert spools.lost() == {"calls": 2, "syscalls": 0, "notes": 0}
+    assert spools.error() is None
+
+
+def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) -> None:
+    spools = Spools(tmp_path / "spool")
+    spools.calls.append(*range(1, 15))
+    spools.syscalls.append(*range(1, 19))
+    spools.stacks.append(1, 2, 3, 4, b"x")
+    spools.close()
+    sizes = [os.stat(tmp_path / "spool" / f"{name}.bin").st_size for name in ("calls", "syscalls", "stacks")]
+    assert sizes == [np.dtype(fields).itemsize for fields in (CALL_FIELDS, SYSCALL_FIELDS, STACK_FIELDS)]
+
+
+def test_notes_are_lines_of_json(tmp_path: Path) -> None:
+    notes = NoteFile(tmp_path / "x")
+    notes.append("born", pid=1, path='a "quoted"\nname')
+    notes.append("gone", pid=1)
+    notes.close()
+    assert (tmp_path / "x").read_text(encoding="utf-8").splitlines() == [
+        r'{"what":"born","pid":1,"path":"a \"quoted\"\nname"}', '{"what":"gone","pid":1}',
+    ]  # fmt: skip
+
+
+def test_a_name_that_is_no_text_can_be_noted(tmp_path: Path) -> None:
+    notes = NoteFile(tmp_path / "x")
+    notes.append("file", path=os.fsdecode(b"/tmp/\xff"))
+    notes.close()
+    assert notes.lost == 0
+    assert (tmp_path / "x").read_bytes().endswith(b"}\n")

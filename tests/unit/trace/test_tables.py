@@ -1,0 +1,241 @@
+"""Tables on disk: what is written is read, event for event."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observer.errors import BadTrace
+from observer.model.events import Call, ChunkRef, Event, Fault, Lost, Process, Signal, Site, Syscall
+from observer.model.machine import Meta
+from observer.trace.assembly import Assembly
+from observer.trace.columns import Columns, SiteTable
+from observer.trace.reader import Trace, read_meta
+from observer.trace.tables import TABLES, write_tables
+from tests.builders import HEAP, PID, call, fault, free, lost, meta, process, signal, site, story_run, syscall
+from tests.unit.seeded import seeded
+
+WIDE = {"size", "count", "alignment", "pointer", "result", "address", "ip", "a0", "a1", "a2", "a3", "a4", "a5"}
+
+
+def columns(rows: list[dict[str, Any]], texts: tuple[str, ...]) -> Columns:
+    """Columns from rows of plain values."""
+    made = Columns(len(rows), (), texts)
+    for name in rows[0] if rows else ():
+        values = [row[name] for row in rows]
+        if name in texts:
+            made.texts[name][:] = values
+        else:
+            wide = name in WIDE and min(values, default=0) >= 0
+            made.numbers[name] = np.array(values, dtype=np.uint64 if wide else np.int64)
+    return made
+
+
+def common(event: Event, sites: SiteTable) -> dict[str, Any]:
+    row = {"n": event.n, "t_ns": event.t_ns, "pid": event.pid, "tid": event.tid}
+    return row if isinstance(event, (Process, Lost)) else {**row, "site": sites.number(event.site)}
+
+
+def call_row(event: Call, sites: SiteTable) -> dict[str, Any]:
+    row = {
+        **common(event, sites), "op": event.op, "where": event.where, "origin": event.origin, "steps": event.steps,
+        "errno": event.errno or 0, "inner_calls": event.inner, "returned": int(event.end_ns is not None),
+        "end_ns": event.end_ns or 0,
+    }  # fmt: skip
+    for name in ("size", "count", "alignment", "pointer", "result"):
+        value = getattr(event, name)
+        row |= {name: value or 0, f"has_{name}": int(value is not None)}
+    return row
+
+
+def syscall_row(event: Syscall, sites: SiteTable) -> dict[str, Any]:
+    return {
+        **common(event, sites), "name": event.name, "gate": event.gate, "number": event.number,
+        "result": event.result or 0, "errno": event.errno or 0, "ring_before": event.ring_before,
+        "returned": int(event.end_ns is not None), "end_ns": event.end_ns or 0, "arity": len(event.args),
+        "cause": -1 if event.cause is None else event.cause,
+        **{f"a{i}": value for i, value in enumerate((*event.args, 0, 0, 0, 0, 0, 0)[:6])},
+    }  # fmt: skip
+
+
+def fault_row(event: Fault, sites: SiteTable) -> dict[str, Any]:
+    chunk = event.chunk or ChunkRef(-1, 0, 0)
+    return {
+        **common(event, sites), "address": event.address, "ip": event.ip, "where": event.where, "access": event.access,
+        "mapping": event.mapping, "toucher": event.toucher, "major": int(event.major), "ring": event.ring,
+        "chunk_call": chunk.call, "chunk_address": chunk.address, "chunk_size": chunk.size,
+        "cause": -1 if event.cause is None else event.cause, "frame": -1 if event.frame is None else event.frame,
+    }  # fmt: skip
+
+
+def assembly_of(events: list[Event]) -> Assembly:
+    """The columns that a recording of *events* would have led to."""
+    sites = SiteTable()
+    calls = [call_row(event, sites) for event in events if isinstance(event, Call)]
+    syscalls = [syscall_row(event, sites) for event in events if isinstance(event, Syscall)]
+    faults = [fault_row(event, sites) for event in events if isinstance(event, Fault)]
+    empty = assembly_of(story_run()) if events and not (calls and syscalls and faults) else None
+    made = Assembly(
+        columns(calls, ("op", "where", "origin", "steps")) if calls else _none(empty, "calls"),
+        columns(syscalls, ("name", "gate")) if syscalls else _none(empty, "syscalls"),
+        columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
+        sites=sites,
+    )
+    made.signals = [msgspec.structs.asdict(event) for event in events if isinstance(event, Signal)]
+    made.processes = [msgspec.structs.asdict(event) for event in events if isinstance(event, Process)]
+    made.lost = [msgspec.structs.asdict(event) for event in events if isinstance(event, Lost)]
+    return made
+
+
+def _none(like: Assembly | None, kind: str) -> Columns:
+    """The columns of a kind of event that did not happen."""
+    assert like is not None
+    full: Columns = getattr(like, kind)
+    made = Columns(0, (), tuple(full.texts))
+    made.numbers = {name: values[:0] for name, values in full.numbers.items()}
+    return made
+
+
+def written(directory: Path, events: list[Event]) -> Trace:
+    assert write_tables(directory, assembly_of(events)) == len(events)
+    (directory / "meta.json").write_bytes(msgspec.json.encode(meta()))
+    return Trace.open(directory)
+
+
+EVERY_KIND: list[Event] = [
+    process(0, "start", path="/home/ada/größe 'n' \"quotes\"\n"), call(1, result=HEAP + 0x2A0, inner=2),
+    syscall(2, "brk", HEAP, result=HEAP, cause=1), syscall(3, "munmap", 0, 17, result=-22, errno=22),
+    fault(4, cause=1, chunk=ChunkRef(1, HEAP + 0x2A0, 100), frame=0x1234, major=True, ring=0, access=None),
+    fault(5, where=None, mapping=None, site=None), signal(6), signal(7, "SIGALRM", address=None, fatal=False, site=None),
+    call(8, end_ns=None, result=None, where=None, steps="1"), free(9, HEAP + 0x2A0), call(10, size=0, count=17),
+    syscall(11, "execve", result=None, end_ns=None), process(12, "fork", child=PID + 6), process(13, "exit", status=0),
+    process(14, "killed", status=11, path="SIGSEGV"), lost(15, "fault samples", 7),
+    call(16, size=(1 << 64) - 1, pointer=(1 << 64) - 1, result=None, errno=12, site=Site(module="x", offset=1 << 63)),
+    fault(17, (1 << 64) - 4096, where=None, ip=(1 << 64) - 1, site=site(None, None)),
+    syscall(18, "mmap", *[(1 << 64) - 1] * 6, result=(1 << 47) - 4096),
+]  # fmt: skip
+
+
+def test_every_kind_of_event_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert list(written(tmp_path, EVERY_KIND).events()) == EVERY_KIND
+
+
+def test_a_whole_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    # What served a call is not recorded yet: the column is there, and empty.
+    run = [
+        msgspec.structs.replace(event, served_by=None) if isinstance(event, Call) else event for event in story_run()
+    ]
+    assert list(written(tmp_path, run).events()) == run
+
+
+def test_more_events_than_one_batch_holds_come_in_order(tmp_path: Path) -> None:
+    events: list[Event] = [maker(3 * i + j) for i in range(1700) for j, maker in enumerate((call, fault, lost))]
+    assert [event.n for event in written(tmp_path, events).events()] == list(range(5100))
+
+
+def test_a_single_text_among_thousands_of_nothings_is_kept(tmp_path: Path) -> None:
+    events: list[Event] = [process(n, "clone", child=n) for n in range(5000)]
+    events[1237] = process(1237, "exec", path="/bin/true")
+    found = list(written(tmp_path, events).events())
+    assert found[1237] == events[1237]
+    assert found == events
+
+
+def test_only_the_kinds_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    trace = written(tmp_path, EVERY_KIND)
+    assert [event.n for event in trace.events(frozenset({"signal", "lost"}))] == [6, 7, 15]
+    assert list(trace.events(frozenset())) == []
+
+
+def test_a_call_is_found_by_its_number(tmp_path: Path) -> None:
+    trace = written(tmp_path, EVERY_KIND)
+    assert trace.calls_by_number(9) == EVERY_KIND[9]
+    assert [trace.calls_by_number(n) for n in (2, 99, -1)] == [None, None, None]
+
+
+def test_the_tables_are_read_by_other_tools_as_they_are(tmp_path: Path) -> None:
+    written(tmp_path, EVERY_KIND)
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select n, site.line, chunk.call from read_parquet(?) order by n", [str(tmp_path / "faults.parquet")]
+        ).fetchall()
+    assert rows == [(4, 29, 1), (5, None, None), (17, None, None)]
+
+
+TEXT = st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12))
+WORD = st.one_of(st.none(), st.integers(0, (1 << 64) - 1))
+SITES = st.one_of(st.none(), st.builds(Site, TEXT, TEXT, st.integers(1, 1 << 20), TEXT, st.integers(0, (1 << 63) - 1)))
+CALLS = st.builds(
+    call, st.just(0), st.sampled_from(["malloc", "free", "calloc"]), WORD, count=WORD, alignment=WORD, pointer=WORD,
+    result=WORD, where=TEXT, site=SITES, steps=TEXT, inner=st.integers(0, 1 << 31),
+    errno=st.one_of(st.none(), st.integers(1, 133)),
+)  # fmt: skip
+FAULTS = st.builds(
+    fault, st.just(0), st.integers(0, (1 << 64) - 1), where=TEXT, access=TEXT, mapping=TEXT, site=SITES,
+    frame=st.one_of(st.none(), st.integers(0, (1 << 55) - 1)), cause=st.one_of(st.none(), st.integers(0, 1 << 40)),
+)  # fmt: skip
+
+
+@settings(seeded, max_examples=6)
+@given(st.lists(st.one_of(CALLS, FAULTS), min_size=1, max_size=40))
+def test_events_of_any_content_survive_the_disk(tmp_path_factory: pytest.TempPathFactory, drawn: list[Event]) -> None:
+    events = [msgspec.structs.replace(event, n=n) for n, event in enumerate(drawn)]
+    assert list(written(tmp_path_factory.mktemp("trace"), events).events()) == events
+
+
+# ---- meta.json and folders that are no traces ---------------------------------------------------------------
+
+
+def test_meta_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "meta.json").write_bytes(msgspec.json.encode(meta("./story", "-n", "17")))
+    assert read_meta(tmp_path) == meta("./story", "-n", "17")
+
+
+def with_meta(directory: Path, text: bytes) -> Path:
+    (directory / "meta.json").write_bytes(text)
+    return directory
+
+
+def test_a_folder_that_is_no_trace_is_refused_with_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(BadTrace, match=r"is not a trace: it has no meta\.json"):
+        read_meta(tmp_path)
+    with pytest.raises(BadTrace, match="is damaged"):
+        read_meta(with_meta(tmp_path, b'{"schema": 1'))
+    with pytest.raises(BadTrace, match="is damaged"):
+        read_meta(with_meta(tmp_path, b'{"schema": 1}'))
+    newer: Meta = msgspec.structs.replace(meta(), schema=4711)
+    with pytest.raises(BadTrace, match="has schema version 4711"):
+        read_meta(with_meta(tmp_path, msgspec.json.encode(newer)))
+    (tmp_path / "meta.json").unlink()
+    (tmp_path / "meta.json").mkdir()
+    with pytest.raises(BadTrace, match="cannot read"):
+        read_meta(tmp_path)
+
+
+@pytest.mark.parametrize("table", ["calls.parquet", "lost.parquet"])
+def test_a_trace_that_lacks_a_table_is_refused(tmp_path: Path, table: str) -> None:
+    written(tmp_path, EVERY_KIND)
+    (tmp_path / table).unlink()
+    with pytest.raises(BadTrace, match=f"{table} is missing"):
+        Trace.open(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(64) + b"PAR1", b"x" * 4096])
+def test_a_damaged_table_is_refused_when_it_is_read(tmp_path: Path, content: bytes) -> None:
+    for name in TABLES.values():
+        (tmp_path / name).write_bytes(content)
+    trace = Trace.open(with_meta(tmp_path, msgspec.json.encode(meta())))
+    with pytest.raises(BadTrace, match=r"cannot read calls\.parquet"):
+        list(trace.events())
+
+
+def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
+    with pytest.raises(BadTrace, match="cannot write the tables"):
+        write_tables(tmp_path / "gone", assembly_of(story_run()))
