@@ -14,10 +14,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
-__all__ = ["Elf", "Segment", "describe_foreign", "load"]
+__all__ = ["DAMAGED", "Elf", "Segment", "describe_foreign", "load"]
+
+DAMAGED: Final = (
+    ELFError, DWARFError, ConstructError, struct.error, ValueError, LookupError, TypeError, AttributeError,
+    AssertionError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What pyelftools raises for files that are damaged: they cost names and lines, not the run."""
 
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
 _FUNC: Final = frozenset({2, 10})  # STT_FUNC, STT_GNU_IFUNC
@@ -57,7 +64,7 @@ class Elf:
                 self.build_id = _build_id(segments)
                 self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
                 self._symbols = _read_symbols(elf)
-            except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError, OverflowError) as error:
+            except DAMAGED as error:
                 raise ValueError(f"{path}: not a readable ELF file ({error})") from error
 
     @cached_property

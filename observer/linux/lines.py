@@ -6,10 +6,9 @@ import os
 from bisect import bisect_right
 from typing import Any, Final
 
-from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
-from observer.linux.elf import Elf
+from observer.linux.elf import DAMAGED, Elf
 
 __all__ = ["LineTable"]
 
@@ -26,8 +25,7 @@ class LineTable:
             try:
                 # Of several rows at one address the last counts, as in the table; an end counts before a beginning.
                 self._rows = sorted(_read_rows(elf.path), key=lambda row: (row[0], row[2] != 0))
-            except (DWARFError, ELFError, OSError, KeyError, IndexError, ValueError, AttributeError, AssertionError):
-                # Damaged debug information costs line numbers, not the run (pyelftools raises these for it).
+            except (OSError, *DAMAGED):
                 self._rows = []
         self._starts = [address for address, _file, _line in self._rows]
 

@@ -187,8 +187,10 @@ SMALL = "int twice(int x) { return 2 * x; }\nint main(int n, char **v) { (void)v
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few kilobytes of ELF with symbols, call-frame rules and line tables, and a file beside it to damage."""
+    folder = tmp_path_factory.mktemp("small")
     options = ("-g1", "-O1", "-shared", "-fPIC", "-nostdlib", "-Wl,-z,noseparate-code", "-Wl,--build-id=sha1")
-    return compile_c(tmp_path_factory.mktemp("small"), "small", SMALL, *options)
+    # Without the folder's name in it the file is the same at every run, and so is the damage.
+    return compile_c(folder, "small", SMALL, *options, f"-ffile-prefix-map={folder}=/src")
 
 
 def use(path: Path) -> None:
@@ -213,6 +215,34 @@ def test_the_small_file_is_good_before_it_is_damaged(small: Path) -> None:
     assert Unwinder(elf).rule_at(place) is not None
     assert LineTable(elf).find(place) is not None
     assert small.stat().st_size < 20_000
+
+
+def test_sections_of_impossible_sizes_and_places_cost_names_and_never_the_run(small: Path) -> None:
+    raw = small.read_bytes()
+    table, size, count = struct.unpack_from("<Q", raw, 0x28)[0], *struct.unpack_from("<HH", raw, 0x3A)
+    damaged = small.with_name("impossible")
+    for section in range(count):
+        for field in (0x18, 0x20):  # sh_offset, sh_size
+            for byte, value in ((7, 0x80), (5, 0x01), (2, 0x7F)):
+                copy = bytearray(raw)
+                copy[table + section * size + field + byte] = value
+                damaged.write_bytes(copy)
+                use(damaged)
+
+
+def test_any_one_byte_of_the_line_tables_header_may_be_wrong(small: Path) -> None:
+    raw = small.read_bytes()
+    (row,) = [
+        line.split("]", 1)[1].split() for line in lines_of("readelf", "-W", "-S", small) if ".debug_line " in line
+    ]
+    start = int(row[3], 16)
+    damaged = small.with_name("header")
+    for place in range(start, start + 60):
+        for value in (0, 0x80, 0xFF):
+            copy = bytearray(raw)
+            copy[place] = value
+            damaged.write_bytes(copy)
+            use(damaged)
 
 
 @needs_compiler
