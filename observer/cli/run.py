@@ -125,14 +125,23 @@ def _wish(arguments: argparse.Namespace, words: list[str], selection: Selection)
 def _request(arguments: argparse.Namespace, words: list[str], selection: Selection, directory: Path) -> Request:
     from observer.model.machine import Request
 
-    kept = {name: value for name, value in os.environ.items() if name.startswith(("GLIBC_TUNABLES", "MALLOC_", "LD_"))}
+    kept = {
+        name: _readable(value)
+        for name, value in os.environ.items()
+        if name.startswith(("GLIBC_TUNABLES", "MALLOC_", "LD_"))
+    }
     return Request(
-        command=tuple(words), directory=str(directory.absolute()), expression=selection.text,
+        command=tuple(map(_readable, words)), directory=_readable(str(directory.absolute())), expression=selection.text,
         syscalls=None if selection.syscalls is None else tuple(sorted(selection.syscalls)),
         instruments=tuple(sorted(selection.instruments)), recorder="breakpoint", stack=arguments.stack,
         max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr or "as the system has it",
         environment=kept,
     )  # fmt: skip
+
+
+def _readable(text: str) -> str:
+    """Return *text* with bytes that are no UTF-8 written as \\xff."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _make_directory(directory: Path, *, force: bool) -> None:

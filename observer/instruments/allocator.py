@@ -10,7 +10,6 @@ handler's calls are not inside the call that the signal interrupted.
 
 from __future__ import annotations
 
-import os
 import struct
 from time import monotonic_ns
 from typing import Final
@@ -46,10 +45,9 @@ _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 class AllocatorCalls:
     """Plants breakpoints in whatever defines the family, and turns their hits into call records."""
 
-    def __init__(self, sink: Sink, stack_bytes: int, pages: ObserversPages) -> None:
+    def __init__(self, sink: Sink, pages: ObserversPages) -> None:
         self._sink = sink
         self._pages = pages
-        self._stack_bytes = stack_bytes
         self.begun = 0
         self.returned = 0
         self.left = 0
@@ -68,12 +66,13 @@ class AllocatorCalls:
     def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
         """Plant in every function of the family that *elf* defines and [start, end) holds; return how many."""
         memory = task.memory
-        assert memory is not None
         found = elf.addresses_of(_NUMBERS)
         # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
         # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
         home = (start, end) if role == "libc" and elf.addresses_of(["gnu_get_libc_version"]) else (0, 0)
         planted = 0
+        if memory is None:
+            return 0
         for name, address in sorted(found.items(), key=lambda item: _NUMBERS[item[0]]):
             place = address + bias
             if not start <= place < end or place in memory.breakpoints:
@@ -83,7 +82,11 @@ class AllocatorCalls:
             if emulation is None or memory.read(place, emulation.length) != code[: emulation.length]:
                 self.refused[f"{name} in {elf.path}"] = "its first instruction cannot be carried out elsewhere"
                 continue
-            memory.plant(task.tid, place, _NUMBERS[name], emulation, home)
+            try:
+                memory.plant(task.tid, place, _NUMBERS[name], emulation, home)
+            except OSError as error:
+                self.refused[f"{name} in {elf.path}"] = f"its code cannot be written ({error.strerror})"
+                continue
             planted += 1
         if planted:
             self.planted[elf.path] = planted
@@ -109,16 +112,17 @@ class AllocatorCalls:
         if point is None:
             return False
         emulation = point.emulation
+        memory.tid = tid
         if emulation.length == 1 and signal_info(tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         sp = words[_RSP]
         trap = self._entry(task, memory, point, registers, sp)
         if point.pushes >= 0:
             pushed = words[point.pushes]
-            os.pwrite(memory.fd, _TWO_WORDS.pack(pushed, trap) if trap else _ONE_WORD.pack(pushed), sp - 8)
+            self._push(memory, _TWO_WORDS.pack(pushed, trap) if trap else _ONE_WORD.pack(pushed), sp - 8)
             words[_RSP] = sp - 8
         elif trap:
-            os.pwrite(memory.fd, memory.trap_word, sp)
+            memory.pwrite(memory.trap_word, sp)
         words[_RIP] = point.after
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
@@ -132,7 +136,7 @@ class AllocatorCalls:
             frame.inner += 1
             return 0
         now = monotonic_ns()
-        return_address: int = _ONE_WORD.unpack(os.pread(memory.fd, 8, sp))[0]
+        return_address: int = _ONE_WORD.unpack(memory.pread(8, sp))[0]
         home_start, home_end = point.home
         if home_start <= return_address < home_end and _calls_directly(memory, return_address, point.address):
             self.internal += 1
@@ -142,13 +146,21 @@ class AllocatorCalls:
         entered.outer = task.frame
         for start, end in memory.libc_text:
             if start <= return_address < end:
-                entered.stack = keep_stack(self._sink, memory, now, sp, registers, self._stack_bytes)
+                entered.stack = keep_stack(self._sink, memory, now, sp, registers)
         if not memory.trap:
             with self._pages.excluded():
                 memory.arm_return_trap(task.tid)
         task.frame = entered
         self.begun += 1
         return memory.trap
+
+    def _push(self, memory: Memory, words: bytes, address: int) -> None:
+        if address & 0xFFF == 0xFF8:
+            # The push reaches a new page of the stack, which may not be there yet: then it is we who bring it in.
+            with self._pages.pushing():
+                memory.pwrite(words, address)
+        else:
+            memory.pwrite(words, address)
 
     def _is_inner(self, task: Task, memory: Memory, frame: Frame, sp: int) -> bool:
         """Whether a call entered at *sp* is part of the call *frame*; gives up calls that were jumped out of."""

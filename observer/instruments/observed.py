@@ -26,6 +26,7 @@ class ObserversPages:
         self._counters: list[Counter] = []
         self.exact = True
         self._planting = 0
+        self.pushed = 0
         try:
             for config in (PAGE_FAULTS_MIN, PAGE_FAULTS_MAJ):
                 self._counters.append(open_counter(config, 0, -1, kernel=True, inherit=False))
@@ -50,6 +51,13 @@ class ObserversPages:
         before = self._now()
         yield
         self._planting += self._now() - before
+
+    @contextlib.contextmanager
+    def pushing(self) -> Iterator[None]:
+        """Count what happens inside as stack pages that a push of the program reached first."""
+        before = self._now()
+        yield
+        self.pushed += self._now() - before
 
     def result(self) -> tuple[int, int]:
         """Return (pages brought in by planting, pages brought in otherwise)."""

@@ -19,6 +19,7 @@ from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import OWN_BY_ARGUMENT, Watch, own_syscalls
 from observer.linux import procfs
+from observer.linux.ptrace import cont
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
 from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
@@ -27,6 +28,7 @@ from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, find_program, launch
 
+_WALL: Final = 0x40000000
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
 )
@@ -89,12 +91,12 @@ class _Session:
         self._interrupts = interrupts
         self._affinity = Affinity(share=wish.pin)
         self._pages = ObserversPages()
-        self._allocator = AllocatorCalls(sink, wish.stack_bytes, self._pages) if "calls" in chosen else None
+        self._allocator = AllocatorCalls(sink, self._pages) if "calls" in chosen else None
         self._faults = FaultInstrument(directory, wish.stack_bytes) if "faults" in chosen else None
         self._frames = Frames(directory) if "residency" in chosen else None
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, allocator=self._allocator, faults=self._faults, frames=self._frames,
-            pages=self._pages, stack_bytes=wish.stack_bytes,
+            pages=self._pages,
         )  # fmt: skip
 
     def run(self) -> Recording:
@@ -145,6 +147,7 @@ class _Session:
             "faults_counted": faults.counted, "faults_lost": faults.lost, "syscalls_entered": watch.entered,
             "syscalls_left": watch.left, "syscalls_cut": watch.cut, "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
+            "pages_pushed": self._pages.pushed,
         }  # fmt: skip
         if faults.with_failed is not None:
             counts["faults_with_failed"] = faults.with_failed
@@ -152,7 +155,7 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = sorted(watch.own_filters)
+        notes: list[str] = sorted(watch.own_filters | watch.unreadable)
         if watch.own_filters:
             counts["own_filters"] = 1
         if self._allocator is not None:
@@ -173,9 +176,15 @@ def _kill_all(engine: Engine) -> None:
     for tid in tuple(engine.tasks):
         with contextlib.suppress(ProcessLookupError):
             os.kill(tid, 9)
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            os.waitpid(-1, 0x40000000)
+    # A killed tracee stops once more, at its exit, and waits for us there.
+    while True:
+        try:
+            tid, status = os.waitpid(-1, _WALL)
+        except ChildProcessError:
+            return
+        if os.WIFSTOPPED(status):
+            with contextlib.suppress(ProcessLookupError):
+                cont(tid)
 
 
 def _check_exec(report: int, path: str) -> None:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Final
 
 from observer.instruments.sink import Sink
+from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
 
-__all__ = ["keep_stack"]
+__all__ = ["KEPT", "keep_stack"]
+
+KEPT: Final = 3072
+"""Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
 
 _BP: Final = RegisterSet.INDEX["rbp"]
 _BX: Final = RegisterSet.INDEX["rbx"]
 
 
-def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet, length: int) -> int:
-    """Save *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
+def _present_bytes(tid: int, start: int, length: int) -> int:
+    """Return how many of the bytes from *start* on lie in pages that are there."""
+    try:
+        fd = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return 8
+    try:
+        entries = read_pagemap(fd, start & -PAGE, start + length)
+    finally:
+        os.close(fd)
+    there = 0
+    while 8 * there < len(entries) and entries[8 * there + 7] & 0x80:
+        there += 1
+    return max((start & -PAGE) + there * PAGE - start, 0)
 
-    What lies above a stack pointer is in use, so reading it brings no page in.
+
+def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet) -> int:
+    """Save up to KEPT bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
+
+    Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
     with contextlib.suppress(OSError):
-        piece = memory.read(sp, length)
+        piece = memory.read(sp, min(KEPT, _present_bytes(memory.tid, sp, KEPT)))
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0

@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from typing import Final
+from typing import Any, Final
 
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
@@ -34,6 +34,8 @@ from observer.tracee.task import Task
 __all__ = ["OWN_BY_ARGUMENT", "Watch", "own_syscalls"]
 
 _PROT_EXEC: Final = 4
+_MAP_TYPE: Final = 0xF
+_SHARED_TYPES: Final = frozenset({1, 3})
 _MAP_ANONYMOUS: Final = 0x20
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
@@ -79,7 +81,6 @@ class Watch:
         faults: FaultInstrument | None,
         frames: Frames | None,
         pages: ObserversPages,
-        stack_bytes: int,
     ) -> None:
         self._sink = sink
         self._wanted = None if wanted is None else numbers_of(wanted, AUDIT_ARCH_X86_64)
@@ -88,7 +89,6 @@ class Watch:
         self._faults = faults
         self._frames = frames
         self._pages = pages
-        self._stack_bytes = stack_bytes
         self._registers = RegisterSet()
         self._before: dict[int, int] = {}
         self._locks_future: set[int] = set()
@@ -102,6 +102,7 @@ class Watch:
         self.intervals: FaultIntervals | None = None
         self.traps = TrapWatch()
         self.own_filters: set[str] = set()
+        self.unreadable: set[str] = set()
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -173,7 +174,8 @@ class Watch:
             self._registers.read(task.tid)
             cs = self._registers.words[RegisterSet.CS]
             if task.frame is None and task.memory is not None and result is not None:
-                stack = keep_stack(self._sink, task.memory, began, sp, self._registers, self._stack_bytes)
+                task.memory.tid = task.tid
+                stack = keep_stack(self._sink, task.memory, began, sp, self._registers)
         self._sink.syscalls.append(
             began,
             now,
@@ -211,8 +213,8 @@ class Watch:
             path = ""
         self._sink.notes.append("file", pid=task.pid, t=now, start=start, length=args[1], path=path)
         if args[2] & _PROT_EXEC and path:
-            protection = "r-x"
-            self._image(task, Mapping(start, start + args[1], protection, path, args[5]), now)
+            shared = args[3] & _MAP_TYPE in _SHARED_TYPES
+            self._image(task, Mapping(start, start + args[1], "r-x", path, args[5], shared=shared), now)
 
     def _image(self, task: Task, mapping: Mapping, now: int) -> None:
         found = note_image(self._sink, task.pid, now, mapping, self._program_of(task.tid))
@@ -225,7 +227,8 @@ class Watch:
         if role == "loader" or (role == "program" and not memory.trap_home):
             # Where there is a loader, its entry ran first; the program's own is still to come.
             memory.trap_home = elf.entry + bias
-        if self._allocator is not None:
+        # A byte written into a shared mapping would be written into the file.
+        if self._allocator is not None and not mapping.shared:
             with self._pages.excluded():
                 self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
 
@@ -252,15 +255,26 @@ class Watch:
         if self.intervals is not None:
             self.intervals.begin(task)
         counters = procfs.task_counters(task.pid, task.tid)
-        mappings = procfs.read_mappings(task.pid)
+        mappings = self._readable_mappings(task)
         self._locks_future.discard(task.pid)
         self._sink.notes.append(
             "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.tid), former=former_tid, first=first,
-            minor=counters.minor, major=counters.major, break_start=procfs.heap_start(task.pid), mappings=mappings,
+            minor=counters.minor, major=counters.major,
+            break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=mappings,
         )  # fmt: skip
         for mapping in mappings:
             if "x" in mapping.protection and mapping.path.startswith("/"):
                 self._image(task, mapping, now)
+
+    def _readable_mappings(self, task: Task) -> list[Mapping]:
+        """Return the mappings, or none for a program that its user may run but not read (mode 0711)."""
+        try:
+            return procfs.read_mappings(task.tid)
+        except PermissionError:
+            self.unreadable.add(
+                f"{self._program_of(task.tid) or 'a program'} may be run but not read: its calls are not seen"
+            )
+            return []
 
     def _start_faults(self, tid: int) -> None:
         if self._faults is None:
@@ -293,7 +307,7 @@ class Watch:
         now = time.monotonic_ns()
         stack = 0
         if task.memory is not None and code > 0:
-            stack = keep_stack(self._sink, task.memory, now, sp, self._registers, self._stack_bytes)
+            stack = keep_stack(self._sink, task.memory, now, sp, self._registers)
         name = name_of_signal(signo)
         self._sink.notes.append(
             "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code,
@@ -315,11 +329,20 @@ class Watch:
         )
         if last and not self._is_shared(task.memory, task.pid):
             # By the thread's own number: the leader may be a zombie, whose maps are empty.
-            snapshot = take_snapshot(task.tid)
+            snapshot = self._snapshot(task)
+            if snapshot is None:
+                return
             frames = self._frames.save(task.tid, snapshot) if self._frames is not None else []
             self._sink.notes.append(
                 "end", pid=task.pid, t=now, path=self._program_of(task.tid), frames=frames, **snapshot
             )
+
+    def _snapshot(self, task: Task) -> dict[str, Any] | None:
+        try:
+            return take_snapshot(task.tid)
+        except PermissionError:
+            self.unreadable.add("a process forbade to be read (PR_SET_DUMPABLE): its end is not compared")
+            return None
 
     def _is_shared(self, memory: Memory | None, pid: int) -> bool:
         """Whether the address space is its parent's (a vfork child that ends without exec)."""

@@ -7,6 +7,7 @@ large libraries. A file that cannot be parsed costs names, never the run.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ __all__ = ["DAMAGED", "Elf", "Segment", "describe_foreign", "load"]
 
 DAMAGED: Final = (
     ELFError, DWARFError, ConstructError, struct.error, ValueError, LookupError, TypeError, AttributeError,
-    AssertionError, ArithmeticError, RecursionError,
+    AssertionError, ArithmeticError, RecursionError, MemoryError,
 )  # fmt: skip
 """What pyelftools raises for files that are damaged: they cost names and lines, not the run."""
 
@@ -171,8 +172,10 @@ def load(path: str) -> Elf | None:
     """Return the parsed file, or None when it is not (or no longer) a readable 64-bit ELF file; cached by inode."""
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
+    if not stat.S_ISREG(status.st_mode):
+        return None  # a FIFO would keep us waiting
     return _load_version(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
 
 

@@ -25,10 +25,10 @@ def stop_randomizing() -> None:
     libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
 
 
-def shares_memory(tid: int, other: int) -> bool:
-    """Return whether two tasks have one address space; False also where kcmp is not allowed."""
+def shares_memory(tid: int, other: int) -> bool | None:
+    """Return whether two tasks have one address space; None where kcmp is not allowed."""
     zero = ctypes.c_long(0)
     same = libc_quick["syscall"](
         ctypes.c_long(_SYS_KCMP), ctypes.c_long(tid), ctypes.c_long(other), ctypes.c_long(_KCMP_VM), zero, zero
     )
-    return bool(same == 0)
+    return None if same < 0 else bool(same == 0)

@@ -290,7 +290,8 @@ def _own_pages_line(evidence: Evidence) -> LedgerLine:
         return unverifiable(name, "needs kernel-mode fault counts of the observer (CAP_PERFMON)")
     planted = _count(evidence, "pages_by_planting")
     note = f"{planted} text pages became private by planting breakpoints" if planted else ""
-    return balance(name, _count(evidence, "pages_by_observer"), 0, note=note)
+    pushed = Exclusion(-_count(evidence, "pages_pushed"), "stack pages that an emulated push reached first")
+    return balance(name, _count(evidence, "pages_by_observer"), 0, excluded=(pushed,), note=note)
 
 
 def _stored_line(evidence: Evidence) -> LedgerLine:

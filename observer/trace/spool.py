@@ -18,6 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
+from observer.instruments.stacks import KEPT
+
 __all__ = ["CALL_FIELDS", "STACK_BYTES", "STACK_FIELDS", "SYSCALL_FIELDS", "NoteFile", "Spool", "Spools"]
 
 _CHUNK: Final = 1 << 20
@@ -36,7 +38,7 @@ SYSCALL_FIELDS: Final = [
 ]  # fmt: skip
 """One system call; flags: 1 returned."""
 
-STACK_BYTES: Final = 512
+STACK_BYTES: Final = KEPT
 _CALL: Final = struct.Struct("<QQIIHHIQQQQQQQ")
 _SYSCALL: Final = struct.Struct("<QQIIII6QqQQIIQ")
 _STACK: Final = struct.Struct(f"<QQQQ{STACK_BYTES}s")

@@ -68,6 +68,11 @@ class Affinity:
         elif self.concerns(number) and self._shared:
             self._share(tid)
 
+    def inherit(self, parent: int, child: int) -> None:
+        """A child has the mask that its parent chose."""
+        if parent in self._own_choice:
+            self._own_choice.add(child)
+
     def thread_born(self, tasks: Iterable[int], newborn: int) -> None:
         """A second thread is there: the sharing ends for now. *tasks* and *newborn* get the original mask."""
         if self.processor is not None and not self._threaded:

@@ -7,6 +7,7 @@ ESRCH, because the tracee may be killed at any moment; its end then comes by as 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -115,6 +116,14 @@ class Engine:
         except OSError as error:
             if error.errno not in (errno.ESRCH, errno.EIO):
                 raise
+            self._go_on(tid)
+
+    def _go_on(self, tid: int) -> None:
+        """Resume a task at whose stop something could not be read or written: it must not wait for ever."""
+        task = self.tasks.get(tid)
+        if task is not None:
+            with contextlib.suppress(OSError):
+                self._resume(task)
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
@@ -205,6 +214,7 @@ class Engine:
                 child.memory = None  # killed before it could be opened
         child.has_exec = parent.has_exec
         child.blocks_trap = parent.blocks_trap
+        self._affinity.inherit(parent.tid, tid)
         if not kin.same_memory and parent.frame is not None:
             child.frame = parent.frame.ghost()
         self.tasks[tid] = child
@@ -225,7 +235,8 @@ class Engine:
             del self.tasks[other.tid]
         entry, task.entered = task.entered, None
         self._watcher.executing(task)
-        task.memory = Memory(task.pid)
+        former_memory, task.memory = task.memory, Memory(task.pid)
+        self._close_if_unused(former_memory)
         task.frame = None
         task.exiting = False
         task.has_exec = True
@@ -245,6 +256,10 @@ class Engine:
         task.entered = None
         ptrace.cont(task.tid)
 
+    def _close_if_unused(self, memory: Memory | None) -> None:
+        if memory is not None and not any(task.memory is memory for task in self.tasks.values()):
+            memory.close()
+
     def _reaped(self, tid: int, status: int) -> None:
         task = self.tasks.pop(tid, None)
         self._newborn.pop(tid, None)
@@ -254,8 +269,7 @@ class Engine:
             return
         if task.parent == 0:
             self.root_status = status
-        if task.memory is not None and not any(other.memory is task.memory for other in self.tasks.values()):
-            task.memory.close()
+        self._close_if_unused(task.memory)
         if task.has_exec:
             self._watcher.gone(task, status)
 

@@ -2,8 +2,8 @@
 
 The tracing thread must not be interrupted between two ptrace requests, so these signals are blocked everywhere and
 taken by a thread of their own. The first interrupt belongs to the program: a terminal sends it to both; one sent
-to the observer alone is passed on. The second ends the program with SIGKILL. SIGTERM and SIGHUP are passed on
-likewise.
+to the observer alone is passed on. A second one within two seconds ends the program with
+SIGKILL. SIGTERM and SIGHUP are passed on likewise.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -21,6 +22,7 @@ _TAKEN: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _STOP: Final = signal.SIGUSR2
 _GRACE: Final = 0.2
 _PACE: Final = 0.05
+_SOON: Final = 2.0
 
 
 class Interrupts:
@@ -32,6 +34,7 @@ class Interrupts:
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
         self.taken: list[int] = []
+        self._last = -_SOON
         self._pace: Callable[[float], None] = lambda seconds: None
 
     def watch(
@@ -48,15 +51,18 @@ class Interrupts:
     def _serve(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
         while True:
             info = signal.sigtimedwait(self._wait_for, _PACE)
-            if info is None:
+            # A wait that is interrupted by stop and continue may give garbage for a number (CPython 3.11).
+            if info is None or info.si_signo not in self._wait_for:
                 self._pace(_PACE)
                 continue
             if info.si_signo == _STOP:
                 if self._done.is_set():
                     return
                 continue
+            now = time.monotonic()
+            again, self._last = now - self._last < _SOON, now
             self.taken.append(info.si_signo)
-            if len(self.taken) > 1:
+            if again:
                 for tid in list(tasks()):
                     _send(tid, signal.SIGKILL)
             elif not self._done.wait(_GRACE) and info.si_signo not in delivered:
@@ -77,5 +83,5 @@ class Interrupts:
 
 
 def _send(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with contextlib.suppress(OSError):
         os.kill(pid, number)

@@ -21,10 +21,11 @@ class Kinship:
 def relation(pid: int, tid: int, child: int, how: str) -> Kinship:
     """Return what *child* shares with task *tid* of process *pid*; *how* is fork, vfork or clone.
 
-    vfork is taken to share memory, as vfork(2) and posix_spawn(3) do. A clone is looked up, because flags decide.
+    What a vfork or a clone shares is looked up, because flags decide.
     """
     if how == "vfork":
-        return Kinship(same_process=False, same_memory=True)
+        # vfork(2) and posix_spawn(3) share memory; clone with CLONE_VFORK alone does not.
+        return Kinship(same_process=False, same_memory=shares_memory(tid, child) is not False)
     if how == "fork":
         return Kinship(same_process=False, same_memory=False)
     try:
@@ -33,4 +34,4 @@ def relation(pid: int, tid: int, child: int, how: str) -> Kinship:
         group = child  # killed already
     if group == pid:
         return Kinship(same_process=True, same_memory=True)
-    return Kinship(same_process=False, same_memory=shares_memory(tid, child))
+    return Kinship(same_process=False, same_memory=shares_memory(tid, child) is True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from observer.linux.instructions import Emulation
 from observer.linux.ptrace import peek, poke
@@ -37,13 +39,25 @@ class Breakpoint:
 class Memory:
     """One address space (the kernel's mm): read, write, plant.
 
+    `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace may
+    go through where /proc/PID/mem is closed to us.
+
     Raises:
-        OSError: when /proc/PID/mem cannot be opened.
+        OSError: the process is gone.
     """
 
     def __init__(self, pid: int) -> None:
         self.owner = pid
-        self.fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        self.tid = pid
+        self.pread: Callable[[int, int], bytes]
+        self.pwrite: Callable[[bytes, int], int]
+        try:
+            self.fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+            self.pread, self.pwrite = partial(os.pread, self.fd), partial(os.pwrite, self.fd)
+        except PermissionError:
+            # A process may forbid it (PR_SET_DUMPABLE, an unreadable program); ptrace itself still reads and writes.
+            self.fd = -1
+            self.pread, self.pwrite = self._peek, self._poke
         self.breakpoints: dict[int, Breakpoint] = {}
         self.trap_home = 0
         self.trap = 0
@@ -60,11 +74,21 @@ class Memory:
 
     def read(self, address: int, length: int) -> bytes:
         """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
-        return os.pread(self.fd, length, address)
+        return self.pread(length, address)
+
+    def _peek(self, length: int, address: int) -> bytes:
+        first = address & -8
+        words = [peek(self.tid, at) for at in range(first, address + length, 8)]
+        return struct.pack(f"<{len(words)}Q", *words)[address - first : address - first + length]
+
+    def _poke(self, data: bytes, address: int) -> int:
+        for i in range(0, len(data), 8):
+            poke(self.tid, address + i, struct.unpack_from("<Q", data, i)[0])
+        return len(data)
 
     def read_word(self, address: int) -> int:
         """Return the unsigned 8-byte word at *address*; raises OSError when it cannot be read."""
-        raw = os.pread(self.fd, 8, address)
+        raw = self.pread(8, address)
         if len(raw) < 8:
             raise OSError(5, "short read")
         word: int = struct.unpack("<Q", raw)[0]
@@ -94,7 +118,8 @@ class Memory:
 
     def close(self) -> None:
         """Close the descriptor."""
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def _swap_byte(tid: int, address: int, byte: int) -> None:
