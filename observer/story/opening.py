@@ -47,7 +47,8 @@ def _who(event: Event) -> str:
 def is_programs_own(event: Event) -> bool:
     """Say whether *event* shows that the program's own code runs."""
     if isinstance(event, Call):
-        return event.origin == "program"
+        # A call that the C library makes for a line of the program (printf's buffer) is the program's doing, too.
+        return event.origin == "program" or _has_line(event.site)
     if isinstance(event, Fault):
         return event.toucher in ("program", "allocator") and not _is_startup(event.site)
     if isinstance(event, Syscall):
