@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -80,33 +81,36 @@ def test_the_most_may_lie_behind_the_first_chunk(tmp_path: Path) -> None:
     assert (spool.count, spool.lost, (tmp_path / "x").stat().st_size) == (most, 23, most * 24)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def no_file_larger_than_a_page() -> Iterator[None]:
-    """Let every allocation of file space fail, as on a full disk."""
+    """Let every allocation of file space fail, as on a full disk; only while it lasts, for pytest writes files, too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
 
 
-@pytest.mark.usefixtures("no_file_larger_than_a_page")
 def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "x", PAIR)
-    assert [spool.append(1, i) for i in range(3)] == [0, 0, 0]
+    with no_file_larger_than_a_page():
+        spool = Spool(tmp_path / "x", PAIR)
+        numbers = [spool.append(1, i) for i in range(3)]
+        spool.close()
+    assert numbers == [0, 0, 0]
     assert (spool.count, spool.lost) == (0, 3)
     assert isinstance(spool.error, OSError)
-    spool.close()
     assert (tmp_path / "x").stat().st_size == 0
 
 
-@pytest.mark.usefixtures("no_file_larger_than_a_page")
 def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
-    notes = NoteFile(tmp_path / "x")
-    for i in range(3):
-        notes.append("born", text="x" * 3000, i=i)
-    notes.close()
+    with no_file_larger_than_a_page():
+        notes = NoteFile(tmp_path / "x")
+        for i in range(3):
+            notes.append("born", text="x" * 3000, i=i)
+        notes.close()
     assert (notes.lost, isinstance(notes.error, OSError)) == (2, True)
 
 
