@@ -11,7 +11,10 @@ from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
 
-__all__ = ["KEPT", "keep_stack"]
+__all__ = ["KEPT", "WRAPPER", "keep_stack"]
+
+WRAPPER: Final = 256
+"""Bytes that are enough to leave a system call's wrapper, which has hardly a frame."""
 
 KEPT: Final = 3072
 """Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
@@ -22,6 +25,8 @@ _BX: Final = RegisterSet.INDEX["rbx"]
 
 def _present_bytes(tid: int, start: int, length: int) -> int:
     """Return how many of the bytes from *start* on lie in pages that are there."""
+    if start % PAGE + length <= PAGE:
+        return length  # the page of the stack pointer itself is there
     try:
         fd = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -36,12 +41,12 @@ def _present_bytes(tid: int, start: int, length: int) -> int:
     return max((start & -PAGE) + there * PAGE - start, 0)
 
 
-def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet) -> int:
-    """Save up to KEPT bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
+def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet, length: int = KEPT) -> int:
+    """Save up to *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
 
     Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
     with contextlib.suppress(OSError):
-        piece = memory.read(sp, min(KEPT, _present_bytes(memory.tid, sp, KEPT)))
+        piece = memory.read(sp, min(length, _present_bytes(memory.tid, sp, length)))
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0

@@ -20,7 +20,7 @@ from observer.instruments.intervals import FaultIntervals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
-from observer.instruments.stacks import keep_stack
+from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.linux import procfs
 from observer.linux.ptrace import RegisterSet, signal_info
@@ -175,7 +175,7 @@ class Watch:
             cs = self._registers.words[RegisterSet.CS]
             if task.frame is None and task.memory is not None and result is not None:
                 task.memory.tid = task.tid
-                stack = keep_stack(self._sink, task.memory, began, sp, self._registers)
+                stack = keep_stack(self._sink, task.memory, began, sp, self._registers, WRAPPER)
         self._sink.syscalls.append(
             began,
             now,
