@@ -62,7 +62,6 @@ class Recording:
     notes: list[str]
     not_observed: dict[str, str]
     sees_kernel_faults: bool
-    interrupted_by: list[int]
     lost: dict[str, int] = field(default_factory=dict)
 
 
@@ -168,7 +167,6 @@ class _Session:
         return Recording(
             status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
-            interrupted_by=list(self._interrupts.taken),
         )  # fmt: skip
 
 

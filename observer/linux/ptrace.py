@@ -1,6 +1,6 @@
 """ptrace(2) requests that the engine uses.
 
-python-ptrace gives the register structure; the requests it lacks (SEIZE, LISTEN, INTERRUPT,
+python-ptrace gives the register structure; the requests it lacks (SEIZE, LISTEN,
 GET_SYSCALL_INFO, the seccomp and exit events) are here. Every request must come from the thread that seized
 the tracee; any of them may fail with ESRCH when the tracee was killed meanwhile, which is not an error.
 """
@@ -29,9 +29,7 @@ __all__ = [
     "RegisterSet",
     "SyscallInfo",
     "cont",
-    "detach",
     "event_message",
-    "interrupt",
     "listen",
     "peek",
     "poke",
@@ -39,7 +37,6 @@ __all__ = [
     "set_signal_mask",
     "signal_info",
     "signal_mask",
-    "single_step",
     "to_syscall_exit",
 ]
 
@@ -47,15 +44,12 @@ PTRACE_PEEKDATA: Final = 2
 PTRACE_POKEDATA: Final = 5
 PTRACE_POKEUSER: Final = 6
 PTRACE_CONT: Final = 7
-PTRACE_SINGLESTEP: Final = 9
 PTRACE_GETREGS: Final = 12
 PTRACE_SETREGS: Final = 13
-PTRACE_DETACH: Final = 17
 PTRACE_SYSCALL: Final = 24
 PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SEIZE: Final = 0x4206
-PTRACE_INTERRUPT: Final = 0x4207
 PTRACE_LISTEN: Final = 0x4208
 PTRACE_GETSIGMASK: Final = 0x420A
 PTRACE_SETSIGMASK: Final = 0x420B
@@ -109,11 +103,6 @@ def seize(tid: int, options: int = OPTIONS) -> None:
     _request(PTRACE_SEIZE, tid, 0, options)
 
 
-def interrupt(tid: int) -> None:
-    """Ask a seized tracee to stop; another stop may come first."""
-    _request(PTRACE_INTERRUPT, tid)
-
-
 def listen(tid: int) -> None:
     """Leave a tracee in its group-stop (job control) while hearing of its end."""
     _request(PTRACE_LISTEN, tid)
@@ -129,16 +118,6 @@ def to_syscall_exit(tid: int, signal: int = 0) -> None:
     """Resume until the next system-call stop, delivering *signal*."""
     if _ptrace(PTRACE_SYSCALL, tid, None, signal) == -1:
         raise _fail()
-
-
-def single_step(tid: int) -> None:
-    """Resume for one instruction."""
-    _request(PTRACE_SINGLESTEP, tid)
-
-
-def detach(tid: int, signal: int = 0) -> None:
-    """Let a stopped tracee go."""
-    _request(PTRACE_DETACH, tid, 0, signal)
 
 
 _message = ctypes.c_ulong()
