@@ -68,6 +68,11 @@ class Recorded:
             assert line.unexplained == 0 or line.verdict == "UNVERIFIABLE", line
 
 
+def environment_of_commands() -> dict[str, str]:
+    """Return what commands find in their environment, whoever runs them: its size alone moves the heap of many programs."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+
+
 def run_observer(
     command: Sequence[str],
     directory: Path,
@@ -82,6 +87,6 @@ def run_observer(
     words = [*prefix, *OBSERVER, "run", "-o", str(directory), *options, "--", *command]
     done = subprocess.run(
         words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=timeout, cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent), **(environment or {})},
+        env={**environment_of_commands(), **(environment or {})},
     )  # fmt: skip
     return Recorded(directory, done.returncode, done.stdout, done.stderr)

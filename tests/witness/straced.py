@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from observer.model.events import Syscall
+from tests.recordings import environment_of_commands
 
 SIZE_ARGUMENT = {
     "mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1, "mlock": 1, "mlock2": 1, "munlock": 1, "msync": 1,
@@ -27,7 +28,7 @@ def strace_memory_calls(command: Sequence[str], folder: Path) -> list[list[Entry
     output = folder / "strace.txt"
     subprocess.run(
         ["setarch", "-R", "strace", "-f", "-qq", "-X", "raw", "-e", "trace=%memory", "-e", "signal=none", "-o", str(output), *command],
-        stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environment_of_commands(),
     )  # fmt: skip
     tasks: dict[str, list[Entry]] = {}
     unfinished: dict[str, str] = {}
