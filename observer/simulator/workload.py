@@ -4,14 +4,26 @@
     calloc b 10 16
     memalign c 64 1000
     realloc a 200
+    free a
     touch a               # write its first byte; touch a 4096 writes the byte there, touch a 0 8192 every page of 8 KiB
     read a 0 8            # the same, reading
-    dontneed a            # madvise(MADV_DONTNEED) on its whole pages
-    free a
+
+    map m 64K             # mmap(2), private and anonymous
+    populate m 64K        # the same with MAP_POPULATE
+    shared m 64K          # shared and anonymous
+    file m 64K            # a private mapping of a file of that size, read from the page cache
+    stack s 64K           # the next bytes below the stack
+    unmap m
+    readonly m, noaccess m, writable m      # mprotect(2)
+    lock m, unlock m                        # mlock(2)
+    dontneed a, lazyfree a                  # madvise(2) on the whole pages of a piece or a mapping
+    hugepage m, nohugepage m
+
     fork                  # what follows happens in a child, until
     exit                  # then the parent goes on
 
-Text to operations to text is the identity, but for comments and blanks.
+An access that the machine forbids (`noaccess m`, then `touch m`) ends its process, as a segmentation fault does. Text to
+operations to text is the identity, but for comments and blanks.
 """
 
 from __future__ import annotations
@@ -26,10 +38,14 @@ from observer.errors import BadWorkload
 
 __all__ = ["FORMS", "Operation", "parse", "parse_line", "render"]
 
-FORMS: Final = {
+_SIZED: Final = ("map", "populate", "shared", "file", "stack")
+_NAMED: Final = (
+    "free", "unmap", "readonly", "noaccess", "writable", "lock", "unlock", "dontneed", "lazyfree", "hugepage", "nohugepage",
+)  # fmt: skip
+FORMS: Final[dict[str, tuple[str, ...]]] = {
     "malloc": ("name", "size"), "calloc": ("name", "count", "size"), "memalign": ("name", "alignment", "size"),
-    "realloc": ("name", "size"), "free": ("name",), "touch": ("name", "offset?", "length?"),
-    "read": ("name", "offset?", "length?"), "dontneed": ("name",), "fork": (), "exit": (),
+    "realloc": ("name", "size"), "touch": ("name", "offset?", "length?"), "read": ("name", "offset?", "length?"),
+    **dict.fromkeys(_SIZED, ("name", "size")), **dict.fromkeys(_NAMED, ("name",)), "fork": (), "exit": (),
 }  # fmt: skip
 """The words that follow each operation; those with `?` may be left out."""
 
