@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import shutil
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import BadTrace, UsageError
+from observer.errors import UsageError
 
 if TYPE_CHECKING:
-    from observer.instruments.session import Wish
-    from observer.model.machine import Meta, Request
-    from observer.model.selection import Selection
+    from observer.model.machine import Meta
 
 __all__ = ["configure", "run"]
 
@@ -100,90 +97,28 @@ def run(arguments: argparse.Namespace) -> int:
     from observer.instruments.names import all_names
     from observer.model.selection import parse
     from observer.trace.machine import describe_machine
+    from observer.trace.recorder import Order, record_run
 
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     if not words:
         raise UsageError("no program to run", "", "observer run -- PROG [ARG ...]")
-    selection = parse(arguments.expression, all_names())
+    order = Order(
+        words=tuple(words), environment=os.environ, selection=parse(arguments.expression, all_names()),
+        stack=arguments.stack, max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr,
+    )  # fmt: skip
     directory = Path(arguments.directory or f"{Path(words[0]).name}.trace")
-    wish = _wish(arguments, words, selection)
-    request = _request(arguments, words, selection, directory)
-    meta = _record(wish, request, directory, describe_machine(), force=arguments.force)
+    meta = record_run(order, directory, describe_machine(), force=arguments.force, while_finishing=_progress)
     _tell(meta, directory, quiet=arguments.quiet)
     return _leave(meta, allow_loss=arguments.allow_loss)
 
 
-def _wish(arguments: argparse.Namespace, words: list[str], selection: Selection) -> Wish:
-    from observer.instruments.session import Wish
-
-    return Wish(
-        argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
-        randomize={"on": True, "off": False, None: None}[arguments.aslr], max_events=arguments.max_events,
-    )  # fmt: skip
-
-
-def _request(arguments: argparse.Namespace, words: list[str], selection: Selection, directory: Path) -> Request:
-    from observer.model.machine import Request
-
-    kept = {
-        name: _readable(value)
-        for name, value in os.environ.items()
-        if name.startswith(("GLIBC_TUNABLES", "MALLOC_", "LD_"))
-    }
-    return Request(
-        command=tuple(map(_readable, words)), directory=_readable(str(directory.absolute())), expression=selection.text,
-        syscalls=None if selection.syscalls is None else tuple(sorted(selection.syscalls)),
-        instruments=tuple(sorted(selection.instruments)), recorder="breakpoint", stack=arguments.stack,
-        max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr or "as the system has it",
-        environment=kept,
-    )  # fmt: skip
-
-
-def _readable(text: str) -> str:
-    """Return *text* with bytes that are no UTF-8 written as \\xff."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
-def _make_directory(directory: Path, *, force: bool) -> None:
-    try:
-        if force and (directory / "meta.json").is_file():
-            shutil.rmtree(directory)
-        directory.mkdir(mode=0o755)
-    except FileExistsError as error:
-        raise BadTrace(f"{directory} exists", "", "--force to replace a trace, or -o with another folder") from error
-    except OSError as error:
-        raise BadTrace(
-            f"cannot make the folder {directory}", error.strerror or "", "-o with a folder you may write"
-        ) from error
-
-
-def _record(wish: Wish, request: Request, directory: Path, machine: object, *, force: bool) -> Meta:
-    from observer.model.machine import Machine
-    from observer.trace.finish import SPOOL, begin, finish
-    from observer.trace.record import record
-    from observer.tracee.launch import find_program
-
-    assert isinstance(machine, Machine)
-    find_program(wish.argv[0], wish.environment)
-    _make_directory(directory, force=force)
-    try:
-        begin(directory, machine, request)
-        recording = record(wish, directory / SPOOL)
-    except BaseException:
-        if not (directory / SPOOL / "notes.jsonl").is_file() or not (directory / SPOOL / "notes.jsonl").stat().st_size:
-            shutil.rmtree(directory, ignore_errors=True)  # nothing was recorded: leave nothing behind
-        raise
-    with _progress("naming what was seen and balancing the ledger"):
-        return finish(directory, machine, request, recording)
-
-
-def _progress(text: str) -> AbstractContextManager[object]:
+def _progress() -> AbstractContextManager[object]:
     """Show on a terminal that work goes on; nothing elsewhere."""
     if not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
 
-    return Console(stderr=True).status(text)
+    return Console(stderr=True).status("naming what was seen and balancing the ledger")
 
 
 def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:

@@ -47,6 +47,7 @@ class Wish:
     randomize: bool | None = None
     pin: bool = True
     max_events: int | None = None
+    huge_pages: bool = True
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ class _Session:
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
+            huge_pages=self._wish.huge_pages,
         )  # fmt: skip
         launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
-from observer.linux.process import adopt_orphans, stop_randomizing
+from observer.linux.process import adopt_orphans, avoid_huge_pages, stop_randomizing
 
 __all__ = ["Launched", "Start", "find_program", "launch"]
 
@@ -28,7 +28,8 @@ class Start:
     """What to start and how.
 
     `program_filter` is the seccomp program, None to do without; `processor` where to pin the child, None for nowhere;
-    `randomize` False turns address randomisation off; `signal_mask` is what the program finds blocked.
+    `randomize` False turns address randomisation off, `huge_pages` False transparent huge pages; `signal_mask` is what
+    the program finds blocked.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Start:
     processor: int | None
     randomize: bool | None
     signal_mask: set[signal.Signals]
+    huge_pages: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ def _become_program(start: Start, go: int, report: int) -> None:
             os.sched_setaffinity(0, {start.processor})
         if start.randomize is False:
             stop_randomizing()
+        if not start.huge_pages:
+            avoid_huge_pages()
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
