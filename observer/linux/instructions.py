@@ -19,6 +19,12 @@ from observer.linux.ptrace import RegisterSet
 
 __all__ = ["Emulation", "access_of", "disassemble", "emulation_of"]
 
+_MOVES: Final = (
+    "mov", "vmov", "maskmov", "vmaskmov", "vpmaskmov", "fst", "fist", "vextract", "pextr", "vpextr", "extract",
+    "vcompress", "vpcompress", "vscatter", "vpscatter",
+)  # fmt: skip
+"""Beginnings of mnemonics that only write their first operand."""
+
 Words = memoryview
 ReadMemory = Callable[[int, int], bytes]
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -224,4 +230,6 @@ def access_of(code: bytes, address: int) -> str | None:
         return "read"
     if len(memory) != 1 or mnemonic in ("lea", "nop"):
         return None
-    return "write" if memory[0].access & capstone.CS_AC_WRITE else "read"
+    # capstone 5 calls many vector stores (movups, vmovdqu64) reads: a move's destination is its first operand.
+    is_store = mnemonic.startswith(_MOVES) and instruction.operands[0].type == x86.X86_OP_MEM
+    return "write" if is_store or memory[0].access & capstone.CS_AC_WRITE else "read"

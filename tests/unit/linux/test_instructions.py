@@ -166,6 +166,9 @@ def test_what_is_no_instruction_is_refused(code: str) -> None:
     ("c60061", "write"), ("8b00", "read"), ("0108", "write"), ("833800", "read"), ("488d4008", None),
     ("aa", "write"), ("a4", None), ("55", "write"), ("5d", "read"), ("e800000000", "write"), ("c3", "read"),
     ("c9", "read"), ("89c8", None), ("f30f7f00", "write"), ("0f1f4000", None), ("ff30", None),
+    ("0f114210", "write"), ("0f2900", "write"), ("62e1fe487f6a03", "write"), ("c5fc1100", "write"), ("660fe700", "write"),
+    ("0f1700", "write"), ("c5fe7f00", "write"), ("0f1000", "read"), ("c5fe6f00", "read"), ("0fb600", "read"),
+    ("f20f1000", "read"), ("0f2f00", "read"), ("0fc300", "write"),
 ])  # fmt: skip
 def test_an_instruction_reads_or_writes_its_memory(code: str, access: str | None) -> None:
     assert access_of(bytes.fromhex(code), PLACE) == access
