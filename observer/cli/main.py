@@ -21,6 +21,7 @@ VERBS: Final = {
     "show": "tell a recorded trace again",
     "export": "write a trace for other tools",
     "simulate": "run a workload through the book's machine",
+    "compare": "set a real run beside the book's machine, and explain each difference",
     "doctor": "say what this machine allows, and what would allow more",
 }
 

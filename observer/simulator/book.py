@@ -9,6 +9,7 @@ begins at `start` and grows by whole pages.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,16 +59,21 @@ class BookAllocator:
     Args:
         start: where the heap begins (page aligned).
         limit: how far the break may move, None for no limit.
+        may_grow: asked with the bytes each time the break is to move; None: the kernel always agrees.
         fit: how a free piece is chosen: `first`, `best` or `next`.
     """
 
-    def __init__(self, start: int = 0x1000_0000, *, limit: int | None = None, fit: str = "first") -> None:
+    def __init__(
+        self, start: int = 0x1000_0000, *, limit: int | None = None, fit: str = "first",
+        may_grow: Callable[[int], bool] | None = None,
+    ) -> None:  # fmt: skip
         if fit not in FITS:
             raise ValueError(f"fit is one of {', '.join(FITS)}, not {fit!r}")
         self.start = start
         self.end = start
         self.fit = fit
         self._limit = limit
+        self._may_grow = may_grow
         self._free = FreePieces()
         self._used: dict[int, tuple[int, int]] = {}
         self.asked = 0
@@ -134,6 +140,8 @@ class BookAllocator:
         amount = _round_up(room - have, _PAGE)
         if self._limit is not None and self.end + amount - self.start > self._limit:
             return False
+        if self._may_grow is not None and not self._may_grow(amount):
+            return False
         self.end += amount
         self._give_back(self.end - amount, amount)
         return True
@@ -187,7 +195,7 @@ class BookAllocator:
 
     def copy(self) -> BookAllocator:
         """Return the heap that a forked child has."""
-        twin = BookAllocator(self.start, limit=self._limit, fit=self.fit)
+        twin = BookAllocator(self.start, limit=self._limit, fit=self.fit, may_grow=self._may_grow)
         twin.end, twin.asked = self.end, self.asked
         twin._used = dict(self._used)
         for start, size in self._free.pieces():
@@ -196,9 +204,18 @@ class BookAllocator:
 
     # ---- what can be asked ----------------------------------------------------------------------------------
 
+    def end_of(self, address: int) -> int:
+        """Return where the piece at *address* ends, its rounding included. Raises KeyError when none begins there."""
+        return address - HEADER + self._used[address][0]
+
     def used(self) -> dict[int, int]:
         """Return address and size asked for of every piece in use."""
         return {address: asked for address, (_whole, asked) in self._used.items()}
+
+    @property
+    def largest_free(self) -> int:
+        """Bytes of the largest free piece, its header included."""
+        return self._free.largest
 
     def free_pieces(self) -> list[tuple[int, int]]:
         """Return (start, size) of every free piece, in address order."""

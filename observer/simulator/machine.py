@@ -5,30 +5,38 @@ Addresses, sizes and steps are the model's; its clock ticks once an event, since
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from observer.errors import BadWorkload
-from observer.model.events import Call, ChunkRef, Event, Fault, Process, Site, Syscall
+from observer.model.addresses import page_up
+from observer.model.events import Call, ChunkRef, Event, Fault, Process, Signal, Site, Syscall
 from observer.simulator.book import HEADER, BookAllocator, Outcome
-from observer.simulator.paging import PAGE, Memory, PageFault
+from observer.simulator.commit import Commitment
+from observer.simulator.paging import PAGE, Memory, OutOfFrames, PageFault, SegmentationFault
+from observer.simulator.process import Piece, SimulatedProcess
 from observer.simulator.workload import Operation
 
 __all__ = ["BookMachine", "Totals"]
 
 _ROOT: Final = 1
-_BRK: Final = 12
-_MADVISE: Final = 28
-_DONTNEED: Final = 4
 _ENOMEM: Final = 12
+_ADDRESS_SPACE: Final = 1 << 46
+_PROT: Final = {"noaccess": 0, "readonly": 1, "writable": 3}
+_ACCESS: Final = {"noaccess": "none", "readonly": "read", "writable": "write"}
+_ADVICE: Final = {"dontneed": 4, "lazyfree": 8, "hugepage": 14, "nohugepage": 15}
+_NUMBERS: Final = {"mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "madvise": 28, "mlock": 149, "munlock": 150}
+_MAP_FLAGS: Final = {"map": 0x22, "populate": 0x8022, "shared": 0x21, "file": 0x02}
+_KINDS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
+_SEGV_CODES: Final = {"SEGV_MAPERR": 1, "SEGV_ACCERR": 2}
 
 
 class Totals(msgspec.Struct):
     """Sums over a run: how often the kernel was asked, how far searches went, what lies inside and between pieces.
 
-    Bytes and pages are those of the first process at its end.
+    Bytes and pages are those of the first process at its end; `populated` pages were brought in without a fault.
     """
 
     operations: int = 0
@@ -37,39 +45,49 @@ class Totals(msgspec.Struct):
     looked: int = 0
     faults_program: int = 0
     faults_allocator: int = 0
+    faults_major: int = 0
+    populated: int = 0
     bytes_asked: int = 0
     bytes_inside: int = 0
     bytes_between: int = 0
     heap_bytes: int = 0
     resident_pages: int = 0
-
-
-class _Process:
-    """One simulated process: its heap, its memory, its named pieces."""
-
-    def __init__(self, pid: int, heap: BookAllocator, memory: Memory) -> None:
-        self.pid = pid
-        self.heap = heap
-        self.memory = memory
-        self.pieces: dict[str, ChunkRef] = {}
-        self.knows_break = False
-
-    def fork(self, pid: int) -> _Process:
-        child = _Process(pid, self.heap.copy(), self.memory.fork())
-        child.pieces = dict(self.pieces)
-        child.knows_break = self.knows_break
-        return child
+    evictions: int = 0
 
 
 class BookMachine:
-    """Runs operations and yields events; `totals` sums them up. Errors name the workload's line."""
+    """Runs operations and yields events; `totals` sums them up. Errors name the workload's line.
 
-    def __init__(self, *, fit: str = "first", source: str = "workload", limit: int | None = None) -> None:
+    Args:
+        fit: how a free piece is chosen: first, best or next.
+        source: the workload's name, for the events' sites.
+        memory: the memory to begin with (finite frames, huge pages by mode); a fresh one by default.
+        commitment: what the kernel promises (overcommit); None promises everything that has an address.
+    """
+
+    def __init__(
+        self, *, fit: str = "first", source: str = "workload", memory: Memory | None = None,
+        commitment: Commitment | None = None,
+    ) -> None:  # fmt: skip
         self._n = 0
         self._source = source
         self._pids = _ROOT
-        self._stack = [_Process(_ROOT, BookAllocator(fit=fit, limit=limit), Memory())]
+        self._memory = memory or Memory()
+        self._commitment = commitment
+        self._now = SimulatedProcess(
+            _ROOT, BookAllocator(fit=fit, limit=_ADDRESS_SPACE, may_grow=self._may_grow), self._memory
+        )
+        self._parents: list[SimulatedProcess] = []
+        self._skipping = 0
+        self._dead = False
+        self._out: list[Event] = []
         self.totals = Totals()
+        self._actions = {
+            **dict.fromkeys(("malloc", "calloc", "memalign", "realloc"), self._allocate), "free": self._free,
+            **dict.fromkeys(("touch", "read"), self._access), **dict.fromkeys(_KINDS, self._map), "stack": self._stack,
+            "unmap": self._unmap, **dict.fromkeys(_PROT, self._protect), "lock": self._lock, "unlock": self._lock,
+            **dict.fromkeys(_ADVICE, self._advise), "fork": self._fork, "exit": self._exit,
+        }  # fmt: skip
 
     def run(self, operations: Iterable[Operation]) -> Iterator[Event]:
         """Yield the events of all *operations* in order.
@@ -79,36 +97,50 @@ class BookMachine:
         """
         yield Process(**self._common(), what="start", child=None, status=None, path=self._source)
         for operation in operations:
-            self.totals.operations += 1
-            try:
-                yield from self._one(operation)
-            except BadWorkload as error:
-                if error.line:
-                    raise
-                raise BadWorkload(error.what, error.why, error.remedy, line=operation.line) from error
-        while len(self._stack) > 1:
-            yield from self._exit()
+            self.step(operation)
+            if self._out:
+                yield from self._out
+                self._out.clear()
+            if self._dead:
+                break
+        while self._parents:
+            self._exit(Operation("exit"))
+        yield from self._out
         self._sum_up()
-        yield Process(**self._common(), what="exit", child=None, status=0, path=None)
+        if not self._dead:
+            yield Process(**self._common(), what="exit", child=None, status=0, path=None)
 
-    def _one(self, operation: Operation) -> Iterator[Event]:
-        if operation.kind in ("malloc", "calloc", "memalign", "realloc"):
-            return self._allocate(operation)
-        if operation.kind in ("touch", "read"):
-            return self._access(operation)
-        actions = {"free": self._free, "dontneed": self._dontneed}
-        if operation.kind in actions:
-            return actions[operation.kind](operation)
-        return self._fork() if operation.kind == "fork" else self._exit()
+    def step(self, operation: Operation) -> None:
+        """Do one operation; its events wait to be taken."""
+        self.totals.operations += 1
+        if self._skipping:
+            self._skip(operation)
+            return
+        try:
+            self._actions[operation.kind](operation)
+        except SegmentationFault as fault:
+            self._segmentation_fault(operation, fault)
+        except OutOfFrames as error:
+            raise BadWorkload(str(error), line=operation.line) from error
+        except BadWorkload as error:
+            if error.line:
+                raise
+            raise BadWorkload(error.what, error.why, error.remedy, line=operation.line) from error
 
-    @property
-    def _now(self) -> _Process:
-        return self._stack[-1]
+    def _skip(self, operation: Operation) -> None:
+        """Pass over what a process that was killed can no longer do."""
+        self._skipping += (operation.kind == "fork") - (operation.kind == "exit")
+        if not self._skipping:
+            self._now = self._parents.pop()
+
+    def _may_grow(self, more: int) -> bool:
+        return self._commitment is None or self._commitment.charge(-(-more // PAGE))
 
     def _common(self) -> dict[str, int]:
         n = self._n
-        self._n += 1
-        return {"n": n, "t_ns": n, "pid": self._now.pid, "tid": self._now.pid}
+        self._n = n + 1
+        pid = self._now.pid
+        return {"n": n, "t_ns": n, "pid": pid, "tid": pid}
 
     def _site(self, operation: Operation) -> Site:
         return Site(file=self._source, line=operation.line or None)
@@ -116,136 +148,270 @@ class BookMachine:
     def _where(self, address: int) -> str | None:
         return f"heap+{address - self._now.heap.start:#x}" if address else None
 
-    def _piece(self, operation: Operation) -> ChunkRef:
-        piece = self._now.pieces.get(operation.name)
-        if piece is None:
-            raise BadWorkload(f"{operation.kind} {operation.name}: no piece of that name is allocated")
-        return piece
-
     # ---- allocator calls ------------------------------------------------------------------------------------
 
-    def _allocate(self, operation: Operation) -> Iterator[Event]:
-        heap, numbers, kind = self._now.heap, operation.numbers, operation.kind
-        size = numbers[-1]
-        old = self._piece(operation) if kind == "realloc" else None
-        if old is None and operation.name in self._now.pieces:
-            raise BadWorkload(
-                f"{operation.name} is in use", "its piece would be lost", f"free {operation.name} before it"
-            )
-        if old is not None:
+    def _allocate(self, operation: Operation) -> None:
+        process, numbers, kind, name = self._now, operation.numbers, operation.kind, operation.name
+        heap, size = process.heap, numbers[-1]
+        old = None
+        if kind == "realloc":
+            old = self._heap_piece(operation)
+            if not size:
+                raise BadWorkload("realloc to 0 bytes has no one meaning", "C23 leaves it undefined", "free instead")
             outcome = heap.realloc(old.address, size)
+        elif (held := process.pieces.get(name)) is not None and held.kind != "gone":
+            raise BadWorkload(f"{name} is in use", "its piece would be lost", f"free {name} before it")
         elif kind == "memalign":
             outcome = heap.memalign(numbers[0], size)
         else:
             outcome = heap.malloc(size * numbers[0] if kind == "calloc" else size)
-        yield from self._call(operation, outcome, old)
+        self._call(operation, outcome, old)
 
-    def _call(self, operation: Operation, outcome: Outcome, old: ChunkRef | None) -> Iterator[Event]:
-        size, site = operation.numbers[-1], self._site(operation)
-        count = operation.numbers[0] if operation.kind == "calloc" else None
-        common = self._common()
-        piece = ChunkRef(call=common["n"], address=outcome.result, size=size * (1 if count is None else count))
-        yield Call(
-            **common, op=operation.kind, size=size, count=count,
-            alignment=operation.numbers[0] if operation.kind == "memalign" else None,
-            pointer=old.address if old else None, result=outcome.result, where=self._where(outcome.result),
-            end_ns=self._n, errno=None if outcome.result else _ENOMEM, site=site, origin="program",
-            served_by="brk" if outcome.grew else "free list", steps=outcome.steps if outcome.result else "1-2-3-4",
-            inner=0,
+    def _call(self, operation: Operation, outcome: Outcome, old: Piece | None) -> None:
+        kind, numbers, result = operation.kind, operation.numbers, outcome.result
+        size, site = numbers[-1], self._site(operation)
+        count = numbers[0] if kind == "calloc" else None
+        n, pid = self._n, self._now.pid
+        self._n = n + 1
+        whole = size if count is None else size * count
+        piece = ChunkRef(call=n, address=result, size=whole)
+        where = f"heap+{result - self._now.heap.start:#x}" if result else None
+        self._out.append(
+            Call(
+                n=n, t_ns=n, pid=pid, tid=pid, op=kind, size=size, count=count,
+                alignment=numbers[0] if kind == "memalign" else None, pointer=old.address if old else None,
+                result=result, where=where, end_ns=n + 1, errno=None if result else _ENOMEM, site=site,
+                origin="program", served_by="brk" if outcome.grew else "free list",
+                steps=outcome.steps if result else "1-2-3-4", inner=0,
+            )
         )  # fmt: skip
         self.totals.calls += 1
         self.totals.looked += outcome.looked
         if outcome.grew:
-            yield from self._brk(outcome, piece.call, site)
-        if outcome.result:
-            self._now.pieces[operation.name] = piece
-            yield from self._fill(operation, outcome, piece, old)
+            self._brk(outcome, n, site)
+        if result or old is None:
+            self._now.pieces[operation.name] = Piece(result, whole, "heap", "heap", piece)
+        if result:
+            self._fill(operation, outcome, piece, old, site)
 
-    def _brk(self, outcome: Outcome, cause: int, site: Site) -> Iterator[Event]:
+    def _brk(self, outcome: Outcome, cause: int, site: Site) -> None:
+        process = self._now
         self.totals.grown += 1
-        asks = [outcome.break_after] if self._now.knows_break else [0, outcome.break_after]
-        self._now.knows_break = True  # the first call asks where the break is
+        process.memory.map(outcome.break_before, outcome.break_after - outcome.break_before, "heap")
+        asks = [outcome.break_after] if process.knows_break else [0, outcome.break_after]
+        process.knows_break = True  # the first call asks where the break is
         for argument in asks:
-            yield Syscall(
-                **self._common(), name="brk", number=_BRK, args=(argument,), result=argument or outcome.break_before,
-                errno=None, gate="syscall", ring_before=3, end_ns=self._n, cause=cause, site=site,
-            )  # fmt: skip
+            self._syscall("brk", (argument,), site, cause, result=argument or outcome.break_before)
 
-    def _fill(self, operation: Operation, outcome: Outcome, piece: ChunkRef, old: ChunkRef | None) -> Iterator[Event]:
+    def _syscall(
+        self, name: str, args: tuple[int, ...], site: Site, cause: int | None = None, *, result: int = 0,
+        errno: int | None = None,
+    ) -> None:  # fmt: skip
+        n, pid = self._n, self._now.pid
+        self._n = n + 1
+        self._out.append(
+            Syscall(
+                n=n, t_ns=n, pid=pid, tid=pid, name=name, number=_NUMBERS[name], args=args, result=result, errno=errno,
+                gate="syscall", ring_before=3, end_ns=n + 1, cause=cause, site=site,
+            )
+        )  # fmt: skip
+
+    def _fill(self, operation: Operation, outcome: Outcome, piece: ChunkRef, old: Piece | None, site: Site) -> None:
         """What the allocator itself reads and writes: headers, the zeroes of calloc, the copy of realloc."""
-        memory, site = self._now.memory, self._site(operation)
+        memory = self._now.memory
         for place in outcome.written:
-            is_own = piece.address - HEADER <= place < piece.address + piece.size
-            yield from self._faults(memory.write(place, HEADER), piece if is_own else None, site, piece.call)
+            faults = memory.write(place, HEADER)
+            if faults:
+                own = piece.address - HEADER <= place < piece.address + piece.size
+                self._tell(faults, piece if own else None, "heap", site, piece.call)
         if operation.kind == "calloc":
-            yield from self._faults(memory.write(piece.address, piece.size), piece, site, piece.call)
+            self._tell(memory.write(piece.address, piece.size), piece, "heap", site, piece.call)
         if old is not None and piece.address != old.address:
             moved = min(old.size, piece.size)
-            yield from self._faults(memory.read(old.address, moved), old, site, piece.call)
-            yield from self._faults(memory.write(piece.address, moved), piece, site, piece.call)
+            self._tell(memory.read(old.address, moved), old.chunk, "heap", site, piece.call)
+            self._tell(memory.write(piece.address, moved), piece, "heap", site, piece.call)
 
-    def _free(self, operation: Operation) -> Iterator[Event]:
-        piece, site = self._piece(operation), self._site(operation)
-        outcome = self._now.heap.free(piece.address)
+    def _heap_piece(self, operation: Operation) -> Piece:
+        piece = self._now.piece(operation.kind, operation.name)
+        if piece.kind != "heap":
+            raise BadWorkload(f"{operation.kind} {operation.name}: it did not come from malloc")
+        return piece
+
+    def _free(self, operation: Operation) -> None:
+        held = self._now.pieces.get(operation.name)
+        if held is not None and not held.address:
+            piece, written = held, Outcome(0, 0, 0, 0).written  # free(NULL)
+        else:
+            piece = self._heap_piece(operation)
+            written = self._now.heap.free(piece.address).written
         del self._now.pieces[operation.name]
         self.totals.calls += 1
-        common = self._common()
-        yield Call(
-            **common, op="free", size=None, count=None, alignment=None, pointer=piece.address, result=None,
-            where=self._where(piece.address), end_ns=self._n, errno=None, site=site, origin="program", served_by=None,
-            steps=None, inner=0,
+        site = self._site(operation)
+        n, pid = self._n, self._now.pid
+        self._n = n + 1
+        self._out.append(
+            Call(
+                n=n, t_ns=n, pid=pid, tid=pid, op="free", size=None, count=None, alignment=None, pointer=piece.address,
+                result=None, where=self._where(piece.address), end_ns=n + 1, errno=None, site=site, origin="program",
+                served_by=None, steps=None, inner=0,
+            )
         )  # fmt: skip
-        for place in outcome.written:
-            yield from self._faults(self._now.memory.write(place, HEADER), None, site, common["n"])
+        for place in written:
+            self._tell(self._now.memory.write(place, HEADER), None, "heap", site, n)
 
     # ---- touches --------------------------------------------------------------------------------------------
 
-    def _access(self, operation: Operation) -> Iterator[Event]:
-        piece = self._piece(operation)
-        offset, length = (*operation.numbers, *(0, 1)[len(operation.numbers) :])[:2]
+    def _access(self, operation: Operation) -> None:
+        piece = self._now.piece(operation.kind, operation.name)
+        numbers = operation.numbers
+        offset = numbers[0] if numbers else 0
+        length = max(numbers[1], 1) if len(numbers) > 1 else 1
         if offset + length > piece.size:
             raise BadWorkload(
                 f"{operation.kind} {operation.name}: byte {offset + length - 1} lies outside its {piece.size} bytes"
             )
         memory = self._now.memory
         access = memory.write if operation.kind == "touch" else memory.read
-        yield from self._faults(access(piece.address + offset, length), piece, self._site(operation), None)
+        faults = access(piece.address + offset, length)
+        if faults:
+            self._tell(faults, piece.chunk, piece.where, self._site(operation), None, piece)
 
-    def _faults(
-        self, faults: list[PageFault], piece: ChunkRef | None, site: Site, cause: int | None
-    ) -> Iterator[Event]:
+    def _tell(
+        self, faults: Sequence[PageFault], chunk: ChunkRef | None, where: str, site: Site, cause: int | None,
+        piece: Piece | None = None,
+    ) -> None:  # fmt: skip
+        """Turn what the memory resolved into events."""
+        pid, totals, out = self._now.pid, self.totals, self._out
+        base = self._now.heap.start if where == "heap" else piece.address if piece is not None else 0
+        mapping = "[heap]" if where == "heap" else "[stack]" if where == "stack" else where
+        toucher = "program" if cause is None else "allocator"
         for fault in faults:
-            self.totals.faults_program += cause is None
-            self.totals.faults_allocator += cause is not None
-            yield Fault(
-                **self._common(), address=fault.address, where=self._where(fault.address), ip=0,
-                access="read" if fault.kind == "first read" else "write", major=False, ring=3, mapping="[heap]",
-                chunk=piece, toucher="program" if cause is None else "allocator", cause=cause, site=site,
-                frame=fault.frame or None,
+            n = self._n
+            self._n = n + 1
+            if cause is None:
+                totals.faults_program += 1
+            else:
+                totals.faults_allocator += 1
+            totals.faults_major += fault.major
+            out.append(
+                Fault(
+                    n=n, t_ns=n, pid=pid, tid=pid, address=fault.address, where=f"{where}+{fault.address - base:#x}",
+                    ip=0, access="read" if "read" in fault.kind and "write" not in fault.kind else "write",
+                    major=fault.major, ring=3, mapping=mapping, chunk=chunk, toucher=toucher, cause=cause, site=site,
+                    frame=fault.frame or None,
+                )
             )  # fmt: skip
 
-    def _dontneed(self, operation: Operation) -> Iterator[Event]:
-        piece = self._piece(operation)
-        first = -(-piece.address // PAGE) * PAGE
-        length = max((piece.address + piece.size) // PAGE * PAGE - first, 0)
-        self._now.memory.drop(first, length)
-        yield Syscall(
-            **self._common(), name="madvise", number=_MADVISE, args=(first, length, _DONTNEED), result=0, errno=None,
-            gate="syscall", ring_before=3, end_ns=self._n, cause=None, site=self._site(operation),
+    def _segmentation_fault(self, operation: Operation, fault: SegmentationFault) -> None:
+        """The kernel resolves what it can; what is forbidden ends the process."""
+        piece, site = self._now.pieces.get(operation.name), self._site(operation)
+        if piece is not None:
+            self._tell(fault.faults, piece.chunk, piece.where, site, None, piece)
+        self._out.append(
+            Signal(
+                **self._common(), signal="SIGSEGV", code=_SEGV_CODES[fault.code], address=fault.address, fatal=True,
+                site=site, instruction=None,
+            )
         )  # fmt: skip
+        self._out.append(Process(**self._common(), what="killed", child=None, status=None, path=None))
+        if self._parents:
+            self._now.memory.end()
+            self._skipping = 1
+        else:
+            self._dead = True
+
+    # ---- mappings -------------------------------------------------------------------------------------------
+
+    def _map(self, operation: Operation) -> None:
+        process, kind, name, size = self._now, operation.kind, operation.name, operation.numbers[0]
+        self._must_be_new(name)
+        if not size:
+            raise BadWorkload(f"{kind} {name}: a mapping of 0 bytes is refused (EINVAL)")
+        length, site = page_up(size), self._site(operation)
+        args = (0, length, 3, _MAP_FLAGS[kind])
+        if length > _ADDRESS_SPACE or not self._may_grow(length):
+            process.pieces[name] = Piece(0, size, "gone", "")
+            self._syscall("mmap", args, site, result=-_ENOMEM, errno=_ENOMEM)
+            return
+        address = process.place(length)
+        process.mappings += 1
+        process.pieces[name] = Piece(address, size, kind, f"map#{process.mappings}")
+        process.memory.map(address, length, _KINDS[kind])
+        self._syscall("mmap", args, site, result=address)
+        if kind == "populate":
+            self.totals.populated += process.memory.populate(address, length)
+
+    def _must_be_new(self, name: str) -> None:
+        held = self._now.pieces.get(name)
+        if held is not None and held.kind != "gone":
+            raise BadWorkload(f"{name} is in use", "it would be lost", "another name")
+
+    def _stack(self, operation: Operation) -> None:
+        self._must_be_new(operation.name)
+        size = operation.numbers[0]
+        address = self._now.below_stack(size)
+        self._now.pieces[operation.name] = Piece(address, size, "stack", "stack")
+
+    def _mapping(self, operation: Operation) -> Piece:
+        piece = self._now.piece(operation.kind, operation.name)
+        if piece.kind not in _KINDS:
+            raise BadWorkload(f"{operation.kind} {operation.name}: it is no mapping of its own")
+        return piece
+
+    def _unmap(self, operation: Operation) -> None:
+        piece = self._mapping(operation)
+        start, length = piece.whole_pages
+        self._now.memory.unmap(start, length)
+        if self._commitment is not None and piece.kind not in ("file", "shared"):
+            self._commitment.release(length // PAGE)
+        self._syscall("munmap", (start, length), self._site(operation))
+        self._now.pieces[operation.name] = Piece(piece.address, piece.size, "gone", piece.where)
+
+    def _protect(self, operation: Operation) -> None:
+        start, length = self._now.piece(operation.kind, operation.name).whole_pages
+        if length:
+            self._now.memory.protect(start, length, _ACCESS[operation.kind])
+            self._syscall("mprotect", (start, length, _PROT[operation.kind]), self._site(operation))
+
+    def _lock(self, operation: Operation) -> None:
+        start, length = self._now.piece(operation.kind, operation.name).whole_pages
+        if not length:
+            return
+        if operation.kind == "lock":
+            self.totals.populated += self._now.memory.lock(start, length)
+        else:
+            self._now.memory.unlock(start, length)
+        self._syscall("mlock" if operation.kind == "lock" else "munlock", (start, length), self._site(operation))
+
+    def _advise(self, operation: Operation) -> None:
+        memory, kind = self._now.memory, operation.kind
+        start, length = self._now.piece(kind, operation.name).whole_pages
+        if not length:
+            return
+        if kind == "dontneed":
+            memory.drop(start, length)
+        elif kind == "lazyfree":
+            memory.lazy_free(start, length)
+        else:
+            memory.advise_huge(start, length, kind == "hugepage")
+        self._syscall("madvise", (start, length, _ADVICE[kind]), self._site(operation))
 
     # ---- processes ------------------------------------------------------------------------------------------
 
-    def _fork(self) -> Iterator[Event]:
+    def _fork(self, _operation: Operation) -> None:
         self._pids += 1
-        yield Process(**self._common(), what="fork", child=self._pids, status=None, path=None)
-        self._stack.append(self._now.fork(self._pids))
+        self._out.append(Process(**self._common(), what="fork", child=self._pids, status=None, path=None))
+        self._parents.append(self._now)
+        self._now = self._now.fork(self._pids)
 
-    def _exit(self) -> Iterator[Event]:
-        if len(self._stack) == 1:
+    def _exit(self, _operation: Operation) -> None:
+        if not self._parents:
             raise BadWorkload("exit without a fork before it", "there is no child to end")
-        yield Process(**self._common(), what="exit", child=None, status=0, path=None)
-        self._stack.pop().memory.end()
+        if not self._skipping:
+            self._out.append(Process(**self._common(), what="exit", child=None, status=0, path=None))
+            self._now.memory.end()
+        self._skipping = 0
+        self._now = self._parents.pop()
 
     def _sum_up(self) -> None:
         heap, totals = self._now.heap, self.totals

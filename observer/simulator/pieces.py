@@ -101,6 +101,22 @@ class FreePieces:
         right = end if j < len(right_block.starts) and right_block.starts[j] == end else None
         return left, right
 
+    def overlapping(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Return (start, size) of the pieces that share bytes with [start, end), in address order."""
+        found = []
+        for block in self._blocks[self._block_of(start) :]:
+            if block.starts and block.starts[0] >= end:
+                break
+            for i in range(max(bisect_right(block.starts, start) - 1, 0), bisect_left(block.starts, end)):
+                if block.starts[i] + block.sizes[i] > start:
+                    found.append((block.starts[i], block.sizes[i]))
+        return found
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest piece, 0 when there is none."""
+        return self._by_size[-1][0] if self._by_size else 0
+
     def find(self, size: int, fit: str) -> tuple[int | None, int]:
         """Return (start of the piece to take, pieces looked at) by first, best or next fit; None if none fits."""
         if fit == "best":

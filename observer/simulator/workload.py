@@ -22,25 +22,26 @@
     fork                  # what follows happens in a child, until
     exit                  # then the parent goes on
 
-An access that the machine forbids (`noaccess m`, then `touch m`) ends its process, as a segmentation fault does. Text to
-operations to text is the identity, but for comments and blanks.
+An access that the machine forbids (`noaccess m`, then `touch m`) ends its process, as a segmentation fault does. Text
+to operations to text is the identity, but for comments and blanks.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
 from observer.errors import BadWorkload
 
-__all__ = ["FORMS", "Operation", "parse", "parse_line", "render"]
+__all__ = ["FORMS", "Operation", "parse", "parse_line", "read_lines", "render"]
 
 _SIZED: Final = ("map", "populate", "shared", "file", "stack")
 _NAMED: Final = (
-    "free", "unmap", "readonly", "noaccess", "writable", "lock", "unlock", "dontneed", "lazyfree", "hugepage", "nohugepage",
+    "free", "unmap", "readonly", "noaccess", "writable", "lock", "unlock", "dontneed", "lazyfree", "hugepage",
+    "nohugepage",
 )  # fmt: skip
 FORMS: Final[dict[str, tuple[str, ...]]] = {
     "malloc": ("name", "size"), "calloc": ("name", "count", "size"), "memalign": ("name", "alignment", "size"),
@@ -112,6 +113,12 @@ def parse_line(text: str, line: int = 1) -> Operation | None:
         _number(word, role.rstrip("?"), line, column) for (word, column), role in zip(rest[1:], form[1:], strict=False)
     )
     return Operation(kind, name, numbers, line)
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of an open binary file; one without line ends is not read whole, but in parts of 64 KiB."""
+    while line := file.readline(1 << 16):
+        yield line
 
 
 def parse(lines: Iterable[bytes]) -> Iterator[Operation]:

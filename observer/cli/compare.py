@@ -1,0 +1,283 @@
+"""`observer compare`: a real run beside the book's machine, every difference named or called unexplained."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import CannotLaunch, UsageError
+
+if TYPE_CHECKING:
+    from observer.compare.confirm import Experiment
+    from observer.compare.departures import Departure
+    from observer.compare.result import Comparison, Row
+    from observer.model.machine import Meta
+    from observer.simulator.workload import Operation
+
+__all__ = ["configure", "run"]
+
+_MOST_OPERATIONS: Final = 1_000_000
+_DESCRIPTION: Final = """\
+Set a real run beside the reference simulator. TARGET is a program (run and
+recorded now), a workload (run on the real allocator by a small C interpreter)
+or the folder of a recorded run. The same calls go through the book's
+allocator, the same touches through the model of Linux's paging; each
+difference is named by the rule that explains it, with the evidence.
+"""
+_EPILOG: Final = """\
+Exit status:
+  0  every difference is explained       1  something is unexplained
+  2  the command line or the workload is wrong
+
+Examples:
+  observer compare first_touch             a workload of the package
+  observer compare lists.workload --confirm
+  observer compare --ask story
+  observer compare --json -- ./prog arg
+  observer compare prog.trace
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer compare [options] [--] TARGET [ARG ...]"
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("--allocator", choices=("book",), default="book", help="which machine (default: book)")
+    parser.add_argument(
+        "--fit", choices=("first", "best", "next"), default="first",
+        help="how the book chooses a free piece (default: first)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--confirm", action="store_true",
+        help="run again with each mechanism switched off: its differences must vanish",
+    )  # fmt: skip
+    parser.add_argument("--ask", action="store_true", help="let me predict before the answers are shown")
+    parser.add_argument("--questions", metavar="N", type=int, default=10, help="with --ask: so many (default: 10)")
+    parser.add_argument("--all", action="store_true", help="leave no row of the aligned list out")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the recorded trace in this new folder")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="TARGET [ARG ...]", help="what to compare")
+
+
+@dataclass(slots=True)
+class _Target:
+    """What is compared: a recorded folder, a workload's file, or a program's words."""
+
+    words: tuple[str, ...]
+    trace: Path | None = None
+    workload: Path | None = None
+    operations: Sequence[Operation] = ()
+
+
+@dataclass(slots=True)
+class _Work:
+    """One comparison and how to make it again."""
+
+    target: _Target
+    fit: str
+    scratch: Path
+    directory: Path | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    def compare(self, departure: Departure | None = None) -> Comparison:
+        """Compare; with *departure*, a new run that does without it."""
+        from observer.compare.by_workload import compare_workload
+        from observer.compare.report_lines import read_report
+        from observer.compare.together import Together
+        from observer.trace.reader import Trace
+
+        report = self.scratch / "report"
+        if departure is None and self.target.trace is not None:
+            trace = Trace.open(self.target.trace)
+        else:
+            trace = Trace.open(self._record(departure, report))
+        together = Together.beside(
+            trace.meta, fit=self.fit, huge_pages=departure is None or not departure.thp_off,
+            on_row=self.rows.append if departure is None else None,
+        )  # fmt: skip
+        if self.target.workload is None:
+            together.run(trace.events())
+        else:
+            compare_workload(together, self.target.operations, read_report(report.read_text()), trace.events())
+        together.finish(trace.meta)
+        return together.comparison
+
+    def _record(self, departure: Departure | None, report: Path) -> Path:
+        from observer.instruments.names import all_names
+        from observer.model.selection import parse
+        from observer.trace.machine import describe_machine
+        from observer.trace.reader import Trace
+        from observer.trace.recorder import Order, record_run
+
+        words = self.target.words
+        environment = dict(os.environ)
+        if self.target.trace is not None:
+            request = Trace.open(self.target.trace).meta.request
+            words, environment = request.command, environment | request.environment
+        if self.target.workload is not None:
+            words = (*words, "-o", str(report), str(self.target.workload))
+        if departure is not None and departure.tunables:
+            environment["GLIBC_TUNABLES"] = _with_tunables(environment.get("GLIBC_TUNABLES", ""), departure)
+        order = Order(
+            words=words, environment=environment, selection=parse("trace=memory", all_names()),
+            huge_pages=departure is None or not departure.thp_off,
+        )  # fmt: skip
+        directory = (
+            self.directory
+            if departure is None and self.directory
+            else self.scratch / (departure.id if departure else "trace")
+        )
+        with _streams_aside(quiet=departure is not None):
+            meta = record_run(order, directory, describe_machine())
+        _complain(meta)
+        return directory
+
+
+def _with_tunables(given: str, departure: Departure) -> str:
+    mine = [f"glibc.malloc.{name}={value}" for name, value in departure.tunables.items()]
+    kept = [
+        word for word in given.split(":") if word and word.partition("=")[0] not in {m.partition("=")[0] for m in mine}
+    ]
+    return ":".join([*kept, *mine])
+
+
+def _complain(meta: Meta) -> None:
+    from observer.model.ledger import FAILING, worst
+
+    if worst(meta.ledger) in FAILING:
+        print("observer: the ledger of the recorded run does not balance; see observer show", file=sys.stderr)
+
+
+@contextmanager
+def _streams_aside(*, quiet: bool) -> Iterator[None]:
+    """Have the program write to stderr instead of our stdout (nowhere if *quiet*), and read nothing."""
+    sys.stdout.flush()
+    kept = [os.dup(number) for number in range(3)]
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        os.dup2(null, 0)
+        os.dup2(null if quiet else 2, 1)
+        if quiet:
+            os.dup2(null, 2)
+        yield
+    finally:
+        for number, copy in enumerate(kept):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(null)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare and tell on standard output; return the exit status."""
+    from observer.compare.confirm import switchable
+
+    scratch = Path(tempfile.mkdtemp(prefix="observer-compare-"))
+    try:
+        target = _target(arguments.words, scratch)
+        directory = Path(arguments.directory) if arguments.directory else None
+        work = _Work(target, arguments.fit, scratch, directory)
+        comparison = work.compare()
+        if arguments.ask:
+            from observer.report.asking import ask
+
+            ask(work.rows, arguments.questions, sys.stdin, sys.stdout)
+        experiments = (
+            [_experiment(work, comparison, each) for each in switchable(comparison)] if arguments.confirm else []
+        )
+        _tell(arguments, comparison, work.rows, experiments)
+        return 1 if comparison.unexplained else 0
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _experiment(work: _Work, comparison: Comparison, departure: Departure) -> Experiment:
+    from observer.compare.confirm import judge
+
+    return judge(comparison, departure, work.compare(departure))
+
+
+def _tell(
+    arguments: argparse.Namespace, comparison: Comparison, rows: list[Row], experiments: list[Experiment]
+) -> None:
+    if arguments.json:
+        import msgspec
+
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(comparison)) + b"\n")
+        return
+    from observer.report.comparison import tell_comparison
+    from observer.report.screen import make_console
+
+    tell_comparison(make_console(sys.stdout), comparison, rows, experiments, everything=arguments.all)
+
+
+# ---- what TARGET is -----------------------------------------------------------------------------------------
+
+
+def _target(words: list[str], scratch: Path) -> _Target:
+    is_program = words[:1] == ["--"]
+    words = words[1:] if is_program else words
+    if not words:
+        raise UsageError("nothing to compare", "", "observer compare TARGET [ARG ...]")
+    if is_program or len(words) > 1:
+        return _Target(tuple(words))
+    path = Path(words[0])
+    if (path / "meta.json").is_file():
+        return _Target((), trace=path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")
+    workload = _workload(words[0], scratch)
+    if workload is None:
+        return _Target(tuple(words))
+    from observer.tracee import interpreter
+
+    return _Target((str(interpreter.build()),), workload=workload, operations=_operations(workload))
+
+
+def _workload(word: str, scratch: Path) -> Path | None:
+    """Return the workload that *word* names: a file that is no program, one of the package, or standard input."""
+    from observer.simulator import packaged
+
+    if word == "-":
+        path = scratch / "standard input"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return path
+    path = Path(word)
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(4)
+        return None if head.startswith((b"\x7fELF", b"#!")) else path
+    if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
+        return None
+    return packaged.path(word) if word in packaged.names() else None
+
+
+def _operations(path: Path) -> list[Operation]:
+    """Return a workload's operations, after the book's machine has found no fault in them."""
+    from observer.simulator.machine import BookMachine
+    from observer.simulator.workload import parse, read_lines
+
+    with path.open("rb") as file:
+        operations = list(islice(parse(read_lines(file)), _MOST_OPERATIONS + 1))
+    if len(operations) > _MOST_OPERATIONS:
+        raise UsageError(
+            f"{path} has more than {_MOST_OPERATIONS:,} operations", "a real run is stopped at each call",
+            "observer simulate takes workloads of any length",
+        )  # fmt: skip
+    for _event in BookMachine().run(operations):
+        pass
+    if not operations:
+        raise CannotLaunch(f"cannot compare {path}", "it has no operations")
+    return operations

@@ -1,0 +1,140 @@
+"""How one allocator call was served, in words that fit both sides: observed or predicted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from observer.compare.shadow import Shadow
+from observer.model.events import Call, Syscall
+from observer.model.operations import ALLOCATING
+
+__all__ = [
+    "FREE_PIECE", "GROWTH", "IN_PLACE", "NOTHING", "OWN_MAPPING", "REFUSED", "SPARE_ROOM", "UNKNOWN", "Account", "Ask",
+    "alignment_of", "ask_of", "observed_account", "request_of",
+]  # fmt: skip
+
+FREE_PIECE: Final = "a free piece"
+SPARE_ROOM: Final = "spare room in the heap"
+GROWTH: Final = "the heap grew"
+OWN_MAPPING: Final = "a mapping of its own"
+IN_PLACE: Final = "in place"
+REFUSED: Final = "refused"
+NOTHING: Final = "nothing to hand out"
+UNKNOWN: Final = "memory that is neither free nor new"
+
+_PAGE: Final = 4096
+_SIZES: Final = {"mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1}
+_PROT_NONE: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One memory system call made inside an allocator call: how many bytes it is about, and where.
+
+    For brk: how far the break moved, 0 for the question where it is.
+    """
+
+    name: str
+    amount: int
+    address: int = 0
+    protection: int | None = None
+    failed: bool = False
+
+    @property
+    def text(self) -> str:
+        """The ask in short: `brk +135168`."""
+        if self.name == "brk":
+            return f"brk {self.amount:+,}" if self.amount else "brk 0"
+        return f"{self.name} {self.amount:,}" + (" failed" if self.failed else "")
+
+    @property
+    def grows(self) -> bool:
+        """Whether a heap became larger by it."""
+        return (self.name == "brk" and self.amount > 0) or (self.name == "mprotect" and not self.failed)
+
+    @property
+    def reserves(self) -> bool:
+        """Whether it reserves room for a thread's heap: a mapping that nobody may touch."""
+        return self.name == "mmap" and self.protection == _PROT_NONE
+
+    def maps(self, address: int) -> bool:
+        """Whether it made a mapping that one may use, and *address* lies in it."""
+        is_new = self.name in ("mmap", "mremap") and not self.reserves and not self.failed
+        return is_new and self.address <= address < self.address + self.amount
+
+    def same_as(self, other: Ask) -> bool:
+        """Whether both ask the same of the kernel; where it put a mapping is not asked."""
+        return self.name == other.name and self.amount == other.amount
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How a call was served and what it asked of the kernel."""
+
+    served: str
+    asks: tuple[Ask, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The account in words."""
+        asked = ", ".join(ask.text for ask in self.asks)
+        return f"{self.served}; {asked}" if asked else self.served
+
+    @property
+    def moved_break(self) -> int:
+        """By how many bytes the break moved."""
+        return sum(ask.amount for ask in self.asks if ask.name == "brk")
+
+
+def ask_of(event: Syscall, break_end: int) -> Ask:
+    """Return what a system call asks; *break_end* is where the break was before it."""
+    failed = event.errno is not None
+    if event.name == "brk":
+        return Ask("brk", (event.result or 0) - break_end if event.args[0] and break_end else 0)
+    place = event.args[0] if event.args else 0
+    if event.name in ("mmap", "mremap") and not failed:
+        place = event.result or 0
+    position = _SIZES.get(event.name)
+    amount = event.args[position] if position is not None and position < len(event.args) else 0
+    if event.name in ("mmap", "munmap", "mremap"):
+        amount = -(-amount // _PAGE) * _PAGE
+    protection = event.args[2] if event.name in ("mmap", "mprotect") and len(event.args) > 2 else None
+    return Ask(event.name, amount, place, protection, failed)
+
+
+def request_of(call: Call) -> int:
+    """Return the bytes that the allocator has to find for *call*: pvalloc(3) rounds up to whole pages."""
+    return -(-call.bytes_asked // _PAGE) * _PAGE if call.op == "pvalloc" else call.bytes_asked
+
+
+def alignment_of(call: Call) -> int:
+    """Return the alignment that *call* asks for, 0 for the usual one."""
+    if call.op in ("valloc", "pvalloc"):
+        return _PAGE
+    return call.alignment or 0
+
+
+def observed_account(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> Account:
+    """Return how *call* was served, by its pointer and what it asked; *shadow* is the heap before it."""
+    return Account(_served(call, asks, shadow), asks)
+
+
+def _served(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> str:
+    pointer = call.result
+    if call.op not in ALLOCATING or pointer is None:
+        return NOTHING
+    if not pointer:
+        return NOTHING if call.pointer and not call.bytes_asked else REFUSED
+    if any(ask.maps(pointer) for ask in asks):
+        return IN_PLACE if pointer == call.pointer else OWN_MAPPING
+    if pointer == call.pointer:
+        return IN_PLACE
+    if any(ask.grows for ask in asks):
+        return GROWTH
+    start = pointer - 16
+    # 16 bytes of a rest may belong to the chunk before it or not: pointers alone do not tell.
+    if shadow.area_at(start) is not None or shadow.area_at(start + 16) is not None:
+        return FREE_PIECE
+    return SPARE_ROOM if shadow.is_new(start) else UNKNOWN
+

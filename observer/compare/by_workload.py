@@ -1,0 +1,271 @@
+"""A workload run for real beside the models: its operations, the interpreter's report, the recorded events as one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from observer.compare.departures import Explanation
+from observer.compare.fault_rules import rule_of
+from observer.compare.frame_side import FrameSide
+from observer.compare.report_lines import Done, Report
+from observer.compare.result import Row
+from observer.compare.together import Together, grouped
+from observer.errors import BadTrace
+from observer.model.addresses import page_up
+from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
+from observer.simulator.paging import PAGE, PageFault, SegmentationFault
+from observer.simulator.workload import Operation
+
+__all__ = ["compare_workload"]
+
+_CALLS: Final = frozenset({"malloc", "calloc", "memalign", "realloc", "free"})
+_MAPS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
+_TOUCHES: Final = frozenset({"write_pages", "read_pages"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    address: int
+    size: int
+    is_mapping: bool = False
+
+    @property
+    def whole_pages(self) -> tuple[int, int]:
+        """(start, length) of the pages that system calls on it are about."""
+        if self.is_mapping:
+            return self.address, page_up(self.size)
+        start = page_up(self.address)
+        return start, max(((self.address + self.size) & -PAGE) - start, 0)
+
+
+def compare_workload(
+    together: Together, operations: Sequence[Operation], report: Report, events: Iterable[Event]
+) -> None:
+    """Feed a workload's run to *together*: *operations* as written, *report* and *events* as they were seen.
+
+    Raises:
+        BadTrace: the three do not fit together.
+    """
+    _WorkloadRun(together, operations, report, events).run()
+
+
+class _WorkloadRun:
+    def __init__(
+        self, together: Together, operations: Sequence[Operation], report: Report, events: Iterable[Event]
+    ) -> None:
+        self._together = together
+        self._operations = operations
+        self._report = report
+        self._calls: dict[int, deque[tuple[Event, list[Event]]]] = {}
+        self._faults: dict[int, deque[Fault]] = {}
+        self._children: dict[int, deque[int]] = {}
+        self._signals: dict[int, Signal] = {}
+        self._pids: list[int] = []
+        self._names: list[dict[str, _Piece]] = [{}]
+        self._sort(events)
+
+    def _sort(self, events: Iterable[Event]) -> None:
+        """Take the run apart by process: calls, touches, children; before the begin mark only the break counts."""
+        begun = False
+        for event, inside in grouped(events):
+            if isinstance(event, Process) and event.what == "start":
+                self._pids = [event.pid]
+                self._together.feed(event, [])
+            elif not begun:
+                if isinstance(event, Syscall) and event.name == "brk":
+                    self._together.feed(event, [])
+                begun = _is_mark(event)
+            elif isinstance(event, Call):
+                self._calls.setdefault(event.pid, deque()).append((event, inside))
+            elif isinstance(event, Fault) and event.site is not None and event.site.function in _TOUCHES:
+                self._faults.setdefault(event.pid, deque()).append(event)
+            elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
+                self._children.setdefault(event.pid, deque()).append(event.child)
+            elif isinstance(event, Signal) and event.fatal:
+                self._signals[event.pid] = event
+
+    def run(self) -> None:
+        """Go through the report in its order, which is that of execution."""
+        died = self._report.died
+        for done in self._report.operations:
+            self._one(done)
+        if died is not None:
+            self._dies(self._operations[died], None)
+        left = sum(len(calls) for calls in self._calls.values())
+        if left:
+            raise BadTrace("the recorded run does not fit the workload", f"{left} allocator calls are left over")
+
+    def _one(self, done: Done) -> None:
+        while len(self._pids) > done.depth + 1:  # a child that died has no exit of its own
+            self._leave()
+        operation = self._operations[done.index]
+        if done.died:
+            self._dies(operation, done)
+        elif operation.kind in _CALLS:
+            self._call(operation, done)
+        elif operation.kind in ("touch", "read"):
+            self._access(operation, done)
+        elif operation.kind == "fork":
+            self._fork()
+        elif operation.kind == "exit":
+            self._leave()
+        else:
+            self._map(operation, done)
+
+    # ---- processes ------------------------------------------------------------------------------------------
+
+    @property
+    def _pid(self) -> int:
+        return self._pids[-1]
+
+    @property
+    def _frames(self) -> FrameSide:
+        return self._together.side(self._pid).frames
+
+    def _fork(self) -> None:
+        children = self._children.get(self._pid)
+        if not children:
+            raise BadTrace("the recorded run does not fit the workload", "a fork was not seen")
+        child = children.popleft()
+        self._together.fork(self._pid, child)
+        self._pids.append(child)
+        self._names.append(dict(self._names[-1]))
+
+    def _leave(self) -> None:
+        self._frames.memory.end()
+        self._pids.pop()
+        self._names.pop()
+
+    # ---- operations -----------------------------------------------------------------------------------------
+
+    def _call(self, operation: Operation, done: Done) -> None:
+        calls = self._calls.get(self._pid)
+        if not calls:
+            raise BadTrace("the recorded run does not fit the workload", f"the call of line {done.line} was not seen")
+        event, inside = calls.popleft()
+        assert isinstance(event, Call)
+        if event.op != operation.kind or (done.address and event.result != done.address):
+            raise BadTrace(
+                "the recorded run does not fit the workload",
+                f"line {done.line} is {operation.kind} at {done.address:#x}, but {event.op} was at {event.result or 0:#x}",
+            )
+        if operation.kind != "free" and event.result:
+            self._names[-1][operation.name] = _Piece(event.result, event.bytes_asked)
+        self._together.feed(event, inside)
+
+    def _map(self, operation: Operation, done: Done) -> None:
+        """Map, protect, lock, advise: the paging model does the same at the same place."""
+        memory, kind = self._frames.memory, operation.kind
+        if kind in _MAPS or kind == "stack":
+            size = page_up(operation.numbers[0])
+            self._names[-1][operation.name] = _Piece(done.address, operation.numbers[0], is_mapping=True)
+            if not done.address or done.errno:
+                return
+            if kind == "stack":
+                self._frames.stack(done.address, size)
+                return
+            memory.map(done.address, size, _MAPS[kind])
+            if kind == "populate":
+                memory.populate(done.address, size)
+            return
+        start, length = self._names[-1][operation.name].whole_pages
+        if not length or done.errno:
+            return
+        actions = {
+            "unmap": memory.unmap, "lock": memory.lock, "unlock": memory.unlock, "dontneed": memory.drop,
+            "lazyfree": memory.lazy_free,
+        }  # fmt: skip
+        if kind in actions:
+            actions[kind](start, length)
+        elif kind in ("hugepage", "nohugepage"):
+            memory.advise_huge(start, length, kind == "hugepage")
+        else:
+            memory.protect(start, length, {"noaccess": "none", "readonly": "read", "writable": "write"}[kind])
+
+    def _access(self, operation: Operation, done: Done) -> None:
+        start, length = self._range(operation)
+        absent = sum(not self._frames.memory.is_present(page) for page in range(start & -PAGE, start + length, PAGE))
+        memory = self._frames.memory
+        try:
+            faults: Sequence[PageFault] = (memory.write if operation.kind == "touch" else memory.read)(start, length)
+        except SegmentationFault as refused:
+            faults = refused.faults
+            self._together.differ(done.line, "signal", "none", refused.code, None)
+        seen = self._take_faults(done.faults)
+        self._judge(operation, done, seen, faults, absent)
+
+    def _range(self, operation: Operation) -> tuple[int, int]:
+        piece, numbers = self._names[-1][operation.name], operation.numbers
+        return piece.address + (numbers[0] if numbers else 0), max(numbers[1], 1) if len(numbers) > 1 else 1
+
+    def _take_faults(self, count: int) -> list[Fault]:
+        waiting = self._faults.get(self._pid, deque())
+        return [waiting.popleft() for _ in range(min(count, len(waiting)))]
+
+    def _judge(
+        self, operation: Operation, done: Done, seen: list[Fault], faults: Sequence[PageFault], absent: int
+    ) -> None:
+        """Set the machine's count beside the model's; and the model's beside the book's one fault for each page."""
+        observed, predicted = done.faults, len(faults)
+        n = seen[0].n if seen else done.line
+        counts = self._together.comparison.faults.program
+        counts.add(observed, predicted, observed if observed == predicted else 0)
+        rules: list[str] = []
+        if observed != predicted:
+            found = Explanation("reclaim", f"{done.major:,} major faults") if done.major else None
+            rules.append(self._together.differ(n, "program faults", f"{observed:,}", f"{predicted:,}", found))
+        elif observed != absent or any(rule_of(fault) for fault in faults):
+            rules += self._left_book(n, faults, observed, absent)
+        self._tell(operation, done, seen, (f"{observed:,} page faults", f"{absent:,} page faults"), tuple(rules))
+
+    def _left_book(self, n: int, faults: Sequence[PageFault], observed: int, absent: int) -> list[str]:
+        by_rule: dict[str, int] = {}
+        for fault in faults:
+            rule = rule_of(fault)
+            if rule is not None:
+                by_rule[rule] = by_rule.get(rule, 0) + 1
+        told = f"{observed:,} faults", f"{absent:,} pages touched first"
+        return [
+            self._together.differ(n, "program faults", *told, Explanation(rule, f"{count:,} of the faults"))
+            for rule, count in by_rule.items()
+        ] or [self._together.differ(n, "program faults", *told, None)]
+
+    def _dies(self, operation: Operation, done: Done | None) -> None:
+        """The process ended in this operation: the model must refuse the access, too, and for the same reason."""
+        start, length = self._range(operation)
+        memory = self._frames.memory
+        signal = self._signals.get(self._pid)
+        observed = _SEGV.get(signal.code, f"code {signal.code}") if signal is not None else "a signal"
+        try:
+            (memory.write if operation.kind == "touch" else memory.read)(start, length)
+            predicted = "none"
+        except SegmentationFault as refused:
+            predicted = refused.code
+        line = operation.line if done is None else done.line
+        if predicted != observed:
+            self._together.differ(line, "signal", observed, predicted, None)
+        self._take_faults(len(self._faults.get(self._pid, ())))
+        events = (signal,) if signal is not None else ()
+        self._together.row(
+            Row(line, _told(operation), f"line {line}", events, f"SIGSEGV, {observed}", f"SIGSEGV, {predicted}", ())
+        )
+
+    def _tell(
+        self, operation: Operation, done: Done, seen: list[Fault], told: tuple[str, str], rules: tuple[str, ...]
+    ) -> None:
+        n = seen[0].n if seen else done.line
+        self._together.row(Row(n, _told(operation), f"line {done.line}", tuple(seen), *told, rules))
+
+
+_SEGV: Final = {1: "SEGV_MAPERR", 2: "SEGV_ACCERR"}
+
+
+def _told(operation: Operation) -> str:
+    return " ".join([operation.kind, operation.name, *map(str, operation.numbers)])
+
+
+def _is_mark(event: Event) -> bool:
+    return isinstance(event, Syscall) and event.name == "madvise" and event.args[:3] == (0, 0, 0)

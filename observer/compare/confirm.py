@@ -1,0 +1,45 @@
+"""Which differences an experiment can confirm, and what its outcome means."""
+
+from __future__ import annotations
+
+import msgspec
+
+from observer.compare.departures import DEPARTURES, Departure
+from observer.compare.result import Comparison
+
+__all__ = ["Experiment", "judge", "switchable"]
+
+
+class Experiment(msgspec.Struct, frozen=True):
+    """A run with one mechanism switched off: how many differences it had explained before, and how many after."""
+
+    rule: str
+    switch: str
+    before: int
+    after: int
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the differences vanished with their mechanism."""
+        return self.after == 0
+
+
+def switchable(comparison: Comparison) -> list[Departure]:
+    """Return the departures found that can be switched off, in the order of the table."""
+    found = {difference.rule for difference in comparison.differences}
+    return [departure for departure in DEPARTURES.values() if departure.id in found and departure.has_switch]
+
+
+def judge(comparison: Comparison, departure: Departure, without: Comparison) -> Experiment:
+    """Compare a run with the one made *without* the mechanism; the verdict is noted in *comparison*'s differences."""
+    experiment = Experiment(
+        departure.id, departure.switch, _count(comparison, departure.id), _count(without, departure.id)
+    )
+    for difference in comparison.differences:
+        if difference.rule == departure.id:
+            difference.confirmed = experiment.confirmed
+    return experiment
+
+
+def _count(comparison: Comparison, rule: str) -> int:
+    return sum(difference.rule == rule for difference in comparison.differences)

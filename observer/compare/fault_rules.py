@@ -1,0 +1,109 @@
+"""Level two, explained: why a page faulted, or did not, otherwise than the model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from observer.compare.account import (
+    FREE_PIECE,
+    GROWTH,
+    IN_PLACE,
+    OWN_MAPPING,
+    SPARE_ROOM,
+    Account,
+    alignment_of,
+    request_of,
+)
+from observer.compare.departures import Explanation
+from observer.compare.frame_side import Reach
+from observer.compare.shadow import Shadow, chunk_size
+from observer.model.events import Call, Fault
+from observer.simulator.paging import PAGE, PageFault
+
+__all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "rule_of"]
+
+_TABLE: Final = 0x310
+_LINKS: Final = 48
+_HEAP_HEAD: Final = 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCase:
+    """An allocator call whose pages differ: how it was served, and the real heap before it."""
+
+    call: Call
+    account: Account
+    shadow: Shadow
+
+
+def explain_missing(case: FaultCase, reach: Reach) -> Explanation | None:
+    """Return why the real allocator did not fault where the book's would have, in *reach*."""
+    if reach.what == "zeroes" and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
+        return Explanation("calloc", "the page came from the kernel and nothing had been written there")
+    if reach.what == "header of the rest":
+        return Explanation("layout", "what was left was too small to be cut off, or its header lies before the page")
+    return None
+
+
+def explain_extra(case: FaultCase, fault: Fault) -> Explanation | None:
+    """Return why the real allocator faulted at *fault*, where the book's would not have."""
+    page = fault.address & -PAGE
+    start = case.shadow.break_start
+    if page == start & -PAGE and fault.address < start + _TABLE:
+        return Explanation("tcache-table", f"at {fault.where or hex(fault.address)}")
+    if case.call.tid != case.call.pid and (fault.address % (64 << 20)) < _HEAP_HEAD:
+        return Explanation("thread-arena", "the head of a thread's heap")
+    for place, length, what in _written_by_lists(case):
+        if place & -PAGE <= page <= (place + length - 1) & -PAGE:
+            return Explanation("links", what)
+    if case.shadow.area_at(fault.address) is not None:
+        return Explanation("links", "in a free piece: the links of its list")
+    alignment = alignment_of(case.call)
+    if alignment and case.call.result and _near(fault.address, case.call, 2 * alignment + PAGE):
+        return Explanation("memalign", "the header of a part that was cut off")
+    return None
+
+
+def _near(address: int, call: Call, distance: int) -> bool:
+    """Whether *address* lies no further than *distance* before or behind the piece that *call* got."""
+    start = call.result or 0
+    return start - distance <= address < start + request_of(call) + distance
+
+
+def _written_by_lists(case: FaultCase) -> list[tuple[int, int, str]]:
+    """Return (start, length, what) of the places where the real allocator keeps lists and sizes for this call."""
+    places = []
+    old = case.shadow.live.get(case.call.pointer or 0)
+    if old is not None and not old.mapped:
+        places.append((old.start, _LINKS, "the first bytes of the freed piece hold its links"))
+        places.append((old.start + old.size, _LINKS, "the piece behind the freed one holds its size"))
+    if case.call.result:
+        end = case.call.result - 16 + chunk_size(request_of(case.call))
+        served = case.account.served
+        if served in (FREE_PIECE, SPARE_ROOM, GROWTH, IN_PLACE):
+            places.append((end, _LINKS, "the rest behind the piece: its header and links"))
+        if served == IN_PLACE and old is not None:
+            behind = old.start + old.size + chunk_size(request_of(case.call))
+            places.append((behind, _LINKS, "a whole new piece was cut off behind the old one, then both joined"))
+    return places
+
+
+def explain_program(fault: Fault) -> Explanation | None:
+    """Return why the program faulted on a page that the model holds present."""
+    if fault.major:
+        return Explanation("reclaim", "a major fault")
+    return None
+
+
+def rule_of(fault: PageFault) -> str | None:
+    """Return the departure by which *fault* is not the book's one fault for the first touch of one page."""
+    if "huge" in fault.kind:
+        return "huge-pages"
+    if fault.kind in ("copy on write", "last owner"):
+        return "copy-on-write"
+    if fault.kind == "write after read":
+        return "zero-page"
+    if fault.kind in ("swapped in", "swap cache"):
+        return "reclaim"
+    return "fault-around" if fault.pages > 1 else None

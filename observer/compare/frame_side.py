@@ -1,0 +1,200 @@
+"""Level two, predicted: the pieces where they really lay, through the paging model.
+
+What is modelled: the heap and the private anonymous mappings of the program and its libraries; not the loader's, files,
+stacks. The model is moved by the run's own memory system calls, so both levels can be judged apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from observer.compare.account import FREE_PIECE, GROWTH, IN_PLACE, OWN_MAPPING, SPARE_ROOM, Account, request_of
+from observer.compare.shadow import Chunk, Shadow, chunk_size
+from observer.model.addresses import page_up
+from observer.model.events import Call, Fault, Syscall
+from observer.simulator.paging import PAGE, Memory, PageFault
+
+__all__ = ["FrameSide", "Reach", "reached"]
+
+_HEADER: Final = 16
+_SMALLEST: Final = 32
+_ANONYMOUS: Final = 0x20
+_SHARED: Final = 0x01
+_POPULATE: Final = 0x8000
+_LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
+_ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A range that the allocator reads or writes itself: [start, start+length), and what for."""
+
+    start: int
+    length: int
+    write: bool
+    what: str
+
+
+def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
+    """Return what the book's allocator reaches for in *call*, at the real addresses; *shadow* is the heap before it."""
+    old = shadow.live.get(call.pointer or 0)
+    if not call.result:
+        return [Reach(old.start, _HEADER, True, "header")] if old is not None and account.served != "refused" else []
+    start, size = call.result - _HEADER, chunk_size(request_of(call))
+    found = [Reach(start, _HEADER, True, "header")]
+    if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
+        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+    if account.served == IN_PLACE and old is not None and not old.mapped and old.size != size:
+        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+    if call.op == "calloc":
+        found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
+    if old is not None and call.result != call.pointer:
+        found += _copied(call, old, account)
+    return found
+
+
+def _leaves_rest(start: int, size: int, account: Account, shadow: Shadow) -> bool:
+    area = shadow.area_at(start)
+    if account.served != FREE_PIECE or area is None:
+        return True
+    whole = shadow.freed.get(start)
+    if whole is not None and whole.size == size:
+        return False
+    return sum(area) - start - size >= _SMALLEST
+
+
+def _copied(call: Call, old: Chunk, account: Account) -> list[Reach]:
+    if account.served == OWN_MAPPING and old.mapped and any(ask.name == "mremap" for ask in account.asks):
+        return []  # the kernel moves the pages
+    usable = old.mapped - _HEADER if old.mapped else old.size - _HEADER // 2
+    moved = min(usable, call.bytes_asked)
+    return [
+        Reach(old.start + _HEADER, moved, False, "copy from"),
+        Reach(call.result or 0, moved, True, "copy to"),
+        Reach(old.start, _HEADER, True, "header"),
+    ]
+
+
+class FrameSide:
+    """The paging model of one real process."""
+
+    def __init__(self, thp: str) -> None:
+        self._thp = thp
+        self.memory = Memory(thp=thp)
+        self._break = self._heap = 0
+        self._guessed: set[int] = set()
+
+    def copy(self) -> FrameSide:
+        """Return the memory of a forked child."""
+        twin = FrameSide(self._thp)
+        twin.memory = self.memory.fork()
+        twin._break, twin._heap, twin._guessed = self._break, self._heap, set(self._guessed)
+        return twin
+
+    def covers(self, address: int) -> bool:
+        """Whether *address* is modelled."""
+        return self.memory.is_mapped(address)
+
+    # ---- mappings -------------------------------------------------------------------------------------------
+
+    def apply(self, event: Syscall) -> None:
+        """Do what a memory system call of the process did."""
+        if event.errno is not None or event.result is None:
+            return
+        handler = {
+            "brk": self._brk, "mmap": self._mmap, "munmap": self._munmap, "mremap": self._mremap,
+            "mprotect": self._mprotect, "madvise": self._madvise, "mlock": self._mlock, "mlock2": self._mlock,
+        }.get(event.name)  # fmt: skip
+        if handler is not None:
+            handler(event, event.result)
+
+    def _brk(self, _event: Syscall, result: int) -> None:
+        old, new = page_up(self._break), page_up(result)  # a static program's break need not lie at a page's edge
+        if self._break and new > old:
+            self.memory.map(old, new - old, "heap")
+        elif self._break and new < old:
+            self.memory.unmap(new, old - new)
+        self._heap = self._heap or new
+        self._break = result
+
+    def _mmap(self, event: Syscall, result: int) -> None:
+        length, flags = page_up(event.args[1]), event.args[3]
+        if not flags & _ANONYMOUS or flags & _SHARED or _is_loader(event):
+            self.memory.unmap(result, length)  # what it replaces is gone; the new one is not modelled
+            return
+        self.memory.map(result, length, "anonymous", access=_access(event.args[2]))
+        if flags & _POPULATE:
+            self.memory.populate(result, length)
+
+    def _munmap(self, event: Syscall, _result: int) -> None:
+        self.memory.unmap(event.args[0], page_up(event.args[1]))
+
+    def _mremap(self, event: Syscall, result: int) -> None:
+        if self.covers(event.args[0]):
+            self.memory.move(event.args[0], page_up(event.args[1]), result, page_up(event.args[2]))
+
+    def _mprotect(self, event: Syscall, _result: int) -> None:
+        self.memory.protect(event.args[0], page_up(event.args[1]), _access(event.args[2]))
+
+    def _madvise(self, event: Syscall, _result: int) -> None:
+        start, length, advice = event.args[0], page_up(event.args[1]), _ADVICE.get(event.args[2])
+        if advice == "dontneed":
+            self.memory.drop(start, length)
+        elif advice == "lazyfree":
+            self.memory.lazy_free(start, length)
+        elif advice in ("hugepage", "nohugepage"):
+            self.memory.advise_huge(start, length, advice == "hugepage")
+
+    def _mlock(self, event: Syscall, _result: int) -> None:
+        self.memory.lock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
+
+    def stack(self, start: int, size: int) -> None:
+        """Let the program use [start, start+size) below its stack; what is above is in memory already."""
+        top = start + size
+        if not self.covers(top):
+            self.memory.map(top, PAGE, "stack")
+
+    def resident_in_heap(self) -> int:
+        """Return the pages of the heap that have frames."""
+        return sum(self.memory.is_resident(page) for page in range(self._heap, page_up(self._break), PAGE))
+
+    # ---- faults ---------------------------------------------------------------------------------------------
+
+    def predicted(self, reaches: list[Reach]) -> dict[int, Reach]:
+        """Return the pages (addresses) that *reaches* would fault on, each with the first reach that does."""
+        found: dict[int, Reach] = {}
+        for reach in reaches:
+            for page in range(reach.start & -PAGE, reach.start + max(reach.length, 1), PAGE):
+                if page not in found and self.covers(page) and self.memory.would_fault(page, write=reach.write):
+                    found[page] = reach
+        return found
+
+    def expects(self, fault: Fault) -> bool:
+        """Whether the model, too, faults where *fault* was taken."""
+        page = fault.address & -PAGE
+        write = fault.access != "read"
+        return self.memory.would_fault(page, write=write) or page in self._guessed
+
+    def take(self, fault: Fault, *, write: bool | None = None) -> Sequence[PageFault]:
+        """Bring in what *fault* brought in; return what the model says it was.
+
+        *write* tells what is known of an access that the faulting instruction does not tell.
+        """
+        page = fault.address & -PAGE
+        self._guessed.discard(page)
+        if fault.access is not None:
+            write = fault.access != "read"
+        elif write is None:
+            write = True  # most likely; if it was a read, the first write faults again
+            self._guessed.add(page)
+        return (self.memory.write if write else self.memory.read)(fault.address)
+
+
+def _is_loader(event: Syscall) -> bool:
+    return event.site is not None and (event.site.module or "").startswith(_LOADERS)
+
+
+def _access(protection: int) -> str:
+    return "write" if protection & 2 else "read" if protection & 5 else "none"

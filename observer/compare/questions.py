@@ -1,0 +1,85 @@
+"""Predict first: what a person can be asked about a run before seeing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from observer.compare.departures import DEPARTURES
+from observer.compare.result import Row
+from observer.compare.rows import Entry, fold
+from observer.model.events import Call, Fault, Syscall
+from observer.model.operations import ALLOCATING
+
+__all__ = ["Question", "Tally", "questions"]
+
+_YES = {"y": True, "yes": True, "n": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its true answer: True or False, or a number; `reveal` says what happened, and why."""
+
+    text: str
+    answer: bool | int
+    reveal: str
+
+    def read(self, words: str) -> bool | int | None:
+        """Return the answer that *words* give, None when they give none."""
+        word = words.strip().lower()
+        if isinstance(self.answer, bool):
+            return _YES.get(word)
+        return int(word) if word.isdecimal() else None
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many answers were given and right."""
+
+    right: int = 0
+    given: int = 0
+    missed: list[str] = field(default_factory=list)
+
+    def add(self, question: Question, answer: bool | int) -> bool:
+        """Count an answer; return whether it was right."""
+        is_right = answer == question.answer
+        self.given += 1
+        self.right += is_right
+        if not is_right:
+            self.missed.append(question.text)
+        return is_right
+
+
+def questions(rows: Iterable[Row], most: int) -> list[Question]:
+    """Return up to *most* questions about a run, in order, spread over all of it; of those alike only the first."""
+    found: dict[str, Question] = {}
+    for entry in fold(rows):
+        question = _about_call(entry) or _about_touch(entry)
+        if question is not None:
+            found.setdefault(f"{question.text} {question.answer}", question)
+    every = list(found.values())
+    if len(every) <= most:
+        return every
+    return [every[i * len(every) // most] for i in range(most)]
+
+
+def _about_call(entry: Entry) -> Question | None:
+    row = entry.row
+    call = row.events[0] if row.events and isinstance(row.events[0], Call) else None
+    if call is None or call.op not in ALLOCATING:
+        return None
+    entered = any(isinstance(event, Syscall) for event in row.events)
+    return Question(f"{row.what} at {row.site}: will it enter the kernel? [y/n]", entered, _reveal(row))
+
+
+def _about_touch(entry: Entry) -> Question | None:
+    row = entry.row
+    if not row.events or not isinstance(row.events[0], Fault):
+        return None
+    what = f"{row.what} at {row.site}" if row.what != "touch" else f"{row.site} touches memory"
+    return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row))
+
+
+def _reveal(row: Row) -> str:
+    why = "; ".join(f"{DEPARTURES[rule].title}: {DEPARTURES[rule].why}" for rule in row.rules if rule in DEPARTURES)
+    return f"{row.told_observed}. The book says: {row.told_predicted}." + (f" {why}." if why else "")

@@ -1,0 +1,320 @@
+"""Both levels over a whole run: its events in, a Comparison and the aligned list out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from observer.compare.account import Account, Ask, alignment_of, ask_of, observed_account, request_of
+from observer.compare.book_side import BookSide, Prediction
+from observer.compare.call_rules import CallCase, explain_call
+from observer.compare.departures import Explanation
+from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
+from observer.compare.frame_side import FrameSide, Reach, reached
+from observer.compare.result import Comparison, Difference, End, Row
+from observer.compare.shadow import Shadow
+from observer.compare.tunables import Tunables, read_tunables
+from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.machine import Meta
+from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.simulator.paging import PAGE
+
+__all__ = ["Together", "grouped"]
+
+_END: Final = -1
+"""The n of what is true of the end, not of an event."""
+_UNRETURNED: Final = frozenset({"free", "cfree"})
+
+
+class _Side:
+    """One real process with everything that is kept beside it."""
+
+    def __init__(self, tunables: Tunables, fit: str, thp: str) -> None:
+        self.shadow = Shadow(tunables)
+        self.book = BookSide(fit)
+        self.frames = FrameSide(thp)
+        self.drift: dict[str, int] = {}
+        """By how many bytes the breaks came apart, by the rule that explains it."""
+
+    def copy(self) -> _Side:
+        twin = object.__new__(_Side)
+        twin.shadow, twin.book, twin.frames = self.shadow.copy(), self.book.copy(), self.frames.copy()
+        twin.drift = dict(self.drift)
+        return twin
+
+
+class Together:
+    """Sets a run beside the book. Feed it events with `run`; then `comparison` holds the result.
+
+    Args:
+        tunables: what the real allocator was told.
+        thp: the machine's mode of transparent huge pages: always, madvise or never.
+        memory_bytes: the machine's memory, for requests that are refused.
+        sees_kernel: whether faults taken in kernel mode were visible.
+        on_row: called with each row of the aligned list.
+    """
+
+    def __init__(
+        self, tunables: Tunables, *, fit: str = "first", thp: str = "madvise", memory_bytes: int = 0,
+        sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.comparison = Comparison("book")
+        self._tunables, self._fit, self._thp, self._memory = tunables, fit, thp, memory_bytes
+        self._sides: dict[int, _Side] = {}
+        self._first: int | None = None
+        self._on_row = on_row
+        self._sees_kernel = sees_kernel
+
+    @classmethod
+    def beside(
+        cls, meta: Meta, *, fit: str = "first", huge_pages: bool = True, on_row: Callable[[Row], None] | None = None
+    ) -> Together:
+        """Return the comparison for a recorded run: its tunables, its machine."""
+        machine = meta.machine
+        return cls(
+            read_tunables(meta.request.environment), fit=fit, thp=machine.thp if huge_pages else "never",
+            memory_bytes=machine.memory_bytes, on_row=on_row,
+            sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
+        )  # fmt: skip
+
+    # ---- the run --------------------------------------------------------------------------------------------
+
+    def run(self, events: Iterable[Event]) -> None:
+        """Compare a whole run, its events in order."""
+        for event, inside in grouped(events):
+            self.feed(event, inside)
+
+    def feed(self, event: Event, inside: list[Event]) -> None:
+        """Compare one event; *inside* are those that an allocator call caused."""
+        if isinstance(event, Process):
+            self._process(event)
+        elif isinstance(event, Call):
+            self._call(event, inside)
+        elif isinstance(event, Syscall):
+            side = self.side(event.pid)
+            moved = self._note(side, event)
+            if moved.name == "brk" and moved.amount:
+                side.drift["startup"] = side.drift.get("startup", 0) + moved.amount
+        elif isinstance(event, Fault):
+            self._program_fault(event)
+
+    def side(self, pid: int) -> _Side:
+        """Return what is kept beside process *pid*."""
+        return self._sides.setdefault(pid, _Side(self._tunables, self._fit, self._thp))
+
+    def fork(self, parent: int, child: int) -> None:
+        """Let the process *child* begin as a copy of *parent*."""
+        self._sides[child] = self.side(parent).copy()
+
+    def _process(self, event: Process) -> None:
+        if event.what == "start":
+            self._first = event.pid
+        elif event.what == "exec":
+            self._sides[event.pid] = _Side(self._tunables, self._fit, self._thp)
+        elif event.what == "fork" and event.child is not None:
+            self.fork(event.pid, event.child)
+        elif event.what == "vfork" and event.child is not None:
+            self._sides[event.child] = self.side(event.pid)  # the memory is the parent's until exec
+
+    def _note(self, side: _Side, event: Syscall) -> Ask:
+        """Let a memory system call move the shadow and the paging model; return what it asked."""
+        ask = ask_of(event, side.shadow.break_end)
+        if event.name == "brk" and event.result is not None:
+            side.shadow.set_break(event.result)
+        side.frames.apply(event)
+        return ask
+
+    # ---- level one ------------------------------------------------------------------------------------------
+
+    def _call(self, call: Call, inside: list[Event]) -> None:
+        side, counts = self.side(call.pid), self.comparison.calls
+        counts.total += 1
+        if call.result is None and (call.end_ns is None or call.op not in _UNRETURNED):
+            counts.undetermined += call.op != "malloc_trim"
+            for event in inside:
+                if isinstance(event, Syscall):
+                    self._note(side, event)
+            return
+        before = side.shadow.break_end
+        asks = []
+        for event in inside:
+            if isinstance(event, Syscall):
+                asks.append(ask_of(event, before))
+                before = event.result if event.name == "brk" and event.result is not None else before
+        account = observed_account(call, tuple(asks), side.shadow)
+        case = self._predict(side, call, account)
+        rules = self._compare_accounts(side, case)
+        rules += self._compare_frames(side, call, account, inside)
+        self._move_shadow(side, call, account)
+        self._call_row(case, inside, rules)
+
+    def _predict(self, side: _Side, call: Call, account: Account) -> CallCase:
+        largest = side.book.heap.largest_free
+        prediction: Prediction = side.book.predict(call)
+        return CallCase(call, account, prediction.account, side.shadow, largest, self._memory)
+
+    def _compare_accounts(self, side: _Side, case: CallCase) -> list[str]:
+        observed, predicted = case.observed, case.predicted
+        same = sum(a.same_as(b) for a, b in zip(observed.asks, predicted.asks, strict=False))
+        self.comparison.syscalls.add(len(observed.asks), len(predicted.asks), same)
+        if observed.served == predicted.served and len(observed.asks) == len(predicted.asks) == same:
+            self.comparison.calls.agree += 1
+            return []
+        what = "served" if observed.served != predicted.served else "system calls"
+        rule = self.differ(case.call.n, what, observed.text, predicted.text, explain_call(case))
+        side.drift[rule] = side.drift.get(rule, 0) + observed.moved_break - predicted.moved_break
+        return [rule]
+
+    def _move_shadow(self, side: _Side, call: Call, account: Account) -> None:
+        old = None
+        if call.pointer and OPERATIONS[call.op].releases and (call.result or not call.bytes_asked):
+            old = side.shadow.take_back(call.pointer, call.tid, call.n, by_free=call.op in _UNRETURNED)
+        if call.result and call.op in ALLOCATING:
+            mapped = sum(ask.amount for ask in account.asks if ask.maps(call.result))
+            if old is not None and call.result == call.pointer:
+                mapped = mapped or old.mapped
+            side.shadow.hand_out(
+                call.result, request_of(call), call.n, call.tid, mapped=mapped, alignment=alignment_of(call)
+            )
+
+    # ---- level two ------------------------------------------------------------------------------------------
+
+    def _compare_frames(self, side: _Side, call: Call, account: Account, inside: list[Event]) -> list[str]:
+        """Compare the pages that an allocator call brought in; its system calls move the model as they come."""
+        for event in inside:
+            if isinstance(event, Syscall):
+                self._note(side, event)
+        predicted = side.frames.predicted(reached(call, account, side.shadow))
+        case = FaultCase(call, account, side.shadow)
+        rules, agreed, seen = [], 0, 0
+        for fault in (event for event in inside if isinstance(event, Fault)):
+            if not side.frames.covers(fault.address):
+                self.comparison.faults.elsewhere += 1
+                continue
+            seen += 1
+            page = fault.address & -PAGE
+            reach = predicted.pop(page, None)
+            if reach is not None:
+                agreed += 1
+            else:
+                told = f"a fault at {fault.where or hex(fault.address)}"
+                rules.append(self.differ(fault.n, "allocator fault", told, "none", explain_extra(case, fault)))
+            side.frames.take(fault, write=reach.write if reach is not None else None)
+        self.comparison.faults.allocator.add(seen, agreed + len(predicted), agreed)
+        return rules + self._missing(case, predicted)
+
+    def _missing(self, case: FaultCase, predicted: dict[int, Reach]) -> list[str]:
+        """Tell of pages that the book's allocator would have brought in, one difference for each thing it does."""
+        by_what: dict[str, list[Reach]] = {}
+        for reach in predicted.values():
+            by_what.setdefault(reach.what, []).append(reach)
+        return [
+            self.differ(
+                case.call.n,
+                "allocator fault",
+                "none",
+                f"{len(reaches):,} for {what}",
+                explain_missing(case, reaches[0]),
+            )
+            for what, reaches in by_what.items()
+        ]
+
+    def _program_fault(self, fault: Fault) -> None:
+        side = self.side(fault.pid)
+        if not side.frames.covers(fault.address):
+            self.comparison.faults.elsewhere += 1
+            return
+        expected = side.frames.expects(fault)
+        self.comparison.faults.program.add(1, expected, expected)
+        rules: tuple[str, ...] = ()
+        if not expected:
+            told = f"a fault at {fault.where or hex(fault.address)}"
+            rules = (self.differ(fault.n, "program fault", told, "none", explain_program(fault)),)
+        brought = side.frames.take(fault)
+        if expected and brought and (rule := rule_of(brought[0])) is not None:
+            told = f"a fault, {brought[0].kind}, {brought[0].pages:,} pages"
+            rules = (
+                self.differ(
+                    fault.n,
+                    "program fault",
+                    told,
+                    "none" if brought[0].pages == 1 else "one page a fault",
+                    Explanation(rule, fault.where or hex(fault.address)),
+                ),
+            )
+        site = fault.site.text if fault.site else ""
+        told = "1 page fault" if expected else "no fault"
+        self.row(Row(fault.n, "touch", site, (fault,), "1 page fault", told, rules))
+
+    # ---- the end --------------------------------------------------------------------------------------------
+
+    def finish(self, meta: Meta) -> None:
+        """Set the break and the heap's resident pages at the end of the first process side by side."""
+        end = next((end for end in meta.ends if end.pid == self._first), None)
+        if end is None:
+            return
+        side = self.side(end.pid)
+        if not side.shadow.break_start:
+            return
+        heap = side.book.heap
+        observed, predicted = end.break_end - side.shadow.break_start, heap.end - heap.start
+        self.comparison.ends.append(End("bytes of heap at the end", observed, predicted))
+        if observed != predicted:
+            self._break_apart(side, observed, predicted)
+        pages = sum(end.resident.get(m.start, 0) for m in end.mappings if m.path == "[heap]") // PAGE
+        modelled = side.frames.resident_in_heap()
+        self.comparison.ends.append(End("heap pages resident at the end", pages, modelled))
+        if pages != modelled:
+            rule = None if self._sees_kernel else Explanation("kernel-side", "faults in kernel mode were not visible")
+            self.differ(_END, "resident pages", f"{pages:,}", f"{modelled:,}", rule)
+
+    def _break_apart(self, side: _Side, observed: int, predicted: int) -> None:
+        """The heaps have different sizes: the sum of what was explained call by call, or not explained."""
+        found = None
+        if observed - predicted == sum(side.drift.values()) and "unexplained" not in side.drift:
+            parts = sorted(side.drift.items(), key=lambda item: -abs(item[1]))
+            told = ", ".join(f"{rule} {amount:+,}" for rule, amount in parts if amount)
+            found = Explanation(parts[0][0], f"the sum of {told}")
+        self.differ(_END, "break", f"{observed:,} bytes of heap", f"{predicted:,}", found)
+
+    # ---- telling --------------------------------------------------------------------------------------------
+
+    def differ(self, n: int, what: str, observed: str, predicted: str, found: Explanation | None) -> str:
+        """Add a difference; return the rule that explains it, or `unexplained`."""
+        rule, why = (found.rule, found.evidence) if found is not None else (None, None)
+        self.comparison.differences.append(Difference(n, what, observed, predicted, rule, why))
+        self.comparison.agree = False
+        self.comparison.unexplained += found is None
+        return rule or "unexplained"
+
+    def row(self, row: Row) -> None:
+        """Hand a row of the aligned list on."""
+        if self._on_row is not None:
+            self._on_row(row)
+
+    def _call_row(self, case: CallCase, inside: list[Event], rules: list[str]) -> None:
+        call = case.call
+        site = call.site.text if call.site else ""
+        self.row(Row(call.n, _told(call), site, (call, *inside), case.observed.text, case.predicted.text, tuple(rules)))
+
+
+def _told(call: Call) -> str:
+    if call.op in ("free", "cfree"):
+        return "free"
+    return f"{call.op}({call.bytes_asked:,})"
+
+
+def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
+    """Yield each event that no allocator call caused, with those that it caused, in the order of n."""
+    waiting: dict[int, tuple[Event, list[Event]]] = {}
+    order: list[tuple[Event, list[Event]]] = []
+    for event in events:
+        cause = getattr(event, "cause", None)
+        if cause is not None and cause in waiting:
+            waiting[cause][1].append(event)
+            continue
+        entry: tuple[Event, list[Event]] = (event, [])
+        order.append(entry)
+        if isinstance(event, Call):
+            waiting[event.n] = entry
+    yield from order

@@ -1,0 +1,68 @@
+"""What the real allocator was told at its start: the tunables that the rules of departure depend on.
+
+Source: the GNU C Library manual, "Memory Allocation Tunables"; mallopt(3) for the MALLOC_… variables; defaults of
+glibc 2.31 to 2.43 on 64-bit machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Tunables", "read_tunables"]
+
+_OLD_NAMES: Final = {
+    "MALLOC_MMAP_THRESHOLD_": "mmap_threshold", "MALLOC_TRIM_THRESHOLD_": "trim_threshold",
+    "MALLOC_TOP_PAD_": "top_pad", "MALLOC_MMAP_MAX_": "mmap_max", "MALLOC_ARENA_MAX": "arena_max",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Tunables:
+    """Bytes and counts; `dynamic` is whether freeing a mapped chunk still moves the thresholds."""
+
+    tcache_count: int = 7
+    tcache_max: int = 1032
+    mmap_threshold: int = 131072
+    trim_threshold: int = 131072
+    top_pad: int = 131072
+    mmap_max: int = 65536
+    mxfast: int = 128
+    hugetlb: int = 0
+    arena_max: int = 0
+    dynamic: bool = True
+
+    def freed_mapping(self, size: int) -> None:
+        """Note that a mapped chunk of *size* bytes was freed: the thresholds follow it, up to 32 MiB."""
+        if self.dynamic and self.mmap_threshold < size <= 32 << 20:
+            self.mmap_threshold, self.trim_threshold = size, 2 * size
+
+
+def read_tunables(environment: Mapping[str, str]) -> Tunables:
+    """Return what GLIBC_TUNABLES and the MALLOC_… variables of *environment* set; what is no number is skipped.
+
+    >>> read_tunables({"GLIBC_TUNABLES": "glibc.malloc.top_pad=0:glibc.malloc.tcache_count=0"}).top_pad
+    0
+    """
+    given: dict[str, str] = {
+        name: environment[variable] for variable, name in _OLD_NAMES.items() if variable in environment
+    }
+    for word in environment.get("GLIBC_TUNABLES", "").split(":"):
+        name, _, value = word.partition("=")
+        if name.startswith("glibc.malloc."):
+            given[name.removeprefix("glibc.malloc.")] = value
+    tunables = Tunables()
+    for name, value in given.items():
+        try:
+            number = int(value, 0)
+        except ValueError:
+            continue
+        if name == "mxfast":
+            # The limit is on chunks, 16 bytes more than the request it is given as.
+            tunables.mxfast = (number + 8) & -16 if number else 0
+        elif hasattr(tunables, name) and name != "dynamic":
+            setattr(tunables, name, number)
+        if name in ("mmap_threshold", "trim_threshold", "top_pad", "mmap_max"):
+            tunables.dynamic = False
+    return tunables

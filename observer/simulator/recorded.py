@@ -1,0 +1,169 @@
+"""A recorded run as a workload: its allocator calls, the first touches that were seen, its own mappings and forks.
+
+Only touches that faulted are known, so the workload touches what the run touched first and nothing twice. What the
+language cannot say (mappings unmapped in part, shared memory, threads as such) is left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.operations import ALLOCATING
+from observer.simulator.workload import Operation
+
+__all__ = ["RecordedWorkload"]
+
+_PAGE: Final = 4096
+_LARGEST: Final = (1 << 63) - 1
+_PRIVATE_ANONYMOUS: Final = 0x22
+_POPULATE: Final = 0x8000
+_FLAGS: Final = 0x3F
+_LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
+_ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"}
+_PROTECTIONS: Final = {0: "noaccess", 1: "readonly", 3: "writable"}
+
+
+class _Names:
+    """What one process holds: names by address."""
+
+    def __init__(self) -> None:
+        self.pieces: dict[int, tuple[str, int]] = {}
+        self.mappings: dict[int, tuple[str, int]] = {}
+
+    def copy(self) -> _Names:
+        twin = _Names()
+        twin.pieces, twin.mappings = dict(self.pieces), dict(self.mappings)
+        return twin
+
+    def mapping_at(self, address: int) -> tuple[int, str, int] | None:
+        for start, (name, size) in self.mappings.items():
+            if start <= address < start + size:
+                return start, name, size
+        return None
+
+
+class RecordedWorkload:
+    """Turns events into operations; `left_out` counts what the language cannot say, by what it was."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self.left_out: dict[str, int] = {}
+        self._by_pid: dict[int, list[Event]] = {}
+        self._first: int | None = None
+        self._count = 0
+        for event in events:
+            if isinstance(event, Process) and event.what == "exec":
+                self._by_pid[event.pid] = []  # what another program did before is another run
+            self._by_pid.setdefault(event.pid, []).append(event)
+            self._first = event.pid if self._first is None else self._first
+
+    def operations(self) -> Iterator[Operation]:
+        """Yield the first process's operations; a child's stand where it was forked."""
+        if self._first is not None:
+            yield from self._of(self._first, _Names())
+
+    def _of(self, pid: int, names: _Names) -> Iterator[Operation]:
+        for event in self._by_pid.get(pid, ()):
+            if isinstance(event, Call):
+                yield from self._call(event, names)
+            elif isinstance(event, Fault):
+                yield from self._touch(event, names)
+            elif isinstance(event, Syscall) and event.cause is None and event.errno is None:
+                yield from self._syscall(event, names)
+            elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
+                yield Operation("fork")
+                yield from self._of(event.child, names.copy())
+                yield Operation("exit")
+
+    def _leave_out(self, what: str) -> None:
+        self.left_out[what] = self.left_out.get(what, 0) + 1
+
+    def _new_name(self, letter: str) -> str:
+        self._count += 1
+        return f"{letter}{self._count}"
+
+    # ---- calls ----------------------------------------------------------------------------------------------
+
+    def _call(self, call: Call, names: _Names) -> Iterator[Operation]:
+        held = names.pieces.get(call.pointer or 0)
+        size = call.bytes_asked
+        if call.op in ("free", "cfree") or (call.op in ("realloc", "reallocarray") and call.pointer and not size):
+            if held is not None and call.pointer is not None:
+                del names.pieces[call.pointer]
+                yield Operation("free", held[0])
+            elif call.pointer:
+                self._leave_out("free of memory that was not seen to be handed out")
+            return
+        if call.op not in ALLOCATING:
+            return
+        if not call.result or size > _LARGEST:
+            self._leave_out("calls that returned nothing")
+            return
+        yield self._allocation(call, call.result, held, names)
+
+    def _allocation(self, call: Call, result: int, held: tuple[str, int] | None, names: _Names) -> Operation:
+        size = call.bytes_asked
+        if held is not None and call.pointer:
+            del names.pieces[call.pointer]
+            names.pieces[result] = held[0], size
+            return Operation("realloc", held[0], (size,))
+        name = self._new_name("p")
+        names.pieces[result] = name, size
+        if call.op == "calloc":
+            return Operation("calloc", name, (call.count or 0, call.size or 0))
+        if call.op in ("valloc", "pvalloc") or (call.alignment and call.alignment & (call.alignment - 1) == 0):
+            return Operation("memalign", name, (call.alignment or _PAGE, size))
+        return Operation("malloc", name, (size,))
+
+    # ---- touches --------------------------------------------------------------------------------------------
+
+    def _touch(self, fault: Fault, names: _Names) -> Iterator[Operation]:
+        if fault.cause is not None:
+            return  # the allocator's own; a replay's allocator does the like
+        kind = "read" if fault.access == "read" else "touch"
+        if fault.chunk is not None and fault.chunk.address in names.pieces:
+            name, size = names.pieces[fault.chunk.address]
+            offset = fault.address - fault.chunk.address
+            if 0 <= offset < size:
+                yield Operation(kind, name, (offset,))
+                return
+        mapping = names.mapping_at(fault.address)
+        if mapping is not None:
+            yield Operation(kind, mapping[1], (fault.address - mapping[0],))
+
+    # ---- mappings -------------------------------------------------------------------------------------------
+
+    def _syscall(self, event: Syscall, names: _Names) -> Iterator[Operation]:
+        if event.name == "mmap":
+            yield from self._mmap(event, names)
+            return
+        held = names.mappings.get(event.args[0]) if event.args else None
+        if held is None:
+            return
+        name, size = held
+        if -(-event.args[1] // _PAGE) * _PAGE != size:
+            self._leave_out(f"{event.name} of a part of a mapping")
+        elif event.name == "munmap":
+            del names.mappings[event.args[0]]
+            yield Operation("unmap", name)
+        elif event.name == "mprotect" and event.args[2] in _PROTECTIONS:
+            yield Operation(_PROTECTIONS[event.args[2]], name)
+        elif event.name == "madvise" and event.args[2] in _ADVICE:
+            yield Operation(_ADVICE[event.args[2]], name)
+        elif event.name in ("mlock", "munlock"):
+            yield Operation("lock" if event.name == "mlock" else "unlock", name)
+        else:
+            self._leave_out(event.name)
+
+    def _mmap(self, event: Syscall, names: _Names) -> Iterator[Operation]:
+        if event.site is not None and (event.site.module or "").startswith(_LOADERS):
+            return
+        flags = event.args[3]
+        if flags & _FLAGS != _PRIVATE_ANONYMOUS or not event.result or event.args[2] != 3:
+            self._leave_out("mappings that are not private, anonymous and writable")
+            return
+        size = -(-event.args[1] // _PAGE) * _PAGE
+        name = self._new_name("m")
+        names.mappings[event.result] = name, size
+        yield Operation("populate" if flags & _POPULATE else "map", name, (size,))
