@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -96,6 +97,8 @@ class _Work:
         from observer.compare.by_workload import compare_workload
         from observer.compare.report_lines import read_report
         from observer.compare.together import Together
+        from observer.simulator.book_side import BookSide
+        from observer.simulator.frame_side import FrameSide
         from observer.trace.reader import Trace
 
         report = self.scratch / "report"
@@ -103,8 +106,9 @@ class _Work:
             trace = Trace.open(self.target.trace)
         else:
             trace = Trace.open(self._record(departure, report))
+        thp = trace.meta.machine.thp if departure is None or not departure.thp_off else "never"
         together = Together.beside(
-            trace.meta, fit=self.fit, huge_pages=departure is None or not departure.thp_off,
+            trace.meta, partial(BookSide, self.fit), partial(FrameSide, thp),
             on_row=self.rows.append if departure is None else None,
         )  # fmt: skip
         if self.target.workload is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
-    from observer.simulator.machine import Totals
+    from observer.simulator.event_log import Totals
 
 __all__ = ["configure", "run"]
 

@@ -9,20 +9,18 @@ from typing import Final
 
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import rule_of
-from observer.compare.frame_side import FrameSide
 from observer.compare.report_lines import Done, Report
 from observer.compare.result import Row
+from observer.compare.sides import PAGE, MemorySide, Operation, Resolved
 from observer.compare.together import Together, grouped
 from observer.errors import BadTrace
 from observer.model.addresses import page_up
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
-from observer.simulator.paging import PAGE, PageFault, SegmentationFault
-from observer.simulator.workload import Operation
 
 __all__ = ["compare_workload"]
 
 _CALLS: Final = frozenset({"malloc", "calloc", "memalign", "realloc", "free"})
-_MAPS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
+_MAPPING: Final = frozenset({"map", "populate", "shared", "file", "stack"})
 _TOUCHES: Final = frozenset({"write_pages", "read_pages"})
 
 
@@ -122,7 +120,7 @@ class _WorkloadRun:
         return self._pids[-1]
 
     @property
-    def _frames(self) -> FrameSide:
+    def _frames(self) -> MemorySide:
         return self._together.side(self._pid).frames
 
     def _fork(self) -> None:
@@ -135,7 +133,7 @@ class _WorkloadRun:
         self._names.append(dict(self._names[-1]))
 
     def _leave(self) -> None:
-        self._frames.memory.end()
+        self._frames.end()
         self._pids.pop()
         self._names.pop()
 
@@ -150,7 +148,7 @@ class _WorkloadRun:
         if event.op != operation.kind or (done.address and event.result != done.address):
             raise BadTrace(
                 "the recorded run does not fit the workload",
-                f"line {done.line} is {operation.kind} at {done.address:#x}, but {event.op} was at {event.result or 0:#x}",
+                f"line {done.line}: {operation.kind} at {done.address:#x}, seen: {event.op} at {event.result or 0:#x}",
             )
         if operation.kind != "free" and event.result:
             self._names[-1][operation.name] = _Piece(event.result, event.bytes_asked)
@@ -158,44 +156,21 @@ class _WorkloadRun:
 
     def _map(self, operation: Operation, done: Done) -> None:
         """Map, protect, lock, advise: the paging model does the same at the same place."""
-        memory, kind = self._frames.memory, operation.kind
-        if kind in _MAPS or kind == "stack":
-            size = page_up(operation.numbers[0])
-            self._names[-1][operation.name] = _Piece(done.address, operation.numbers[0], is_mapping=True)
-            if not done.address or done.errno:
-                return
-            if kind == "stack":
-                self._frames.stack(done.address, size)
-                return
-            memory.map(done.address, size, _MAPS[kind])
-            if kind == "populate":
-                memory.populate(done.address, size)
-            return
-        start, length = self._names[-1][operation.name].whole_pages
-        if not length or done.errno:
-            return
-        actions = {
-            "unmap": memory.unmap, "lock": memory.lock, "unlock": memory.unlock, "dontneed": memory.drop,
-            "lazyfree": memory.lazy_free,
-        }  # fmt: skip
-        if kind in actions:
-            actions[kind](start, length)
-        elif kind in ("hugepage", "nohugepage"):
-            memory.advise_huge(start, length, kind == "hugepage")
+        if operation.kind in _MAPPING:
+            piece = self._names[-1][operation.name] = _Piece(done.address, operation.numbers[0], is_mapping=True)
         else:
-            memory.protect(start, length, {"noaccess": "none", "readonly": "read", "writable": "write"}[kind])
+            piece = self._names[-1][operation.name]
+        start, length = piece.whole_pages
+        if start and length and not done.errno:
+            self._frames.do(operation.kind, start, length)
 
     def _access(self, operation: Operation, done: Done) -> None:
         start, length = self._range(operation)
-        absent = sum(not self._frames.memory.is_present(page) for page in range(start & -PAGE, start + length, PAGE))
-        memory = self._frames.memory
-        try:
-            faults: Sequence[PageFault] = (memory.write if operation.kind == "touch" else memory.read)(start, length)
-        except SegmentationFault as refused:
-            faults = refused.faults
-            self._together.differ(done.line, "signal", "none", refused.code, None)
-        seen = self._take_faults(done.faults)
-        self._judge(operation, done, seen, faults, absent)
+        absent = self._frames.absent(start, length)
+        faults, refused = self._frames.access(start, length, write=operation.kind == "touch")
+        if refused is not None:
+            self._together.differ(done.line, "signal", "none", refused, None)
+        self._judge(operation, done, self._take_faults(done.faults), faults, absent)
 
     def _range(self, operation: Operation) -> tuple[int, int]:
         piece, numbers = self._names[-1][operation.name], operation.numbers
@@ -206,7 +181,7 @@ class _WorkloadRun:
         return [waiting.popleft() for _ in range(min(count, len(waiting)))]
 
     def _judge(
-        self, operation: Operation, done: Done, seen: list[Fault], faults: Sequence[PageFault], absent: int
+        self, operation: Operation, done: Done, seen: list[Fault], faults: Sequence[Resolved], absent: int
     ) -> None:
         """Set the machine's count beside the model's; and the model's beside the book's one fault for each page."""
         observed, predicted = done.faults, len(faults)
@@ -221,7 +196,7 @@ class _WorkloadRun:
             rules += self._left_book(n, faults, observed, absent)
         self._tell(operation, done, seen, (f"{observed:,} page faults", f"{absent:,} page faults"), tuple(rules))
 
-    def _left_book(self, n: int, faults: Sequence[PageFault], observed: int, absent: int) -> list[str]:
+    def _left_book(self, n: int, faults: Sequence[Resolved], observed: int, absent: int) -> list[str]:
         by_rule: dict[str, int] = {}
         for fault in faults:
             rule = rule_of(fault)
@@ -236,14 +211,10 @@ class _WorkloadRun:
     def _dies(self, operation: Operation, done: Done | None) -> None:
         """The process ended in this operation: the model must refuse the access, too, and for the same reason."""
         start, length = self._range(operation)
-        memory = self._frames.memory
         signal = self._signals.get(self._pid)
         observed = _SEGV.get(signal.code, f"code {signal.code}") if signal is not None else "a signal"
-        try:
-            (memory.write if operation.kind == "touch" else memory.read)(start, length)
-            predicted = "none"
-        except SegmentationFault as refused:
-            predicted = refused.code
+        _faults, refused = self._frames.access(start, length, write=operation.kind == "touch")
+        predicted = refused or "none"
         line = operation.line if done is None else done.line
         if predicted != observed:
             self._together.differ(line, "signal", observed, predicted, None)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.account import (
+from observer.compare.departures import Explanation
+from observer.compare.shadow import Shadow, chunk_size
+from observer.model.account import (
     FREE_PIECE,
     GROWTH,
     IN_PLACE,
@@ -23,8 +25,6 @@ from observer.compare.account import (
     alignment_of,
     request_of,
 )
-from observer.compare.departures import Explanation
-from observer.compare.shadow import Shadow, chunk_size
 from observer.model.events import Call
 
 __all__ = ["CallCase", "explain_call"]

@@ -5,21 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.account import (
+from observer.compare.departures import Explanation
+from observer.compare.shadow import Shadow, chunk_size
+from observer.compare.sides import PAGE, Resolved
+from observer.model.account import (
     FREE_PIECE,
     GROWTH,
     IN_PLACE,
     OWN_MAPPING,
     SPARE_ROOM,
     Account,
+    Reach,
     alignment_of,
     request_of,
 )
-from observer.compare.departures import Explanation
-from observer.compare.frame_side import Reach
-from observer.compare.shadow import Shadow, chunk_size
 from observer.model.events import Call, Fault
-from observer.simulator.paging import PAGE, PageFault
 
 __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "rule_of"]
 
@@ -96,7 +96,7 @@ def explain_program(fault: Fault) -> Explanation | None:
     return None
 
 
-def rule_of(fault: PageFault) -> str | None:
+def rule_of(fault: Resolved) -> str | None:
     """Return the departure by which *fault* is not the book's one fault for the first touch of one page."""
     if "huge" in fault.kind:
         return "huge-pages"

@@ -77,8 +77,8 @@ class End(msgspec.Struct, frozen=True):
 class Comparison(msgspec.Struct):
     """The whole result, as `observer compare --json` prints it.
 
-    `ends` are break and resident pages at the end; `agree` is whether there is no difference at all; explained ones leave
-    `unexplained` at 0.
+    `ends` are break and resident pages at the end; `agree` is whether there is no difference at all; explained ones
+    leave `unexplained` at 0.
     """
 
     allocator: str

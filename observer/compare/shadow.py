@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from observer.compare.tunables import Tunables
-from observer.simulator.pieces import FreePieces
+from observer.model.pieces import FreePieces
 
 __all__ = ["Chunk", "Shadow", "chunk_size"]
 

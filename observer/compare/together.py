@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from observer.compare.account import Account, Ask, alignment_of, ask_of, observed_account, request_of
-from observer.compare.book_side import BookSide, Prediction
 from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
-from observer.compare.frame_side import FrameSide, Reach, reached
 from observer.compare.result import Comparison, Difference, End, Row
+from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
+from observer.compare.sides import PAGE, AllocatorSide, MemorySide
 from observer.compare.tunables import Tunables, read_tunables
+from observer.model.account import Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING, OPERATIONS
-from observer.simulator.paging import PAGE
 
 __all__ = ["Together", "grouped"]
 
@@ -29,16 +28,15 @@ _UNRETURNED: Final = frozenset({"free", "cfree"})
 class _Side:
     """One real process with everything that is kept beside it."""
 
-    def __init__(self, tunables: Tunables, fit: str, thp: str) -> None:
-        self.shadow = Shadow(tunables)
-        self.book = BookSide(fit)
-        self.frames = FrameSide(thp)
+    def __init__(self, shadow: Shadow, book: AllocatorSide, frames: MemorySide) -> None:
+        self.shadow = shadow
+        self.book = book
+        self.frames = frames
         self.drift: dict[str, int] = {}
         """By how many bytes the breaks came apart, by the rule that explains it."""
 
     def copy(self) -> _Side:
-        twin = object.__new__(_Side)
-        twin.shadow, twin.book, twin.frames = self.shadow.copy(), self.book.copy(), self.frames.copy()
+        twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy())
         twin.drift = dict(self.drift)
         return twin
 
@@ -47,19 +45,19 @@ class Together:
     """Sets a run beside the book. Feed it events with `run`; then `comparison` holds the result.
 
     Args:
+        allocator, paging: make the reference machines that a new process is set beside.
         tunables: what the real allocator was told.
-        thp: the machine's mode of transparent huge pages: always, madvise or never.
         memory_bytes: the machine's memory, for requests that are refused.
         sees_kernel: whether faults taken in kernel mode were visible.
         on_row: called with each row of the aligned list.
     """
 
     def __init__(
-        self, tunables: Tunables, *, fit: str = "first", thp: str = "madvise", memory_bytes: int = 0,
-        sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
+        self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
+        memory_bytes: int = 0, sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
-        self.comparison = Comparison("book")
-        self._tunables, self._fit, self._thp, self._memory = tunables, fit, thp, memory_bytes
+        self.comparison = Comparison(allocator().name)
+        self._allocator, self._paging, self._tunables, self._memory = allocator, paging, tunables, memory_bytes
         self._sides: dict[int, _Side] = {}
         self._first: int | None = None
         self._on_row = on_row
@@ -67,13 +65,13 @@ class Together:
 
     @classmethod
     def beside(
-        cls, meta: Meta, *, fit: str = "first", huge_pages: bool = True, on_row: Callable[[Row], None] | None = None
-    ) -> Together:
+        cls, meta: Meta, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], *,
+        on_row: Callable[[Row], None] | None = None,
+    ) -> Together:  # fmt: skip
         """Return the comparison for a recorded run: its tunables, its machine."""
-        machine = meta.machine
         return cls(
-            read_tunables(meta.request.environment), fit=fit, thp=machine.thp if huge_pages else "never",
-            memory_bytes=machine.memory_bytes, on_row=on_row,
+            allocator, paging, read_tunables(meta.request.environment), memory_bytes=meta.machine.memory_bytes,
+            on_row=on_row,
             sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
         )  # fmt: skip
 
@@ -100,7 +98,11 @@ class Together:
 
     def side(self, pid: int) -> _Side:
         """Return what is kept beside process *pid*."""
-        return self._sides.setdefault(pid, _Side(self._tunables, self._fit, self._thp))
+        return self._sides.get(pid) or self._new_side(pid)
+
+    def _new_side(self, pid: int) -> _Side:
+        side = self._sides[pid] = _Side(Shadow(self._tunables), self._allocator(), self._paging())
+        return side
 
     def fork(self, parent: int, child: int) -> None:
         """Let the process *child* begin as a copy of *parent*."""
@@ -110,7 +112,7 @@ class Together:
         if event.what == "start":
             self._first = event.pid
         elif event.what == "exec":
-            self._sides[event.pid] = _Side(self._tunables, self._fit, self._thp)
+            self._new_side(event.pid)
         elif event.what == "fork" and event.child is not None:
             self.fork(event.pid, event.child)
         elif event.what == "vfork" and event.child is not None:
@@ -149,8 +151,8 @@ class Together:
         self._call_row(case, inside, rules)
 
     def _predict(self, side: _Side, call: Call, account: Account) -> CallCase:
-        largest = side.book.heap.largest_free
-        prediction: Prediction = side.book.predict(call)
+        largest = side.book.largest_free
+        prediction = side.book.predict(call)
         return CallCase(call, account, prediction.account, side.shadow, largest, self._memory)
 
     def _compare_accounts(self, side: _Side, case: CallCase) -> list[str]:
@@ -256,14 +258,13 @@ class Together:
         side = self.side(end.pid)
         if not side.shadow.break_start:
             return
-        heap = side.book.heap
-        observed, predicted = end.break_end - side.shadow.break_start, heap.end - heap.start
-        self.comparison.ends.append(End("bytes of heap at the end", observed, predicted))
+        observed, predicted = end.break_end - side.shadow.break_start, side.book.heap_bytes
+        self.comparison.ends.append(End("heap bytes at the end", observed, predicted))
         if observed != predicted:
             self._break_apart(side, observed, predicted)
         pages = sum(end.resident.get(m.start, 0) for m in end.mappings if m.path == "[heap]") // PAGE
         modelled = side.frames.resident_in_heap()
-        self.comparison.ends.append(End("heap pages resident at the end", pages, modelled))
+        self.comparison.ends.append(End("heap pages resident", pages, modelled))
         if pages != modelled:
             rule = None if self._sees_kernel else Explanation("kernel-side", "faults in kernel mode were not visible")
             self.differ(_END, "resident pages", f"{pages:,}", f"{modelled:,}", rule)

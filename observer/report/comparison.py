@@ -84,7 +84,7 @@ def _print_agreement(console: Console, comparison: Comparison) -> None:
             f"{number(comparison.faults.elsewhere)} more in memory that is not modelled (code, stacks, files)",
         )
     for end in comparison.ends:
-        _fact(console, end.what, f"observed {number(end.observed)}, predicted {number(end.predicted)}")
+        _fact(console, end.what, f"{number(end.observed)} observed, {number(end.predicted)} predicted")
 
 
 def _agreement(pair: Agreement) -> str:
@@ -92,7 +92,7 @@ def _agreement(pair: Agreement) -> str:
 
 
 def _fact(console: Console, name: str, text: str) -> None:
-    paragraph(console, text, first=Text(f"  {name:<20}", "dim"), hanging=22)
+    paragraph(console, text, first=Text(f"  {name:<24}", "dim"), hanging=26)
 
 
 def _print_departures(console: Console, comparison: Comparison, experiments: Sequence[Experiment]) -> None:
@@ -115,7 +115,7 @@ def _print_departure(console: Console, rule: str, found: list[Difference], outco
     paragraph(console, departure.why, first="    ", hanging=4)
     for difference in found[:_EXAMPLES]:
         told = f"{difference.observed}; predicted: {difference.predicted} ({difference.why})"
-        paragraph(console, safe(told), first=Text(f"    {difference.n:>7,}  ", "dim"), hanging=13)
+        paragraph(console, safe(told), first=Text(f"    {_place(difference):>7}  ", "dim"), hanging=13)
     if outcome is not None:
         verdict = (
             f"confirmed: with {outcome.switch} none of the {number(outcome.before)} is left" if outcome.confirmed
@@ -126,6 +126,10 @@ def _print_departure(console: Console, rule: str, found: list[Difference], outco
         paragraph(console, Text(f"to switch it off: {departure.switch}", "dim"), first="    ", hanging=4)
 
 
+def _place(difference: Difference) -> str:
+    return f"{difference.n:,}" if difference.n >= 0 else "end"
+
+
 def _print_unexplained(console: Console, comparison: Comparison) -> None:
     put(console)
     if not comparison.unexplained:
@@ -134,4 +138,4 @@ def _print_unexplained(console: Console, comparison: Comparison) -> None:
     put(console, Text(f"  unexplained: {number(comparison.unexplained)}", "bold red"))
     for difference in [each for each in comparison.differences if each.rule is None][:_EXAMPLES]:
         told = f"{difference.what}: observed {difference.observed}, predicted {difference.predicted}"
-        paragraph(console, safe(told), first=f"    {difference.n:>7,}  ", hanging=13)
+        paragraph(console, safe(told), first=f"    {_place(difference):>7}  ", hanging=13)

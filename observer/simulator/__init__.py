@@ -1,5 +1,11 @@
-"""The reference machines: the book's allocator and Linux's paging, pure Python that has never heard of ptrace.
+"""The reference machines, pure Python that has never heard of ptrace.
 
-`workload.py` is what they are asked to do, `book.py` the allocator, `paging.py` the memory behind it, `machine.py` both
-together, yielding the same event values that the instruments yield.
+- What they are asked to do: `workload.py` the language, `packaged.py` the workloads of the package, `generate.py`
+  random ones, `rep.py` those of the malloc lab, `recorded.py` those made of recorded runs.
+- The book's allocator: `book.py`.
+- Linux's paging: `paging.py` is one process's memory, `address_space.py` the system calls on it, `faulting.py` what a
+  fault does, `regions.py` the mappings, `page_table.py` the entries, `frames.py` physical memory with swap,
+  `replacement.py` who gives way, `backing.py` files and shared memory, `commit.py` what is promised.
+- Both together: `machine.py` runs a workload in processes (`process.py`) and writes down events (`event_log.py`).
+- Beside a real run: `book_side.py` is given its calls, `frame_side.py` its mappings and touches.
 """

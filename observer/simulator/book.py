@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload
-from observer.simulator.pieces import FreePieces
+from observer.model.pieces import FreePieces
 
 __all__ = ["FITS", "HEADER", "BookAllocator", "Outcome"]
 

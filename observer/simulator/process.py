@@ -40,7 +40,7 @@ class Piece:
 
 
 class SimulatedProcess:
-    """A process whose mappings are laid out as Linux lays them out: the heap low, mappings top down, the stack above."""
+    """A process whose mappings are laid out as Linux does it: the heap low, mappings top down, the stack above."""
 
     def __init__(self, pid: int, heap: BookAllocator, memory: Memory) -> None:
         self.pid = pid

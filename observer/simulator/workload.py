@@ -55,6 +55,8 @@ _NUMBER: Final = re.compile(r"(0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20})([KMG]?)\Z")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LONGEST: Final = 4096
 _LARGEST: Final = (1 << 63) - 1
+_SURELY_SMALL: Final = 16
+"""Fewer decimal digits than this need no second look."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -66,17 +68,20 @@ class Operation(msgspec.Struct, frozen=True):
     line: int = 0
 
 
-def _number(word: str, role: str, line: int, column: int) -> int:
+def _number(text: str, words: list[str], index: int, form: tuple[str, ...], line: int) -> int:
+    word, role = words[index], form[index - 1].rstrip("?")
     match = _NUMBER.match(word)
     if match is None:
         raise BadWorkload(
-            f"{word!r} is not a {role}", "", "a number such as 100, 0x64, 4K or 2M", line=line, column=column
-        )
+            f"{word!r} is not a {role}", "", "a number such as 100, 0x64, 4K or 2M",
+            line=line, column=_column(text, index),
+        )  # fmt: skip
     value = int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _UNITS[match[2]]
     if value > _LARGEST:
         raise BadWorkload(
-            f"{role} {word} is larger than any object", "", f"at most {_LARGEST}", line=line, column=column
-        )
+            f"{role} {word} is larger than any object", "", f"at most {_LARGEST}",
+            line=line, column=_column(text, index),
+        )  # fmt: skip
     return value
 
 
@@ -89,30 +94,35 @@ def parse_line(text: str, line: int = 1) -> Operation | None:
     Raises:
         BadWorkload: with line, column and what was expected there.
     """
-    words = [(match[0], match.start() + 1) for match in re.finditer(r"\S+", text.partition("#")[0])]
+    words = text.partition("#")[0].split()
     if not words:
         return None
-    (kind, start), *rest = words
-    form = FORMS.get(kind)
+    form = FORMS.get(words[0])
     if form is None:
         known = ", ".join(FORMS)
-        raise BadWorkload(f"{kind!r} is no operation", "", f"one of {known}", line=line, column=start)
-    wanted = [role for role in form if not role.endswith("?")]
-    if not len(wanted) <= len(rest) <= len(form):
-        column = rest[len(form)][1] if len(rest) > len(form) else len(text.rstrip()) + 1
+        raise BadWorkload(f"{words[0]!r} is no operation", "", f"one of {known}", line=line, column=_column(text, 0))
+    given = len(words) - 1
+    if given != len(form) and not sum(not role.endswith("?") for role in form) <= given <= len(form):
+        column = _column(text, len(form) + 1) if given > len(form) else len(text.rstrip()) + 1
         raise BadWorkload(
-            f"{kind} with {len(rest)} words after it", "", " ".join([kind, *(role.upper() for role in form)]),
+            f"{words[0]} with {given} words after it", "", " ".join([words[0], *(role.upper() for role in form)]),
             line=line, column=column,
         )  # fmt: skip
-    name = ""
-    if form:
-        name, column = rest[0]
-        if not _NAME.match(name):
-            raise BadWorkload(f"{name!r} is no name", "", "letters, digits and _", line=line, column=column)
+    if not form:
+        return Operation(words[0], "", (), line)
+    if not _NAME.match(words[1]):
+        column = _column(text, 1)
+        raise BadWorkload(f"{words[1]!r} is no name", "", "letters, digits and _", line=line, column=column)
     numbers = tuple(
-        _number(word, role.rstrip("?"), line, column) for (word, column), role in zip(rest[1:], form[1:], strict=False)
+        int(words[i]) if words[i].isdecimal() and len(words[i]) < _SURELY_SMALL else _number(text, words, i, form, line)
+        for i in range(2, len(words))
     )
-    return Operation(kind, name, numbers, line)
+    return Operation(words[0], words[1], numbers, line)
+
+
+def _column(text: str, index: int) -> int:
+    """Return where the word with that index begins, counted from 1."""
+    return [match.start() + 1 for match in re.finditer(r"\S+", text)][index]
 
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:

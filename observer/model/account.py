@@ -1,17 +1,15 @@
-"""How one allocator call was served, in words that fit both sides: observed or predicted."""
+"""How one allocator call was served, what it asked of the kernel, what it reached for: observed or predicted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.shadow import Shadow
 from observer.model.events import Call, Syscall
-from observer.model.operations import ALLOCATING
 
 __all__ = [
     "FREE_PIECE", "GROWTH", "IN_PLACE", "NOTHING", "OWN_MAPPING", "REFUSED", "SPARE_ROOM", "UNKNOWN", "Account", "Ask",
-    "alignment_of", "ask_of", "observed_account", "request_of",
+    "Reach", "alignment_of", "ask_of", "request_of",
 ]  # fmt: skip
 
 FREE_PIECE: Final = "a free piece"
@@ -87,6 +85,16 @@ class Account:
         return sum(ask.amount for ask in self.asks if ask.name == "brk")
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A range that the allocator itself reads or writes: [start, start+length), and what for."""
+
+    start: int
+    length: int
+    write: bool
+    what: str
+
+
 def ask_of(event: Syscall, break_end: int) -> Ask:
     """Return what a system call asks; *break_end* is where the break was before it."""
     failed = event.errno is not None
@@ -113,28 +121,3 @@ def alignment_of(call: Call) -> int:
     if call.op in ("valloc", "pvalloc"):
         return _PAGE
     return call.alignment or 0
-
-
-def observed_account(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> Account:
-    """Return how *call* was served, by its pointer and what it asked; *shadow* is the heap before it."""
-    return Account(_served(call, asks, shadow), asks)
-
-
-def _served(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> str:
-    pointer = call.result
-    if call.op not in ALLOCATING or pointer is None:
-        return NOTHING
-    if not pointer:
-        return NOTHING if call.pointer and not call.bytes_asked else REFUSED
-    if any(ask.maps(pointer) for ask in asks):
-        return IN_PLACE if pointer == call.pointer else OWN_MAPPING
-    if pointer == call.pointer:
-        return IN_PLACE
-    if any(ask.grows for ask in asks):
-        return GROWTH
-    start = pointer - 16
-    # 16 bytes of a rest may belong to the chunk before it or not: pointers alone do not tell.
-    if shadow.area_at(start) is not None or shadow.area_at(start + 16) is not None:
-        return FREE_PIECE
-    return SPARE_ROOM if shadow.is_new(start) else UNKNOWN
-

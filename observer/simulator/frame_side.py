@@ -7,74 +7,22 @@ stacks. The model is moved by the run's own memory system calls, so both levels 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.account import FREE_PIECE, GROWTH, IN_PLACE, OWN_MAPPING, SPARE_ROOM, Account, request_of
-from observer.compare.shadow import Chunk, Shadow, chunk_size
+from observer.model.account import Reach
 from observer.model.addresses import page_up
-from observer.model.events import Call, Fault, Syscall
-from observer.simulator.paging import PAGE, Memory, PageFault
+from observer.model.events import Fault, Syscall
+from observer.simulator.paging import PAGE, Memory, PageFault, SegmentationFault
 
-__all__ = ["FrameSide", "Reach", "reached"]
+__all__ = ["FrameSide"]
 
-_HEADER: Final = 16
-_SMALLEST: Final = 32
 _ANONYMOUS: Final = 0x20
 _SHARED: Final = 0x01
 _POPULATE: Final = 0x8000
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
+_KINDS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
+_PROTECTIONS: Final = {"noaccess": "none", "readonly": "read", "writable": "write"}
 _ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """A range that the allocator reads or writes itself: [start, start+length), and what for."""
-
-    start: int
-    length: int
-    write: bool
-    what: str
-
-
-def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
-    """Return what the book's allocator reaches for in *call*, at the real addresses; *shadow* is the heap before it."""
-    old = shadow.live.get(call.pointer or 0)
-    if not call.result:
-        return [Reach(old.start, _HEADER, True, "header")] if old is not None and account.served != "refused" else []
-    start, size = call.result - _HEADER, chunk_size(request_of(call))
-    found = [Reach(start, _HEADER, True, "header")]
-    if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
-        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
-    if account.served == IN_PLACE and old is not None and not old.mapped and old.size != size:
-        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
-    if call.op == "calloc":
-        found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
-    if old is not None and call.result != call.pointer:
-        found += _copied(call, old, account)
-    return found
-
-
-def _leaves_rest(start: int, size: int, account: Account, shadow: Shadow) -> bool:
-    area = shadow.area_at(start)
-    if account.served != FREE_PIECE or area is None:
-        return True
-    whole = shadow.freed.get(start)
-    if whole is not None and whole.size == size:
-        return False
-    return sum(area) - start - size >= _SMALLEST
-
-
-def _copied(call: Call, old: Chunk, account: Account) -> list[Reach]:
-    if account.served == OWN_MAPPING and old.mapped and any(ask.name == "mremap" for ask in account.asks):
-        return []  # the kernel moves the pages
-    usable = old.mapped - _HEADER if old.mapped else old.size - _HEADER // 2
-    moved = min(usable, call.bytes_asked)
-    return [
-        Reach(old.start + _HEADER, moved, False, "copy from"),
-        Reach(call.result or 0, moved, True, "copy to"),
-        Reach(old.start, _HEADER, True, "header"),
-    ]
 
 
 class FrameSide:
@@ -150,7 +98,41 @@ class FrameSide:
     def _mlock(self, event: Syscall, _result: int) -> None:
         self.memory.lock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
 
-    def stack(self, start: int, size: int) -> None:
+    def do(self, kind: str, start: int, length: int) -> None:
+        """Do what a workload's operation of this *kind* does to [start, start+length)."""
+        memory = self.memory
+        if kind in _KINDS:
+            memory.map(start, length, _KINDS[kind])
+            if kind == "populate":
+                memory.populate(start, length)
+        elif kind == "stack":
+            self._stack(start, length)
+        elif kind in _PROTECTIONS:
+            memory.protect(start, length, _PROTECTIONS[kind])
+        elif kind in ("hugepage", "nohugepage"):
+            memory.advise_huge(start, length, kind == "hugepage")
+        else:
+            {
+                "unmap": memory.unmap, "lock": memory.lock, "unlock": memory.unlock, "dontneed": memory.drop,
+                "lazyfree": memory.lazy_free,
+            }[kind](start, length)  # fmt: skip
+
+    def access(self, start: int, length: int, *, write: bool) -> tuple[Sequence[PageFault], str | None]:
+        """Access [start, start+length); return the faults, and the si_code of the signal if it is forbidden."""
+        try:
+            return (self.memory.write if write else self.memory.read)(start, length), None
+        except SegmentationFault as refused:
+            return refused.faults, refused.code
+
+    def absent(self, start: int, length: int) -> int:
+        """Return how many pages of [start, start+length) this process has nothing for."""
+        return sum(not self.memory.is_present(page) for page in range(start & -PAGE, start + length, PAGE))
+
+    def end(self) -> None:
+        """The process ends."""
+        self.memory.end()
+
+    def _stack(self, start: int, size: int) -> None:
         """Let the program use [start, start+size) below its stack; what is above is in memory already."""
         top = start + size
         if not self.covers(top):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observer.compare.account import (
+from observer.errors import BadWorkload
+from observer.model.account import (
     FREE_PIECE,
     GROWTH,
     IN_PLACE,
@@ -16,7 +17,6 @@ from observer.compare.account import (
     alignment_of,
     request_of,
 )
-from observer.errors import BadWorkload
 from observer.model.events import Call
 from observer.simulator.book import BookAllocator, Outcome
 
@@ -40,6 +40,21 @@ class BookSide:
         self._at: dict[int, int] = {}
         self._knows_break = False
         self._highest = 0
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "book"
+
+    @property
+    def heap_bytes(self) -> int:
+        """Bytes of the book's heap."""
+        return self.heap.end - self.heap.start
+
+    @property
+    def largest_free(self) -> int:
+        """Bytes of the largest free piece."""
+        return self.heap.largest_free
 
     def copy(self) -> BookSide:
         """Return the book's heap of a forked child."""

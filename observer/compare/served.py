@@ -1,0 +1,92 @@
+"""How a call was really served and what it reached for, from its pointer, its system calls and the heap before it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from observer.compare.shadow import Chunk, Shadow, chunk_size
+from observer.model.account import (
+    FREE_PIECE,
+    GROWTH,
+    IN_PLACE,
+    NOTHING,
+    OWN_MAPPING,
+    REFUSED,
+    SPARE_ROOM,
+    UNKNOWN,
+    Account,
+    Ask,
+    Reach,
+    request_of,
+)
+from observer.model.events import Call
+from observer.model.operations import ALLOCATING
+
+__all__ = ["observed_account", "reached"]
+
+_HEADER: Final = 16
+_SMALLEST: Final = 32
+
+
+def observed_account(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> Account:
+    """Return how *call* was served, by its pointer and what it asked; *shadow* is the heap before it."""
+    return Account(_served(call, asks, shadow), asks)
+
+
+def _served(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> str:
+    pointer = call.result
+    if call.op not in ALLOCATING or pointer is None:
+        return NOTHING
+    if not pointer:
+        return NOTHING if call.pointer and not call.bytes_asked else REFUSED
+    if any(ask.maps(pointer) for ask in asks):
+        return IN_PLACE if pointer == call.pointer else OWN_MAPPING
+    if pointer == call.pointer:
+        return IN_PLACE
+    if any(ask.grows for ask in asks):
+        return GROWTH
+    start = pointer - 16
+    # 16 bytes of a rest may belong to the chunk before it or not: pointers alone do not tell.
+    if shadow.area_at(start) is not None or shadow.area_at(start + 16) is not None:
+        return FREE_PIECE
+    return SPARE_ROOM if shadow.is_new(start) else UNKNOWN
+
+
+def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
+    """Return what the book's allocator reaches for in *call*, at the real addresses; *shadow* is the heap before it."""
+    old = shadow.live.get(call.pointer or 0)
+    if not call.result:
+        return [Reach(old.start, _HEADER, True, "header")] if old is not None and account.served != "refused" else []
+    start, size = call.result - _HEADER, chunk_size(request_of(call))
+    found = [Reach(start, _HEADER, True, "header")]
+    if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
+        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+    if account.served == IN_PLACE and old is not None and not old.mapped and old.size != size:
+        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+    if call.op == "calloc":
+        found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
+    if old is not None and call.result != call.pointer:
+        found += _copied(call, old, account)
+    return found
+
+
+def _leaves_rest(start: int, size: int, account: Account, shadow: Shadow) -> bool:
+    area = shadow.area_at(start)
+    if account.served != FREE_PIECE or area is None:
+        return True
+    whole = shadow.freed.get(start)
+    if whole is not None and whole.size == size:
+        return False
+    return sum(area) - start - size >= _SMALLEST
+
+
+def _copied(call: Call, old: Chunk, account: Account) -> list[Reach]:
+    if account.served == OWN_MAPPING and old.mapped and any(ask.name == "mremap" for ask in account.asks):
+        return []  # the kernel moves the pages
+    usable = old.mapped - _HEADER if old.mapped else old.size - _HEADER // 2
+    moved = min(usable, call.bytes_asked)
+    return [
+        Reach(old.start + _HEADER, moved, False, "copy from"),
+        Reach(call.result or 0, moved, True, "copy to"),
+        Reach(old.start, _HEADER, True, "header"),
+    ]

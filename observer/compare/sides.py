@@ -1,0 +1,112 @@
+"""What the comparison needs of the reference machines. They are given to it; this room knows no machine of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from observer.model.account import Account, Reach
+from observer.model.events import Call, Fault, Syscall
+
+__all__ = ["PAGE", "AllocatorSide", "MemorySide", "Operation", "Predicted", "Resolved"]
+
+PAGE: Final = 4096
+
+
+class Resolved(Protocol):
+    """A page fault of the model: what kind it was and how many pages it brought in."""
+
+    @property
+    def kind(self) -> str:
+        """Why it was taken: first write, copy on write, ..."""
+
+    @property
+    def pages(self) -> int:
+        """Pages that came with it."""
+
+
+class Operation(Protocol):
+    """One line of a workload."""
+
+    @property
+    def kind(self) -> str:
+        """Its first word."""
+
+    @property
+    def name(self) -> str:
+        """The piece it names, or nothing."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Its numbers in the order of the text."""
+
+    @property
+    def line(self) -> int:
+        """Where it stands."""
+
+
+class Predicted(Protocol):
+    """What an allocator says of a call."""
+
+    @property
+    def account(self) -> Account:
+        """How it was served, and what it asked."""
+
+
+class AllocatorSide(Protocol):
+    """An allocator that is given the calls of a real process."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def heap_bytes(self) -> int:
+        """Bytes of its heap."""
+
+    @property
+    def largest_free(self) -> int:
+        """Bytes of its largest free piece."""
+
+    def predict(self, call: Call) -> Predicted:
+        """Do what *call* asks and say how it was served."""
+
+    def copy(self) -> AllocatorSide:
+        """Return that of a forked child."""
+
+
+class MemorySide(Protocol):
+    """A model of paging that is given the mappings and accesses of a real process."""
+
+    def covers(self, address: int) -> bool:
+        """Whether *address* is modelled."""
+
+    def apply(self, event: Syscall) -> None:
+        """Do what a memory system call of the process did."""
+
+    def do(self, kind: str, start: int, length: int) -> None:
+        """Do what a workload's operation does to a range."""
+
+    def access(self, start: int, length: int, *, write: bool) -> tuple[Sequence[Resolved], str | None]:
+        """Access a range; return the faults, and the si_code of the signal if it is forbidden."""
+
+    def absent(self, start: int, length: int) -> int:
+        """Return how many pages of a range the process has nothing for."""
+
+    def predicted(self, reaches: list[Reach]) -> dict[int, Reach]:
+        """Return the pages that *reaches* would fault on, each with the first reach that does."""
+
+    def expects(self, fault: Fault) -> bool:
+        """Whether the model faults there, too."""
+
+    def take(self, fault: Fault, *, write: bool | None = None) -> Sequence[Resolved]:
+        """Bring in what *fault* brought in."""
+
+    def resident_in_heap(self) -> int:
+        """Return the pages of the heap that have frames."""
+
+    def end(self) -> None:
+        """The process ends."""
+
+    def copy(self) -> MemorySide:
+        """Return that of a forked child."""
