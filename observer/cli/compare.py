@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import CannotLaunch, UsageError
+from observer.errors import UsageError
 
 if TYPE_CHECKING:
     from observer.compare.confirm import Experiment
@@ -246,7 +246,9 @@ def _target(words: list[str], scratch: Path) -> _Target:
         return _Target(tuple(words))
     from observer.tracee import interpreter
 
-    return _Target((str(interpreter.build()),), workload=workload, operations=_operations(workload))
+    operations = _operations(workload)
+    workload = _as_text(workload, operations, scratch)
+    return _Target((str(interpreter.build()),), workload=workload, operations=operations)
 
 
 def _workload(word: str, scratch: Path) -> Path | None:
@@ -271,10 +273,10 @@ def _workload(word: str, scratch: Path) -> Path | None:
 def _operations(path: Path) -> list[Operation]:
     """Return a workload's operations, after the book's machine has found no fault in them."""
     from observer.simulator.machine import BookMachine
-    from observer.simulator.workload import parse, read_lines
+    from observer.simulator.rep import read_operations
 
     with path.open("rb") as file:
-        operations = list(islice(parse(read_lines(file)), _MOST_OPERATIONS + 1))
+        operations = list(islice(read_operations(file, path.suffix), _MOST_OPERATIONS + 1))
     if len(operations) > _MOST_OPERATIONS:
         raise UsageError(
             f"{path} has more than {_MOST_OPERATIONS:,} operations", "a real run is stopped at each call",
@@ -283,5 +285,16 @@ def _operations(path: Path) -> list[Operation]:
     for _event in BookMachine().run(operations):
         pass
     if not operations:
-        raise CannotLaunch(f"cannot compare {path}", "it has no operations")
+        raise UsageError(f"cannot compare {path}", "it has no operations")
     return operations
+
+
+def _as_text(path: Path, operations: list[Operation], scratch: Path) -> Path:
+    """Return a file that the interpreter can read: a .rep file is written out as a workload."""
+    from observer.simulator.workload import render
+
+    if path.suffix != ".rep":
+        return path
+    written = scratch / f"{path.stem}.workload"
+    written.write_text(render(operations))
+    return written

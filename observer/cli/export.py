@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from observer.errors import ObserverError
+
+if TYPE_CHECKING:
+    from observer.model.events import Event
 
 __all__ = ["HELP", "NAME", "configure", "run"]
 
@@ -22,6 +26,9 @@ jsonl   JSON Lines: one event a line, in the order of n. Addresses are hex
         strings (pointers, faulting addresses, arguments of system calls,
         results of brk, mmap and mremap); counts and sizes are numbers; what
         was not observed is null.
+workload  the allocator calls, first touches, mappings and forks as a workload
+        for simulate and compare; what its language cannot say is counted.
+rep     the allocator calls as a trace file of the CS:APP malloc lab.
 """
 _EPILOG: Final = """\
 Exit status:
@@ -32,6 +39,7 @@ Exit status:
 Examples:
   observer export story.trace --to jsonl -o story.jsonl
   observer export story.trace --to jsonl | jq 'select(.major) | .where'
+  observer export story.trace --to workload -o story.workload
 """
 
 
@@ -42,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
-    parser.add_argument("--to", required=True, choices=("jsonl",), help="the format")
+    parser.add_argument("--to", required=True, choices=("jsonl", "workload", "rep"), help="the format")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, replacing it; - or nothing: standard output"
     )
@@ -50,19 +58,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the trace; return the exit status."""
-    from observer.report.jsonl import write
     from observer.trace.reader import Trace
 
     events = Trace.open(arguments.directory).events()
     if arguments.output in (None, "-"):
         sys.stdout.flush()
-        write(events, sys.stdout.buffer)
+        _write(arguments.to, events, sys.stdout.buffer)
         return 0
     try:
         with open(arguments.output, "wb") as out:
-            write(events, out)
+            _write(arguments.to, events, out)
     except OSError as error:
         raise ObserverError(
             f"cannot write {arguments.output}", os.strerror(error.errno or 0), "another -o FILE"
         ) from error
     return 0
+
+
+def _write(form: str, events: Iterable[Event], out: BinaryIO) -> None:
+    if form == "jsonl":
+        from observer.report.jsonl import write
+
+        write(events, out)
+        return
+    from observer.simulator.recorded import RecordedWorkload
+    from observer.simulator.rep import render_rep
+    from observer.simulator.workload import render
+
+    recorded = RecordedWorkload(events)
+    if form == "rep":
+        out.write(render_rep(recorded.operations()).encode())
+        return
+    for operation in recorded.operations():
+        out.write(render([operation]).encode())
+    for what, count in recorded.left_out.items():
+        out.write(f"# left out, {count:,}: {what}\n".encode())

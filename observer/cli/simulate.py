@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
     from observer.simulator.event_log import Totals
+    from observer.simulator.machine import BookMachine
+    from observer.simulator.workload import Operation
 
 __all__ = ["configure", "run"]
 
+_PAGE: Final = 4096
 _DESCRIPTION: Final = """\
-Run the operations in WORKLOAD, a text file with one operation a line, through
-the book's machine: an allocator with one list of free pieces, and a memory that
-gives frames at first touch. Nothing real is run.
+Run a workload through the book's machine: an allocator with one list of free
+pieces, and Linux's paging behind it. Nothing real is run.
+
+WORKLOAD is a file with one operation a line, a .rep file of the malloc lab, the
+name of a workload of the package (--list shows them), the folder of a recorded
+run, or - for standard input.
 """
 _EPILOG: Final = """\
 Operations:
-  malloc NAME SIZE          calloc NAME COUNT SIZE      memalign NAME ALIGNMENT SIZE
-  realloc NAME SIZE         free NAME
-  touch NAME [OFFSET [LENGTH]]   write there            dontneed NAME
-  read NAME [OFFSET [LENGTH]]    read there             fork ... exit   in a child
+  malloc NAME SIZE      calloc NAME COUNT SIZE      memalign NAME ALIGNMENT SIZE
+  realloc NAME SIZE     free NAME
+  touch NAME [OFFSET [LENGTH]]    write there       read NAME [OFFSET [LENGTH]]
+  map, populate, shared, file, stack NAME SIZE      unmap NAME
+  readonly, noaccess, writable, lock, unlock, dontneed, lazyfree, hugepage,
+  nohugepage NAME                                   fork ... exit   in a child
   Sizes may be hexadecimal, or end in K, M or G; # begins a comment.
 
 Exit status:
@@ -33,7 +42,10 @@ Exit status:
 
 Examples:
   printf 'malloc a 100\\ntouch a\\nfree a\\n' | observer simulate -
+  observer simulate story
   observer simulate --fit best lists.workload
+  observer simulate --frames 100 --policy lru scan.workload
+  observer simulate --random 1000 --seed 7 --print workload > random.workload
 """
 
 
@@ -42,25 +54,56 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from rich_argparse import RawDescriptionRichHelpFormatter
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer simulate [options] WORKLOAD"
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.add_argument("workload", metavar="WORKLOAD", help="the file, or - for standard input")
-    parser.add_argument("--allocator", choices=("book",), default="book", help="which machine (default: book)")
+    parser.add_argument("workload", metavar="WORKLOAD", nargs="?", help="what to run")
+    parser.add_argument("--list", action="store_true", help="show the workloads of the package")
+    parser.add_argument("--allocator", choices=("book",), default="book", help="which allocator (default: book)")
     parser.add_argument(
         "--fit", choices=("first", "best", "next"), default="first", help="how a free piece is chosen (default: first)"
     )
     parser.add_argument("--all", action="store_true", help="leave no row of the story out")
     parser.add_argument("--json", action="store_true", help="print the events as JSON Lines instead of the story")
+    parser.add_argument(
+        "--print", choices=("workload", "rep"), dest="form", help="print the operations instead of running them"
+    )
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument("--frames", metavar="N", type=_positive, help="so many page frames; then pages are swapped")
+    machine.add_argument(
+        "--policy", choices=("fifo", "clock", "lru"), default="clock", help="which page gives way (default: clock)"
+    )
+    machine.add_argument(
+        "--thp", choices=("always", "madvise", "never"), default="madvise", help="huge pages (default: madvise)"
+    )
+    machine.add_argument(
+        "--overcommit", choices=("0", "1", "2"), help="as vm.overcommit_memory; with --memory (default: no limit)"
+    )
+    machine.add_argument("--memory", metavar="BYTES", default="1G", help="memory for --overcommit (default: 1G)")
+    random = parser.add_argument_group("random workloads")
+    random.add_argument("--random", metavar="N", type=_positive, help="make one of N operations instead of reading one")
+    random.add_argument("--seed", metavar="S", type=int, default=0, help="the same seed gives the same (default: 0)")
+    random.add_argument("--profile", default="mixed", help="small, edges, mixed or large (default: mixed)")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and tell on standard output; return the exit status."""
-    from observer.simulator.machine import BookMachine
-    from observer.simulator.workload import parse
-
-    with _open(arguments.workload) as file:
-        source = "standard input" if arguments.workload == "-" else Path(arguments.workload).name
-        machine = BookMachine(fit=arguments.fit, source=source)
-        events = machine.run(parse(_lines(file)))
+    if arguments.list:
+        return _list()
+    if (arguments.workload is None) == (arguments.random is None):
+        raise UsageError("name one workload, or --random N", "", "observer simulate --list")
+    with _operations(arguments) as (source, operations):
+        if arguments.form is not None:
+            _print(arguments.form, operations)
+            return 0
+        machine = _machine(arguments, source)
+        events = machine.run(operations)
         if arguments.json:
             from observer.report.jsonl import write
 
@@ -77,28 +120,97 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open(name: str) -> BinaryIO:
-    if name == "-":
-        return sys.stdin.buffer
-    if Path(name).is_dir():
-        raise UsageError(
-            f"{name} is a folder", "this version simulates workloads, not recorded traces", "name a workload file"
-        )
-    try:
-        return open(name, "rb")
-    except OSError as error:
-        raise UsageError(f"cannot read {name}", error.strerror or "") from error
+def _machine(arguments: argparse.Namespace, source: str) -> BookMachine:
+    from observer.simulator.commit import Commitment
+    from observer.simulator.frames import Frames
+    from observer.simulator.machine import BookMachine
+    from observer.simulator.workload import parse_line
+
+    commitment = None
+    if arguments.overcommit is not None:
+        size = parse_line(f"malloc memory {arguments.memory}")
+        assert size is not None
+        commitment = Commitment(int(arguments.overcommit), size.numbers[0] // _PAGE)
+    frames = Frames(arguments.frames, arguments.policy) if arguments.frames else None
+    return BookMachine(fit=arguments.fit, source=source, thp=arguments.thp, frames=frames, commitment=commitment)
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    # With a bound: a file without line ends must not be read whole.
-    while line := file.readline(1 << 16):
-        yield line
+# ---- where operations come from -----------------------------------------------------------------------------
+
+
+@contextmanager
+def _operations(arguments: argparse.Namespace) -> Iterator[tuple[str, Iterable[Operation]]]:
+    """Give the workload's name and its operations as they come."""
+    from observer.simulator.rep import read_operations
+
+    word = arguments.workload
+    if arguments.random is not None:
+        from observer.simulator.generate import generate
+
+        yield f"seed {arguments.seed}", generate(arguments.seed, arguments.random, arguments.profile)
+    elif word == "-":
+        yield "standard input", read_operations(sys.stdin.buffer, "")
+    elif (Path(word) / "meta.json").is_file():
+        yield Path(word).name, _recorded(Path(word))
+    else:
+        path = _file(word)
+        try:
+            with path.open("rb") as file:
+                yield path.name, read_operations(file, path.suffix)
+        except OSError as error:
+            raise UsageError(f"cannot read {word}", error.strerror or "") from error
+
+
+def _file(word: str) -> Path:
+    from observer.simulator import packaged
+
+    path = Path(word)
+    if path.is_dir():
+        raise UsageError(f"{word} is a folder without a trace", "it has no meta.json")
+    if not path.exists() and "/" not in word and word in packaged.names():
+        return packaged.path(word)
+    return path
+
+
+def _recorded(directory: Path) -> Iterator[Operation]:
+    from observer.simulator.recorded import RecordedWorkload
+    from observer.trace.reader import Trace
+
+    recorded = RecordedWorkload(Trace.open(directory).events())
+    yield from recorded.operations()
+    for what, count in recorded.left_out.items():
+        print(f"observer: left out, {count:,}: {what}", file=sys.stderr)
+
+
+def _print(form: str, operations: Iterable[Operation]) -> None:
+    if form == "rep":
+        from observer.simulator.rep import render_rep
+
+        sys.stdout.write(render_rep(operations))
+        return
+    from observer.simulator.workload import render
+
+    for operation in operations:
+        sys.stdout.write(render([operation]))
+
+
+# ---- telling ------------------------------------------------------------------------------------------------
+
+
+def _list() -> int:
+    from observer.report.screen import make_console, paragraph
+    from observer.simulator import packaged
+
+    console = make_console(sys.stdout)
+    for name in packaged.names():
+        header = packaged.header(name)
+        paragraph(console, f"{header.title}  ({', '.join(header.concepts)})", first=f"{name:<22} ", hanging=23)
+    return 0
 
 
 def _sums(totals: Totals) -> list[str]:
     per_call = totals.looked / max(totals.calls, 1)
-    return [
+    lines = [
         f"{totals.operations:,} operations, {totals.calls:,} allocator calls, {totals.grown:,} asked the kernel",
         f"searching: {totals.looked:,} pieces looked at, {per_call:.1f} a call",
         f"page faults: {totals.faults_program:,} by the program, {totals.faults_allocator:,} by the allocator",
@@ -106,3 +218,12 @@ def _sums(totals: Totals) -> list[str]:
         f"heap: {totals.heap_bytes:,} bytes, {totals.bytes_asked:,} of them asked for,",
         f"      {totals.bytes_inside:,} lost inside pieces, {totals.bytes_between:,} free between them",
     ]
+    if totals.populated:
+        lines.insert(3, f"brought in by system calls, without a fault of the program: {totals.populated:,}")
+    if totals.evictions:
+        lines.insert(
+            3,
+            f"frames: {totals.evictions:,} pages gave way, {totals.swap_outs:,} written to swap, "
+            f"{totals.swap_ins:,} read back; {totals.faults_major:,} of the faults major",
+        )
+    return lines

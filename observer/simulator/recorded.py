@@ -64,17 +64,37 @@ class RecordedWorkload:
             yield from self._of(self._first, _Names())
 
     def _of(self, pid: int, names: _Names) -> Iterator[Operation]:
+        """Yield one process's operations; touches of one page after the other are one with a length."""
+        held: tuple[Operation, int] | None = None
         for event in self._by_pid.get(pid, ()):
-            if isinstance(event, Call):
-                yield from self._call(event, names)
-            elif isinstance(event, Fault):
-                yield from self._touch(event, names)
-            elif isinstance(event, Syscall) and event.cause is None and event.errno is None:
-                yield from self._syscall(event, names)
-            elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
-                yield Operation("fork")
-                yield from self._of(event.child, names.copy())
-                yield Operation("exit")
+            if isinstance(event, Fault):
+                touch = self._touch(event, names)
+                if touch is None:
+                    continue
+                if held is not None and _continues(held, touch, event):
+                    first = held[0].numbers[0]
+                    touch = Operation(touch.kind, touch.name, (first, touch.numbers[0] - first + 1))
+                elif held is not None:
+                    yield held[0]
+                held = touch, event.address // _PAGE
+                continue
+            for operation in self._other(event, names):
+                if held is not None:
+                    yield held[0]
+                    held = None
+                yield operation
+        if held is not None:
+            yield held[0]
+
+    def _other(self, event: Event, names: _Names) -> Iterator[Operation]:
+        if isinstance(event, Call):
+            yield from self._call(event, names)
+        elif isinstance(event, Syscall) and event.cause is None and event.errno is None:
+            yield from self._syscall(event, names)
+        elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
+            yield Operation("fork")
+            yield from self._of(event.child, names.copy())
+            yield Operation("exit")
 
     def _leave_out(self, what: str) -> None:
         self.left_out[what] = self.left_out.get(what, 0) + 1
@@ -118,19 +138,17 @@ class RecordedWorkload:
 
     # ---- touches --------------------------------------------------------------------------------------------
 
-    def _touch(self, fault: Fault, names: _Names) -> Iterator[Operation]:
+    def _touch(self, fault: Fault, names: _Names) -> Operation | None:
         if fault.cause is not None:
-            return  # the allocator's own; a replay's allocator does the like
+            return None  # the allocator's own; a replay's allocator does the like
         kind = "read" if fault.access == "read" else "touch"
         if fault.chunk is not None and fault.chunk.address in names.pieces:
             name, size = names.pieces[fault.chunk.address]
             offset = fault.address - fault.chunk.address
             if 0 <= offset < size:
-                yield Operation(kind, name, (offset,))
-                return
+                return Operation(kind, name, (offset,))
         mapping = names.mapping_at(fault.address)
-        if mapping is not None:
-            yield Operation(kind, mapping[1], (fault.address - mapping[0],))
+        return None if mapping is None else Operation(kind, mapping[1], (fault.address - mapping[0],))
 
     # ---- mappings -------------------------------------------------------------------------------------------
 
@@ -167,3 +185,9 @@ class RecordedWorkload:
         name = self._new_name("m")
         names.mappings[event.result] = name, size
         yield Operation("populate" if flags & _POPULATE else "map", name, (size,))
+
+
+def _continues(held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:
+    operation, last_page = held
+    alike = (operation.kind, operation.name) == (touch.kind, touch.name)
+    return alike and fault.address // _PAGE == last_page + 1

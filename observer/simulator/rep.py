@@ -6,15 +6,16 @@ The header is: a suggested heap size (unused by the lab itself), the number of i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import BinaryIO, Final
 
 from observer.errors import BadWorkload
-from observer.simulator.workload import Operation
+from observer.simulator.workload import Operation, parse, read_lines
 
-__all__ = ["parse_rep", "render_rep"]
+__all__ = ["parse_rep", "read_operations", "render_rep"]
 
 _HEADER: Final = 4
 _FORMS: Final = {b"a": ("malloc", 3), b"r": ("realloc", 3), b"f": ("free", 2)}
+_LONGEST: Final = 4096
 _MOST: Final = (1 << 63) - 1
 
 
@@ -27,6 +28,8 @@ def parse_rep(lines: Iterable[bytes]) -> Iterator[Operation]:
     held: set[bytes] = set()
     left = _HEADER
     for number, raw in enumerate(lines, 1):
+        if len(raw) > _LONGEST:
+            raise BadWorkload(f"longer than {_LONGEST} bytes", "this is no .rep file", line=number)
         words = raw.split()
         if not words:
             continue
@@ -39,6 +42,15 @@ def parse_rep(lines: Iterable[bytes]) -> Iterator[Operation]:
         yield _operation(words, held, number)
     if left:
         raise BadWorkload(f"the header has {_HEADER - left} numbers", "this is no .rep file", "four lines of header")
+
+
+def read_operations(file: BinaryIO, suffix: str) -> Iterator[Operation]:
+    """Yield the operations in an open binary file: a .rep file by its *suffix*, else a workload.
+
+    Raises:
+        BadWorkload: as `parse` and `parse_rep`.
+    """
+    return (parse_rep if suffix == ".rep" else parse)(read_lines(file))
 
 
 def _operation(words: list[bytes], held: set[bytes], line: int) -> Operation:
