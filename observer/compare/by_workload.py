@@ -12,7 +12,7 @@ from observer.compare.fault_rules import rule_of
 from observer.compare.report_lines import Done, Report
 from observer.compare.result import Row
 from observer.compare.sides import PAGE, MemorySide, Operation, Resolved
-from observer.compare.together import Together, grouped
+from observer.compare.together import NOWHERE, Together, grouped
 from observer.errors import BadTrace
 from observer.model.addresses import page_up
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
@@ -108,10 +108,13 @@ class _WorkloadRun:
             self._access(operation, done)
         elif operation.kind == "fork":
             self._fork()
+            self._say(operation, done, "a child begins")
         elif operation.kind == "exit":
             self._leave()
+            self._say(operation, done, "the parent goes on")
         else:
             self._map(operation, done)
+            self._say(operation, done, "refused" if done.errno else "done")
 
     # ---- processes ------------------------------------------------------------------------------------------
 
@@ -152,7 +155,7 @@ class _WorkloadRun:
             )
         if operation.kind != "free" and event.result:
             self._names[-1][operation.name] = _Piece(event.result, event.bytes_asked)
-        self._together.feed(event, inside)
+        self._together.feed(event, inside, told=(_told(operation), f"line {done.line}"))
 
     def _map(self, operation: Operation, done: Done) -> None:
         """Map, protect, lock, advise: the paging model does the same at the same place."""
@@ -169,7 +172,7 @@ class _WorkloadRun:
         absent = self._frames.absent(start, length)
         faults, refused = self._frames.access(start, length, write=operation.kind == "touch")
         if refused is not None:
-            self._together.differ(done.line, "signal", "none", refused, None)
+            self._together.differ(NOWHERE, "signal", "none", refused, None)
         self._judge(operation, done, self._take_faults(done.faults), faults, absent)
 
     def _range(self, operation: Operation) -> tuple[int, int]:
@@ -185,7 +188,7 @@ class _WorkloadRun:
     ) -> None:
         """Set the machine's count beside the model's; and the model's beside the book's one fault for each page."""
         observed, predicted = done.faults, len(faults)
-        n = seen[0].n if seen else done.line
+        n = seen[0].n if seen else NOWHERE
         counts = self._together.comparison.faults.program
         counts.add(observed, predicted, observed if observed == predicted else 0)
         rules: list[str] = []
@@ -194,7 +197,7 @@ class _WorkloadRun:
             rules.append(self._together.differ(n, "program faults", f"{observed:,}", f"{predicted:,}", found))
         elif observed != absent or any(rule_of(fault) for fault in faults):
             rules += self._left_book(n, faults, observed, absent)
-        self._tell(operation, done, seen, (f"{observed:,} page faults", f"{absent:,} page faults"), tuple(rules))
+        self._tell(operation, done, seen, (_faults(observed), _faults(absent)), tuple(rules))
 
     def _left_book(self, n: int, faults: Sequence[Resolved], observed: int, absent: int) -> list[str]:
         by_rule: dict[str, int] = {}
@@ -217,21 +220,28 @@ class _WorkloadRun:
         predicted = refused or "none"
         line = operation.line if done is None else done.line
         if predicted != observed:
-            self._together.differ(line, "signal", observed, predicted, None)
+            self._together.differ(signal.n if signal else NOWHERE, "signal", observed, predicted, None)
         self._take_faults(len(self._faults.get(self._pid, ())))
-        events = (signal,) if signal is not None else ()
-        self._together.row(
-            Row(line, _told(operation), f"line {line}", events, f"SIGSEGV, {observed}", f"SIGSEGV, {predicted}", ())
-        )
+        n, events = (signal.n, (signal,)) if signal is not None else (NOWHERE, ())
+        told = f"SIGSEGV, {observed}", f"SIGSEGV, {predicted}"
+        self._together.row(Row(n, _told(operation), f"line {line}", events, *told, ()))
 
     def _tell(
         self, operation: Operation, done: Done, seen: list[Fault], told: tuple[str, str], rules: tuple[str, ...]
     ) -> None:
-        n = seen[0].n if seen else done.line
+        n = seen[0].n if seen else NOWHERE
         self._together.row(Row(n, _told(operation), f"line {done.line}", tuple(seen), *told, rules))
+
+    def _say(self, operation: Operation, done: Done, words: str) -> None:
+        """Tell an operation in which nothing can differ."""
+        self._tell(operation, done, [], (words, words), ())
 
 
 _SEGV: Final = {1: "SEGV_MAPERR", 2: "SEGV_ACCERR"}
+
+
+def _faults(count: int) -> str:
+    return "1 page fault" if count == 1 else f"{count:,} page faults"
 
 
 def _told(operation: Operation) -> str:

@@ -74,7 +74,7 @@ def _about_call(entry: Entry) -> Question | None:
 
 def _about_touch(entry: Entry) -> Question | None:
     row = entry.row
-    if not row.events or not isinstance(row.events[0], Fault):
+    if not row.what.startswith(("touch", "read")) or any(not isinstance(event, Fault) for event in row.events):
         return None
     what = f"{row.what} at {row.site}" if row.what != "touch" else f"{row.site} touches memory"
     return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row))

@@ -18,10 +18,10 @@ from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING, OPERATIONS
 
-__all__ = ["Together", "grouped"]
+__all__ = ["NOWHERE", "Together", "grouped"]
 
-_END: Final = -1
-"""The n of what is true of the end, not of an event."""
+NOWHERE: Final = -1
+"""The n of what belongs to no event: the state at the end, a touch that took no fault."""
 _UNRETURNED: Final = frozenset({"free", "cfree"})
 
 
@@ -82,12 +82,15 @@ class Together:
         for event, inside in grouped(events):
             self.feed(event, inside)
 
-    def feed(self, event: Event, inside: list[Event]) -> None:
-        """Compare one event; *inside* are those that an allocator call caused."""
+    def feed(self, event: Event, inside: list[Event], *, told: tuple[str, str] | None = None) -> None:
+        """Compare one event; *inside* are those that an allocator call caused.
+
+        *told* is what the aligned list says of a call and its place, when somebody knows better than the event.
+        """
         if isinstance(event, Process):
             self._process(event)
         elif isinstance(event, Call):
-            self._call(event, inside)
+            self._call(event, inside, told or (_told(event), event.site.text if event.site else ""))
         elif isinstance(event, Syscall):
             side = self.side(event.pid)
             moved = self._note(side, event)
@@ -128,7 +131,7 @@ class Together:
 
     # ---- level one ------------------------------------------------------------------------------------------
 
-    def _call(self, call: Call, inside: list[Event]) -> None:
+    def _call(self, call: Call, inside: list[Event], told: tuple[str, str]) -> None:
         side, counts = self.side(call.pid), self.comparison.calls
         counts.total += 1
         if call.result is None and (call.end_ns is None or call.op not in _UNRETURNED):
@@ -148,7 +151,7 @@ class Together:
         rules = self._compare_accounts(side, case)
         rules += self._compare_frames(side, call, account, inside)
         self._move_shadow(side, call, account)
-        self._call_row(case, inside, rules)
+        self.row(Row(call.n, *told, (call, *inside), case.observed.text, case.predicted.text, tuple(rules)))
 
     def _predict(self, side: _Side, call: Call, account: Account) -> CallCase:
         largest = side.book.largest_free
@@ -267,7 +270,7 @@ class Together:
         self.comparison.ends.append(End("heap pages resident", pages, modelled))
         if pages != modelled:
             rule = None if self._sees_kernel else Explanation("kernel-side", "faults in kernel mode were not visible")
-            self.differ(_END, "resident pages", f"{pages:,}", f"{modelled:,}", rule)
+            self.differ(NOWHERE, "resident pages", f"{pages:,}", f"{modelled:,}", rule)
 
     def _break_apart(self, side: _Side, observed: int, predicted: int) -> None:
         """The heaps have different sizes: the sum of what was explained call by call, or not explained."""
@@ -276,7 +279,7 @@ class Together:
             parts = sorted(side.drift.items(), key=lambda item: -abs(item[1]))
             told = ", ".join(f"{rule} {amount:+,}" for rule, amount in parts if amount)
             found = Explanation(parts[0][0], f"the sum of {told}")
-        self.differ(_END, "break", f"{observed:,} bytes of heap", f"{predicted:,}", found)
+        self.differ(NOWHERE, "break", f"{observed:,} bytes of heap", f"{predicted:,}", found)
 
     # ---- telling --------------------------------------------------------------------------------------------
 
@@ -292,11 +295,6 @@ class Together:
         """Hand a row of the aligned list on."""
         if self._on_row is not None:
             self._on_row(row)
-
-    def _call_row(self, case: CallCase, inside: list[Event], rules: list[str]) -> None:
-        call = case.call
-        site = call.site.text if call.site else ""
-        self.row(Row(call.n, _told(call), site, (call, *inside), case.observed.text, case.predicted.text, tuple(rules)))
 
 
 def _told(call: Call) -> str:

@@ -29,7 +29,7 @@ def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO) -> Tally:
         if answer is None:
             verdict = "skipped. "
         else:
-            verdict = "right. " if tally.add(question, answer) else f"no, {_told(question.answer)}. "
+            verdict = "right. " if tally.add(question, answer) else f"no: {_told(question.answer)}. "
         paragraph(console, verdict + safe(question.reveal), first="      ", hanging=6)
     put(console, f"  {tally.right} of {tally.given} predicted rightly")
     return tally
@@ -37,5 +37,5 @@ def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO) -> Tally:
 
 def _told(answer: bool | int) -> str:
     if isinstance(answer, bool):
-        return "yes" if answer else "no"
+        return "it does" if answer else "it does not"
     return f"{answer:,}"

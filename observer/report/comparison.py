@@ -42,7 +42,7 @@ def _print_list(console: Console, entries: list[Entry], *, everything: bool) -> 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=False, show_edge=False)
     table.add_column("", width=1)
     table.add_column("n", justify="right", width=6, style="dim")
-    for title, width in (("operation", 21), ("observed", 23), ("predicted", 23)):
+    for title, width in (("operation", 21), ("observed", 23), ("the book", 23)):
         table.add_column(title, width=width, overflow="fold")
     shown = entries if everything else list(islice(entries, _ROWS))
     for entry in shown:
@@ -64,7 +64,7 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
         predicted.append(
             "\n" + ", ".join(dict.fromkeys(row.rules)), "bold red" if "unexplained" in row.rules else "yellow"
         )
-    return Text("!" if row.rules else "="), Text(f"{row.n:,}"), what, observed, predicted
+    return Text("!" if row.rules else "="), Text(f"{row.n:,}" if row.n >= 0 else ""), what, observed, predicted
 
 
 def _print_agreement(console: Console, comparison: Comparison) -> None:
@@ -114,7 +114,7 @@ def _print_departure(console: Console, rule: str, found: list[Difference], outco
     put(console, Text.assemble((f"  {departure.title}", "bold"), (aside, "dim")))
     paragraph(console, departure.why, first="    ", hanging=4)
     for difference in found[:_EXAMPLES]:
-        told = f"{difference.observed}; predicted: {difference.predicted} ({difference.why})"
+        told = f"{difference.observed}; the book: {difference.predicted} ({difference.why})"
         paragraph(console, safe(told), first=Text(f"    {_place(difference):>7}  ", "dim"), hanging=13)
     if outcome is not None:
         verdict = (
