@@ -117,6 +117,11 @@ DEPARTURES: Final = {
             "the first call makes a table for the thread cache at the beginning of the heap, and clears it",
         ),
         Departure(
+            "perturb", "pieces filled to find mistakes",
+            "MALLOC_PERTURB_ has malloc fill each piece, and free overwrite it: all of its pages come in at once",
+            {"perturb": "0"},
+        ),
+        Departure(
             "huge-pages", "huge pages",
             "one fault brings in 512 pages at once where transparent huge pages are on for the mapping", thp_off=True,
         ),

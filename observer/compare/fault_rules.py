@@ -54,6 +54,8 @@ def explain_extra(case: FaultCase, fault: Fault) -> Explanation | None:
         return Explanation("tcache-table", f"at {fault.where or hex(fault.address)}")
     if case.call.tid != case.call.pid and (fault.address % (64 << 20)) < _HEAP_HEAD:
         return Explanation("thread-arena", "the head of a thread's heap")
+    if case.shadow.tunables.perturb and _is_filled(case, fault.address):
+        return Explanation("perturb", f"filled with a pattern made of {case.shadow.tunables.perturb}")
     for place, length, what in _written_by_lists(case):
         if place & -PAGE <= page <= (place + length - 1) & -PAGE:
             return Explanation("links", what)
@@ -63,6 +65,17 @@ def explain_extra(case: FaultCase, fault: Fault) -> Explanation | None:
     if alignment and case.call.result and _near(fault.address, case.call, 2 * alignment + PAGE):
         return Explanation("memalign", "the header of a part that was cut off")
     return None
+
+
+def _is_filled(case: FaultCase, address: int) -> bool:
+    """Whether *address* lies in the piece that the call hands out or takes back."""
+    old = case.shadow.live.get(case.call.pointer or 0)
+    if old is not None:
+        # Growing in place cuts a whole new piece off behind the old one, and frees what is too much of both.
+        behind = chunk_size(request_of(case.call)) if case.account.served == IN_PLACE else 0
+        if old.start <= address < old.start + max(old.size, old.mapped) + behind:
+            return True
+    return bool(case.call.result) and _near(address, case.call, 0)
 
 
 def _near(address: int, call: Call, distance: int) -> bool:

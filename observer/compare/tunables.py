@@ -15,6 +15,7 @@ __all__ = ["Tunables", "read_tunables"]
 _OLD_NAMES: Final = {
     "MALLOC_MMAP_THRESHOLD_": "mmap_threshold", "MALLOC_TRIM_THRESHOLD_": "trim_threshold",
     "MALLOC_TOP_PAD_": "top_pad", "MALLOC_MMAP_MAX_": "mmap_max", "MALLOC_ARENA_MAX": "arena_max",
+    "MALLOC_PERTURB_": "perturb",
 }  # fmt: skip
 
 
@@ -31,6 +32,7 @@ class Tunables:
     mxfast: int = 128
     hugetlb: int = 0
     arena_max: int = 0
+    perturb: int = 0
     dynamic: bool = True
 
     def freed_mapping(self, size: int) -> None:
