@@ -248,7 +248,7 @@ def _target(words: list[str], scratch: Path) -> _Target:
 
     operations = _operations(workload)
     workload = _as_text(workload, operations, scratch)
-    return _Target((str(interpreter.build()),), workload=workload, operations=operations)
+    return _Target((str(interpreter.build(scratch)),), workload=workload, operations=operations)
 
 
 def _workload(word: str, scratch: Path) -> Path | None:

@@ -201,6 +201,8 @@ def _rounded(case: CallCase) -> Explanation | None:
 
 def _refused(case: CallCase) -> Explanation | None:
     asked = case.call.bytes_asked
+    if case.observed.served != REFUSED:
+        return None
     if asked > _FITS_ANYWHERE or asked >= case.memory_bytes > 0 or any(ask.failed for ask in case.observed.asks):
         return Explanation("limit", f"{asked:,} bytes, on a machine with {case.memory_bytes:,}")
     return None
@@ -268,4 +270,4 @@ def _is_question(ask: Ask) -> bool:
     return ask.name == "brk" and not ask.amount
 
 
-_ASKED: Final = (_asks_of_free, _asked_by_program, _thread_heap, _mapped, _huge_advice, _amount, _knew_break)
+_ASKED: Final = (_refused, _asks_of_free, _asked_by_program, _thread_heap, _mapped, _huge_advice, _amount, _knew_break)

@@ -13,7 +13,7 @@ from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, AllocatorSide, MemorySide
 from observer.compare.tunables import Tunables, read_tunables
-from observer.model.account import Account, Ask, Reach, alignment_of, ask_of, request_of
+from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING, OPERATIONS
@@ -151,7 +151,8 @@ class Together:
         rules = self._compare_accounts(side, case)
         rules += self._compare_frames(side, call, account, inside)
         self._move_shadow(side, call, account)
-        self.row(Row(call.n, *told, (call, *inside), case.observed.text, case.predicted.text, tuple(rules)))
+        observed = case.observed.text + (f" ({call.where})" if account.served == FREE_PIECE and call.where else "")
+        self.row(Row(call.n, *told, (call, *inside), observed, case.predicted.text, tuple(rules)))
 
     def _predict(self, side: _Side, call: Call, account: Account) -> CallCase:
         largest = side.book.largest_free

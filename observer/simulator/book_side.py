@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from observer.errors import BadWorkload
 from observer.model.account import (
@@ -22,6 +23,8 @@ from observer.simulator.book import BookAllocator, Outcome
 
 __all__ = ["BookSide", "Prediction"]
 
+_ADDRESS_SPACE: Final = 1 << 46
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -36,7 +39,7 @@ class BookSide:
     """The book's heap beside one real process; pieces are known by their real pointers."""
 
     def __init__(self, fit: str = "first") -> None:
-        self.heap = BookAllocator(fit=fit, limit=1 << 47)
+        self.heap = BookAllocator(fit=fit, limit=_ADDRESS_SPACE)
         self._at: dict[int, int] = {}
         self._knows_break = False
         self._highest = 0
@@ -102,14 +105,17 @@ class BookSide:
         return self._place(call, outcome, in_place=outcome.result == place)
 
     def _place(self, call: Call, outcome: Outcome, *, in_place: bool = False) -> Prediction:
+        served = self._served(outcome, in_place=in_place)
+        prediction = Prediction(Account(served, self._asks(outcome)), outcome.result, outcome.looked)
         if call.result:
             self._at[call.result] = outcome.result
         elif outcome.result and not call.pointer:
-            self.heap.free(outcome.result)  # refused on the real side: the heaps stay in step
-        served = self._served(outcome, in_place=in_place)
+            # Refused on the real side: nobody will ever use or free it.
+            self.heap.free(outcome.result)
+            return prediction
         if outcome.result:
             self._highest = max(self._highest, self.heap.end_of(outcome.result))
-        return Prediction(Account(served, self._asks(outcome)), outcome.result, outcome.looked)
+        return prediction
 
     def _served(self, outcome: Outcome, *, in_place: bool) -> str:
         if not outcome.result:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -31,22 +30,23 @@ def source() -> Path:
     raise CannotLaunch("cannot run a workload", "c_samples/workload.c is not there", "install the package again")
 
 
-def build() -> Path:
-    """Return the compiled interpreter; it is kept in the user's cache, by the contents of its source.
+def build(spare: Path) -> Path:
+    """Return the compiled interpreter, kept in the user's cache by the contents of its source; else in *spare*.
 
     Raises:
         CannotLaunch: there is no C compiler, or it fails.
     """
     text = source()
     name = f"workload-{hashlib.sha256(text.read_bytes()).hexdigest()[:16]}"
-    folder = _cache()
+    folder = _cache() or spare
     built = folder / name
     if not os.access(built, os.X_OK):
         _compile(text, built)
     return built
 
 
-def _cache() -> Path:
+def _cache() -> Path | None:
+    """Return the user's cache folder, or None for a user without a home that can be written."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = Path(base) / "malloc-observer"
     try:
@@ -54,8 +54,8 @@ def _cache() -> Path:
         if os.access(folder, os.W_OK | os.X_OK):
             return folder
     except OSError:
-        pass  # a user without a home: a folder of this run's own does as well
-    return Path(tempfile.mkdtemp(prefix="malloc-observer-"))
+        return None
+    return None
 
 
 def _compile(text: Path, built: Path) -> None:
