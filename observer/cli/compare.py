@@ -158,10 +158,14 @@ def _with_tunables(given: str, departure: Departure) -> str:
 
 
 def _complain(meta: Meta) -> None:
-    from observer.model.ledger import FAILING, worst
+    from observer.model.ledger import FAILING
 
-    if worst(meta.ledger) in FAILING:
-        print("observer: the ledger of the recorded run does not balance; see observer show", file=sys.stderr)
+    for line in meta.ledger:
+        if line.verdict in FAILING:
+            print(
+                f"observer: the ledger does not balance: {line.identity}: seen {line.seen:,}, expected {line.expected:,},"
+                f" lost {line.lost:,}, unexplained {line.unexplained:,}: {line.verdict}", file=sys.stderr,
+            )  # fmt: skip
 
 
 @contextmanager
