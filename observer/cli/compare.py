@@ -162,10 +162,11 @@ def _complain(meta: Meta) -> None:
 
     for line in meta.ledger:
         if line.verdict in FAILING:
+            counts = f"seen {line.seen:,}, expected {line.expected:,}, lost {line.lost:,}"
             print(
-                f"observer: the ledger does not balance: {line.identity}: seen {line.seen:,}, expected {line.expected:,},"
-                f" lost {line.lost:,}, unexplained {line.unexplained:,}: {line.verdict}", file=sys.stderr,
-            )  # fmt: skip
+                f"observer: the ledger does not balance: {line.identity}: {counts}, unexplained {line.unexplained:,}",
+                file=sys.stderr,
+            )
 
 
 @contextmanager

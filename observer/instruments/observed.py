@@ -11,39 +11,64 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
+from typing import Final
 
 from observer.linux.perf import PAGE_FAULTS_MAJ, PAGE_FAULTS_MIN, Counter, open_counter
-from observer.linux.procfs import task_counters
+from observer.linux.procfs import OwnCounters
 
 __all__ = ["ObserversPages"]
 
+_ATTEMPTS: Final = 20
+
 
 class ObserversPages:
-    """Counts the pages that the calling thread brings in elsewhere; `exact` is False where perf hides kernel faults."""
+    """Counts the pages that the calling thread brings in elsewhere; not `exact` where perf hides kernel faults."""
 
     def __init__(self) -> None:
-        self._tid = threading.get_native_id()
         self._counters: list[Counter] = []
-        self.exact = True
+        self._task: OwnCounters | None = None
+        self._early = [(bytearray(24),), (bytearray(24),)]
+        self._late = [(bytearray(24),), (bytearray(24),)]
         self._planting = 0
         self.pushed = 0
         try:
             for config in (PAGE_FAULTS_MIN, PAGE_FAULTS_MAJ):
                 self._counters.append(open_counter(config, 0, -1, kernel=True, inherit=False))
+            self._task = OwnCounters(os.getpid(), threading.get_native_id())
         except OSError:
-            self.exact = False
+            self._task = None
         self._start = self._now()
 
     def _now(self) -> int:
-        if not self.exact:
-            return 0
-        # A fault of our own between the two readings would look like a page of the tracee's: the least of a few
-        # attempts is free of it, since nothing is done to the tracee meanwhile.
-        return min(self._attempt() for _ in range(3))
+        """Return minflt + majflt minus fault events of our thread.
 
-    def _attempt(self) -> int:
-        events = sum(counter.read()[0] for counter in self._counters)
-        return task_counters(os.getpid(), self._tid).total - events
+        A fault of our own between the readings would look like a page of the tracee's, so the readings allocate
+        nothing, the events are read on both sides of the task's counters, and the clean one of a few attempts counts.
+        """
+        if self._task is None:
+            return 0
+        least: int | None = None
+        for _ in range(_ATTEMPTS):
+            before, total, after = self._attempt(self._task)
+            if before == after:
+                return total - before
+            least = total - before if least is None else min(least, total - before)
+        assert least is not None
+        return least
+
+    def _attempt(self, task: OwnCounters) -> tuple[int, int, int]:
+        early, late = self._early, self._late
+        for counter, places in zip(self._counters, early, strict=True):
+            counter.sample(places)
+        task.sample()
+        for counter, places in zip(self._counters, late, strict=True):
+            counter.sample(places)
+        return _sum(early), task.value().total, _sum(late)
+
+    @property
+    def exact(self) -> bool:
+        """Whether they can be counted here."""
+        return self._task is not None
 
     @contextlib.contextmanager
     def excluded(self) -> Iterator[None]:
@@ -67,3 +92,9 @@ class ObserversPages:
         """Close the counters."""
         for counter in self._counters:
             counter.close()
+        if self._task is not None:
+            self._task.close()
+
+
+def _sum(places: list[tuple[bytearray]]) -> int:
+    return sum(int.from_bytes(place[:8], "little") for (place,) in places)
