@@ -13,6 +13,7 @@ from observer.model.operations import ALLOCATING
 
 __all__ = ["Question", "Tally", "questions"]
 
+_DIGITS = 20
 _YES = {"y": True, "yes": True, "n": False, "no": False}
 
 
@@ -29,7 +30,7 @@ class Question:
         word = words.strip().lower()
         if isinstance(self.answer, bool):
             return _YES.get(word)
-        return int(word) if word.isdecimal() else None
+        return int(word) if word.isdecimal() and len(word) < _DIGITS else None
 
 
 @dataclass(slots=True)

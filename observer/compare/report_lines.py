@@ -57,6 +57,8 @@ def read_report(text: str) -> Report:
         words = line.split()
         try:
             if words[0] == "end":
+                if len(words) != 2 or int(words[1]) != len(operations):
+                    raise ValueError(line)
                 return Report(tuple(operations))
             if words[0] == "died" and len(words) == 2:
                 return Report(tuple(operations), int(words[1]))

@@ -66,9 +66,7 @@ class Shadow:
         twin.break_start, twin.break_end, twin.break_highest = self.break_start, self.break_end, self.break_highest
         twin.live, twin.freed, twin._ends = dict(self.live), dict(self.freed), dict(self._ends)
         twin._cut_behind = dict(self._cut_behind)
-        for ours, theirs in ((self.free, twin.free), (self._tiles, twin._tiles)):
-            for start, size in ours.pieces():
-                theirs.add(start, size)
+        twin.free, twin._tiles = self.free.copy(), self._tiles.copy()
         twin._cached = {key: list(starts) for key, starts in self._cached.items()}
         return twin
 
@@ -161,7 +159,7 @@ class Shadow:
         self._use(chunk.start, chunk.start + chunk.size)
         self.freed[chunk.start] = replace(chunk, task=task, call=call)
         kept = self._cached.setdefault((task, chunk.size), [])
-        if chunk.asked <= self.tunables.tcache_max and len(kept) < self.tunables.tcache_count:
+        if chunk.size <= chunk_size(self.tunables.tcache_max) and len(kept) < self.tunables.tcache_count:
             kept.append(chunk.start)
         self._tiles.add(chunk.start, chunk.size)
         _join(self.free, chunk.start, chunk.size)

@@ -84,8 +84,8 @@ class MemorySide(Protocol):
     def apply(self, event: Syscall) -> None:
         """Do what a memory system call of the process did."""
 
-    def do(self, kind: str, start: int, length: int) -> None:
-        """Do what a workload's operation does to a range."""
+    def do(self, kind: str, start: int, length: int) -> int:
+        """Do what a workload's operation does to a range; return the faults that the system call takes itself."""
 
     def access(self, start: int, length: int, *, write: bool) -> tuple[Sequence[Resolved], str | None]:
         """Access a range; return the faults, and the si_code of the signal if it is forbidden."""

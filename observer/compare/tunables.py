@@ -6,8 +6,9 @@ glibc 2.31 to 2.43 on 64-bit machines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 __all__ = ["Tunables", "read_tunables"]
@@ -41,6 +42,11 @@ class Tunables:
             self.mmap_threshold, self.trim_threshold = size, 2 * size
 
 
+_SETTABLE: Final = frozenset(field.name for field in fields(Tunables)) - {"dynamic"}
+_NUMBER: Final = re.compile(r"(?P<hex>0[xX][0-9a-fA-F]{1,16})|(?P<octal>0[0-7]{1,22})|[0-9]{1,20}")
+"""As strtoul(3) with base 0 reads them."""
+
+
 def read_tunables(environment: Mapping[str, str]) -> Tunables:
     """Return what GLIBC_TUNABLES and the MALLOC_… variables of *environment* set; what is no number is skipped.
 
@@ -56,14 +62,14 @@ def read_tunables(environment: Mapping[str, str]) -> Tunables:
             given[name.removeprefix("glibc.malloc.")] = value
     tunables = Tunables()
     for name, value in given.items():
-        try:
-            number = int(value, 0)
-        except ValueError:
+        match = _NUMBER.fullmatch(value.strip())
+        if match is None or name not in _SETTABLE:
             continue
+        number = int(match[0], 16 if match["hex"] else 8 if match["octal"] else 10)
         if name == "mxfast":
             # The limit is on chunks, 16 bytes more than the request it is given as.
             tunables.mxfast = (number + 8) & -16 if number else 0
-        elif hasattr(tunables, name) and name != "dynamic":
+        else:
             setattr(tunables, name, number)
         if name in ("mmap_threshold", "trim_threshold", "top_pad", "mmap_max"):
             tunables.dynamic = False

@@ -37,6 +37,14 @@ class FreePieces:
         self.count = 0
         self.bytes = 0
 
+    def copy(self) -> FreePieces:
+        """Return an independent copy, the place where next fit goes on included."""
+        twin = FreePieces()
+        twin._blocks = [_Block(list(block.starts), list(block.sizes)) for block in self._blocks]
+        twin._firsts, twin._by_size = list(self._firsts), list(self._by_size)
+        twin._next, twin.count, twin.bytes = self._next, self.count, self.bytes
+        return twin
+
     def pieces(self) -> Iterator[tuple[int, int]]:
         """Yield (start, size) in address order."""
         for block in self._blocks:
@@ -104,7 +112,8 @@ class FreePieces:
     def overlapping(self, start: int, end: int) -> list[tuple[int, int]]:
         """Return (start, size) of the pieces that share bytes with [start, end), in address order."""
         found = []
-        for block in self._blocks[self._block_of(start) :]:
+        # The first of a block may be gone: then the piece before it, of the block before, may reach here.
+        for block in self._blocks[max(self._block_of(start) - 1, 0) :]:
             if block.starts and block.starts[0] >= end:
                 break
             for i in range(max(bisect_right(block.starts, start) - 1, 0), bisect_left(block.starts, end)):

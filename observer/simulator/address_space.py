@@ -244,6 +244,10 @@ class AddressSpace:
 
     # ---- what there is --------------------------------------------------------------------------------------
 
+    def mapped(self) -> list[tuple[int, int]]:
+        """Return (start, length) of every mapping."""
+        return [(region.first * PAGE, (region.end - region.first) * PAGE) for region in self._regions]
+
     def is_mapped(self, address: int) -> bool:
         """Whether any mapping holds *address*."""
         return self._regions.find(address >> PAGE_SHIFT) is not None

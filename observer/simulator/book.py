@@ -124,7 +124,8 @@ class BookAllocator:
 
     def _allocate(self, size: int, alignment: int) -> Outcome:
         whole = self._whole(size)
-        room = whole if alignment == _ALIGNMENT else whole + alignment
+        # Before an aligned piece lies nothing, or a piece of its own, which 16 bytes are too few for.
+        room = whole if alignment == _ALIGNMENT else whole + alignment + _ALIGNMENT
         before = self.end
         start, looked = self._free.find(room, self.fit)  # step 1
         if start is None:
@@ -198,8 +199,7 @@ class BookAllocator:
         twin = BookAllocator(self.start, limit=self._limit, fit=self.fit, may_grow=self._may_grow)
         twin.end, twin.asked = self.end, self.asked
         twin._used = dict(self._used)
-        for start, size in self._free.pieces():
-            twin._free.add(start, size)
+        twin._free = self._free.copy()
         return twin
 
     # ---- what can be asked ----------------------------------------------------------------------------------

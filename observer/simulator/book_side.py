@@ -107,7 +107,7 @@ class BookSide:
     def _place(self, call: Call, outcome: Outcome, *, in_place: bool = False) -> Prediction:
         served = self._served(outcome, in_place=in_place)
         prediction = Prediction(Account(served, self._asks(outcome)), outcome.result, outcome.looked)
-        if call.result:
+        if call.result and outcome.result:
             self._at[call.result] = outcome.result
         elif outcome.result and not call.pointer:
             # Refused on the real side: nobody will ever use or free it.

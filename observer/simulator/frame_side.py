@@ -19,6 +19,8 @@ __all__ = ["FrameSide"]
 _ANONYMOUS: Final = 0x20
 _SHARED: Final = 0x01
 _POPULATE: Final = 0x8000
+_CURRENT: Final = 1
+"""MCL_CURRENT of mlockall(2)."""
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
 _KINDS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
 _PROTECTIONS: Final = {"noaccess": "none", "readonly": "read", "writable": "write"}
@@ -54,6 +56,7 @@ class FrameSide:
         handler = {
             "brk": self._brk, "mmap": self._mmap, "munmap": self._munmap, "mremap": self._mremap,
             "mprotect": self._mprotect, "madvise": self._madvise, "mlock": self._mlock, "mlock2": self._mlock,
+            "munlock": self._munlock, "mlockall": self._mlockall, "munlockall": self._munlockall,
         }.get(event.name)  # fmt: skip
         if handler is not None:
             handler(event, event.result)
@@ -98,24 +101,28 @@ class FrameSide:
     def _mlock(self, event: Syscall, _result: int) -> None:
         self.memory.lock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
 
-    def do(self, kind: str, start: int, length: int) -> None:
-        """Do what a workload's operation of this *kind* does to [start, start+length)."""
+    def do(self, kind: str, start: int, length: int) -> int:
+        """Do what a workload's operation of this *kind* does to [start, start+length).
+
+        Return what it adds to ru_minflt: pages that the system call itself brings in.
+        """
         memory = self.memory
         if kind in _KINDS:
             memory.map(start, length, _KINDS[kind])
-            if kind == "populate":
-                memory.populate(start, length)
-        elif kind == "stack":
+            return memory.populate(start, length) if kind == "populate" else 0
+        if kind == "lock":
+            return memory.lock(start, length)
+        if kind in _PROTECTIONS:
+            return memory.protect(start, length, _PROTECTIONS[kind])
+        if kind == "stack":
             self._stack(start, length)
-        elif kind in _PROTECTIONS:
-            memory.protect(start, length, _PROTECTIONS[kind])
         elif kind in ("hugepage", "nohugepage"):
             memory.advise_huge(start, length, kind == "hugepage")
         else:
-            {
-                "unmap": memory.unmap, "lock": memory.lock, "unlock": memory.unlock, "dontneed": memory.drop,
-                "lazyfree": memory.lazy_free,
-            }[kind](start, length)  # fmt: skip
+            {"unmap": memory.unmap, "unlock": memory.unlock, "dontneed": memory.drop, "lazyfree": memory.lazy_free}[
+                kind
+            ](start, length)
+        return 0
 
     def access(self, start: int, length: int, *, write: bool) -> tuple[Sequence[PageFault], str | None]:
         """Access [start, start+length); return the faults, and the si_code of the signal if it is forbidden."""
@@ -142,6 +149,18 @@ class FrameSide:
         """Return the pages of the heap that have frames."""
         return sum(self.memory.is_resident(page) for page in range(self._heap, page_up(self._break), PAGE))
 
+    def _munlock(self, event: Syscall, _result: int) -> None:
+        self.memory.unlock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
+
+    def _mlockall(self, event: Syscall, _result: int) -> None:
+        if event.args[0] & _CURRENT:
+            for start, length in self.memory.mapped():
+                self.memory.lock(start, length)
+
+    def _munlockall(self, _event: Syscall, _result: int) -> None:
+        for start, length in self.memory.mapped():
+            self.memory.unlock(start, length)
+
     # ---- faults ---------------------------------------------------------------------------------------------
 
     def predicted(self, reaches: list[Reach]) -> dict[int, Reach]:
@@ -165,13 +184,16 @@ class FrameSide:
         *write* tells what is known of an access that the faulting instruction does not tell.
         """
         page = fault.address & -PAGE
-        self._guessed.discard(page)
         if fault.access is not None:
             write = fault.access != "read"
-        elif write is None:
-            write = True  # most likely; if it was a read, the first write faults again
-            self._guessed.add(page)
-        return (self.memory.write if write else self.memory.read)(fault.address)
+        is_guess = write is None and page not in self._guessed
+        self._guessed.discard(page)
+        if is_guess:
+            self._guessed.add(page)  # a write, most likely; if it was a read, the first write faults once more
+        faults, refused = self.access(fault.address, 1, write=write is not False)
+        if refused is not None and write is None:
+            faults, refused = self.access(fault.address, 1, write=False)
+        return faults
 
 
 def _is_loader(event: Syscall) -> bool:

@@ -53,6 +53,7 @@ class BookMachine:
         self._parents: list[SimulatedProcess] = []
         self._skipping = 0
         self._dead = False
+        self._shared: dict[int, int] = {}
         self._actions = {
             **dict.fromkeys(("malloc", "calloc", "memalign", "realloc"), self._allocate), "free": self._free,
             **dict.fromkeys(("touch", "read"), self._access), **dict.fromkeys(_KINDS, self._map), "stack": self._stack,
@@ -113,8 +114,34 @@ class BookMachine:
         self._now = process
         self._log.pid = process.pid
 
+    # ---- what is promised -----------------------------------------------------------------------------------
+
     def _may_grow(self, more: int) -> bool:
-        return self._commitment is None or self._commitment.charge(-(-more // PAGE))
+        """Ask for the promise of *more* bytes to the process that runs now."""
+        pages = -(-more // PAGE)
+        if self._commitment is not None and not self._commitment.charge(pages):
+            return False
+        self._now.charged += pages
+        return True
+
+    def _release(self, pages: int) -> None:
+        self._now.charged -= pages
+        if self._commitment is not None:
+            self._commitment.release(pages)
+
+    def _drop_shared(self, piece: Piece) -> None:
+        """One process less has this shared memory; its promise goes with the last."""
+        self._shared[piece.address] -= 1
+        if not self._shared[piece.address] and self._commitment is not None:
+            self._commitment.release(page_up(piece.size) // PAGE)
+
+    def _end_process(self) -> None:
+        """The process that runs now ends: its frames and promises are free again."""
+        self._now.memory.end()
+        self._release(self._now.charged)
+        for piece in self._now.pieces.values():
+            if piece.kind == "shared":
+                self._drop_shared(piece)
 
     # ---- allocator calls ------------------------------------------------------------------------------------
 
@@ -218,7 +245,7 @@ class BookMachine:
         self._log.faults(fault.faults, piece.chunk, self._place(piece), site)
         self._log.segmentation_fault(fault, site)
         if self._parents:
-            self._now.memory.end()
+            self._end_process()
             self._skipping = 1
         else:
             self._dead = True
@@ -232,7 +259,7 @@ class BookMachine:
             raise BadWorkload(f"{kind} {name}: a mapping of 0 bytes is refused (EINVAL)")
         length, site = page_up(size), self._log.site(operation)
         args = (0, length, 3, _MAP_FLAGS[kind])
-        if length > _ADDRESS_SPACE or (kind != "shared" and not self._may_grow(length)):
+        if length > _ADDRESS_SPACE or not self._may_grow(length):
             process.pieces[name] = Piece(0, size, "gone", "")
             self._log.syscall("mmap", args, site, result=-_ENOMEM, errno=_ENOMEM)
             return
@@ -240,6 +267,9 @@ class BookMachine:
         process.mappings += 1
         process.pieces[name] = Piece(address, size, kind, f"map#{process.mappings}")
         process.memory.map(address, length, _KINDS[kind])
+        if kind == "shared":  # promised to all who will have it
+            process.charged -= length // PAGE
+            self._shared[address] = 1
         self._log.syscall("mmap", args, site, result=address)
         if kind == "populate":
             self.totals.populated += process.memory.populate(address, length)
@@ -255,8 +285,10 @@ class BookMachine:
             raise BadWorkload(f"unmap {operation.name}: it is no mapping of its own")
         start, length = piece.whole_pages
         self._now.memory.unmap(start, length)
-        if self._commitment is not None and piece.kind != "shared":
-            self._commitment.release(length // PAGE)
+        if piece.kind == "shared":
+            self._drop_shared(piece)
+        else:
+            self._release(length // PAGE)
         self._log.syscall("munmap", (start, length), self._log.site(operation))
         self._now.pieces[operation.name] = Piece(piece.address, piece.size, "gone", piece.where)
 
@@ -292,6 +324,11 @@ class BookMachine:
     # ---- processes ------------------------------------------------------------------------------------------
 
     def _fork(self, _operation: Operation) -> None:
+        if self._commitment is not None and not self._commitment.charge(self._now.charged):
+            raise BadWorkload("fork is refused (ENOMEM)", "so much memory may not be promised twice")
+        for piece in self._now.pieces.values():
+            if piece.kind == "shared":
+                self._shared[piece.address] += 1
         self._pids += 1
         self._log.process("fork", child=self._pids)
         self._parents.append(self._now)
@@ -302,7 +339,7 @@ class BookMachine:
             raise BadWorkload("exit without a fork before it", "there is no child to end")
         if not self._skipping:
             self._log.process("exit")
-            self._now.memory.end()
+            self._end_process()
         self._skipping = 0
         self._go_on_with(self._parents.pop())
 

@@ -49,6 +49,8 @@ class SimulatedProcess:
         self.pieces: dict[str, Piece] = {}
         self.knows_break = False
         self.mappings = 0
+        self.charged = 0
+        """Pages promised to this process alone."""
         self._next_mapping = _MAPPINGS_END
         self._stack_low = _STACK_END
 
@@ -56,6 +58,7 @@ class SimulatedProcess:
         """Return the child: the same pieces at the same addresses, frames shared until somebody writes."""
         child = SimulatedProcess(pid, self.heap.copy(), self.memory.fork())
         child.pieces, child.knows_break, child.mappings = dict(self.pieces), self.knows_break, self.mappings
+        child.charged = self.charged
         child._next_mapping, child._stack_low = self._next_mapping, self._stack_low
         return child
 

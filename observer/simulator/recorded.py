@@ -117,8 +117,11 @@ class RecordedWorkload:
             return
         if call.op not in ALLOCATING:
             return
-        if not call.result or size > _LARGEST:
+        if not call.result:
             self._leave_out("calls that returned nothing")
+            return
+        if max(size, call.size or 0, call.count or 0) > _LARGEST:
+            self._leave_out("calls with numbers larger than any object")
             return
         yield self._allocation(call, call.result, held, names)
 
@@ -158,6 +161,7 @@ class RecordedWorkload:
             return
         held = names.mappings.get(event.args[0]) if event.args else None
         if held is None:
+            yield from self._advice_on_piece(event, names)
             return
         name, size = held
         if -(-event.args[1] // _PAGE) * _PAGE != size:
@@ -173,6 +177,20 @@ class RecordedWorkload:
             yield Operation("lock" if event.name == "mlock" else "unlock", name)
         else:
             self._leave_out(event.name)
+
+    def _advice_on_piece(self, event: Syscall, names: _Names) -> Iterator[Operation]:
+        """Yield what madvise said of the whole pages of a piece; other ranges inside pieces are left out."""
+        if event.name != "madvise":
+            return
+        start, end = event.args[0], event.args[0] + event.args[1]
+        for address, (name, size) in names.pieces.items():
+            if address <= start < address + size:
+                whole = -(-address // _PAGE) * _PAGE, (address + size) // _PAGE * _PAGE
+                if (start, -(-end // _PAGE) * _PAGE) == whole and event.args[2] in _ADVICE:
+                    yield Operation(_ADVICE[event.args[2]], name)
+                else:
+                    self._leave_out("madvise of a part of a piece")
+                return
 
     def _mmap(self, event: Syscall, names: _Names) -> Iterator[Operation]:
         if event.site is not None and (event.site.module or "").startswith(_LOADERS):

@@ -103,7 +103,7 @@ def parse_line(text: str, line: int = 1) -> Operation | None:
         raise BadWorkload(f"{words[0]!r} is no operation", "", f"one of {known}", line=line, column=_column(text, 0))
     given = len(words) - 1
     if given != len(form) and not sum(not role.endswith("?") for role in form) <= given <= len(form):
-        column = _column(text, len(form) + 1) if given > len(form) else len(text.rstrip()) + 1
+        column = _column(text, len(form) + 1) if given > len(form) else len(text.partition("#")[0].rstrip()) + 1
         raise BadWorkload(
             f"{words[0]} with {given} words after it", "", " ".join([words[0], *(role.upper() for role in form)]),
             line=line, column=column,
