@@ -88,6 +88,9 @@ class _WorkloadRun:
     def run(self) -> None:
         """Go through the report in its order, which is that of execution."""
         died = self._report.died
+        most = max([done.index for done in self._report.operations] + ([died] if died is not None else []), default=-1)
+        if most >= len(self._operations):
+            raise BadTrace("the interpreter's report does not fit the workload", f"it has no operation {most}")
         for done in self._report.operations:
             self._one(done)
         if died is not None:
@@ -164,8 +167,20 @@ class _WorkloadRun:
         else:
             piece = self._names[-1][operation.name]
         start, length = piece.whole_pages
-        if start and length and not done.errno:
-            self._frames.do(operation.kind, start, length)
+        if operation.kind in _MAPPING and (done.errno or not start):
+            self._refused_mapping(operation, done)
+        elif start and length and not done.errno:
+            predicted = self._frames.do(operation.kind, start, length)
+            if predicted != done.faults:
+                told = f"{done.faults:,} in the system call"
+                self._together.differ(NOWHERE, "pages brought in", told, f"{predicted:,}", None)
+
+    def _refused_mapping(self, operation: Operation, done: Done) -> None:
+        size = operation.numbers[0]
+        found = None
+        if size >= self._together.memory_bytes > 0:
+            found = Explanation("limit", f"{size:,} bytes, on a machine with {self._together.memory_bytes:,}")
+        self._together.differ(NOWHERE, "mapping", f"refused, errno {done.errno}", "granted", found)
 
     def _access(self, operation: Operation, done: Done) -> None:
         start, length = self._range(operation)
@@ -192,8 +207,12 @@ class _WorkloadRun:
         counts = self._together.comparison.faults.program
         counts.add(observed, predicted, observed if observed == predicted else 0)
         rules: list[str] = []
+        if len(seen) != observed and self._together.sees_faults:
+            told = f"{len(seen):,} recorded"
+            rules.append(self._together.differ(n, "program faults", told, f"{observed:,} counted by getrusage", None))
         if observed != predicted:
-            found = Explanation("reclaim", f"{done.major:,} major faults") if done.major else None
+            is_reclaim = 0 < observed - predicted <= done.major
+            found = Explanation("reclaim", f"{done.major:,} major faults") if is_reclaim else None
             rules.append(self._together.differ(n, "program faults", f"{observed:,}", f"{predicted:,}", found))
         elif observed != absent or any(rule_of(fault) for fault in faults):
             rules += self._left_book(n, faults, observed, absent)

@@ -30,8 +30,15 @@ from observer.model.events import Call
 __all__ = ["CallCase", "explain_call"]
 
 _PAGE: Final = 4096
+_HUGE: Final = 2 << 20
 _TOP: Final = 32
+_TABLE: Final = 0x310
+"""The most that the thread cache's table takes (glibc 2.43)."""
+_MAPPED_MORE: Final = 32
+"""A mapped chunk's own words, and what an alignment cuts off."""
 _FITS_ANYWHERE: Final = 1 << 46
+_FREES: Final = frozenset({"free", "cfree"})
+_RELEASES: Final = frozenset({"free", "cfree", "realloc", "reallocarray"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,28 @@ class CallCase:
 
     @property
     def in_thread_heap(self) -> bool:
-        """Whether the piece lies in a heap that is not the one brk makes."""
-        return bool(self.call.result) and not self.shadow.in_main_heap(self.start)
+        """Whether the piece lies in a heap that a thread reserved."""
+        return bool(self.call.result) and self.shadow.is_reserved(self.start)
+
+    @property
+    def frees(self) -> bool:
+        """Whether the call hands nothing out."""
+        return self.call.op in _FREES or not self.call.result
+
+    def asks_only(self, *names: str) -> bool:
+        """Whether all its system calls have one of *names*; advice to use huge pages does not count."""
+        rest = self.observed.asks
+        if self.shadow.tunables.hugetlb:
+            rest = tuple(ask for ask in rest if ask.name != "madvise")
+        return all(ask.name in names for ask in rest)
+
+    @property
+    def grown_plainly(self) -> bool:
+        """Whether the break moved up, by no more than the request, the padding and page rounding make."""
+        grown = sum(ask.amount for ask in self.observed.asks if ask.name == "brk")
+        unit = _HUGE if self.shadow.tunables.hugetlb else _PAGE
+        most = -(-(self.room + self.shadow.tunables.top_pad + _TOP) // unit) * unit + _PAGE
+        return self.asks_only("brk") and 0 < grown <= most
 
 
 def explain_call(case: CallCase) -> Explanation | None:
@@ -86,43 +113,57 @@ def explain_call(case: CallCase) -> Explanation | None:
 
 
 def _mapped(case: CallCase) -> Explanation | None:
+    """The piece has a mapping of its own, as large as it needs, or the kernel resized the one it had."""
     threshold = case.shadow.tunables.mmap_threshold
-    mapped = [ask for ask in case.observed.asks if ask.name in ("mmap", "mremap") and not ask.failed]
-    if not mapped or case.shadow.tunables.mmap_max == 0:
+    mapped = [ask for ask in case.observed.asks if ask.maps(case.call.result or 0)]
+    if case.frees or len(mapped) != 1 or case.shadow.tunables.mmap_max == 0 or not _first_heap_only(case):
+        return None
+    if not case.chunk < mapped[0].amount <= -(-(case.room + _MAPPED_MORE) // _PAGE) * _PAGE:
         return None
     old = case.shadow.live.get(case.call.pointer or 0)
-    if old is not None and old.mapped:
+    if mapped[0].name == "mremap" and old is not None and old.mapped:
         return Explanation("mmap-threshold", f"the piece had a mapping of its own, of {old.mapped:,} bytes")
-    if case.chunk >= threshold or case.room >= threshold:
+    if mapped[0].name == "mmap" and case.room >= threshold:
         return Explanation(
             "mmap-threshold", f"{case.call.bytes_asked:,} bytes asked; the threshold stood at {threshold:,}"
         )
     return None
 
 
+def _first_heap_only(case: CallCase) -> bool:
+    """Whether beside the mapping only the heap was begun, which the cache's table needs: one growth by padding."""
+    grown = sum(ask.amount for ask in case.observed.asks if ask.name == "brk")
+    unit = _HUGE if case.shadow.tunables.hugetlb else _PAGE
+    most = -(-(_TABLE + case.shadow.tunables.top_pad + _TOP) // unit) * unit
+    return case.asks_only("brk", "mmap", "mremap", "munmap") and 0 <= grown <= most
+
+
 def _thread_heap(case: CallCase) -> Explanation | None:
-    if case.call.tid != case.call.pid and case.in_thread_heap:
-        return Explanation("thread-arena", f"the piece lies in a heap of task {case.call.tid}")
-    return None
+    made = any(ask.reserves for ask in case.observed.asks)
+    if case.call.tid == case.call.pid or not (case.in_thread_heap or made):
+        return None
+    if not case.asks_only("mmap", "munmap", "mprotect", "madvise"):
+        return None
+    return Explanation("thread-arena", f"the piece lies in a heap of task {case.call.tid}")
 
 
 def _padding(case: CallCase) -> Explanation | None:
     """The heap had spare room: because more was asked for earlier than was needed, or because a page was not full."""
     end = case.start + case.chunk
-    if case.in_thread_heap or not end <= case.shadow.break_end:
+    if case.in_thread_heap or case.observed.asks or case.predicted.served != GROWTH:
         return None
     pad = case.shadow.tunables.top_pad
     left = case.shadow.break_end - end
     if pad and left + _TOP <= pad + _PAGE:
         return Explanation("top-pad", f"{left:,} bytes were still spare in the heap behind it")
-    return (
-        Explanation("layout", f"the page at the heap's end had {left:,} bytes left behind it") if left < _PAGE else None
-    )
+    if left < _PAGE:
+        return Explanation("layout", f"the page at the heap's end had {left:,} bytes left behind it")
+    return None
 
 
 def _not_joined(case: CallCase) -> Explanation | None:
     """The book found a free piece, the real allocator did not take one: is there any, and who holds it?"""
-    if case.predicted.served != FREE_PIECE:
+    if case.predicted.served != FREE_PIECE or (case.observed.served == GROWTH and not case.grown_plainly):
         return None
     room, shadow = case.room, case.shadow
     area = shadow.area_for(room)
@@ -141,7 +182,7 @@ def _not_joined(case: CallCase) -> Explanation | None:
 def _reused(case: CallCase) -> Explanation | None:
     """The real allocator had a free piece, the book had none: it gave them to others, or they lie elsewhere."""
     area = case.shadow.area_at(case.start) or case.shadow.area_at(case.start + 16)
-    if area is None:
+    if area is None or case.observed.asks:
         return None
     old = case.shadow.freed.get(case.start)
     if old is not None and old.size == case.chunk:
@@ -154,22 +195,17 @@ def _reused(case: CallCase) -> Explanation | None:
     )
 
 
-def _trimmed(case: CallCase) -> Explanation | None:
-    shadow = case.shadow
-    if not case.in_thread_heap and shadow.break_highest > shadow.break_end:
-        back = shadow.break_highest - shadow.break_end
-        return Explanation("trim", f"{back:,} bytes of the heap had been given back")
-    return None
-
-
-def _needs_a_page(case: CallCase) -> Explanation | None:
-    """The real heap's last page was full; the book's was not."""
-    if case.in_thread_heap or not any(ask.grows for ask in case.observed.asks):
+def _needs_more(case: CallCase) -> Explanation | None:
+    """The real heap was full, the book's was not: after giving memory back, or since its pages end elsewhere."""
+    if case.in_thread_heap or case.predicted.served == FREE_PIECE or not case.grown_plainly:
         return None
     spare = case.shadow.break_end - case.start
-    if spare < case.chunk + _TOP:
-        return Explanation("layout", f"{spare:,} bytes were spare at the heap's end, {case.chunk + _TOP:,} needed")
-    return None
+    if spare >= case.chunk + _TOP + alignment_of(case.call):
+        return None
+    back = case.shadow.break_highest - case.shadow.break_end
+    if back:
+        return Explanation("trim", f"{back:,} bytes of the heap had been given back")
+    return Explanation("layout", f"{spare:,} bytes were spare at the heap's end, {case.chunk + _TOP:,} needed")
 
 
 def _in_place(case: CallCase) -> Explanation | None:
@@ -177,26 +213,36 @@ def _in_place(case: CallCase) -> Explanation | None:
     if old is None or case.call.op not in ("realloc", "reallocarray"):
         return None
     if old.mapped:
-        fits = case.chunk + 8 <= old.mapped
+        fits = case.chunk + 8 <= old.mapped and not case.observed.asks
         return Explanation("mmap-threshold", f"its mapping has {old.mapped:,} bytes") if fits else None
     end = old.start + old.size
     if case.chunk <= old.size:
         return Explanation("realloc", f"the chunk has {old.size:,} bytes, enough without moving")
-    area = case.shadow.area_at(end)
-    if area is not None and area[0] <= end:
-        return Explanation("realloc", f"the {sum(area) - end:,} bytes behind the piece were free")
-    if case.shadow.is_new(end):
-        return Explanation("realloc", "the piece was the last in the heap")
+    free_end = case.shadow.end_of_free(end)
+    if case.shadow.is_new(free_end):  # what is free there reaches the heap's end
+        return _at_heaps_end(case, old.start + case.chunk)
+    if old.start + case.chunk <= free_end and not case.observed.asks:
+        return Explanation("realloc", f"the {free_end - end:,} bytes behind the piece were free")
     return None
+
+
+def _at_heaps_end(case: CallCase, end: int) -> Explanation | None:
+    """The piece was the last; it grew into spare room up to *end*, or the heap grew with it."""
+    grown = case.observed.moved_break
+    if case.in_thread_heap:
+        fits = case.asks_only("mprotect")
+    else:
+        fits = end <= case.shadow.break_end + grown and (not case.observed.asks or case.grown_plainly)
+    return Explanation("realloc", "the piece was the last in the heap") if fits else None
 
 
 def _rounded(case: CallCase) -> Explanation | None:
     old = case.shadow.live.get(case.call.pointer or 0)
-    if case.predicted.served == IN_PLACE and old is not None and old.size < case.chunk:
-        return Explanation(
-            "layout", f"the chunk has {old.size:,} bytes, {case.chunk:,} are needed; the book rounds more"
-        )
-    return None
+    if case.predicted.served != IN_PLACE or old is None or old.size >= case.chunk:
+        return None
+    if case.observed.asks and not case.grown_plainly:
+        return None
+    return Explanation("layout", f"the chunk has {old.size:,} bytes, {case.chunk:,} are needed; the book rounds more")
 
 
 def _refused(case: CallCase) -> Explanation | None:
@@ -211,7 +257,7 @@ def _refused(case: CallCase) -> Explanation | None:
 _SERVED: Final = {
     OWN_MAPPING: (_mapped,),
     SPARE_ROOM: (_thread_heap, _rounded, _not_joined, _padding),
-    GROWTH: (_thread_heap, _rounded, _not_joined, _trimmed, _needs_a_page),
+    GROWTH: (_thread_heap, _rounded, _not_joined, _needs_more),
     FREE_PIECE: (_thread_heap, _rounded, _reused),
     IN_PLACE: (_mapped, _in_place),
     REFUSED: (_refused,),
@@ -221,47 +267,72 @@ _SERVED: Final = {
 # ---- served alike, but asking otherwise ---------------------------------------------------------------------
 
 
-def _asks_of_free(case: CallCase) -> Explanation | None:
-    asks = case.observed.asks
-    if case.call.op not in ("free", "cfree", "realloc") or not asks:
-        return None
+def _unmapped(case: CallCase) -> Explanation | None:
     chunk = case.shadow.live.get(case.call.pointer or 0)
-    if chunk is not None and chunk.mapped and all(ask.name == "munmap" for ask in asks):
-        return Explanation("mmap-threshold", f"its mapping of {chunk.mapped:,} bytes is given back")
-    if all(ask.name == "brk" and ask.amount <= 0 for ask in asks):
-        back = -sum(ask.amount for ask in asks)
-        return Explanation("trim", f"{back:,} bytes given back") if back else None
-    if chunk is not None and not chunk.mapped and not case.shadow.in_main_heap(chunk.start):
-        return Explanation("thread-arena", "the end of a thread's heap is given back")
-    return None
+    if case.call.op not in _RELEASES or chunk is None or not chunk.mapped:
+        return None
+    whole = sum(ask.amount for ask in case.observed.asks) == chunk.mapped
+    if not (case.observed.asks and case.asks_only("munmap") and whole):
+        return None
+    return Explanation("mmap-threshold", f"its mapping of {chunk.mapped:,} bytes is given back")
+
+
+def _trimmed(case: CallCase) -> Explanation | None:
+    """The break moved down: over free memory only, and as much of it as the threshold asks for."""
+    chunk = case.shadow.live.get(case.call.pointer or 0)
+    back = -case.observed.moved_break
+    if case.call.op not in _RELEASES or chunk is None or back <= 0 or not case.asks_only("brk"):
+        return None
+    kept = chunk.start + (case.chunk if case.call.result else 0)
+    free_from = case.shadow.free_tail(kept, chunk.start + chunk.size)
+    spare = case.shadow.break_end - free_from
+    if case.shadow.break_end - back < free_from or spare < case.shadow.tunables.trim_threshold:
+        return None
+    return Explanation("trim", f"{back:,} of {spare:,} bytes that were free at the heap's end")
+
+
+def _thread_heap_shrinks(case: CallCase) -> Explanation | None:
+    chunk = case.shadow.live.get(case.call.pointer or 0)
+    if case.call.op not in _RELEASES or chunk is None or chunk.mapped or not case.shadow.is_reserved(chunk.start):
+        return None
+    if not case.observed.asks or not all(
+        ask.name in ("madvise", "munmap") or ask.reserves for ask in case.observed.asks
+    ):
+        return None
+    return Explanation("thread-arena", "the end of a thread's heap is given back")
 
 
 def _asked_by_program(case: CallCase) -> Explanation | None:
-    return Explanation("asked", f"{case.call.op} was called") if case.call.op == "malloc_trim" else None
+    if case.call.op != "malloc_trim" or not case.asks_only("brk", "madvise") or case.observed.moved_break > 0:
+        return None
+    return Explanation("asked", f"{case.call.op} was called")
 
 
 def _amount(case: CallCase) -> Explanation | None:
     """Both heaps grew, by different amounts: how much more than the request needs?"""
-    grown = sum(ask.amount for ask in case.observed.asks if ask.name == "brk")
+    grown = case.observed.moved_break
     needed = -(-(case.room + _TOP) // _PAGE) * _PAGE
-    pad = case.shadow.tunables.top_pad
-    most = -(-(case.room + pad + _TOP) // _PAGE) * _PAGE
-    if pad and needed < grown <= most + _PAGE:
+    if case.frees or not case.grown_plainly:
+        return None
+    if grown > needed + _PAGE or (case.shadow.tunables.top_pad and grown > needed):
         return Explanation("top-pad", f"{grown - needed:,} bytes more than {case.room:,} bytes need")
-    if 0 < grown <= needed + _PAGE:
+    if grown != case.predicted.moved_break:
         return Explanation("layout", f"{grown:,} bytes, as its own chunks and the 32 bytes kept at the end need")
     return None
 
 
 def _knew_break(case: CallCase) -> Explanation | None:
     questions = [ask for ask in case.predicted.asks if _is_question(ask)]
-    if questions and not any(map(_is_question, case.observed.asks)) and case.shadow.break_start:
-        return Explanation("startup", f"the break was at {case.shadow.break_end:#x} when the program began")
-    return None
+    if not questions or any(map(_is_question, case.observed.asks)) or not case.shadow.break_start:
+        return None
+    if case.observed.moved_break != case.predicted.moved_break or not case.grown_plainly:
+        return None
+    return Explanation("startup", f"the break was at {case.shadow.break_end:#x} when the program began")
 
 
 def _huge_advice(case: CallCase) -> Explanation | None:
-    if case.shadow.tunables.hugetlb and any(ask.name == "madvise" for ask in case.observed.asks):
+    advised = any(ask.name == "madvise" for ask in case.observed.asks)
+    if case.shadow.tunables.hugetlb and advised and case.observed.moved_break == case.predicted.moved_break:
         return Explanation("huge-pages", "glibc.malloc.hugetlb asks for huge pages")
     return None
 
@@ -270,4 +341,7 @@ def _is_question(ask: Ask) -> bool:
     return ask.name == "brk" and not ask.amount
 
 
-_ASKED: Final = (_refused, _asks_of_free, _asked_by_program, _thread_heap, _mapped, _huge_advice, _amount, _knew_break)
+_ASKED: Final = (
+    _refused, _unmapped, _trimmed, _thread_heap_shrinks, _asked_by_program, _thread_heap, _mapped, _huge_advice,
+    _amount, _knew_break,
+)  # fmt: skip

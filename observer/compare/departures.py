@@ -105,6 +105,10 @@ DEPARTURES: Final = {
             "the C library asked where the break is before the first malloc, while it started",
         ),
         Departure(
+            "program-break", "the program moved the break itself",
+            "sbrk or brk outside malloc: the allocator goes on behind it",
+        ),
+        Departure(
             "calloc", "calloc knows that new memory is zero",
             "memory that comes from the kernel is zero already, so calloc does not write it",
         ),

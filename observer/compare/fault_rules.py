@@ -26,6 +26,7 @@ __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "
 _TABLE: Final = 0x310
 _LINKS: Final = 48
 _HEAP_HEAD: Final = 0x1000
+_SMALLEST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ def explain_missing(case: FaultCase, reach: Reach) -> Explanation | None:
     """Return why the real allocator did not fault where the book's would have, in *reach*."""
     if reach.what == "zeroes" and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
         return Explanation("calloc", "the page came from the kernel and nothing had been written there")
-    if reach.what == "header of the rest":
-        return Explanation("layout", "what was left was too small to be cut off, or its header lies before the page")
+    if reach.what == "header of the rest" and case.account.served == FREE_PIECE:
+        whole = case.shadow.whole_piece((case.call.result or 0) - 16)
+        if whole is not None and whole - chunk_size(request_of(case.call)) < _SMALLEST:
+            return Explanation("layout", f"the freed piece had {whole:,} bytes: what was left is too small to cut off")
     return None
 
 
@@ -59,10 +62,9 @@ def explain_extra(case: FaultCase, fault: Fault) -> Explanation | None:
     for place, length, what in _written_by_lists(case):
         if place & -PAGE <= page <= (place + length - 1) & -PAGE:
             return Explanation("links", what)
-    if case.shadow.area_at(fault.address) is not None:
-        return Explanation("links", "in a free piece: the links of its list")
-    alignment = alignment_of(case.call)
-    if alignment and case.call.result and _near(fault.address, case.call, 2 * alignment + PAGE):
+    if case.shadow.has_piece_edge(page, page + PAGE, _LINKS):
+        return Explanation("links", "at an end of a free piece: the links of its list")
+    if alignment_of(case.call) and case.call.result and _cut_by_alignment(case, page):
         return Explanation("memalign", "the header of a part that was cut off")
     return None
 
@@ -76,6 +78,16 @@ def _is_filled(case: FaultCase, address: int) -> bool:
         if old.start <= address < old.start + max(old.size, old.mapped) + behind:
             return True
     return bool(case.call.result) and _near(address, case.call, 0)
+
+
+def _cut_by_alignment(case: FaultCase, page: int) -> bool:
+    """Whether *page* has an end of what was asked for to find an aligned piece in: it begins at a free piece or the top."""
+    alignment = alignment_of(case.call)
+    begin = case.shadow.begin_of((case.call.result or 0) - 16)
+    if begin is None:
+        return False
+    whole = chunk_size(chunk_size(request_of(case.call)) + alignment + _SMALLEST)
+    return any(page <= place + more < page + PAGE for place in (begin, begin + whole) for more in (0, _LINKS - 1))
 
 
 def _near(address: int, call: Call, distance: int) -> bool:

@@ -46,10 +46,20 @@ def _served(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> str:
     if any(ask.grows for ask in asks):
         return GROWTH
     start = pointer - 16
+    end = start + chunk_size(request_of(call))
+    if shadow.is_new(start):
+        return SPARE_ROOM if _is_there(end, start, shadow) else UNKNOWN
     # 16 bytes of a rest may belong to the chunk before it or not: pointers alone do not tell.
-    if shadow.area_at(start) is not None or shadow.area_at(start + 16) is not None:
-        return FREE_PIECE
-    return SPARE_ROOM if shadow.is_new(start) else UNKNOWN
+    if shadow.area_at(start) is None and shadow.area_at(start + 16) is None:
+        return UNKNOWN
+    free_end = shadow.end_of_free(start)
+    reaches_end = shadow.is_new(free_end) and _is_there(end, start, shadow)
+    return FREE_PIECE if end <= free_end + 16 or reaches_end else UNKNOWN
+
+
+def _is_there(end: int, start: int, shadow: Shadow) -> bool:
+    """Whether a piece up to *end* lies in a heap: below the break, or where a thread reserved room."""
+    return end <= shadow.break_end if shadow.in_main_heap(start) else shadow.is_reserved(start)
 
 
 def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:

@@ -58,14 +58,14 @@ class Shadow:
         self._tiles = FreePieces()  # the same areas as the chunks that make them up
         self._cached: dict[tuple[int, int], list[int]] = {}
         self._ends: dict[int, int] = {}
-        self._cut_behind: dict[int, int] = {}
+        self._reserved: list[tuple[int, int]] = []
 
     def copy(self) -> Shadow:
         """Return the shadow of a forked child."""
         twin = Shadow(self.tunables)
         twin.break_start, twin.break_end, twin.break_highest = self.break_start, self.break_end, self.break_highest
         twin.live, twin.freed, twin._ends = dict(self.live), dict(self.freed), dict(self._ends)
-        twin._cut_behind = dict(self._cut_behind)
+        twin._reserved = list(self._reserved)
         twin.free, twin._tiles = self.free.copy(), self._tiles.copy()
         twin._cached = {key: list(starts) for key, starts in self._cached.items()}
         return twin
@@ -75,6 +75,32 @@ class Shadow:
     def _region(self, address: int) -> int:
         """Return which heap an address is in: 0 the one that brk makes, else its 64 MiB."""
         return _HEAP if self.break_start <= address < max(self.break_highest, 1) else 1 + (address >> 26)
+
+    def reserve(self, start: int, length: int) -> None:
+        """Note that a thread reserved [start, start+length) for heaps of its own."""
+        self._reserved.append((start, start + length))
+
+    def is_reserved(self, address: int) -> bool:
+        """Whether *address* lies in what a thread reserved."""
+        return any(start <= address < end for start, end in self._reserved)
+
+    def end_of_free(self, start: int) -> int:
+        """Return how far memory is free from *start* on; a gap of 16 bytes may be a rest that pointers do not show."""
+        end = start
+        while True:
+            area = self.area_at(end) or self.area_at(end + 16)
+            if area is None:
+                return end
+            end = sum(area)
+
+    def free_tail(self, start: int, end: int) -> int:
+        """Return where the free end of the main heap begins once [start, end) is free, too."""
+        if self.is_new(self.end_of_free(end)):
+            before = self.area_at(start - 1) or self.area_at(start - 17)
+            return before[0] if before is not None and sum(before) >= start - 16 else start
+        last = self._ends.get(_HEAP, 0)
+        tail = self.area_at(last - 1)
+        return tail[0] if tail is not None else last
 
     def in_main_heap(self, address: int) -> bool:
         """Whether *address* lies in the heap that brk makes."""
@@ -93,6 +119,22 @@ class Shadow:
         """Return the free area that *address* lies in as (start, size)."""
         return next(iter(self.free.overlapping(address, address + 1)), None)
 
+    def whole_piece(self, start: int) -> int | None:
+        """Return the bytes of the freed piece that begins at *start*, or None."""
+        chunk = self.freed.get(start)
+        return chunk.size if chunk is not None else None
+
+    def has_piece_edge(self, start: int, end: int, reach: int) -> bool:
+        """Whether a free piece begins or ends in [start, end), its first *reach* bytes or the word at its end."""
+        for tile, size in self._tiles.overlapping(start - reach, end + 16):
+            if start - reach < tile < end or start <= tile + size < end:
+                return True
+        return False
+
+    def begin_of(self, start: int) -> int | None:
+        """Return where the free chunk begins that a piece at *start* is cut from: a freed one's, or the top's."""
+        return self._begin(start, self._ends.get(self._region(start), 0))
+
     def is_cached(self, start: int) -> bool:
         """Whether the freed chunk at *start* is one that a thread cache holds."""
         chunk = self.freed.get(start)
@@ -109,22 +151,48 @@ class Shadow:
     # ---- changes --------------------------------------------------------------------------------------------
 
     def hand_out(self, pointer: int, asked: int, call: int, task: int, *, mapped: int = 0, alignment: int = 0) -> None:
-        """Note that *pointer* is in use from now on; what alignments make it skip at the heap's end is free."""
+        """Note that *pointer* is in use from now on; what an *alignment* has cut off before and behind it is free."""
         chunk = Chunk(pointer - 16, chunk_size(asked), asked, call, task, mapped)
+        if mapped:
+            self.live[pointer] = chunk
+            return
         region = self._region(chunk.start)
         last = self._ends.get(region, 0)
-        if not mapped:
+        begin = self._begin(chunk.start, last)
+        if not alignment:
             chunk = replace(chunk, size=chunk.size + self._too_small_rest(chunk.start + chunk.size, last))
         self.live[pointer] = chunk
-        if mapped:
-            return
         end = chunk.start + chunk.size
-        if 0 < chunk.start - last <= alignment + self._cut_behind.get(region, 0) + 2 * _SMALLEST and last:
-            self._tiles.add(last, chunk.start - last)
-            _join(self.free, last, chunk.start - last)
-        if end > last:
-            self._ends[region], self._cut_behind[region] = end, alignment
+        area = self.area_at(chunk.start)
+        self._ends[region] = max(last, end)
         self._use(chunk.start, end)
+        if alignment and begin is not None:
+            whole = begin + chunk_size(chunk.size + alignment + _SMALLEST)
+            self._cut_around(chunk, begin, whole if area is None else min(whole, sum(area)), region)
+
+    def _begin(self, start: int, last: int) -> int | None:
+        """Return where the chunk that a piece at *start* was cut from begins: the top at *last*, or a freed one."""
+        area = self.area_at(start)
+        if area is None:
+            return last or None
+        begin = area[0]
+        for tile, size in self._tiles.overlapping(area[0], start):
+            if self.is_cached(tile):
+                begin = tile + size
+        return begin
+
+    def _cut_around(self, chunk: Chunk, begin: int, whole: int, region: int) -> None:
+        """memalign asked for [begin, whole) and gives back what it does not need of it (_int_memalign)."""
+        end = chunk.start + chunk.size
+        if chunk.start - begin >= _SMALLEST:
+            self._release(replace(chunk, start=begin, size=chunk.start - begin))
+        if whole - end >= _SMALLEST and (end < self._ends[region] or self._would_cache(whole - end, chunk.task)):
+            self._ends[region] = max(self._ends[region], whole)
+            self._release(replace(chunk, start=end, size=whole - end))
+
+    def _would_cache(self, size: int, task: int) -> bool:
+        kept = self._cached.get((task, size), ())
+        return size <= chunk_size(self.tunables.tcache_max) and len(kept) < self.tunables.tcache_count
 
     def _too_small_rest(self, end: int, last: int) -> int:
         """Return the free bytes behind *end*, up to what is in use or kept apart, if they are too few for a chunk."""
@@ -156,14 +224,29 @@ class Shadow:
             if by_free:
                 self.tunables.freed_mapping(chunk.mapped)
             return chunk
-        self._use(chunk.start, chunk.start + chunk.size)
-        self.freed[chunk.start] = replace(chunk, task=task, call=call)
-        kept = self._cached.setdefault((task, chunk.size), [])
-        if chunk.size <= chunk_size(self.tunables.tcache_max) and len(kept) < self.tunables.tcache_count:
-            kept.append(chunk.start)
-        self._tiles.add(chunk.start, chunk.size)
-        _join(self.free, chunk.start, chunk.size)
+        self._release(replace(chunk, task=task, call=call))
         return chunk
+
+    def cut_off(self, pointer: int, whole: int, task: int, call: int) -> None:
+        """Note that the chunk of *pointer* was *whole* bytes before: what it no longer has was freed by itself."""
+        chunk = self.live[pointer]
+        end = chunk.start + chunk.size
+        if chunk.start + whole - end >= _SMALLEST:
+            self._release(Chunk(end, chunk.start + whole - end, 0, call, task))
+
+    def _release(self, chunk: Chunk) -> None:
+        """Let *chunk* be free: in the thread's cache if there is room, and gone as far as the heap has shrunk."""
+        self._use(chunk.start, chunk.start + chunk.size)
+        size = chunk.size
+        if self.in_main_heap(chunk.start):
+            size = min(size, self.break_end - chunk.start)
+        if size <= 0:
+            return
+        self.freed[chunk.start] = chunk
+        if self._would_cache(chunk.size, chunk.task):
+            self._cached.setdefault((chunk.task, chunk.size), []).append(chunk.start)
+        self._tiles.add(chunk.start, size)
+        _join(self.free, chunk.start, size)
 
     def set_break(self, end: int) -> None:
         """Note where the break is; what lay above it is gone."""

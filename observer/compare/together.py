@@ -34,10 +34,11 @@ class _Side:
         self.frames = frames
         self.drift: dict[str, int] = {}
         """By how many bytes the breaks came apart, by the rule that explains it."""
+        self.has_called = False
 
     def copy(self) -> _Side:
         twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy())
-        twin.drift = dict(self.drift)
+        twin.drift, twin.has_called = dict(self.drift), self.has_called
         return twin
 
 
@@ -49,19 +50,22 @@ class Together:
         tunables: what the real allocator was told.
         memory_bytes: the machine's memory, for requests that are refused.
         sees_kernel: whether faults taken in kernel mode were visible.
+        sees_faults: whether each fault was recorded as it happened.
         on_row: called with each row of the aligned list.
     """
 
     def __init__(
         self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
-        memory_bytes: int = 0, sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
+        memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True, on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self.comparison = Comparison(allocator().name)
-        self._allocator, self._paging, self._tunables, self._memory = allocator, paging, tunables, memory_bytes
+        self._allocator, self._paging, self._tunables = allocator, paging, tunables
         self._sides: dict[int, _Side] = {}
         self._first: int | None = None
         self._on_row = on_row
         self._sees_kernel = sees_kernel
+        self.sees_faults = sees_faults
+        self.memory_bytes = memory_bytes
 
     @classmethod
     def beside(
@@ -73,6 +77,7 @@ class Together:
             allocator, paging, read_tunables(meta.request.environment), memory_bytes=meta.machine.memory_bytes,
             on_row=on_row,
             sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
+            sees_faults=meta.how.get("faults", "exact").startswith("exact"),
         )  # fmt: skip
 
     # ---- the run --------------------------------------------------------------------------------------------
@@ -95,7 +100,8 @@ class Together:
             side = self.side(event.pid)
             moved = self._note(side, event)
             if moved.name == "brk" and moved.amount:
-                side.drift["startup"] = side.drift.get("startup", 0) + moved.amount
+                rule = "program-break" if side.has_called else "startup"
+                side.drift[rule] = side.drift.get(rule, 0) + moved.amount
         elif isinstance(event, Fault):
             self._program_fault(event)
 
@@ -126,6 +132,8 @@ class Together:
         ask = ask_of(event, side.shadow.break_end)
         if event.name == "brk" and event.result is not None:
             side.shadow.set_break(event.result)
+        elif ask.reserves and not ask.failed and event.tid != event.pid:
+            side.shadow.reserve(ask.address, ask.amount)
         side.frames.apply(event)
         return ask
 
@@ -134,6 +142,7 @@ class Together:
     def _call(self, call: Call, inside: list[Event], told: tuple[str, str]) -> None:
         side, counts = self.side(call.pid), self.comparison.calls
         counts.total += 1
+        side.has_called = True
         if call.result is None and (call.end_ns is None or call.op not in _UNRETURNED):
             counts.undetermined += call.op != "malloc_trim"
             for event in inside:
@@ -157,7 +166,7 @@ class Together:
     def _predict(self, side: _Side, call: Call, account: Account) -> CallCase:
         largest = side.book.largest_free
         prediction = side.book.predict(call)
-        return CallCase(call, account, prediction.account, side.shadow, largest, self._memory)
+        return CallCase(call, account, prediction.account, side.shadow, largest, self.memory_bytes)
 
     def _compare_accounts(self, side: _Side, case: CallCase) -> list[str]:
         observed, predicted = case.observed, case.predicted
@@ -182,6 +191,8 @@ class Together:
             side.shadow.hand_out(
                 call.result, request_of(call), call.n, call.tid, mapped=mapped, alignment=alignment_of(call)
             )
+            if old is not None and call.result == call.pointer and not mapped:
+                side.shadow.cut_off(call.result, old.size, call.tid, call.n)
 
     # ---- level two ------------------------------------------------------------------------------------------
 
@@ -270,7 +281,9 @@ class Together:
         modelled = side.frames.resident_in_heap()
         self.comparison.ends.append(End("heap pages resident", pages, modelled))
         if pages != modelled:
-            rule = None if self._sees_kernel else Explanation("kernel-side", "faults in kernel mode were not visible")
+            rule = None
+            if pages > modelled and not self._sees_kernel:
+                rule = Explanation("kernel-side", "faults in kernel mode were not visible")
             self.differ(NOWHERE, "resident pages", f"{pages:,}", f"{modelled:,}", rule)
 
     def _break_apart(self, side: _Side, observed: int, predicted: int) -> None:
