@@ -81,7 +81,7 @@ def _is_filled(case: FaultCase, address: int) -> bool:
 
 
 def _cut_by_alignment(case: FaultCase, page: int) -> bool:
-    """Whether *page* has an end of what was asked for to find an aligned piece in: it begins at a free piece or the top."""
+    """Whether *page* has an end of what is asked for to find an aligned piece in: from a free piece or the top on."""
     alignment = alignment_of(case.call)
     begin = case.shadow.begin_of((case.call.result or 0) - 16)
     if begin is None:

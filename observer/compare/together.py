@@ -56,7 +56,8 @@ class Together:
 
     def __init__(
         self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
-        memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True, on_row: Callable[[Row], None] | None = None,
+        memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True,
+        on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self.comparison = Comparison(allocator().name)
         self._allocator, self._paging, self._tunables = allocator, paging, tunables

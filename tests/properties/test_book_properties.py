@@ -50,7 +50,7 @@ class NaiveHeap:
 
     def allocate(self, size: int, alignment: int = 16) -> int:
         whole = max(-(-(size + 16) // 16) * 16, 32)
-        room = whole + (alignment if alignment > 16 else 0)
+        room = whole + (alignment + 16 if alignment > 16 else 0)
         start = self.search(room)
         if start is None:
             last = self.pieces[-1] if self.pieces and not self.pieces[-1][2] else None

@@ -8,6 +8,7 @@ from typing import Any
 
 from observer.compare.result import Comparison, Difference
 from observer.compare.served import observed_account
+from observer.compare.shadow import chunk_size
 from observer.compare.sides import Resolved
 from observer.compare.together import Together
 from observer.compare.tunables import read_tunables
@@ -51,7 +52,7 @@ def mprotect(start: int, length: int, protection: int = 3) -> Asking:
 
 def mapped(size: int) -> int:
     """Bytes of the mapping that a piece of *size* bytes has for itself."""
-    return -(-(size + 16) // PAGE) * PAGE
+    return -(-(chunk_size(size) + 8) // PAGE) * PAGE
 
 
 class Frameless:

@@ -113,6 +113,8 @@ def an_own_heap_has_room(evident: bool) -> Run:
     run = Run()
     run.heap()
     tid = OTHER if evident else PID
+    if evident:
+        run.call("malloc", 24, THREAD + 0x8A0, mmap(THREAD, 64 * MIB, 0), mprotect(THREAD, GROWN), tid=tid)
     run.call("malloc", 100, THREAD + 0x8C0, tid=tid, predicted=GROWTH)
     return run
 
@@ -215,7 +217,7 @@ def grown_after_a_trim(evident: bool) -> Run:
     big = run.malloc(0x20000, 0x2C0)
     asking = [brk(0x2000)] if evident else []
     run.free(big, *asking)
-    run.malloc(100, 0x2C0, brk(0x40000 if evident else 0x80000), predicted=SPARE_ROOM)
+    run.malloc(0x3D000, 0x2C0, brk(0x40000 if evident else 0x80000), predicted=SPARE_ROOM)
     return run
 
 
@@ -326,7 +328,7 @@ CASES: list[tuple[Made, str, str]] = [
     (a_bin_hands_back, "bins", "kept whole for its size"),
     (cut_from_a_larger_one, "bins", "cut from 3,008 free bytes, where the book's largest free piece has 0"),
     (grown_after_a_trim, "trim", "253,952 bytes of the heap had been given back"),
-    (given_back_by_free, "trim", "131,072 bytes given back"),
+    (given_back_by_free, "trim", "131,072 of 265,552 bytes"),
     (given_back_on_demand, "asked", "malloc_trim was called"),
     (behind_the_piece_is_free, "realloc", "the 1,008 bytes behind the piece were free"),
     (behind_the_piece_is_the_end, "realloc", "the piece was the last in the heap"),

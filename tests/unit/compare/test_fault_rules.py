@@ -84,9 +84,11 @@ def behind_a_freed_piece(evident: bool) -> Run:
 
 
 def a_part_cut_off_before_an_aligned_piece(evident: bool) -> Run:
+    """What is asked for reaches from the top at 0x3F00 far behind the piece, and its end is written, too."""
     run = _heap(grown=0x41000)
-    op, fields = ("memalign", {"alignment": 4096}) if evident else ("malloc", {})
-    run.call(op, 100, HEAP + 0x4000, faults=(HEAP + 0x3FF0, HEAP + 0x4000, HEAP + 0x2008), **fields)
+    run.malloc(0x3C48, 0x2C0, faults=(HEAP + 0x3F08,))
+    op, fields = ("memalign", {"alignment": 0x4000}) if evident else ("malloc", {})
+    run.call(op, 100, HEAP + 0x4000, faults=(HEAP + 0x4068, HEAP + 0x7FA8), **fields)
     return run
 
 

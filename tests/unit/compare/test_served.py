@@ -47,7 +47,7 @@ def shadow() -> Shadow:
         (call(9, result=HEAP + 0x3000), (), SPARE_ROOM),
         (call(9, result=HEAP + 0x3000), (GROW,), GROWTH),
         (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, 3)), GROWTH),
-        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, 3, failed=True)), SPARE_ROOM),
+        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, 3, failed=True)), UNKNOWN),
         (call(9, result=MAP + 16), (MAPPING,), OWN_MAPPING),
         (call(9, result=HEAP + 0x3000), (MAPPING,), SPARE_ROOM),
         (call(9, result=HEAP + 0x100), (), UNKNOWN),

@@ -122,7 +122,8 @@ def test_what_an_alignment_skips_at_the_end_is_free() -> None:
     shadow = heap()
     row_of(shadow, 1)
     shadow.hand_out(HEAP + 0x1000, 100, 2, PID, alignment=4096)
-    assert list(shadow.free.pieces()) == [(HEAP + 112, 0x1000 - 16 - 112)]
+    behind = HEAP + 0x1000 - 16 + 112  # up to the end of what was asked for: 112 + 4096 + 32 bytes, as a chunk
+    assert list(shadow.free.pieces()) == [(HEAP + 112, 0x1000 - 16 - 112), (behind, HEAP + 112 + 4256 - behind)]
 
 
 def test_what_is_skipped_without_an_alignment_is_not_known_to_be_free() -> None:
