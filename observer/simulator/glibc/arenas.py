@@ -1,0 +1,131 @@
+"""Which arena a thread uses: its own, one whose thread has ended, a new one, or in turn one of those there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from observer.simulator.glibc.arena import Arena
+from observer.simulator.glibc.kernel import Asked
+from observer.simulator.glibc.state import State
+from observer.simulator.glibc.system import MainArena
+from observer.simulator.glibc.tcache import ThreadCache
+from observer.simulator.glibc.threads import Heaps, ThreadArena, new_arena
+
+__all__ = ["Arenas", "Thread"]
+
+_ARENAS_PER_CPU: Final = 8
+
+
+@dataclass(slots=True)
+class Thread:
+    """One thread: its cache, and its arena once it has one."""
+
+    cache: ThreadCache
+    arena: Arena | None = None
+
+
+class Arenas:
+    """The arenas of a process. `ring` is their order: the main one, then from the newest to the oldest.
+
+    Arenas are taken to be unlocked: which one a thread finds locked by another depends on time and cannot be told.
+
+    Args:
+        state: what they share.
+        cpus: processors that are online; beyond 8 arenas there may be 8 for each.
+    """
+
+    __slots__ = ("_cpus", "_limit", "_next", "_state", "free", "heaps", "main", "ring")
+
+    def __init__(self, state: State, cpus: int) -> None:
+        self._state = state
+        self._cpus = cpus
+        self.heaps = Heaps(state)
+        self.main = MainArena(state)
+        self.ring: list[Arena] = [self.main]
+        self.free: list[Arena] = []
+        self._limit = 0
+        self._next: Arena = self.main
+
+    def of(self, chunk: int, word: int) -> Arena:
+        """Return the arena that a chunk with this size word belongs to."""
+        if not word & 4:
+            return self.main
+        arena = self.heaps.of(chunk).arena
+        assert arena is not None
+        return arena
+
+    def attach(self, thread: Thread, request: int) -> Arena | None:
+        """Give *thread* an arena; *request* bytes are the first that it will be asked for."""
+        arena: Arena | None
+        if self.free:
+            arena = self.free.pop()
+        elif self._may_make():
+            arena = new_arena(self._state, self.heaps, request)
+            if arena is None:
+                return None
+            self.ring.insert(1, arena)
+        else:
+            arena = self._reuse()
+        self._leave(thread)
+        thread.arena = arena
+        arena.threads += 1
+        return arena
+
+    def retry(self, thread: Thread, failed: Arena, request: int) -> Arena | None:
+        """Return where a failed request is tried once more: the main arena; for that one, what a new thread would get,
+        which may be the main arena again.
+        """
+        if failed is not self.main:
+            return self.main
+        return self.attach(thread, request)
+
+    def end(self, thread: Thread) -> None:
+        """The thread ends; an arena without threads waits for the next one."""
+        arena = thread.arena
+        self._leave(thread)
+        if arena is not None and not arena.threads:
+            self.free.append(arena)
+
+    def copy(self, kernel: Asked, thread: Thread) -> tuple[Arenas, Thread]:
+        """Return those of a forked child, in which only *thread* lives on; all other arenas wait for threads."""
+        state = self._state.copy(kernel)
+        twin = Arenas(state, self._cpus)
+        twin.heaps = self.heaps.copy(state)
+        twins: dict[int, Arena] = {}
+        for arena in self.ring:
+            if isinstance(arena, ThreadArena):
+                twins[id(arena)] = arena.copy(state, twin.heaps, state.touches)
+            else:
+                twins[id(arena)] = twin.main = self.main.copy(state, state.touches)
+        twin.ring = [twins[id(arena)] for arena in self.ring]
+        twin._limit, twin._next = self._limit, twins[id(self._next)]
+        own = twins[id(thread.arena)] if thread.arena is not None else None
+        for arena in twin.ring:
+            arena.threads = int(arena is own)
+        twin.free = [arena for arena in twin.ring if arena is not own]
+        return twin, Thread(thread.cache.copy(state), own)
+
+    @property
+    def state(self) -> State:
+        """What the arenas share."""
+        return self._state
+
+    def _may_make(self) -> bool:
+        parameters = self._state.parameters
+        if not self._limit:
+            if parameters.arena_max:
+                self._limit = parameters.arena_max
+            elif len(self.ring) > parameters.arena_test:
+                self._limit = _ARENAS_PER_CPU * self._cpus
+        return not self._limit or len(self.ring) < self._limit
+
+    def _reuse(self) -> Arena:
+        arena = self._next
+        self._next = self.ring[(self.ring.index(arena) + 1) % len(self.ring)]
+        return arena
+
+    def _leave(self, thread: Thread) -> None:
+        if thread.arena is not None:
+            thread.arena.threads -= 1
+        thread.arena = None

@@ -1,0 +1,66 @@
+"""The geometry of chunks on 64-bit machines: sizes, flags, and which bin a size belongs to.
+
+A chunk at address `c` has its size and flags at `c + 8`; the program's pointer is `c + 16`. The last 8 bytes that the
+program may use are the first word of the next chunk, which holds the chunk's size while it is free.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ALIGNMENT", "FLAGS", "HEADER", "IS_MAPPED", "LARGEST", "LAST_BIN", "MINIMUM", "NON_MAIN", "SMALL_LIMIT",
+    "UNSORTED", "WORD", "bin_of", "chunk_size", "round_down", "round_up",
+]  # fmt: skip
+
+WORD: Final = 8
+HEADER: Final = 16
+ALIGNMENT: Final = 16
+MINIMUM: Final = 32
+LARGEST: Final = (1 << 63) - 1
+"""More than any request may be: PTRDIFF_MAX."""
+
+IS_MAPPED: Final = 2
+NON_MAIN: Final = 4
+FLAGS: Final = 7
+
+UNSORTED: Final = 1
+SMALL_LIMIT: Final = 1024
+"""Chunks below this have a bin for their size alone."""
+LAST_BIN: Final = 126
+
+_LARGE: Final = ((6, 48, 48), (9, 20, 91), (12, 10, 110), (15, 4, 119), (18, 2, 124))
+"""Shift, the largest quotient it serves, and what is added to that: the first row that applies gives the bin."""
+
+
+def chunk_size(request: int) -> int:
+    """Return the bytes of the chunk for a request: 8 of its own, in units of 16, at least 32.
+
+    >>> chunk_size(24), chunk_size(25), chunk_size(0)
+    (32, 48, 32)
+    """
+    return (request + 23) & -16 if request > MINIMUM - WORD else MINIMUM
+
+
+def bin_of(size: int) -> int:
+    """Return the bin of a free chunk: 2 to 63 for one size each, 64 to 126 for ranges.
+
+    >>> bin_of(1008), bin_of(1024), bin_of(1 << 30)
+    (63, 64, 126)
+    """
+    if size < SMALL_LIMIT:
+        return size >> 4
+    for shift, largest, offset in _LARGE:
+        if size >> shift <= largest:
+            return offset + (size >> shift)
+    return LAST_BIN
+
+
+def round_up(value: int, unit: int) -> int:
+    """Return the next multiple of *unit*, a power of two."""
+    return (value + unit - 1) & -unit
+
+
+def round_down(value: int, unit: int) -> int:
+    """Return the multiple of *unit*, a power of two, at or below *value*."""
+    return value & -unit

@@ -1,0 +1,235 @@
+"""The functions of the family, as the program calls them.
+
+Source: malloc(3), posix_memalign(3), malloc_trim(3), malloc_usable_size(3), mallopt(3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from observer.simulator.glibc.arenas import Arenas, Thread
+from observer.simulator.glibc.calloc import allocate_cleared
+from observer.simulator.glibc.calls import Calls
+from observer.simulator.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk_size, round_down, round_up
+from observer.simulator.glibc.kernel import DONTNEED, Asked, Kernel, SimulatedKernel, SystemCall
+from observer.simulator.glibc.memalign import allocate_aligned, effective
+from observer.simulator.glibc.parameters import Parameters
+from observer.simulator.glibc.realloc import resize
+from observer.simulator.glibc.state import State
+from observer.simulator.glibc.touches import Touch, Touches
+from observer.simulator.glibc.versions import Version, version_of
+
+__all__ = ["Glibc", "Outcome"]
+
+_OVERFLOW = 1 << 64
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What one call did.
+
+    `pointer` is what it returns (0: NULL; for calls that return no pointer, their number). `served_by` says where the
+    bytes came from: tcache, fastbin, smallbin, unsorted, largebin, split (a larger chunk), top, growth (of the heap),
+    mmap, mremap, in place; empty if nothing was handed out. `asks` are the system calls, `touched` the allocator's own
+    accesses in order (empty if they are not recorded); what a call gives back to the kernel it does not touch later.
+    """
+
+    pointer: int
+    served_by: str = ""
+    asks: Sequence[SystemCall] = ()
+    touched: Sequence[Touch] = ()
+
+
+_NOTHING = Outcome(0)
+
+
+class Glibc:
+    """The allocator of one process.
+
+    Args:
+        version: a release ("2.36") or its behaviour.
+        tunables: settings as `tunables.read_tunables` returns them.
+        main_task: the id of the main thread; every other id is a thread of its own from its first call on.
+        kernel: who answers; by default a simulation.
+        page_size: bytes.
+        cpus: processors that are online, which bound the number of arenas.
+        huge_page: size of transparent huge pages if the system offers them by `madvise` or `always`, else 0.
+        huge_advised: whether it is by `madvise`.
+        touches: whether the allocator's own accesses are recorded; without, calls are faster.
+
+    Raises:
+        ValueError: for a release that is not known.
+        BadWorkload: by the calls, for a pointer that was not handed out or is free.
+    """
+
+    __slots__ = ("_asked", "_calls", "_state", "_touches")
+
+    def __init__(
+        self, version: str | Version, tunables: Mapping[str, int] | None = None, *, main_task: int = 0,
+        kernel: Kernel | None = None, page_size: int = 4096, cpus: int = 1, huge_page: int = 0,
+        huge_advised: bool = True, touches: bool = True,
+    ) -> None:  # fmt: skip
+        release = version if isinstance(version, Version) else version_of(version)
+        parameters = Parameters(release, tunables or {}, huge_page=huge_page, huge_advised=huge_advised)
+        asked = Asked(kernel or SimulatedKernel())
+        state = State(release, parameters, asked, page=page_size, touches=Touches() if touches else None)
+        self._settle(Calls(Arenas(state, cpus), main_task))
+
+    def _settle(self, calls: Calls) -> None:
+        self._calls, self._state = calls, calls.state
+        self._asked, self._touches = calls.state.kernel, calls.state.touches
+
+    # ---- allocating -----------------------------------------------------------------------------------------
+
+    def malloc(self, size: int, task: int | None = None) -> Outcome:
+        """malloc(3)."""
+        calls = self._calls
+        calls.hooked = False
+        if size > LARGEST and not self._state.version.refuses_late:
+            return _NOTHING
+        thread = self._thread(task)
+        whole = chunk_size(size)
+        calls.prepare_cache(thread, whole)
+        return self._outcome(calls.cached(thread, whole) or calls.allocate(thread, size))
+
+    def calloc(self, count: int, size: int, task: int | None = None) -> Outcome:
+        """calloc(3)."""
+        if count * size >= _OVERFLOW:
+            return _NOTHING
+        if count * size > LARGEST and not self._state.version.refuses_late:
+            self._calls.hooked = False
+            return _NOTHING
+        return self._outcome(allocate_cleared(self._calls, self._thread(task), count * size))
+
+    def realloc(self, pointer: int, size: int, task: int | None = None) -> Outcome:
+        """realloc(3); a size of 0 frees."""
+        if not pointer:
+            return self.malloc(size, task)
+        self._calls.hooked = False
+        if not size:
+            return self.free(pointer, task)
+        return self._outcome(resize(self._calls, self._thread(task), pointer - HEADER, size))
+
+    def reallocarray(self, pointer: int, count: int, size: int, task: int | None = None) -> Outcome:
+        """reallocarray(3)."""
+        return _NOTHING if count * size >= _OVERFLOW else self.realloc(pointer, count * size, task)
+
+    def memalign(self, alignment: int, size: int, task: int | None = None) -> Outcome:
+        """memalign(3): any alignment counts as the next power of two."""
+        if alignment <= HEADER:
+            return self.malloc(size, task)
+        if alignment > _OVERFLOW // 2:
+            return _NOTHING
+        return self._outcome(allocate_aligned(self._calls, self._thread(task), effective(alignment), size))
+
+    def aligned_alloc(self, alignment: int, size: int, task: int | None = None) -> Outcome:
+        """aligned_alloc(3); from 2.38 it refuses an alignment that is no power of two."""
+        if self._state.version.aligned_alloc_checks and (alignment & (alignment - 1) or not alignment):
+            return _NOTHING
+        return self.memalign(alignment, size, task)
+
+    def posix_memalign(self, alignment: int, size: int, task: int | None = None) -> Outcome:
+        """posix_memalign(3): `pointer` is what it stores, 0 if it refuses."""
+        if alignment % WORD or alignment & (alignment - 1) or not alignment:
+            return _NOTHING
+        return self.memalign(alignment, size, task)
+
+    def valloc(self, size: int, task: int | None = None) -> Outcome:
+        """valloc(3)."""
+        return self.memalign(self._state.page, size, task)
+
+    def pvalloc(self, size: int, task: int | None = None) -> Outcome:
+        """pvalloc(3): the size is rounded up to whole pages."""
+        return self.memalign(self._state.page, round_up(size, self._state.page), task)
+
+    # ---- freeing and the rest -------------------------------------------------------------------------------
+
+    def free(self, pointer: int, task: int | None = None) -> Outcome:
+        """free(3)."""
+        if not pointer:
+            return _NOTHING
+        self._calls.release(self._thread(task), pointer - HEADER)
+        return self._outcome(0)
+
+    def malloc_usable_size(self, pointer: int) -> int:
+        """malloc_usable_size(3), in bytes."""
+        return self._calls.usable(pointer - HEADER) if pointer else 0
+
+    def malloc_trim(self, pad: int = 0) -> Outcome:
+        """malloc_trim(3): whole free pages of all arenas go back; `pointer` is 1 if any did."""
+        given = False
+        for arena in self._calls.arenas.ring:
+            arena.consolidate()
+            first = bin_of(self._state.page)
+            for number in (UNSORTED, *range(first, 127)):
+                for chunk in arena.bins.backwards(number):
+                    given |= self._give_pages(chunk, arena.bins.sizes[chunk])
+            if arena is self._calls.arenas.main:
+                given |= self._calls.arenas.main.trim(pad)
+        return self._answer(int(given))
+
+    def mallopt(self, parameter: int, value: int) -> Outcome:
+        """mallopt(3); `pointer` is 1 if it was accepted."""
+        self._calls.arenas.main.consolidate()
+        return self._answer(int(self._state.parameters.mallopt(parameter, value)))
+
+    def sbrk(self, increment: int) -> Outcome:
+        """The program itself calls sbrk(2) of the library: `pointer` is where the break was, 0 if it cannot move."""
+        before = self._state.sbrk(increment)
+        return self._answer(before or 0)
+
+    # ---- threads and processes ------------------------------------------------------------------------------
+
+    def start_thread(self, task: int) -> None:
+        """A thread has been created; it has neither cache nor arena until it needs them."""
+        self._calls.is_threaded = True
+        self._calls.thread(task)
+
+    def end_thread(self, task: int) -> Outcome:
+        """A thread has ended: its cache is freed."""
+        self._calls.end(task)
+        return self._outcome(0)
+
+    def copy(self, *, task: int | None = None, child: int | None = None, kernel: Kernel | None = None) -> Glibc:
+        """Return the allocator of a child that the thread *task* forked; *child* is its thread's id there."""
+        asked = Asked(kernel or self._asked.kernel)
+        arenas, thread = self._calls.arenas.copy(asked, self._thread(task))
+        main_task = self._calls.main_task if child is None else child
+        calls = Calls(arenas, main_task)
+        calls.threads = {main_task: thread}
+        arenas.main.threads = int(thread.arena is arenas.main)
+        calls.hooked, calls.is_threaded = self._calls.hooked, self._calls.is_threaded
+        twin = Glibc.__new__(Glibc)
+        twin._settle(calls)
+        return twin
+
+    # ---- what the calls share -------------------------------------------------------------------------------
+
+    def _thread(self, task: int | None) -> Thread:
+        return self._calls.thread(self._calls.main_task if task is None else task)
+
+    def _give_pages(self, chunk: int, size: int) -> bool:
+        """Tell the kernel that the whole pages inside a free chunk are not needed."""
+        page = self._state.page
+        if size <= page - 1 + 48:
+            return False
+        start = round_up(chunk + 48, page)
+        length = round_down(size - (start - chunk), page)
+        if length <= 0:
+            return False
+        self._asked.madvise(start, length, DONTNEED)
+        return True
+
+    def _outcome(self, chunk: int) -> Outcome:
+        """Return what came of a call that hands out *chunk*, 0 for none."""
+        asked: Sequence[SystemCall] = ()
+        if self._asked.calls:
+            asked, self._asked.calls = self._asked.calls, []
+        touched = self._touches.take() if self._touches is not None else ()
+        return Outcome(chunk + HEADER, self._state.served, asked, touched) if chunk else Outcome(0, "", asked, touched)
+
+    def _answer(self, number: int) -> Outcome:
+        """Return what came of a call that hands out no memory."""
+        outcome = self._outcome(0)
+        return Outcome(number, "", outcome.asks, outcome.touched)

@@ -1,0 +1,62 @@
+"""What all arenas of one process share: every chunk in use, the break, the settings, the kernel, what is touched."""
+
+from __future__ import annotations
+
+from observer.simulator.glibc.chunks import round_down, round_up
+from observer.simulator.glibc.kernel import HUGEPAGE, Asked
+from observer.simulator.glibc.parameters import Parameters
+from observer.simulator.glibc.touches import Touches
+from observer.simulator.glibc.versions import Version
+
+__all__ = ["State"]
+
+
+class State:
+    """`words` has the size word (flags included) of every chunk in use by address, `leads` the bytes that lie before a
+    mapped chunk in its mapping; a chunk in a thread's cache or in a fast bin counts as in use. `served` says where the
+    last chunk came from. `touches` is None if nobody asks.
+    """
+
+    __slots__ = ("break_end", "kernel", "leads", "page", "parameters", "served", "touches", "version", "words")
+
+    def __init__(
+        self, version: Version, parameters: Parameters, kernel: Asked, *, page: int, touches: Touches | None
+    ) -> None:
+        self.version = version
+        self.parameters = parameters
+        self.kernel = kernel
+        self.page = page
+        self.touches = touches
+        self.words: dict[int, int] = {}
+        self.leads: dict[int, int] = {}
+        self.break_end: int | None = None
+        self.served = ""
+
+    def sbrk(self, increment: int) -> int | None:
+        """Move the break as sbrk(2) does; return where it was, None if it could not.
+
+        The library keeps the break, so that only the first use asks the kernel where it is.
+        """
+        if self.break_end is None:
+            self.break_end = self.kernel.brk(0)
+        old = self.break_end
+        if increment:
+            self.break_end = self.kernel.brk(old + increment)
+            if self.break_end < old + increment:
+                return None
+        return old
+
+    def advise_huge(self, start: int, size: int) -> None:
+        """Ask for huge pages in a range that is large enough, where they are wanted."""
+        huge = self.parameters.huge_page
+        if huge and size >= huge and self.parameters.huge_advised:
+            aligned = round_up(start, self.page) if self.version.huge_inside else round_down(start, self.page)
+            self.kernel.madvise(aligned, start + size - aligned, HUGEPAGE)
+
+    def copy(self, kernel: Asked) -> State:
+        """Return that of a forked child."""
+        touches = None if self.touches is None else Touches()
+        twin = State(self.version, self.parameters.copy(), kernel, page=self.page, touches=touches)
+        twin.words, twin.leads = dict(self.words), dict(self.leads)
+        twin.break_end = self.break_end
+        return twin
