@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from observer.compare.departures import Departure
     from observer.compare.result import Comparison, Row
     from observer.model.machine import Meta
+    from observer.simulator.glibc_side import GlibcSide
     from observer.simulator.workload import Operation
 
 __all__ = ["configure", "run"]
@@ -55,7 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.usage = "observer compare [options] [--] TARGET [ARG ...]"
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.add_argument("--allocator", choices=("book",), default="book", help="which machine (default: book)")
+    parser.add_argument(
+        "--allocator", choices=("book", "glibc"), default="book",
+        help="the book's, every departure explained; or glibc's own, every pointer predicted (default: book)",
+    )  # fmt: skip
+    parser.add_argument("--libc", metavar="RELEASE", help="with --allocator glibc: its release (default: as recorded)")
     parser.add_argument(
         "--fit", choices=("first", "best", "next"), default="first",
         help="how the book chooses a free piece (default: first)",
@@ -90,6 +95,8 @@ class _Work:
     fit: str
     scratch: Path
     directory: Path | None = None
+    allocator: str = "book"
+    libc: str | None = None
     rows: list[Row] = field(default_factory=list)
 
     def compare(self, departure: Departure | None = None) -> Comparison:
@@ -101,6 +108,8 @@ class _Work:
         from observer.simulator.frame_side import FrameSide
         from observer.trace.reader import Trace
 
+        if self.allocator == "glibc":
+            return self._exactly()
         report = self.scratch / "report"
         if departure is None and self.target.trace is not None:
             trace = Trace.open(self.target.trace)
@@ -109,7 +118,7 @@ class _Work:
         thp = trace.meta.machine.thp if departure is None or not departure.thp_off else "never"
         together = Together.beside(
             trace.meta, partial(BookSide, self.fit), partial(FrameSide, thp),
-            on_row=self.rows.append if departure is None else None,
+            on_row=self.rows.append if departure is None else None, exact=self._model_of(trace.meta, thp),
         )  # fmt: skip
         if self.target.workload is None:
             together.run(trace.events())
@@ -117,6 +126,45 @@ class _Work:
             compare_workload(together, self.target.operations, read_report(report.read_text()), trace.events())
         together.finish(trace.meta)
         return together.comparison
+
+    def _exactly(self) -> Comparison:
+        """Compare with the model of glibc."""
+        from observer.compare.exactly import Exactly
+        from observer.simulator.frame_side import FrameSide
+        from observer.simulator.glibc_side import GlibcSide
+        from observer.trace.reader import Trace
+
+        recorded = self.target.trace or self._record(None, self.scratch / "report")
+        trace = Trace.open(recorded)
+        machine = trace.meta.machine
+        if not (self.libc or machine.libc_version):
+            raise UsageError(
+                "the C library of this run is no glibc that names its release", machine.libc or "none was seen",
+                "--libc RELEASE for a static program",
+            )  # fmt: skip
+        model = partial(
+            GlibcSide, self.libc or machine.libc_version, trace.meta.request.environment, cpus=machine.processors,
+            thp=machine.thp,
+        )  # fmt: skip
+        model(0)  # an unknown release is said before anything else
+        together = Exactly(model, partial(FrameSide, machine.thp), "glibc", on_row=self.rows.append)
+        together.run(trace.events())
+        together.finish(trace.meta)
+        return together.comparison
+
+    def _model_of(self, meta: Meta, thp: str) -> Callable[[int], GlibcSide] | None:
+        """Return what makes the exact model of the run's C library, None where there is none."""
+        from observer.simulator.glibc_side import GlibcSide
+
+        version = self.libc or meta.machine.libc_version
+        model = partial(
+            GlibcSide, version, meta.request.environment, cpus=meta.machine.processors, thp=thp,
+        )  # fmt: skip
+        try:
+            model(0)
+        except UsageError:
+            return None
+        return model
 
     def _record(self, departure: Departure | None, report: Path) -> Path:
         from observer.instruments.names import all_names
@@ -196,7 +244,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         target = _target(arguments.words, scratch)
         directory = Path(arguments.directory) if arguments.directory else None
-        work = _Work(target, arguments.fit, scratch, directory)
+        work = _Work(target, arguments.fit, scratch, directory, arguments.allocator, arguments.libc)
+        if arguments.confirm and arguments.allocator == "glibc":
+            raise UsageError("--confirm is about departures from the book", "", "--allocator book")
         comparison = work.compare()
         if arguments.ask:
             from observer.report.asking import ask

@@ -8,7 +8,9 @@ from typing import Final, Protocol
 from observer.model.account import Account, Reach
 from observer.model.events import Call, Fault, Syscall
 
-__all__ = ["PAGE", "AllocatorSide", "MemorySide", "Operation", "Predicted", "Resolved"]
+__all__ = [
+    "PAGE", "AllocatorSide", "ExactPrediction", "ExactSide", "MemorySide", "Operation", "Predicted", "Resolved",
+]  # fmt: skip
 
 PAGE: Final = 4096
 
@@ -19,6 +21,10 @@ class Resolved(Protocol):
     @property
     def kind(self) -> str:
         """Why it was taken: first write, copy on write, ..."""
+
+    @property
+    def address(self) -> int:
+        """Where."""
 
     @property
     def pages(self) -> int:
@@ -110,3 +116,50 @@ class MemorySide(Protocol):
 
     def copy(self) -> MemorySide:
         """Return that of a forked child."""
+
+
+class ExactPrediction(Protocol):
+    """What a model says of a call."""
+
+    @property
+    def pointer(self) -> int:
+        """What the call returns."""
+
+    @property
+    def served_by(self) -> str:
+        """Where the bytes come from."""
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The system calls, in words."""
+
+    @property
+    def wrong(self) -> tuple[tuple[str, str], ...]:
+        """System calls that differ, as (asked, recorded)."""
+
+    @property
+    def reaches(self) -> tuple[Reach, ...]:
+        """What the allocator itself reads and writes."""
+
+
+class ExactSide(Protocol):
+    """An allocator that predicts pointers."""
+
+    @property
+    def heap_bytes(self) -> int:
+        """Bytes of its heap."""
+
+    def predict(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
+        """Do what *call* asks, with what the kernel answered."""
+
+    def outside(self, event: Syscall) -> None:
+        """A system call that no allocator call made."""
+
+    def start_thread(self, task: int) -> None:
+        """A thread was created."""
+
+    def end_thread(self, task: int) -> None:
+        """A thread ended."""
+
+    def copy(self, task: int, child: int) -> ExactSide:
+        """Return that of a child forked by *task*."""

@@ -11,8 +11,9 @@ from observer.compare.fault_rules import FaultCase, explain_extra, explain_missi
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
-from observer.compare.sides import PAGE, AllocatorSide, MemorySide
+from observer.compare.sides import PAGE, AllocatorSide, ExactSide, MemorySide
 from observer.compare.tunables import Tunables, read_tunables
+from observer.compare.witness import Witness
 from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
@@ -28,7 +29,8 @@ _UNRETURNED: Final = frozenset({"free", "cfree"})
 class _Side:
     """One real process with everything that is kept beside it."""
 
-    def __init__(self, shadow: Shadow, book: AllocatorSide, frames: MemorySide) -> None:
+    def __init__(self, shadow: Shadow, book: AllocatorSide, frames: MemorySide, witness: Witness | None) -> None:
+        self.witness = witness
         self.shadow = shadow
         self.book = book
         self.frames = frames
@@ -36,8 +38,9 @@ class _Side:
         """By how many bytes the breaks came apart, by the rule that explains it."""
         self.has_called = False
 
-    def copy(self) -> _Side:
-        twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy())
+    def copy(self, task: int, child: int) -> _Side:
+        witness = self.witness.copy(task, child) if self.witness is not None else None
+        twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy(), witness)
         twin.drift, twin.has_called = dict(self.drift), self.has_called
         return twin
 
@@ -52,13 +55,16 @@ class Together:
         sees_kernel: whether faults taken in kernel mode were visible.
         sees_faults: whether each fault was recorded as it happened.
         on_row: called with each row of the aligned list.
+        exact: makes an exact model of the real allocator for a process, given its first thread; a witness where
+            pointers alone do not tell.
     """
 
     def __init__(
         self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
         memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True,
-        on_row: Callable[[Row], None] | None = None,
+        on_row: Callable[[Row], None] | None = None, exact: Callable[[int], ExactSide] | None = None,
     ) -> None:  # fmt: skip
+        self._exact = exact
         self.comparison = Comparison(allocator().name)
         self._allocator, self._paging, self._tunables = allocator, paging, tunables
         self._sides: dict[int, _Side] = {}
@@ -71,12 +77,12 @@ class Together:
     @classmethod
     def beside(
         cls, meta: Meta, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], *,
-        on_row: Callable[[Row], None] | None = None,
+        on_row: Callable[[Row], None] | None = None, exact: Callable[[int], ExactSide] | None = None,
     ) -> Together:  # fmt: skip
         """Return the comparison for a recorded run: its tunables, its machine."""
         return cls(
             allocator, paging, read_tunables(meta.request.environment), memory_bytes=meta.machine.memory_bytes,
-            on_row=on_row,
+            on_row=on_row, exact=exact,
             sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
             sees_faults=meta.how.get("faults", "exact").startswith("exact"),
         )  # fmt: skip
@@ -100,6 +106,8 @@ class Together:
         elif isinstance(event, Syscall):
             side = self.side(event.pid)
             moved = self._note(side, event)
+            if side.witness is not None:
+                side.witness.outside(event)
             if moved.name == "brk" and moved.amount:
                 rule = "program-break" if side.has_called else "startup"
                 side.drift[rule] = side.drift.get(rule, 0) + moved.amount
@@ -111,12 +119,15 @@ class Together:
         return self._sides.get(pid) or self._new_side(pid)
 
     def _new_side(self, pid: int) -> _Side:
-        side = self._sides[pid] = _Side(Shadow(self._tunables), self._allocator(), self._paging())
+        side = self._sides[pid] = _Side(
+            Shadow(self._tunables), self._allocator(), self._paging(),
+            Witness(self._exact(pid)) if self._exact is not None else None,
+        )  # fmt: skip
         return side
 
-    def fork(self, parent: int, child: int) -> None:
-        """Let the process *child* begin as a copy of *parent*."""
-        self._sides[child] = self.side(parent).copy()
+    def fork(self, parent: int, child: int, task: int | None = None) -> None:
+        """Let the process *child* begin as a copy of *parent*, forked by its thread *task* (its first by default)."""
+        self._sides[child] = self.side(parent).copy(parent if task is None else task, child)
 
     def _process(self, event: Process) -> None:
         if event.what == "start":
@@ -124,9 +135,13 @@ class Together:
         elif event.what == "exec":
             self._new_side(event.pid)
         elif event.what == "fork" and event.child is not None:
-            self.fork(event.pid, event.child)
+            self.fork(event.pid, event.child, event.tid)
         elif event.what == "vfork" and event.child is not None:
             self._sides[event.child] = self.side(event.pid)  # the memory is the parent's until exec
+        elif event.what == "clone" and event.child is not None and (witness := self.side(event.pid).witness):
+            witness.thread(event.child, begins=True)
+        elif event.what == "exit" and event.tid != event.pid and (witness := self.side(event.pid).witness):
+            witness.thread(event.tid, begins=False)
 
     def _note(self, side: _Side, event: Syscall) -> Ask:
         """Let a memory system call move the shadow and the paging model; return what it asked."""
@@ -150,6 +165,8 @@ class Together:
                 if isinstance(event, Syscall):
                     self._note(side, event)
             return
+        if side.witness is not None:
+            side.witness.see(call, [event for event in inside if isinstance(event, Syscall)])
         before = side.shadow.break_end
         asks = []
         for event in inside:
@@ -177,7 +194,8 @@ class Together:
             self.comparison.calls.agree += 1
             return []
         what = "served" if observed.served != predicted.served else "system calls"
-        rule = self.differ(case.call.n, what, observed.text, predicted.text, explain_call(case))
+        found = explain_call(case) or (side.witness.explain() if side.witness is not None else None)
+        rule = self.differ(case.call.n, what, observed.text, predicted.text, found)
         side.drift[rule] = side.drift.get(rule, 0) + observed.moved_break - predicted.moved_break
         return [rule]
 

@@ -31,6 +31,7 @@ class Machine(msgspec.Struct, frozen=True):
     uid: int
     libc: str = ""
     libc_build_id: str = ""
+    libc_version: str = ""
     observer: str = ""
     python: str = ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,10 @@ __all__ = ["describe_machine", "with_libc"]
 
 _OVERCOMMIT: Final = {"0": "heuristic", "1": "always", "2": "never beyond the limit"}
 _ASLR: Final = {"0": "off", "1": "on, without the heap", "2": "on"}
+
+
+_BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
+_PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
 
 
 def _text(path: str) -> str | None:
@@ -68,5 +73,18 @@ def with_libc(machine: Machine, images: Iterable[Image]) -> Machine:
 
     for image in images:
         if image.role == "libc":
-            return msgspec.structs.replace(machine, libc=image.path, libc_build_id=image.build_id)
+            version = _glibc_version(image.path)
+            return msgspec.structs.replace(machine, libc=image.path, libc_build_id=image.build_id, libc_version=version)
     return machine
+
+
+def _glibc_version(path: str) -> str:
+    """Return the release that the library's banner names (`2.36-9+deb12u10`), empty if there is none to be read."""
+    try:
+        found = _BANNER.search(Path(path).read_bytes())
+    except OSError:
+        return ""
+    if found is None:
+        return ""
+    package = _PACKAGE.search(found[1])
+    return (package[1] if package is not None else found[2]).decode("ascii", "replace")

@@ -14,10 +14,22 @@ __all__ = ["State"]
 class State:
     """`words` has the size word (flags included) of every chunk in use by address, `leads` the bytes that lie before a
     mapped chunk in its mapping; a chunk in a thread's cache or in a fast bin counts as in use. `served` says where the
-    last chunk came from. `touches` is None if nobody asks.
+    last chunk came from. `touches` is None if nobody asks. `has_forked`: pages are shared with another process, so that
+    writes to memory touched long ago can be faults again.
     """
 
-    __slots__ = ("break_end", "kernel", "leads", "page", "parameters", "served", "touches", "version", "words")
+    __slots__ = (
+        "break_end",
+        "has_forked",
+        "kernel",
+        "leads",
+        "page",
+        "parameters",
+        "served",
+        "touches",
+        "version",
+        "words",
+    )
 
     def __init__(
         self, version: Version, parameters: Parameters, kernel: Asked, *, page: int, touches: Touches | None
@@ -31,6 +43,7 @@ class State:
         self.leads: dict[int, int] = {}
         self.break_end: int | None = None
         self.served = ""
+        self.has_forked = False
 
     def sbrk(self, increment: int) -> int | None:
         """Move the break as sbrk(2) does; return where it was, None if it could not.
@@ -59,4 +72,5 @@ class State:
         twin = State(self.version, self.parameters.copy(), kernel, page=self.page, touches=touches)
         twin.words, twin.leads = dict(self.words), dict(self.leads)
         twin.break_end = self.break_end
+        self.has_forked = twin.has_forked = True
         return twin

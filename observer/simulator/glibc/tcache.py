@@ -63,6 +63,7 @@ class ThreadCache:
         self.lists[index].append(chunk)
         if touches is not None:
             touches.cache_put(chunk)
+        self.table_changes(index)
         return True
 
     def get(self, size: int) -> int:
@@ -73,7 +74,10 @@ class ThreadCache:
         if index >= _SIZES:
             return self._get_large(size)
         found = self.lists[index]
-        return self.leave(found.pop()) if found else 0
+        if not found:
+            return 0
+        self.table_changes(index)
+        return self.leave(found.pop())
 
     def get_aligned(self, size: int, alignment: int) -> int:
         """Return the chunk put in last whose pointer is a multiple of *alignment*, 0 if none is."""
@@ -85,8 +89,16 @@ class ThreadCache:
         found = self.lists[index]
         for at in range(len(found) - 1, -1, -1):
             if not (found[at] + HEADER) & (alignment - 1):
+                self.table_changes(index)
                 return self.leave(found.pop(at))
         return 0
+
+    def table_changes(self, index: int) -> None:
+        """A list's count and head are written; that can only be a fault where a fork left the page to two."""
+        if self._state.has_forked and self._state.touches is not None:
+            heads = self._state.version.tcache_struct // 5  # two bytes of count and eight of head for each list
+            self._state.touches.write(self.address + 2 * index, 2)
+            self._state.touches.write(self.address + heads + 8 * index, 8)
 
     def leave(self, chunk: int) -> int:
         """Return *chunk*, which was taken out of its list."""

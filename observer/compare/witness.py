@@ -1,0 +1,68 @@
+"""The last resort of level one: an exact model of the real allocator, asked what it did.
+
+Where pointers and breaks alone leave open who holds a piece (a rest that alignment has cut off waits in a cache), a
+model that has predicted every pointer and every system call so far, this one included, knows. Once it was wrong it is
+not asked again.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from observer.compare.departures import Explanation
+from observer.compare.sides import ExactPrediction, ExactSide
+from observer.model.events import Call, Syscall
+from observer.model.operations import ALLOCATING
+
+__all__ = ["Witness"]
+
+_RULES: Final = {
+    "tcache": "tcache", "fastbin": "fast-bins", "smallbin": "bins", "unsorted": "bins", "largebin": "bins",
+    "split": "bins", "top": "layout", "growth": "layout", "in place": "realloc",
+}  # fmt: skip
+
+
+class Witness:
+    """One process's exact model."""
+
+    def __init__(self, model: ExactSide) -> None:
+        self._model: ExactSide | None = model
+        self._last: ExactPrediction | None = None
+
+    def copy(self, task: int, child: int) -> Witness:
+        """Return that of a child that *task* forked."""
+        twin = Witness.__new__(Witness)
+        twin._model = self._model.copy(task, child) if self._model is not None else None
+        twin._last = None
+        return twin
+
+    def outside(self, event: Syscall) -> None:
+        """Note a system call that no allocator call made."""
+        if self._model is not None:
+            self._model.outside(event)
+
+    def thread(self, task: int, *, begins: bool) -> None:
+        """Note that a thread begins or ends."""
+        if self._model is not None:
+            (self._model.start_thread if begins else self._model.end_thread)(task)
+
+    def see(self, call: Call, inside: list[Syscall]) -> None:
+        """Let the model do *call*; forget it if it is wrong."""
+        self._last = None
+        if self._model is None:
+            return
+        if call.end_ns is None:
+            self._model = None
+            return
+        prediction = self._model.predict(call, inside)
+        if prediction.wrong or (call.op in ALLOCATING and (call.result or 0) != prediction.pointer):
+            self._model = None
+            return
+        self._last = prediction
+
+    def explain(self) -> Explanation | None:
+        """Return what served the call seen last, if the model predicted it exactly."""
+        if self._last is None or self._last.served_by not in _RULES:
+            return None
+        served = self._last.served_by
+        return Explanation(_RULES[served], f"the model of glibc gives this very pointer, from {served}")
