@@ -97,6 +97,7 @@ class _Work:
     directory: Path | None = None
     allocator: str = "book"
     libc: str | None = None
+    wants_rows: bool = True
     rows: list[Row] = field(default_factory=list)
 
     def compare(self, departure: Departure | None = None) -> Comparison:
@@ -118,7 +119,7 @@ class _Work:
         thp = trace.meta.machine.thp if departure is None or not departure.thp_off else "never"
         together = Together.beside(
             trace.meta, partial(BookSide, self.fit), partial(FrameSide, thp),
-            on_row=self.rows.append if departure is None else None, exact=self._model_of(trace.meta, thp),
+            on_row=self._on_row if departure is None else None, exact=self._model_of(trace.meta, thp),
         )  # fmt: skip
         if self.target.workload is None:
             together.run(trace.events())
@@ -126,6 +127,11 @@ class _Work:
             compare_workload(together, self.target.operations, read_report(report.read_text()), trace.events())
         together.finish(trace.meta)
         return together.comparison
+
+    @property
+    def _on_row(self) -> Callable[[Row], None] | None:
+        """What keeps the aligned list, None where nobody will see it: it may be long."""
+        return self.rows.append if self.wants_rows else None
 
     def _exactly(self) -> Comparison:
         """Compare with the model of glibc."""
@@ -147,7 +153,7 @@ class _Work:
             thp=machine.thp,
         )  # fmt: skip
         model(0)  # an unknown release is said before anything else
-        together = Exactly(model, partial(FrameSide, machine.thp), "glibc", on_row=self.rows.append)
+        together = Exactly(model, partial(FrameSide, machine.thp), "glibc", on_row=self._on_row)
         together.run(trace.events())
         together.finish(trace.meta)
         return together.comparison
@@ -245,6 +251,7 @@ def run(arguments: argparse.Namespace) -> int:
         target = _target(arguments.words, scratch)
         directory = Path(arguments.directory) if arguments.directory else None
         work = _Work(target, arguments.fit, scratch, directory, arguments.allocator, arguments.libc)
+        work.wants_rows = arguments.ask or not arguments.json
         if arguments.confirm and arguments.allocator == "glibc":
             raise UsageError("--confirm is about departures from the book", "", "--allocator book")
         comparison = work.compare()

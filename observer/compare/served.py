@@ -71,7 +71,7 @@ def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
     found = [Reach(start, _HEADER, True, "header")]
     if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
         found.append(Reach(start + size, _HEADER, True, "header of the rest"))
-    if account.served == IN_PLACE and old is not None and not old.mapped and old.size != size:
+    if account.served == IN_PLACE and old is not None and not old.mapped and _cuts_in_place(old, size, shadow):
         found.append(Reach(start + size, _HEADER, True, "header of the rest"))
     if call.op == "calloc":
         found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
@@ -88,6 +88,15 @@ def _leaves_rest(start: int, size: int, account: Account, shadow: Shadow) -> boo
     if whole is not None and whole.size == size:
         return False
     return sum(area) - start - size >= _SMALLEST
+
+
+def _cuts_in_place(old: Chunk, size: int, shadow: Shadow) -> bool:
+    """Whether a piece that stays where it is leaves a rest behind it that is large enough for a header."""
+    end = old.start + old.size
+    free_end = end if size <= old.size else shadow.end_of_free(end)
+    if size > old.size and shadow.is_new(free_end):
+        return True  # the heap's end is behind it
+    return free_end - old.start - size >= _SMALLEST
 
 
 def _copied(call: Call, old: Chunk, account: Account) -> list[Reach]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -234,26 +235,28 @@ class Together:
                 agreed += 1
             else:
                 told = f"a fault at {fault.where or hex(fault.address)}"
-                rules.append(self.differ(fault.n, "allocator fault", told, "none", explain_extra(case, fault)))
+                found = explain_extra(case, fault)
+                if found is None and side.witness is not None:
+                    found = side.witness.explain_page(page, PAGE, came=True)
+                rules.append(self.differ(fault.n, "allocator fault", told, "none", found))
             side.frames.take(fault, write=reach.write if reach is not None else None)
         self.comparison.faults.allocator.add(seen, agreed + len(predicted), agreed)
-        return rules + self._missing(case, predicted)
+        return rules + self._missing(case, predicted, side.witness)
 
-    def _missing(self, case: FaultCase, predicted: dict[int, Reach]) -> list[str]:
+    def _missing(self, case: FaultCase, predicted: dict[int, Reach], witness: Witness | None) -> list[str]:
         """Tell of pages that the book's allocator would have brought in, one difference for each thing it does."""
-        by_what: dict[str, list[Reach]] = {}
-        for reach in predicted.values():
-            by_what.setdefault(reach.what, []).append(reach)
-        return [
-            self.differ(
-                case.call.n,
-                "allocator fault",
-                "none",
-                f"{len(reaches):,} for {what}",
-                explain_missing(case, reaches[0]),
-            )
-            for what, reaches in by_what.items()
-        ]
+        by_what: dict[str, list[tuple[int, Reach]]] = {}
+        for page, reach in predicted.items():
+            by_what.setdefault(reach.what, []).append((page, reach))
+        rules = []
+        for what, reaches in by_what.items():
+            found = explain_missing(case, reaches[0][1])
+            if found is None and witness is not None:
+                pages = [witness.explain_page(page, PAGE, came=False) for page, _reach in reaches]
+                found = pages[0] if all(pages) else None
+            told = f"{len(reaches):,} for {what}"
+            rules.append(self.differ(case.call.n, "allocator fault", "none", told, found))
+        return rules
 
     def _program_fault(self, fault: Fault) -> None:
         side = self.side(fault.pid)
@@ -337,16 +340,26 @@ def _told(call: Call) -> str:
 
 
 def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
-    """Yield each event that no allocator call caused, with those that it caused, in the order of n."""
-    waiting: dict[int, tuple[Event, list[Event]]] = {}
-    order: list[tuple[Event, list[Event]]] = []
+    """Yield each event that no allocator call caused, with those that it caused, in the order of n.
+
+    No more is held than what may still be added to: the calls that had not returned yet, and what came after them.
+    """
+    waiting: dict[int, list[Event]] = {}
+    held: deque[tuple[Event, list[Event]]] = deque()
     for event in events:
+        while held and _is_over(held[0][0], event.t_ns):
+            waiting.pop(held[0][0].n, None)
+            yield held.popleft()
         cause = getattr(event, "cause", None)
         if cause is not None and cause in waiting:
-            waiting[cause][1].append(event)
+            waiting[cause].append(event)
             continue
-        entry: tuple[Event, list[Event]] = (event, [])
-        order.append(entry)
+        inside: list[Event] = []
+        held.append((event, inside))
         if isinstance(event, Call):
-            waiting[event.n] = entry
-    yield from order
+            waiting[event.n] = inside
+    yield from held
+
+
+def _is_over(event: Event, now: int) -> bool:
+    return not isinstance(event, Call) or (event.end_ns is not None and event.end_ns < now)

@@ -20,6 +20,7 @@ _RULES: Final = {
     "tcache": "tcache", "fastbin": "fast-bins", "smallbin": "bins", "unsorted": "bins", "largebin": "bins",
     "split": "bins", "top": "layout", "growth": "layout", "in place": "realloc",
 }  # fmt: skip
+_GIVEN_BACK: Final = {"brk": "trim", "munmap": "mmap-threshold", "madvise": "thread-arena"}
 
 
 class Witness:
@@ -62,7 +63,23 @@ class Witness:
 
     def explain(self) -> Explanation | None:
         """Return what served the call seen last, if the model predicted it exactly."""
-        if self._last is None or self._last.served_by not in _RULES:
+        if self._last is None:
             return None
         served = self._last.served_by
+        if not served and self._last.asked:
+            rule = next((rule for name, rule in _GIVEN_BACK.items() if self._last.asked[-1].startswith(name)), None)
+            return Explanation(rule, "the model of glibc asks the kernel for just this") if rule is not None else None
+        if served not in _RULES:
+            return None
         return Explanation(_RULES[served], f"the model of glibc gives this very pointer, from {served}")
+
+    def explain_page(self, page: int, page_size: int, *, came: bool) -> Explanation | None:
+        """Return why the allocator did (*came*) or did not touch the page in the last call, if the model agrees."""
+        if self._last is None:
+            return None
+        touches = any(
+            reach.start < page + page_size and page < reach.start + reach.length for reach in self._last.reaches
+        )
+        if touches != came:
+            return None
+        return Explanation("layout", f"the model of glibc {'touches' if came else 'does not touch'} this page, too")
