@@ -347,13 +347,13 @@ def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
     waiting: dict[int, list[Event]] = {}
     held: deque[tuple[Event, list[Event]]] = deque()
     for event in events:
-        while held and _is_over(held[0][0], event.t_ns):
-            waiting.pop(held[0][0].n, None)
-            yield held.popleft()
         cause = getattr(event, "cause", None)
         if cause is not None and cause in waiting:
             waiting[cause].append(event)
             continue
+        while held and _is_over(held[0][0], event.t_ns):
+            waiting.pop(held[0][0].n, None)
+            yield held.popleft()
         inside: list[Event] = []
         held.append((event, inside))
         if isinstance(event, Call):
