@@ -22,7 +22,7 @@ CHILD = PID + 7
 
 def test_what_a_call_caused_stands_with_it_whatever_comes_between() -> None:
     events = [
-        call(0), fault(1), syscall(2, "brk", 0, cause=0), fault(3, cause=4), call(4), fault(5, cause=4),
+        call(0, end_ns=6500), fault(1), syscall(2, "brk", 0, cause=0), fault(3, cause=4), call(4), fault(5, cause=4),
         fault(6, cause=0), fault(7, cause=99),
     ]  # fmt: skip
     told = [(event.n, [inner.n for inner in inside]) for event, inside in grouped(events)]
