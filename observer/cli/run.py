@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_GROWING: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
+
 _DESCRIPTION: Final = """\
 Run PROG under the instruments: memory system calls (a seccomp filter and
 ptrace), calls of the malloc family (breakpoints), page faults (perf events),
@@ -108,8 +110,36 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     directory = Path(arguments.directory or f"{Path(words[0]).name}.trace")
     meta = record_run(order, directory, describe_machine(), force=arguments.force, while_finishing=_progress)
+    meta = _with_sources(meta, directory)
     _tell(meta, directory, quiet=arguments.quiet)
     return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _with_sources(meta: Meta, directory: Path) -> Meta:
+    """Ask the model of the run's C library where each allocation came from, if there is one."""
+    from functools import partial
+
+    from observer.compare.served_by import served_by
+    from observer.simulator.glibc_side import GlibcSide
+    from observer.trace.reader import Trace
+    from observer.trace.sources import add_sources
+
+    machine, request = meta.machine, meta.request
+    seen = request.syscalls is None or set(request.syscalls) >= _GROWING
+    if "calls" not in request.instruments or not seen or not machine.libc_version:
+        return meta
+    model = partial(
+        GlibcSide, machine.libc_version, request.environment, cpus=machine.processors, thp=machine.thp,
+    )  # fmt: skip
+    try:
+        model(0)
+    except UsageError:
+        return meta
+    with _progress():
+        events = Trace.open(directory).events(frozenset({"call", "syscall", "process"}))
+        sources = served_by(events, model)
+        how = f"inferred: by the model of glibc {machine.libc_version}, as long as it gives every pointer exactly"
+        return add_sources(directory, meta, sources, how)
 
 
 def _progress() -> AbstractContextManager[object]:

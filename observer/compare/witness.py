@@ -61,6 +61,15 @@ class Witness:
             return
         self._last = prediction
 
+    @property
+    def source(self) -> str:
+        """Where the memory of the call seen last came from; empty if nobody knows or nothing was handed out."""
+        if self._last is None:
+            return ""
+        if self._last.served_by == "growth":
+            return "brk" if any(asked.startswith("brk") for asked in self._last.asked) else "mprotect"
+        return self._last.served_by
+
     def explain(self) -> Explanation | None:
         """Return what served the call seen last, if the model predicted it exactly."""
         if self._last is None:

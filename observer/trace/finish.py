@@ -21,7 +21,7 @@ from observer.trace.replay import assemble
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.tables import write_tables
 
-__all__ = ["SPOOL", "begin", "finish", "is_unfinished", "recover"]
+__all__ = ["SPOOL", "begin", "finish", "is_unfinished", "recover", "write_meta"]
 
 SPOOL = "spool"
 
@@ -29,7 +29,7 @@ SPOOL = "spool"
 def begin(directory: Path, machine: Machine, request: Request) -> None:
     """Write the first meta.json, which says that the run was cut off: true until `finish` says otherwise."""
     outcome = Outcome(status=None, signal=None, ended="cut off")
-    _write_meta(directory, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
+    write_meta(directory, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
 
 
 def is_unfinished(directory: Path) -> bool:
@@ -81,7 +81,7 @@ def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcom
         totals=totals,
         images=tuple(assembly.images), ends=tuple(assembly.ends),
     )  # fmt: skip
-    _write_meta(directory, meta)
+    write_meta(directory, meta)
     shutil.rmtree(directory / SPOOL)
     return meta
 
@@ -117,11 +117,12 @@ def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
         "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": frames,
         "call.errno": "inferred: an allocation that returned NULL",
-        "call.served_by": "not observed, because this version has no model of the allocator",
+        "call.served_by": "not observed, because no model of this C library was asked",
     }  # fmt: skip
 
 
-def _write_meta(directory: Path, meta: Meta) -> None:
+def write_meta(directory: Path, meta: Meta) -> None:
+    """Write meta.json, whole or not at all; raises BadTrace when that is not possible."""
     partial = directory / "meta.json.partial"
     text = msgspec.json.format(msgspec.json.encode(meta), indent=1)
     try:
