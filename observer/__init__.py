@@ -17,18 +17,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   side; `balance.py` the ledger; `finish.py` closes or recovers a trace.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
-  `recorded.py` makes a workload of a recorded run.
+  `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
-  `departures.py` is the table, `confirm.py` judges experiments.
+  `departures.py` is the table, `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer
+  by pointer, and `served_by.py` has it name where each malloc was served from.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
-Still to come, with their places kept: `heap/` (glibc's heap read from outside), glibc's own allocator in `simulator/`,
-`labs/`.
+Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.
 
 A run, from end to end: `cli/run.py` asks `trace/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger;
+`trace/sources.py` adds what the model of glibc says of each call;
 `report/terminal.py` tells the story from the finished trace, as `show` does later. `compare` records the same way
 (`trace/recorder.py`; a workload by the C interpreter that `tracee/interpreter.py` compiles), and gives the events and
 the reference machines (`simulator/book_side.py`, `frame_side.py`) to `compare/together.py`.

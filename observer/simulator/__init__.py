@@ -7,5 +7,7 @@
   fault does, `regions.py` the mappings, `page_table.py` the entries, `frames.py` physical memory with swap,
   `replacement.py` who gives way, `backing.py` files and shared memory, `commit.py` what is promised.
 - Both together: `machine.py` runs a workload in processes (`process.py`) and writes down events (`event_log.py`).
-- Beside a real run: `book_side.py` is given its calls, `frame_side.py` its mappings and touches.
+- glibc's own allocator, release by release: the package `glibc/`.
+- Beside a real run: `book_side.py` is given its calls, `frame_side.py` its mappings and touches,
+  `glibc_side.py` has glibc's model predict every pointer.
 """
