@@ -128,6 +128,11 @@ class Exactly:
         differs = self._compare_pointer(call, prediction) + self._compare_asks(call, asked, prediction)
         counts.agree += not differs
         process.has_diverged = differs > 0
+        if differs:
+            self.comparison.notes.append(
+                f"process {call.pid} left the model at event {call.n:,}; the model held after it, "
+                f"{process.allocator.describe(call)}"
+            )
         rules = differs + self._compare_pages(process, call, inside, prediction)
         self._row(call, inside, prediction, ("unexplained",) if rules else ())
 

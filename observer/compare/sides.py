@@ -152,6 +152,9 @@ class ExactSide(Protocol):
     def predict(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
         """Do what *call* asks, with what the kernel answered."""
 
+    def describe(self, call: Call) -> str:
+        """Say what it holds for the size of *call*, in words."""
+
     def outside(self, event: Syscall) -> None:
         """A system call that no allocator call made."""
 

@@ -70,7 +70,7 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
 def _print_agreement(console: Console, comparison: Comparison) -> None:
     heading(console, "What agrees", f"with {comparison.allocator}'s allocator and the model of paging")
     calls = comparison.calls
-    aside = f", {number(calls.undetermined)} never returned" if calls.undetermined else ""
+    aside = f", {number(calls.undetermined)} undetermined" if calls.undetermined else ""
     _fact(console, "calls served alike", f"{number(calls.agree)} of {number(calls.total)}{aside}")
     for name, pair in (
         ("system calls", comparison.syscalls), ("allocator's faults", comparison.faults.allocator),

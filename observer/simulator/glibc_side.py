@@ -125,6 +125,10 @@ class GlibcSide:
             tuple(Reach(start, length, write, "allocator") for start, length, write in outcome.touched),
         )  # fmt: skip
 
+    def describe(self, call: Call) -> str:
+        """Return in words what the model holds for the size of *call*."""
+        return self._model.describe(call.bytes_asked, call.tid)
+
     def _do(self, call: Call) -> Outcome:
         model, task, size = self._model, call.tid, call.size or 0
         if call.op == "malloc":

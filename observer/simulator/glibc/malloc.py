@@ -204,6 +204,21 @@ class Glibc:
         twin._settle(calls)
         return twin
 
+    # ---- what can be asked ----------------------------------------------------------------------------------
+
+    def describe(self, size: int, task: int | None = None) -> str:
+        """Return in words what is free for a request of *size* bytes now: cache, fast bin, its own bin, unsorted, top."""
+        thread, whole = self._thread(task), chunk_size(size)
+        index = (whole - 32) >> 4
+        cached = len(thread.cache.lists[index]) if index < len(thread.cache.lists) else 0
+        arena = thread.arena or self._calls.arenas.main
+        own, unsorted = len(arena.bins.backwards(bin_of(whole))), len(arena.bins.backwards(UNSORTED))
+        fast = len(arena.fast.of(whole)) if whole <= self._state.parameters.fast_limit else 0
+        return (
+            f"for a chunk of {whole:,} bytes: {cached} in the thread cache, {fast} in a fast bin, {own} in bin "
+            f"{bin_of(whole)}, {unsorted} unsorted, {arena.top_size:,} bytes of top"
+        )
+
     # ---- what the calls share -------------------------------------------------------------------------------
 
     def _thread(self, task: int | None) -> Thread:
