@@ -68,7 +68,8 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
 
 
 def _print_agreement(console: Console, comparison: Comparison) -> None:
-    heading(console, "What agrees", f"with {comparison.allocator}'s allocator and the model of paging")
+    allocator = "the book's allocator" if comparison.allocator == "book" else f"the model of {comparison.allocator}"
+    heading(console, "What agrees", f"with {allocator} and the model of paging")
     calls = comparison.calls
     aside = f", {number(calls.undetermined)} undetermined" if calls.undetermined else ""
     _fact(console, "calls served alike", f"{number(calls.agree)} of {number(calls.total)}{aside}")
