@@ -252,6 +252,8 @@ def run(arguments: argparse.Namespace) -> int:
         directory = Path(arguments.directory) if arguments.directory else None
         work = _Work(target, arguments.fit, scratch, directory, arguments.allocator, arguments.libc)
         work.wants_rows = arguments.ask or not arguments.json
+        if arguments.libc is not None:
+            _check_libc(arguments)
         if arguments.confirm and arguments.allocator == "glibc":
             raise UsageError("--confirm is about departures from the book", "", "--allocator book")
         comparison = work.compare()
@@ -266,6 +268,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 1 if comparison.unexplained else 0
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_libc(arguments: argparse.Namespace) -> None:
+    """Refuse a release that there is no model of before anything is run."""
+    from observer.simulator.glibc_side import GlibcSide
+
+    if arguments.allocator != "glibc":
+        raise UsageError("--libc is for --allocator glibc")
+    GlibcSide(arguments.libc, {}, 0, cpus=1, thp="never")
 
 
 def _experiment(work: _Work, comparison: Comparison, departure: Departure) -> Experiment:

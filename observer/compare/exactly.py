@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.sides import PAGE, ExactPrediction, ExactSide, MemorySide
@@ -16,7 +17,10 @@ from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING
 
-__all__ = ["ExactSide", "Exactly"]
+__all__ = ["Exactly"]
+
+_RETURNING: Final = ALLOCATING | {"malloc_trim", "malloc_usable_size"}
+"""What returns something that is predicted."""
 
 
 class _Process:
@@ -84,6 +88,7 @@ class Exactly:
             self._fork(event, event.child)
         elif event.what == "vfork" and event.child is not None:
             self._processes[event.child] = self._of(event.pid)  # the memory is the parent's until exec
+            self._of(event.pid).allocator.lend(event.tid, event.child)
         elif event.what == "clone" and event.child is not None:
             self._of(event.pid).allocator.start_thread(event.child)
         elif event.what == "exit" and event.tid != event.pid:
@@ -93,6 +98,7 @@ class Exactly:
         parent = self._of(event.pid)
         twin = _Process(parent.allocator.copy(event.tid, child), parent.frames.copy())
         twin.break_start, twin.has_diverged = parent.break_start, parent.has_diverged
+        twin.has_overlaps = parent.has_overlaps
         self._processes[child] = twin
 
     def _outside(self, event: Syscall) -> None:
@@ -137,27 +143,30 @@ class Exactly:
         self._row(call, inside, prediction, ("unexplained",) if rules else ())
 
     def _is_wrong(self, call: Call, prediction: ExactPrediction) -> bool:
-        return bool(prediction.wrong) or (call.op in ALLOCATING and (call.result or 0) != prediction.pointer)
+        return bool(prediction.wrong) or (call.op in _RETURNING and (call.result or 0) != prediction.pointer)
 
     def _lose_order(self, process: _Process, call: Call, inside: list[Event]) -> None:
         """Threads' calls overlapped before: the record does not determine what comes from here on."""
-        process.has_diverged = True
+        self._note_order(process, call)
         self.comparison.calls.undetermined += 1
+        self._take(process, inside)
+
+    def _note_order(self, process: _Process, call: Call) -> None:
+        process.has_diverged = True
         self.comparison.notes.append(
             f"from event {call.n:,} on the order of process {call.pid}'s threads in the allocator is not determined: "
             "their calls overlap"
         )
-        self._take(process, inside)
 
     def _compare_pointer(self, call: Call, prediction: ExactPrediction) -> int:
-        if call.op not in ALLOCATING or (call.result or 0) == prediction.pointer:
+        if call.op not in _RETURNING or (call.result or 0) == prediction.pointer:
             return 0
-        predicted = f"{prediction.pointer:#x} from {prediction.served_by}"
+        predicted = f"{prediction.pointer:#x} from {prediction.served_by or 'nowhere'}"
         return self._differ(call.n, "pointer", f"{call.result or 0:#x} ({call.where})", predicted)
 
     def _compare_asks(self, call: Call, asked: list[Syscall], prediction: ExactPrediction) -> int:
         wrong = prediction.wrong
-        right = max(min(len(asked), len(prediction.asked)) - len(wrong), 0)
+        right = max(len(prediction.asked) - sum(predicted != "none" for predicted, _recorded in wrong), 0)
         self.comparison.syscalls.add(len(asked), len(prediction.asked), right)
         return sum(self._differ(call.n, "system call", recorded, predicted) for predicted, recorded in wrong)
 
@@ -168,20 +177,25 @@ class Exactly:
             if process.frames.covers(reach.start):
                 faults, _refused = process.frames.access(reach.start, reach.length, write=reach.write)
                 predicted.update(fault.address & -PAGE for fault in faults)
-        observed = Counter(
-            event.address & -PAGE
-            for event in inside
-            if isinstance(event, Fault) and process.frames.covers(event.address)
-        )
-        elsewhere = sum(isinstance(event, Fault) for event in inside) - observed.total()
-        self.comparison.faults.elsewhere += elsewhere
+        faults_seen = [event for event in inside if isinstance(event, Fault)]
+        observed = Counter(each.address & -PAGE for each in faults_seen if process.frames.covers(each.address))
+        self.comparison.faults.elsewhere += len(faults_seen) - observed.total()
         both = (predicted & observed).total()
         self.comparison.faults.allocator.add(observed.total(), predicted.total(), both)
+        more, less = observed - predicted, predicted - observed
+        for event in faults_seen:
+            if event.address & -PAGE in more:
+                process.frames.take(event)
+        for page in less:
+            process.frames.do("dontneed", page, PAGE)  # it is not there
+        if process.has_overlaps and (more or less):
+            self._note_order(process, call)
+            return 0
         differs = 0
-        for page in (observed - predicted).elements():
-            differs += self._differ(call.n, "allocator page", f"{page:#x} came in", "not touched")
-        for page in (predicted - observed).elements():
-            differs += self._differ(call.n, "allocator page", "not touched", f"{page:#x} comes in")
+        if more:
+            differs += self._differ(call.n, "allocator page", f"{_listed(more)} came in", "not touched")
+        if less:
+            differs += self._differ(call.n, "allocator page", "not touched", f"{_listed(less)} comes in")
         return differs
 
     def _take(self, process: _Process, inside: list[Event]) -> None:
@@ -231,3 +245,8 @@ class Exactly:
         elif rules:
             predicted = f"{prediction.pointer:#x} {prediction.served_by}"
         self._on_row(Row(call.n, what, site, (call, *inside), observed, predicted, rules))
+
+
+def _listed(pages: Counter[int]) -> str:
+    shown = [f"{page:#x}" for page in sorted(pages)[:3]]
+    return ", ".join(shown) + (f" and {pages.total() - 3:,} more" if pages.total() > 3 else "")

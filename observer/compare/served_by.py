@@ -44,6 +44,7 @@ def _process(event: Process, processes: dict[int, Witness], model: Callable[[int
             processes[event.child] = known.copy(event.tid, event.child)
         elif event.what == "vfork":
             processes[event.child] = known  # the memory is the parent's until exec
+            known.lend(event.tid, event.child)
         elif event.what == "clone":
             known.thread(event.child, begins=True)
     elif event.what == "exit" and event.tid != event.pid and known is not None:

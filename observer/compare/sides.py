@@ -164,5 +164,8 @@ class ExactSide(Protocol):
     def end_thread(self, task: int) -> None:
         """A thread ended."""
 
+    def lend(self, task: int, child: int) -> None:
+        """A child of vfork uses the memory of the thread *task* until it execs."""
+
     def copy(self, task: int, child: int) -> ExactSide:
         """Return that of a child forked by *task*."""

@@ -139,6 +139,8 @@ class Together:
             self.fork(event.pid, event.child, event.tid)
         elif event.what == "vfork" and event.child is not None:
             self._sides[event.child] = self.side(event.pid)  # the memory is the parent's until exec
+            if (witness := self.side(event.pid).witness) is not None:
+                witness.lend(event.tid, event.child)
         elif event.what == "clone" and event.child is not None and (witness := self.side(event.pid).witness):
             witness.thread(event.child, begins=True)
         elif event.what == "exit" and event.tid != event.pid and (witness := self.side(event.pid).witness):

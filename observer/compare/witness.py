@@ -47,6 +47,11 @@ class Witness:
         if self._model is not None:
             (self._model.start_thread if begins else self._model.end_thread)(task)
 
+    def lend(self, task: int, child: int) -> None:
+        """Note that a child of vfork uses the thread's memory."""
+        if self._model is not None:
+            self._model.lend(task, child)
+
     def see(self, call: Call, inside: list[Syscall]) -> None:
         """Let the model do *call*; forget it if it is wrong."""
         self._last = None

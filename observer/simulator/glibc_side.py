@@ -62,13 +62,14 @@ class GlibcSide:
             huge_page=0 if thp == "never" else _HUGE, huge_advised=thp == "madvise",
         )  # fmt: skip
         self._heap = 0
+        self._lent: dict[int, int] = {}
 
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
         twin = GlibcSide.__new__(GlibcSide)
         twin._kernel = RecordedKernel(self._kernel.end)
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
-        twin._heap = self._heap
+        twin._heap, twin._lent = self._heap, {}
         return twin
 
     @property
@@ -99,6 +100,10 @@ class GlibcSide:
         """A thread was created."""
         self._model.start_thread(task)
 
+    def lend(self, task: int, child: int) -> None:
+        """The thread *task* made *child* by vfork, which uses its memory, its cache included, until it execs."""
+        self._lent[child] = self._lent.get(task, task)
+
     def end_thread(self, task: int) -> None:
         """A thread ended: its cache is given back."""
         self._model.end_thread(task)
@@ -110,12 +115,14 @@ class GlibcSide:
         if not self._heap:
             self._heap = next((event.result for event in inside if event.name == "brk" and event.result), 0)
         self._kernel.begin([_system_call(event) for event in inside if event.name in _TAKEN])
+        impossible: tuple[tuple[str, str], ...] = ()
         try:
             outcome = self._do(call)
-        except BadWorkload as error:
-            outcome = Outcome(0, str(error))
+        except (BadWorkload, LookupError, ValueError) as error:
+            # A record that cannot be true (a double free, say) leads the model's lists astray in any way.
+            outcome, impossible = Outcome(0, str(error)), (("nothing", f"{call.op}, which the model cannot follow"),)
         self._kernel.finish()
-        wrong = tuple(
+        wrong = impossible + tuple(
             (_told(asked) if asked else "none", _told(recorded[:2]) if recorded else "none")
             for asked, recorded in self._kernel.mismatches
         )
@@ -130,7 +137,7 @@ class GlibcSide:
         return self._model.describe(call.bytes_asked, call.tid)
 
     def _do(self, call: Call) -> Outcome:
-        model, task, size = self._model, call.tid, call.size or 0
+        model, task, size = self._model, self._lent.get(call.tid, call.tid), call.size or 0
         if call.op == "malloc":
             return model.malloc(size, task)
         if call.op in ("free", "cfree"):

@@ -272,7 +272,6 @@ def test_tunables_of_the_run_hold(compare: Compare, sample: Callable[[str], str]
     assert result["syscalls"]["observed"] > plain["syscalls"]["observed"]
 
 
-@pytest.mark.xfail(strict=True, reason="a child of vfork is taken for a new thread")
 def test_a_child_of_vfork_has_its_parents_cache(compare: Compare, tmp_path: Path) -> None:
     compare("--", str(compiled(_FREES_WHILE_BORROWING, tmp_path / "borrows"))).assert_predicted()
 

@@ -207,7 +207,7 @@ class Glibc:
     # ---- what can be asked ----------------------------------------------------------------------------------
 
     def describe(self, size: int, task: int | None = None) -> str:
-        """Return in words what is free for a request of *size* bytes now: cache, fast bin, its own bin, unsorted, top."""
+        """Return in words what is free for *size* bytes now: in the cache, fast bin, own bin, unsorted, and the top."""
         thread, whole = self._thread(task), chunk_size(size)
         index = (whole - 32) >> 4
         cached = len(thread.cache.lists[index]) if index < len(thread.cache.lists) else 0
