@@ -66,12 +66,14 @@ class FrameSide:
         if self._break and new > old:
             self.memory.map(old, new - old, "heap")
         elif self._break and new < old:
+            self._forget(new, old - new)
             self.memory.unmap(new, old - new)
         self._heap = self._heap or new
         self._break = result
 
     def _mmap(self, event: Syscall, result: int) -> None:
         length, flags = page_up(event.args[1]), event.args[3]
+        self._forget(result, length)
         if not flags & _ANONYMOUS or flags & _SHARED or _is_loader(event):
             self.memory.unmap(result, length)  # what it replaces is gone; the new one is not modelled
             return
@@ -80,10 +82,12 @@ class FrameSide:
             self.memory.populate(result, length)
 
     def _munmap(self, event: Syscall, _result: int) -> None:
+        self._forget(event.args[0], event.args[1])
         self.memory.unmap(event.args[0], page_up(event.args[1]))
 
     def _mremap(self, event: Syscall, result: int) -> None:
         if self.covers(event.args[0]):
+            self._forget(event.args[0], event.args[1])
             self.memory.move(event.args[0], page_up(event.args[1]), result, page_up(event.args[2]))
 
     def _mprotect(self, event: Syscall, _result: int) -> None:
@@ -92,6 +96,7 @@ class FrameSide:
     def _madvise(self, event: Syscall, _result: int) -> None:
         start, length, advice = event.args[0], page_up(event.args[1]), _ADVICE.get(event.args[2])
         if advice == "dontneed":
+            self._forget(start, length)
             self.memory.drop(start, length)
         elif advice == "lazyfree":
             self.memory.lazy_free(start, length)
@@ -148,6 +153,11 @@ class FrameSide:
     def resident_in_heap(self) -> int:
         """Return the pages of the heap that have frames."""
         return sum(self.memory.is_resident(page) for page in range(self._heap, page_up(self._break), PAGE))
+
+    def _forget(self, start: int, length: int) -> None:
+        """What was guessed of pages that are no longer there is void."""
+        if self._guessed:
+            self._guessed = {page for page in self._guessed if not start <= page < start + length}
 
     def _munlock(self, event: Syscall, _result: int) -> None:
         self.memory.unlock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
