@@ -39,7 +39,7 @@ enum operation {
     MALLOC = 1, CALLOC, REALLOC, FREE, MEMALIGN, POSIX_MEMALIGN, ALIGNED_ALLOC, VALLOC, PVALLOC, TRIM, MALLOPT, SBRK,
     USABLE, TOUCH, SPAWN, JOIN, BLOCK, FORK
 };
-enum { PAGE = 4096, HEAP_PAGES = 1024, REGION_PAGES = 512, REGIONS = 512, CALLS = 64, THREADS = 8, STACK = 256 << 10 };
+enum { PAGE = 4096, HEAP_PAGES = 1024, REGION_PAGES = 512, REGIONS = 512, CALLS = 1024, THREADS = 8, STACK = 256 << 10 };
 enum { MAIN_TASK = 255, NO_RESULT = -1 };
 
 struct command { uint8_t operation, task; uint16_t unused; uint32_t slot; uint64_t a, b; };
