@@ -153,7 +153,10 @@ class _Work:
             thp=machine.thp,
         )  # fmt: skip
         model(0)  # an unknown release is said before anything else
-        together = Exactly(model, partial(FrameSide, machine.thp), "glibc", on_row=self._on_row)
+        together = Exactly(
+            model, partial(FrameSide, machine.thp), "glibc", on_row=self._on_row,
+            sees_kernel=trace.meta.how.get("faults in kernel mode", "exact").startswith("exact"),
+        )  # fmt: skip
         together.run(trace.events())
         together.finish(trace.meta)
         return together.comparison

@@ -46,14 +46,16 @@ class Exactly:
         allocator: makes the model of a new process, whose first thread has the given id.
         paging: makes its memory.
         name: what the allocator is called.
+        sees_kernel: whether faults taken in kernel mode were visible.
         on_row: called with each row of the aligned list.
     """
 
     def __init__(
         self, allocator: Callable[[int], ExactSide], paging: Callable[[], MemorySide], name: str, *,
-        on_row: Callable[[Row], None] | None = None,
+        sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self.comparison = Comparison(name)
+        self._sees_kernel = sees_kernel
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
         self._processes: dict[int, _Process] = {}
         self._first: int | None = None
@@ -186,7 +188,7 @@ class Exactly:
         for event in faults_seen:
             if event.address & -PAGE in more:
                 process.frames.take(event)
-        for page in less:
+        for page in less if self._sees_kernel else ():
             process.frames.do("dontneed", page, PAGE)  # it is not there
         if process.has_overlaps and (more or less):
             self._note_order(process, call)
@@ -194,8 +196,14 @@ class Exactly:
         differs = 0
         if more:
             differs += self._differ(call.n, "allocator page", f"{_listed(more)} came in", "not touched")
-        if less:
+        if less and self._sees_kernel:
             differs += self._differ(call.n, "allocator page", "not touched", f"{_listed(less)} comes in")
+        elif less:
+            why = "brought in by a system call before, which this user may not see"
+            told = f"{_listed(less)} comes in"
+            difference = Difference(call.n, "allocator page", "not touched", told, "kernel-side", why)
+            self.comparison.differences.append(difference)
+            self.comparison.agree = False
         return differs
 
     def _take(self, process: _Process, inside: list[Event]) -> None:
