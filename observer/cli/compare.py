@@ -208,9 +208,8 @@ class _Work:
 
 def _with_tunables(given: str, departure: Departure) -> str:
     mine = [f"glibc.malloc.{name}={value}" for name, value in departure.tunables.items()]
-    kept = [
-        word for word in given.split(":") if word and word.partition("=")[0] not in {m.partition("=")[0] for m in mine}
-    ]
+    replaced = {word.partition("=")[0] for word in mine}
+    kept = [word for word in given.split(":") if word and word.partition("=")[0] not in replaced]
     return ":".join([*kept, *mine])
 
 

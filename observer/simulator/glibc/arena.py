@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Final
 
 from observer.simulator.glibc import mapped
@@ -204,6 +205,6 @@ class Arena(Coalescing):
             self.state.served = "growth"
         return chunk
 
+    @abstractmethod
     def grow(self, size: int, cache: ThreadCache, *, tried_mapping: bool) -> int:
         """Make top large enough for a chunk of *size* bytes, if the kernel agrees; return one mapped instead."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 from observer.simulator.glibc.bins import Bins
@@ -16,7 +17,7 @@ _CONSOLIDATE_FROM: Final = 64 << 10
 """A joined chunk of at least that many bytes has the fast bins emptied and top looked at."""
 
 
-class Coalescing:
+class Coalescing(ABC):
     """The free chunks of an arena, and the rules by which they join.
 
     `top` is the chunk at the end of the heap and `top_size` its bytes (0 before there is a heap); `flag` is what the
@@ -81,9 +82,9 @@ class Coalescing:
         """Whether *chunk* is in a bin."""
         return chunk in self.bins.sizes
 
+    @abstractmethod
     def trim_if_large(self) -> None:
         """Give memory back to the kernel if top has reached the trim threshold."""
-        raise NotImplementedError
 
     def _join_forward(self, chunk: int, size: int, *, direct: bool) -> int:
         touches = self.state.touches
