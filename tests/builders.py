@@ -86,7 +86,7 @@ def signal(n: int, name: str = "SIGSEGV", **fields: Any) -> Signal:
     """A signal."""
     defaults: dict[str, Any] = {
         "t_ns": n * 1000, "pid": PID, "tid": PID, "code": 1, "address": 0, "fatal": True, "site": site(),
-        "instruction": "mov byte ptr [rax], 0x61",
+        "instruction": "mov byte ptr [rax], 0x61", "exception": "#PF", "reason": "null pointer", "access": "write",
     }  # fmt: skip
     return Signal(n=n, signal=name, **{**defaults, **fields})
 

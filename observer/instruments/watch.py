@@ -18,16 +18,16 @@ from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.observed import ObserversPages
+from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.linux import procfs
-from observer.linux.ptrace import RegisterSet, signal_info
+from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.linux.syscalls import numbers_of
 from observer.model.addresses import Mapping
-from observer.model.signals import name_of_signal
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -39,7 +39,6 @@ _SHARED_TYPES: Final = frozenset({1, 3})
 _MAP_ANONYMOUS: Final = 0x20
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
-_FAULT_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _MADV_POPULATE: Final = frozenset({22, 23})
 _MCL_FUTURE: Final = 2
 _MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
@@ -301,18 +300,7 @@ class Watch:
         """See Watcher."""
         if not task.has_exec:
             return
-        signo, code, address = signal_info(task.tid)
-        self._registers.read(task.tid)
-        ip, sp = self._registers.words[RegisterSet.RIP], self._registers.words[RegisterSet.RSP]
-        now = time.monotonic_ns()
-        stack = 0
-        if task.memory is not None and code > 0:
-            stack = keep_stack(self._sink, task.memory, now, sp, self._registers)
-        name = name_of_signal(signo)
-        self._sink.notes.append(
-            "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code,
-            address=address if signo in _FAULT_SIGNALS and code > 0 else None, ip=ip, sp=sp, stack=stack,
-        )  # fmt: skip
+        note_signal(self._sink, task, self._registers)
         if self._allocator is not None:
             self._allocator.interrupted(task, self._registers)
 

@@ -17,7 +17,7 @@ from capstone import x86
 
 from observer.linux.ptrace import RegisterSet
 
-__all__ = ["Emulation", "access_of", "disassemble", "emulation_of"]
+__all__ = ["Emulation", "access_of", "decode", "disassemble", "effective_address", "emulation_of"]
 
 _MOVES: Final = (
     "mov", "vmov", "maskmov", "vmaskmov", "vpmaskmov", "fst", "fist", "vextract", "pextr", "vpextr", "extract",
@@ -44,14 +44,23 @@ class Emulation:
 
 
 @cache
-def _decoder() -> Any:
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+def _decoder(bits: int) -> Any:
+    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64 if bits == 64 else capstone.CS_MODE_32)
     decoder.detail = True
     return decoder
 
 
-def _first(code: bytes, address: int) -> Any | None:
-    return next(_decoder().disasm(code, address, 1), None)
+def decode(code: bytes, address: int, bits: int = 64) -> Any | None:
+    """Return capstone's view of the instruction that *code* begins with; None when it is none."""
+    return next(_decoder(bits).disasm(code, address, 1), None)
+
+
+def effective_address(instruction: Any, operand: Any, words: Words) -> int | None:
+    """Return the address that a memory operand names under the registers *words*; None with a segment base."""
+    try:
+        return _address(instruction, operand)(words)
+    except KeyError:
+        return None
 
 
 def _wide(name: str) -> tuple[int, int]:
@@ -193,7 +202,7 @@ def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, Rea
 
 def emulation_of(code: bytes, address: int) -> Emulation | None:
     """Return how to carry out the instruction *code* begins with, or None when it cannot be emulated."""
-    instruction = _first(code, address)
+    instruction = decode(code, address)
     if instruction is None:
         return None
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
@@ -207,19 +216,19 @@ def emulation_of(code: bytes, address: int) -> Emulation | None:
     return Emulation(instruction.size, -1, effect, text) if effect else None
 
 
-def disassemble(code: bytes, address: int) -> str | None:
+def disassemble(code: bytes, address: int, bits: int = 64) -> str | None:
     """Return the first instruction of *code* as text."""
-    instruction = _first(code, address)
+    instruction = decode(code, address, bits)
     return f"{instruction.mnemonic} {instruction.op_str}".strip() if instruction else None
 
 
-def access_of(code: bytes, address: int) -> str | None:
+def access_of(code: bytes, address: int, bits: int = 64) -> str | None:
     """Return whether the instruction writes or only reads memory: `write`, `read`, or None when undecidable.
 
     An instruction that does both (`add [m], r`) counts as a write: its page is wanted writable at once.
     An instruction with two memory operands (`movs`) is undecidable without the address.
     """
-    instruction = _first(code, address)
+    instruction = decode(code, address, bits)
     if instruction is None:
         return None
     mnemonic = instruction.mnemonic

@@ -28,6 +28,7 @@ __all__ = [
     "OPTIONS",
     "RegisterSet",
     "SyscallInfo",
+    "bits_of",
     "cont",
     "event_message",
     "listen",
@@ -214,6 +215,14 @@ class RegisterSet:
         """Set only the instruction pointer of *tid*: a third of the price of writing all registers."""
         if _ptrace(PTRACE_POKEUSER, tid, _RIP_OFFSET, _Wide(address)) == -1:
             raise _fail()
+
+
+_USER32_CS: Final = 0x23
+
+
+def bits_of(words: memoryview) -> int:
+    """Return how code runs under the registers *words*: 64 or 32, by the code segment (asm/segment.h)."""
+    return 32 if words[RegisterSet.CS] == _USER32_CS else 64
 
 
 class SyscallInfo:

@@ -115,7 +115,12 @@ class Fault(_Event, frozen=True, tag="fault", kw_only=True):
 
 
 class Signal(_Event, frozen=True, tag="signal", kw_only=True):
-    """A signal that reached a task; `fatal` when it ended the process. `instruction` is disassembled text."""
+    """A signal that reached a task; `fatal` when it ended the process. `instruction` is disassembled text.
+
+    `ring` is the privilege level (CPL) that the CS register held. When the processor raised it: `exception` (`#PF`,
+    `#GP` …), `reason` (why it was not resolved, a key of `story.refusals`), `access` (read, write, exec), and `where`
+    the address lies, in which `mapping`, with which `protection` (`r--`).
+    """
 
     signal: str
     code: int
@@ -123,6 +128,13 @@ class Signal(_Event, frozen=True, tag="signal", kw_only=True):
     fatal: bool
     site: Site | None
     instruction: str | None
+    ring: int = 3
+    exception: str | None = None
+    reason: str | None = None
+    access: str | None = None
+    where: str | None = None
+    mapping: str | None = None
+    protection: str | None = None
 
 
 class Process(_Event, frozen=True, tag="process", kw_only=True):

@@ -14,6 +14,7 @@ from observer.model.ledger import FAILING, headline, worst
 from observer.model.machine import Meta, Outcome
 from observer.report.ledger import print_ledger
 from observer.report.passages import StoryPrinter, legend
+from observer.report.refusals import print_refusals
 from observer.report.screen import heading, make_console, paragraph, put, safe
 from observer.report.source import Sources
 from observer.report.space import print_space
@@ -21,6 +22,7 @@ from observer.report.totals import print_departures, print_summary
 from observer.story.breaks import Breaks
 from observer.story.departures import Departures
 from observer.story.fold import fold
+from observer.story.refusals import Refusals
 from observer.story.summary import Tally
 from observer.story.wording import number, size
 
@@ -46,22 +48,23 @@ def tell(
     print_header(console, meta, in_full=everything)
     legend(console)
     heading(console, "The story", "as many events as tell the same are one row")
-    tally, departures = Tally(), Departures()
-    judged = _judged(events, tally, departures)
+    tally, departures, refused = Tally(), Departures(), Refusals()
+    judged = _judged(events, tally, departures, refused)
     tell_events(console, judged, rows=rows, everything=everything, directory=directory, sources=sources)
     summary = tally.result()
     print_summary(console, summary, meta)
     print_departures(console, departures.result())
+    print_refusals(console, refused)
     for end in meta.ends[:1]:
         print_space(console, end)
     print_ledger(console, meta.ledger)
     _closing(console, meta, summary.events, str(directory))
 
 
-def _judged(events: Iterable[Event], tally: Tally, departures: Departures) -> Iterator[Event]:
+def _judged(events: Iterable[Event], *judges: Tally | Departures | Refusals) -> Iterator[Event]:
     for event in events:
-        tally.add(event)
-        departures.add(event)
+        for judge in judges:
+            judge.add(event)
         yield event
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from observer.model.events import Call, Event, Fault, Lost, Process, Signal, Syscall
 from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
@@ -185,9 +186,13 @@ def _fault(event: Fault, _moved: int | None) -> str:
 
 
 def _signal(event: Signal, _moved: int | None) -> str:
-    text = f"signal {event.signal}" + (f" at address {event.address:#x}" if event.address is not None else "")
-    text += f", raised by `{event.instruction}`" if event.instruction else ""
-    return text + (": the process ends" if event.fatal else "")
+    ending = ": the process ends" if event.fatal else ""
+    if event.exception is None:
+        return f"signal {event.signal}{ending}"
+    # General protection has no address; the kernel fills in zero.
+    told = event.address is not None and event.exception != "#GP"
+    address = f" at {event.address:#x}" if told and event.address is not None else ""
+    return f"{exception_words(event)}; signal {event.signal} ({code_name(event)}){address}{ending}"
 
 
 _PROCESS: Final[dict[str, Callable[[Process], str]]] = {

@@ -175,9 +175,8 @@ def _rusage_line(evidence: Evidence) -> LedgerLine:
 
 
 def _failed_line(evidence: Evidence) -> LedgerLine:
-    signals = sum(
-        1 for row in evidence.assembly.signals if row["address"] is not None and row["signal"] in ("SIGSEGV", "SIGBUS")
-    )
+    # A fault on an address of the kernel's half is refused before it is counted (do_kern_addr_fault).
+    signals = sum(row["exception"] == "#PF" and row["reason"] != "kernel address" for row in evidence.assembly.signals)
     expected = _count(evidence, "faults_with_failed") - _count(evidence, "faults_counted")
     return balance(
         "faults the kernel refused = SIGSEGV, SIGBUS", signals, expected,

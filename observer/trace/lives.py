@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
 from observer.model.events import Site
+from observer.model.exceptions import exception_of, page_fault_reason
 from observer.model.machine import Image, ProcessEnd
 from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly, Timeline
@@ -16,6 +17,7 @@ from observer.trace.process import ProcessState, mappings_from
 __all__ = ["Lives"]
 
 Note = dict[str, Any]
+_CS_32: Final = 0x23
 
 
 class Lives:
@@ -89,12 +91,17 @@ class Lives:
 
     def _signal(self, note: Note) -> None:
         state = self._state(note["pid"])
-        from_fault = note["address"] is not None
-        self._out.signals.append({
+        ip, bits = note["ip"], 32 if note["cs"] == _CS_32 else 64
+        instruction, access = state.code.faulting_at(ip, bytes.fromhex(note["bytes"]), bits)
+        row = {
             **self._common(note), "signal": note["signal"], "code": note["code"], "address": note["address"],
-            "fatal": False, "site": self._stack_site(state, note["ip"], note["stack"]),
-            "instruction": state.code.instruction_at(note["ip"]) if from_fault else None,
-        })  # fmt: skip
+            "fatal": False, "site": self._stack_site(state, ip, note["stack"]), "ring": note["cs"] & 3,
+            "instruction": instruction if note["code"] > 0 else None, "exception": None, "reason": note["reason"],
+            "access": None, "where": None, "mapping": None, "protection": None,
+        }  # fmt: skip
+        if note["code"] > 0:
+            _explain(row, note, state, access)
+        self._out.signals.append(row)
 
     def _end(self, note: Note) -> None:
         state = self._state(note["pid"])
@@ -122,3 +129,21 @@ class Lives:
             if row["pid"] == note["pid"] and row["signal"] == name:
                 row["fatal"] = True
                 break
+
+
+def _explain(row: Note, note: Note, state: ProcessState, access: str | None) -> None:
+    """Add what the processor raised for this signal, and why the kernel answered with it."""
+    exception = exception_of(note["signal"], note["code"], row["instruction"])
+    if exception == "#GP" and note["reason"] is None:
+        return  # the kernel itself: a signal frame that found no room
+    row["exception"] = exception
+    if exception != "#PF":
+        return
+    address = note["address"]
+    mapping = state.space.find(address)
+    row["access"] = "exec" if address == note["ip"] else access
+    row["where"], row["mapping"] = state.where(address), mapping.path or "anonymous" if mapping else None
+    row["protection"] = mapping.protection if mapping else None
+    row["reason"] = page_fault_reason(
+        note["signal"], note["code"], address, access=row["access"], protection=row["protection"], sp=note["sp"]
+    )

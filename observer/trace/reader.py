@@ -124,7 +124,8 @@ def _fault(row: tuple[Any, ...]) -> Fault:
 def _signal(row: tuple[Any, ...]) -> Signal:
     return Signal(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], signal=row[4], code=row[5], address=row[6], fatal=row[7],
-        site=_site(row[8]), instruction=row[9],
+        site=_site(row[8]), instruction=row[9], ring=row[10], exception=row[11], reason=row[12], access=row[13],
+        where=row[14], mapping=row[15], protection=row[16],
     )  # fmt: skip
 
 
@@ -143,7 +144,8 @@ _MAKERS: Final[dict[str, tuple[Callable[[tuple[Any, ...]], Event], tuple[str, ..
                            "ring_before", "end_ns", "cause", "site")),
     "fault": (_fault, ("n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
                        "chunk", "toucher", "cause", "site", "frame")),
-    "signal": (_signal, ("n", "t_ns", "pid", "tid", "signal", "code", "address", "fatal", "site", "instruction")),
+    "signal": (_signal, ("n", "t_ns", "pid", "tid", "signal", "code", "address", "fatal", "site", "instruction", "ring",
+                         "exception", "reason", "access", "where", "mapping", "protection")),
     "process": (_process, ("n", "t_ns", "pid", "tid", "what", "child", "status", "path")),
     "lost": (_lost, ("n", "t_ns", "pid", "tid", "instrument", "count")),
 }  # fmt: skip

@@ -108,8 +108,12 @@ class _Replay:
 
     def _stack_site(self, state: ProcessState, ip: int, number: int) -> Site:
         """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""
+        piece = self._piece(number, ip)
         if state.code.role_at(ip) in _LIBRARY:
-            return self._caller_site(state, ip, self._piece(number, ip))
+            return self._caller_site(state, ip, piece)
+        back = piece.word(piece.sp) if piece is not None and state.code.image_at(ip) is None else None
+        if back is not None and state.code.image_at(back - 1) is not None:
+            return state.code.site_before(back)  # a call into what is no code of a file has just been made
         return state.code.site_at(ip)
 
     @staticmethod

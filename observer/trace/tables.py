@@ -24,6 +24,8 @@ _SITE: Final = """case when s.id is null then null else
     {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
     end as site"""
 
+_OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
+
 _QUERIES: Final = {
     "call": f"""select n, t_ns, pid, tid, op,
         case when has_size = 1 then size end as size, case when has_count = 1 then count end as count,
@@ -43,7 +45,8 @@ _QUERIES: Final = {
         toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame
         from rows left join sites s on rows.site = s.id order by n""",
     "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
-        {_SITE}, instruction from rows left join sites s on rows.site = s.id order by n""",
+        {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
+        from rows left join sites s on rows.site = s.id order by n""",
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
         case when has_status = 1 then status end as status, path from rows order by n""",
     "lost": "select n, t_ns, pid, tid, instrument, count from rows order by n",
@@ -61,14 +64,16 @@ def _column(values: list[Any]) -> npt.NDArray[Any]:
 def _signals(assembly: Assembly) -> Arrays:
     rows = assembly.signals
     columns: Arrays = {
-        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid", "code")
+        name: np.array([row[name] for row in rows], dtype=np.int64)
+        for name in ("n", "t_ns", "pid", "tid", "code", "ring")
     }
     columns["signal"] = _column([row["signal"] for row in rows])
     columns["address"] = np.array([row["address"] or 0 for row in rows], dtype=np.uint64)
     columns["has_address"] = np.array([row["address"] is not None for row in rows], dtype=np.int64)
     columns["fatal"] = np.array([row["fatal"] for row in rows], dtype=bool)
     columns["site"] = np.array([assembly.sites.number(row["site"]) for row in rows], dtype=np.int64)
-    columns["instruction"] = _column([row["instruction"] for row in rows])
+    for name in ("instruction", *_OF_EXCEPTIONS):
+        columns[name] = _column([row[name] for row in rows])
     return columns
 
 

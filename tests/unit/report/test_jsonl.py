@@ -63,7 +63,10 @@ def test_a_fault_has_exactly_the_fields_of_the_format() -> None:
 
 
 def test_the_rare_kinds_have_their_fields_too() -> None:
-    assert list(exported(signal(0))) == [*COMMON, "signal", "code", "address", "fatal", "site", "instruction"]
+    assert list(exported(signal(0))) == [
+        *COMMON, "signal", "code", "address", "fatal", "site", "instruction", "ring", "exception", "reason", "access",
+        "where", "mapping", "protection",
+    ]  # fmt: skip
     assert exported(signal(0))["address"] == "0x0"
     assert list(exported(process(0, "start"))) == [*COMMON, "what", "child", "status", "path"]
     assert list(exported(lost(0))) == [*COMMON, "instrument", "count"]

@@ -95,7 +95,7 @@ def test_threads_and_processes_are_named_where_they_are_not_the_first() -> None:
 
 def test_a_fatal_signal_and_a_loss_are_told() -> None:
     text = told([signal(0), lost(1)])
-    assert "signal SIGSEGV at address 0x0" in text
+    assert "signal SIGSEGV (SEGV_MAPERR) at 0x0" in " ".join(text.split())
     assert "LOST: 7 events that faults could not record" in text
 
 

@@ -77,8 +77,14 @@ OTHERS = [
     (fault(1, 64, where="stack", mapping="[stack]", site=None), "page fault: the program writes a page of the stack"),
     (
         signal(1, site=None),
-        "signal SIGSEGV at address 0x0, raised by `mov byte ptr [rax], 0x61`: the process ends",
+        "`mov byte ptr [rax], 0x61` writes page 0, where nothing is ever mapped: page fault (#PF); signal SIGSEGV "
+        "(SEGV_MAPERR) at 0x0: the process ends",
     ),
+    (
+        signal(1, site=None, code=0x80, instruction="cli", exception="#GP", reason="privileged instruction"),
+        "`cli` may only run in ring 0: general protection (#GP); signal SIGSEGV (SI_KERNEL): the process ends",
+    ),
+    (signal(1, "SIGTERM", site=None, code=0, exception=None, fatal=False), "signal SIGTERM"),
     (process(1, "fork", child=77), "fork: a child process, 77"),
     (process(1, "exit", status=3), "exit with status 3"),
     (lost(1), "LOST: 7 events that faults could not record"),

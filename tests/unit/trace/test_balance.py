@@ -221,14 +221,18 @@ def test_where_faults_are_only_counted_the_unplaced_ones_are_excluded(recorder: 
     assert RUSAGE not in found
 
 
-def signalled(recorder: Recorder, *signals: tuple[str, int | None]) -> None:
-    for i, (name, address) in enumerate(signals):
-        recorder.note("signal", 10 + i, signal=name, code=1, address=address, ip=0, sp=0, stack=0)
+def signalled(recorder: Recorder, *signals: tuple[str, int, int | None]) -> None:
+    for i, (name, code, address) in enumerate(signals):
+        recorder.note(
+            "signal", 10 + i, signal=name, code=code, address=address, ip=0, sp=0, cs=0x33, stack=0, bytes="",
+            reason=None,
+        )  # fmt: skip
 
 
 def test_a_fault_that_the_kernel_refused_is_a_signal(recorder: Recorder) -> None:
     recorder.start(1)
-    signalled(recorder, ("SIGSEGV", 0), ("SIGBUS", MAP), ("SIGSEGV", None), ("SIGFPE", 0x1149))
+    signalled(recorder, ("SIGSEGV", 1, 0), ("SIGBUS", 2, MAP), ("SIGSEGV", 0, None), ("SIGFPE", 1, 0x1149))
+    signalled(recorder, ("SIGSEGV", 1, 0xFFFF_FFFF_8100_0000), ("SIGSEGV", 0x80, 0))
     line = ledger(recorder, faults_with_failed=17, faults_counted=15)[REFUSED]
     assert told(line) == (2, 2, 0, "COMPLETE")
 

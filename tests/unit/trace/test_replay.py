@@ -259,7 +259,10 @@ def test_an_exec_begins_with_a_fresh_address_space(recorder: Recorder) -> None:
 def test_the_signal_that_killed_is_the_fatal_one(recorder: Recorder) -> None:
     recorder.start(1)
     for time, name, address in ((10, "SIGSEGV", 8), (20, "SIGALRM", None), (30, "SIGSEGV", 16)):
-        recorder.note("signal", time, signal=name, code=1, address=address, ip=0x1149, sp=SP, stack=0)
+        recorder.note(
+            "signal", time, signal=name, code=1, address=address, ip=0x1149, sp=SP, cs=0x33, stack=0, bytes="fa",
+            reason=None,
+        )  # fmt: skip
     recorder.exit(40, status=11)
     found = assembled(recorder)
     assert [(row["signal"], row["address"], row["fatal"]) for row in found.signals] == [

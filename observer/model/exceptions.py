@@ -1,0 +1,88 @@
+"""What the processor raised when the kernel answers with a signal: the exception, and the reason for it.
+
+The kernel turns processor exceptions into signals (arch/x86/kernel/traps.c, arch/x86/mm/fault.c of Linux 6.18). On the
+way back only the signal, its code and its address are told (sigaction(2)); with the instruction and the mapping at the
+address, exception and reason follow from them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CODES", "EXCEPTIONS", "FAULT_SIGNALS", "exception_of", "page_fault_reason"]
+
+_SI_KERNEL: Final = 0x80
+_LOWEST_MAPPABLE: Final = 0x10000
+_KERNEL_HALF: Final = 1 << 63
+_STACK_REACH: Final = 1 << 16
+
+FAULT_SIGNALS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
+"""The signals whose information holds the address of a fault."""
+
+EXCEPTIONS: Final = {
+    "#DE": "divide error", "#DB": "debug", "#BP": "breakpoint", "#OF": "overflow", "#UD": "invalid opcode",
+    "#SS": "stack fault", "#GP": "general protection", "#PF": "page fault", "#MF": "x87 floating point",
+    "#AC": "alignment check", "#XM": "SIMD floating point", "#MC": "machine check", "#CP": "control protection",
+}  # fmt: skip
+"""The names of x86's exceptions (Intel SDM volume 3, table 6-1)."""
+
+CODES: Final = {
+    ("SIGSEGV", 1): "SEGV_MAPERR", ("SIGSEGV", 2): "SEGV_ACCERR", ("SIGSEGV", 3): "SEGV_BNDERR",
+    ("SIGSEGV", 4): "SEGV_PKUERR", ("SIGSEGV", 10): "SEGV_CPERR",
+    ("SIGBUS", 1): "BUS_ADRALN", ("SIGBUS", 2): "BUS_ADRERR", ("SIGBUS", 3): "BUS_OBJERR",
+    ("SIGBUS", 4): "BUS_MCEERR_AR", ("SIGBUS", 5): "BUS_MCEERR_AO",
+    ("SIGILL", 1): "ILL_ILLOPC", ("SIGILL", 2): "ILL_ILLOPN", ("SIGILL", 5): "ILL_PRVOPC",
+    ("SIGFPE", 1): "FPE_INTDIV", ("SIGFPE", 2): "FPE_INTOVF", ("SIGFPE", 3): "FPE_FLTDIV", ("SIGFPE", 4): "FPE_FLTOVF",
+    ("SIGFPE", 5): "FPE_FLTUND", ("SIGFPE", 6): "FPE_FLTRES", ("SIGFPE", 7): "FPE_FLTINV", ("SIGFPE", 8): "FPE_FLTSUB",
+    ("SIGTRAP", 1): "TRAP_BRKPT", ("SIGTRAP", 2): "TRAP_TRACE", ("SIGTRAP", 4): "TRAP_HWBKPT",
+}  # fmt: skip
+"""The names of si_code, by signal (asm-generic/siginfo.h). SI_KERNEL (0x80) goes with each of them."""
+
+_RAISED: Final = {
+    ("SIGSEGV", 1): "#PF", ("SIGSEGV", 2): "#PF", ("SIGSEGV", 4): "#PF", ("SIGSEGV", 10): "#CP",
+    ("SIGSEGV", _SI_KERNEL): "#GP",
+    ("SIGBUS", 1): "#AC", ("SIGBUS", 2): "#PF", ("SIGBUS", 4): "#MC", ("SIGBUS", _SI_KERNEL): "#SS",
+    ("SIGILL", 1): "#UD", ("SIGILL", 2): "#UD",
+    ("SIGFPE", 1): "#DE",
+    ("SIGTRAP", _SI_KERNEL): "#BP", ("SIGTRAP", 1): "#BP", ("SIGTRAP", 2): "#DB", ("SIGTRAP", 4): "#DB",
+}  # fmt: skip
+
+
+def exception_of(signal: str, code: int, instruction: str | None) -> str | None:
+    """Return the exception behind a signal, such as `#PF`; None when no instruction raised it (kill(2), timers).
+
+    >>> exception_of("SIGSEGV", 1, "mov eax, dword ptr [rax]"), exception_of("SIGSEGV", 0x80, "cli")
+    ('#PF', '#GP')
+    """
+    if signal == "SIGFPE" and code in range(3, 9):
+        # The x87 instructions are the ones that begin with f (and wait, which only reports for them).
+        return "#MF" if (instruction or "").startswith(("f", "wait")) else "#XM"
+    if signal == "SIGSEGV" and code == _SI_KERNEL and instruction in ("int 4", "into"):
+        return "#OF"
+    return _RAISED.get((signal, code))
+
+
+def page_fault_reason(
+    signal: str, code: int, address: int, *, access: str | None, protection: str | None, sp: int
+) -> str:
+    """Return why the kernel could not resolve a page fault.
+
+    Args:
+        protection: of the mapping at *address* (`r--`), None when nothing is mapped there.
+        sp: the stack pointer at the fault.
+    """
+    if signal == "SIGBUS":
+        return "beyond the file"
+    if address >= _KERNEL_HALF:
+        return "kernel address"
+    if code == 4:
+        return "protection key"
+    if protection is None and code != 2:
+        if address < _LOWEST_MAPPABLE:
+            return "null pointer"
+        return "stack overrun" if abs(address - sp) < _STACK_REACH else "nothing mapped"
+    if access == "exec":
+        return "not executable"
+    if access == "write" and protection is not None and "r" in protection:
+        return "read-only"
+    return "no access" if protection is None or "r" not in protection else "not permitted"
