@@ -47,6 +47,40 @@ def sample(build: Path) -> Callable[[str], str]:
     return lambda name: str(build / name)
 
 
+_ELSEWHERE = {"-musl": "musl-gcc", "-i386": "i686-linux-gnu-gcc", "-arm64": "aarch64-linux-gnu-gcc"}
+"""What a sample with such an ending is compiled with."""
+
+
+@pytest.fixture(scope="session")
+def variant(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Return the path of a sample built for another C library or processor, by its name in the Makefile."""
+    folder = tmp_path_factory.mktemp("variants")
+    folder.chmod(0o755)
+
+    def build(name: str) -> str:
+        ending = next((ending for ending in _ELSEWHERE if ending in name), None)
+        if ending is not None and not (folder / name).exists():
+            compiler = [_ELSEWHERE[ending]]
+            if ending == "-i386" and shutil.which(compiler[0]) is None:
+                compiler = ["cc", "-m32"]
+            if not _links(compiler):
+                pytest.skip(f"{' '.join(compiler)} is not installed, or has no C library")
+        if not (folder / name).exists():
+            subprocess.run(["make", "-s", "-C", str(ROOT / "c_samples"), f"BUILD={folder}", name], check=True)
+        return str(folder / name)
+
+    return build
+
+
+def _links(compiler: list[str]) -> bool:
+    """Return whether a static program can be made."""
+    if shutil.which(compiler[0]) is None:
+        return False
+    program = "#include <stdlib.h>\nint main(void) { return 0; }\n"
+    command = [*compiler, "-static", "-x", "c", "-o", os.devnull, "-"]
+    return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
+
+
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the tests' own witnesses: counter.so, rusage."""

@@ -1,14 +1,16 @@
-"""Memory system calls as strace sees them: names and sizes, process by process."""
+"""What strace sees: memory system calls by name and size, task by task; all calls and signals of a program with one task."""
 
 from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from observer.model.events import Syscall
 from tests.recordings import environment_of_commands
+from tests.witness.told import facts_of
 
 SIZE_ARGUMENT = {
     "mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1, "mlock": 1, "mlock2": 1, "munlock": 1, "msync": 1,
@@ -91,3 +93,79 @@ def observed_memory_calls(syscalls: Sequence[Syscall]) -> list[list[Entry]]:
             size = call.args[position] if position is not None else 0
         tasks.setdefault(call.tid, []).append((call.name, size))
     return list(tasks.values())
+
+
+_MODE = re.compile(r"^\[ Process PID=\d+ runs in (?P<bits>32|64) bit mode\. \]$")
+_ANSWER = re.compile(r"^(?P<name>\w+)\((?P<args>.*)\)\s+= (?P<result>-?\w+|\?)(?: (?P<error>E[A-Z0-9]+))?")
+_SIGNAL = re.compile(
+    r"^--- (?P<name>SIG\w+) \{si_signo=(?P<number>\d+), si_code=(?P<code>[-x\w]+)(?:, si_addr=(?P<address>\w+))?"
+)
+_KILLED = re.compile(r"^\+\+\+ killed by (?P<name>SIG\w+)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A line of strace: a system call, and which table its number was looked up in."""
+
+    name: str
+    arguments: str
+    result: int | None
+    error: str
+    bits: int
+
+
+@dataclass(frozen=True)
+class Signalled:
+    """A line of strace: a signal that the kernel delivered, with the numbers it came with."""
+
+    name: str
+    number: int
+    code: int
+    address: int | None
+
+
+@dataclass(frozen=True)
+class Straced:
+    """One run of a program under strace."""
+
+    calls: list[Asked]
+    signals: list[Signalled]
+    killed_by: str | None
+    facts: dict[str, str]
+
+    def named(self, *names: str) -> list[Asked]:
+        return [call for call in self.calls if call.name in names]
+
+    def between(self, first: str, last: str) -> list[Asked]:
+        """The calls from the first one whose name begins with *first* to the last one that begins with *last*."""
+        begins = [at for at, call in enumerate(self.calls) if call.name.startswith(first)]
+        ends = [at for at, call in enumerate(self.calls) if call.name.startswith(last)]
+        return self.calls[begins[0] : ends[-1] + 1]
+
+
+def strace_run(
+    command: Sequence[str], *, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Straced:
+    """Run a program with one task, that writes nothing to standard error, under strace."""
+    done = subprocess.run(
+        ["strace", "-X", "raw", *options, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+        check=False, env={**environment_of_commands(), **(environment or {})},
+    )  # fmt: skip
+    calls: list[Asked] = []
+    signals: list[Signalled] = []
+    killed_by = None
+    bits = 64
+    # Not with -o: the lines about the mode would go elsewhere.
+    for line in done.stderr.splitlines():
+        if match := _ANSWER.match(line):
+            result = None if match["result"] == "?" else int(match["result"], 0)
+            calls.append(Asked(match["name"], match["args"], result, match["error"] or "", bits))
+        elif match := _SIGNAL.match(line):
+            address = 0 if match["address"] == "NULL" else int(match["address"], 0) if match["address"] else None
+            signals.append(Signalled(match["name"], int(match["number"]), int(match["code"], 0), address))
+        elif match := _MODE.match(line):
+            bits = int(match["bits"])
+        elif match := _KILLED.match(line):
+            killed_by = match["name"]
+    assert calls or signals, f"strace told nothing: {done.stderr}"
+    return Straced(calls, signals, killed_by, facts_of(done.stdout))
