@@ -29,7 +29,8 @@ through untouched; the story is told on stderr when it has ended.
 
 _EPILOG: Final = """what -e takes (strace's grammar):
   -e trace=memory      memory system calls (the default)
-  -e trace=all         all system calls
+  -e trace=all         all system calls, with their arguments in words
+  -e trace=file        a class of them: file, network, process, signal, memory
   -e trace=brk,mmap    these only; then the address space cannot be replayed
   -e calls,faults      only these instruments (calls, faults, residency)
   -e '!faults'         the default without this
@@ -96,7 +97,7 @@ def _stack(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
-    from observer.instruments.names import all_names
+    from observer.instruments.names import all_families, all_names
     from observer.model.selection import parse
     from observer.trace.machine import describe_machine
     from observer.trace.recorder import Order, record_run
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not words:
         raise UsageError("no program to run", "", "observer run -- PROG [ARG ...]")
     order = Order(
-        words=tuple(words), environment=os.environ, selection=parse(arguments.expression, all_names()),
+        words=tuple(words), environment=os.environ, selection=parse(arguments.expression, all_names(), all_families()),
         stack=arguments.stack, max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr,
     )  # fmt: skip
     directory = Path(arguments.directory or f"{Path(words[0]).name}.trace")

@@ -19,10 +19,10 @@ from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
 from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
-from observer.linux.instructions import emulation_of
+from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import RegisterSet, signal_info
-from observer.model.operations import FAMILY
+from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.memory import Breakpoint, Memory
 from observer.tracee.task import Frame, Task
 
@@ -35,10 +35,14 @@ _RDI, _RSI, _RDX = RegisterSet.RDI, RegisterSet.RSI, RegisterSet.RDX
 _SI_KERNEL: Final = 0x80
 _POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
+_OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
+_SYMBOLS: Final = _NUMBERS | _OPERATORS
 # A signal frame holds at least the registers and 512 bytes of FPU state (arch/x86/kernel/signal.c).
 _SIGNAL_FRAME: Final = 512
 _TWO_WORDS: Final = struct.Struct("<QQ")
 _ONE_WORD: Final = struct.Struct("<Q")
+_FOUR_WORDS: Final = struct.Struct("<IIII")
+_MASK_32: Final = 0xFFFF_FFFF
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
@@ -67,23 +71,26 @@ class AllocatorCalls:
         """Plant in every function of the family that *elf* defines and [start, end) holds; return how many."""
         memory = task.memory
         found = elf.addresses_of(_NUMBERS)
+        if role == "library" and "malloc" in found:
+            # An allocator's own operators of C++ do not go through its malloc, as those of libstdc++ do.
+            found |= elf.addresses_of(_OPERATORS)
         # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
         # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
         home = (start, end) if role == "libc" and elf.addresses_of(["gnu_get_libc_version"]) else (0, 0)
         planted = 0
         if memory is None:
             return 0
-        for name, address in sorted(found.items(), key=lambda item: _NUMBERS[item[0]]):
+        for name, address in sorted(found.items(), key=lambda item: _SYMBOLS[item[0]]):
             place = address + bias
             if not start <= place < end or place in memory.breakpoints:
                 continue
             code = elf.read(address, 16)
-            emulation = emulation_of(code, place)
+            emulation = emulation_of(code, place, 8 * elf.word)
             if emulation is None or memory.read(place, emulation.length) != code[: emulation.length]:
                 self.refused[f"{name} in {elf.path}"] = "its first instruction cannot be carried out elsewhere"
                 continue
             try:
-                memory.plant(task.tid, place, _NUMBERS[name], emulation, home)
+                memory.plant(task.tid, place, _SYMBOLS[name], emulation, home)
             except OSError as error:
                 self.refused[f"{name} in {elf.path}"] = f"its code cannot be written ({error.strerror})"
                 continue
@@ -117,10 +124,15 @@ class AllocatorCalls:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         sp = words[_RSP]
         trap = self._entry(task, memory, point, registers, sp)
-        if point.pushes >= 0:
-            pushed = words[point.pushes]
-            self._push(memory, _TWO_WORDS.pack(pushed, trap) if trap else _ONE_WORD.pack(pushed), sp - 8)
-            words[_RSP] = sp - 8
+        if point.pushes != NOTHING:
+            pushed = words[point.pushes] if point.pushes != CONSTANT else emulation.constant
+            if memory.word == 4:
+                self._push(
+                    memory, (pushed & _MASK_32).to_bytes(4, "little") + memory.trap_word[: 4 * bool(trap)], sp - 4
+                )
+            else:
+                self._push(memory, _TWO_WORDS.pack(pushed, trap) if trap else _ONE_WORD.pack(pushed), sp - 8)
+            words[_RSP] = sp - memory.word
         elif trap:
             memory.pwrite(memory.trap_word, sp)
         words[_RIP] = point.after
@@ -136,13 +148,17 @@ class AllocatorCalls:
             frame.inner += 1
             return 0
         now = monotonic_ns()
-        return_address: int = _ONE_WORD.unpack(memory.pread(8, sp))[0]
+        words = registers.words
+        if memory.word == 4:
+            return_address, first, second, third = _FOUR_WORDS.unpack(memory.pread(16, sp))
+        else:
+            return_address = _ONE_WORD.unpack(memory.pread(8, sp))[0]
+            first, second, third = words[_RDI], words[_RSI], words[_RDX]
         home_start, home_end = point.home
         if home_start <= return_address < home_end and _calls_directly(memory, return_address, point.address):
             self.internal += 1
             return 0
-        words = registers.words
-        entered = Frame(sp, point.operation, words[_RDI], words[_RSI], words[_RDX], return_address, now)
+        entered = Frame(sp, point.operation, first, second, third, return_address, now)
         entered.outer = task.frame
         for start, end in memory.libc_text:
             if start <= return_address < end:
@@ -155,7 +171,7 @@ class AllocatorCalls:
         return memory.trap
 
     def _push(self, memory: Memory, words: bytes, address: int) -> None:
-        if address & 0xFFF == 0xFF8:
+        if address & 0xFFF == 0x1000 - memory.word:
             # The push reaches a new page of the stack, which may not be there yet: then it is we who bring it in.
             with self._pages.pushing():
                 memory.pwrite(words, address)
@@ -199,7 +215,7 @@ class AllocatorCalls:
 
     def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
         words = registers.words
-        sp = words[_RSP] - 8
+        sp = words[_RSP] - memory.word
         frame = task.frame
         if frame is None or frame.sp != sp:
             frame = self._frame_of_odd_return(task, sp)
@@ -210,7 +226,7 @@ class AllocatorCalls:
         registers.jump(task.tid, frame.return_address)
         if not frame.is_uncounted:
             self.returned += 1
-            result = words[_RAX]
+            result = words[_RAX] if memory.word == 8 else words[_RAX] & _MASK_32
             if frame.operation == _POSIX_MEMALIGN:
                 result = memory.read_word(frame.first) if result & 0xFFFF_FFFF == 0 else 0
             self._record(task, frame, now, result, RETURNED)
@@ -219,7 +235,7 @@ class AllocatorCalls:
     def _frame_of_odd_return(self, task: Task, sp: int) -> Frame | None:
         """Return the call that comes back although inner ones were left by a jump, or although it was given up."""
         if task.frame is not None and task.frame.sp < sp:
-            self._leave(task, sp - 8)
+            self._leave(task, sp - 1)
         if task.frame is not None and task.frame.sp == sp:
             return task.frame
         stray = task.stray.pop(sp, None)
@@ -253,4 +269,5 @@ class AllocatorCalls:
 def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:
     """Whether the instruction before *return_address* is `call target`, not a call through a table."""
     code = memory.read(return_address - 5, 5)
-    return code[:1] == b"\xe8" and return_address + int.from_bytes(code[1:], "little", signed=True) == target
+    reached = return_address + int.from_bytes(code[1:], "little", signed=True)
+    return code[:1] == b"\xe8" and reached & (1 << 8 * memory.word) - 1 == target

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.linux.arguments import decode
+from observer.linux.captures import KINDS, MOST
+from observer.linux.prototypes import arity_of, families
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from observer.linux.syscalls import arity_of, name_of, table
+from observer.linux.syscalls import name_of, table
 from observer.model.selection import MEMORY_CALLS
 
-__all__ = ["GATES", "NATIVE", "all_names", "arity_of", "name_of"]
+__all__ = ["ARGUMENT_BYTES", "GATES", "KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]
 
-NATIVE: Final = AUDIT_ARCH_X86_64
-"""The architecture value of ordinary calls on this machine."""
+GATES: Final = ("syscall", "int80", "sysenter")
+"""The instructions that enter the kernel. Which one it was stands in each record's flags, from bit 8 on."""
 
-GATES: Final = {AUDIT_ARCH_X86_64: "syscall", AUDIT_ARCH_I386: "int80"}
-"""The instruction that enters the kernel for each architecture value."""
+ARGUMENT_BYTES: Final = MOST
+"""Bytes kept of what one argument points to."""
 
 
 def all_names() -> frozenset[str]:
     """Return every system-call name that -e may name, also those of the memory class that this machine may lack."""
     return frozenset(table(AUDIT_ARCH_X86_64).values()) | frozenset(table(AUDIT_ARCH_I386).values()) | MEMORY_CALLS
+
+
+def all_families() -> dict[str, frozenset[str]]:
+    """Return the classes of system calls that -e may name: file, network, process, signal."""
+    return families(all_names())

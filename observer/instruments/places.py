@@ -5,9 +5,8 @@ Worked out after the run, from the files that were mapped. Every answer is cache
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -26,21 +25,26 @@ _LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
 
 @dataclass(frozen=True, slots=True)
 class StackPiece:
-    """Saved stack bytes from *sp* up, with the registers at that moment."""
+    """Saved stack bytes from *sp* up, with the registers at that moment. Words have *size* bytes."""
 
     ip: int
     sp: int
     bp: int
     bx: int
     data: bytes
+    size: int = 8
 
     def word(self, address: int) -> int | None:
-        """Return the 8 bytes at *address*, or None outside the piece."""
+        """Return the word at *address*, or None outside the piece."""
         at = address - self.sp
-        if 0 <= at <= len(self.data) - 8:
-            value: int = struct.unpack_from("<Q", self.data, at)[0]
-            return value
+        if 0 <= at <= len(self.data) - self.size:
+            return int.from_bytes(self.data[at : at + self.size], "little")
         return None
+
+    def above(self, back: int, words: int) -> StackPiece:
+        """Return what lies above the lowest *words* words, as the stack of the code at *back*."""
+        skipped = words * self.size
+        return replace(self, ip=back, sp=self.sp + skipped, data=self.data[skipped:])
 
 
 @lru_cache(maxsize=64)
@@ -62,6 +66,7 @@ class CodeMap:
         self._elves: dict[str, Elf | None] = {}
         self._sites: dict[int, Site] = {}
         self._access: dict[int, str | None] = {}
+        self._word = 0
 
     def add(self, image: Image) -> None:
         """Know a further image; what overlaps it is gone."""
@@ -79,6 +84,14 @@ class CodeMap:
     def images(self) -> tuple[Image, ...]:
         """All images in address order."""
         return tuple(self._images)
+
+    @property
+    def word(self) -> int:
+        """The size of this program's pointers in bytes: 8, or 4 for an i386 program."""
+        if self._word == 0 and self._images:
+            elf = self._elf(self._images[0])
+            self._word = elf.word if elf is not None else 8
+        return self._word or 8
 
     def image_at(self, address: int) -> Image | None:
         """Return the image whose code holds *address*."""
@@ -146,7 +159,7 @@ class CodeMap:
                 return frame.ip if at_call else frame.ip + 1
             elf = self._elf(image)
             rule = _unwinder_of(elf).rule_at(frame.ip - at_call - image.bias) if elf else None
-            frame = step(frame, rule, piece.word) if rule else None
+            frame = step(frame, rule, piece.word, piece.size) if rule else None
             at_call = True
         return None
 
@@ -159,7 +172,7 @@ class CodeMap:
     def access_at(self, address: int) -> str | None:
         """Return whether the instruction at *address* writes or reads memory; None when undecidable."""
         if address not in self._access:
-            self._access[address] = self._access_of(address, b"", 64)
+            self._access[address] = self._access_of(address, b"", 8 * self.word)
         return self._access[address]
 
     def faulting_at(self, address: int, otherwise: bytes, bits: int) -> tuple[str | None, str | None]:

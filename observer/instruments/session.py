@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from observer.errors import CannotLaunch
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.observed import ObserversPages
@@ -19,16 +15,15 @@ from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import OWN_BY_ARGUMENT, Watch, own_syscalls
 from observer.linux import procfs
-from observer.linux.ptrace import cont
+from observer.linux.compat import foreign_by_argument, foreign_numbers
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
 from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
 from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
-from observer.tracee.launch import Start, find_program, launch
+from observer.tracee.launch import Start, check_exec, find_program, launch
 
-_WALL: Final = 0x40000000
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
 )
@@ -113,7 +108,7 @@ class _Session:
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)
         seconds = (time.monotonic_ns() - began) / 1e9
-        _check_exec(launched.report, self._path)
+        check_exec(launched.report, self._path)
         after = procfs.child_counters()
         return self._result(status, seconds, totals, after.total - before.total)
 
@@ -124,14 +119,15 @@ class _Session:
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
         native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
-        return build_filter(native, numbers_of(selection.syscalls, AUDIT_ARCH_I386), OWN_BY_ARGUMENT)
+        foreign = numbers_of(selection.syscalls, AUDIT_ARCH_I386) | foreign_numbers(own)
+        return build_filter(native, foreign, OWN_BY_ARGUMENT, foreign_by_argument(OWN_BY_ARGUMENT))
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
         self._affinity.enter()
         try:
             return engine.run(root), FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
         except BaseException:
-            _kill_all(engine)
+            engine.abandon()
             if self._faults is not None:
                 self._faults.stop()
             raise
@@ -145,10 +141,10 @@ class _Session:
         planting, brought_in = self._pages.result()
         self._pages.close()
         counts = {
-            "faults_counted": faults.counted, "faults_lost": faults.lost, "syscalls_entered": watch.entered,
-            "syscalls_left": watch.left, "syscalls_cut": watch.cut, "births": watch.births,
+            **watch.crossings.counts(), "faults_counted": faults.counted, "faults_lost": faults.lost,
+            "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
-            "pages_pushed": self._pages.pushed,
+            "pages_pushed": self._pages.pushed, "interrupts": len(self._interrupts.taken),
         }  # fmt: skip
         if faults.with_failed is not None:
             counts["faults_with_failed"] = faults.with_failed
@@ -170,27 +166,3 @@ class _Session:
             status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
         )  # fmt: skip
-
-
-def _kill_all(engine: Engine) -> None:
-    for tid in tuple(engine.tasks):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(tid, 9)
-    # A killed tracee stops once more, at its exit, and waits for us there.
-    while True:
-        try:
-            tid, status = os.waitpid(-1, _WALL)
-        except ChildProcessError:
-            return
-        if os.WIFSTOPPED(status):
-            with contextlib.suppress(ProcessLookupError):
-                cont(tid)
-
-
-def _check_exec(report: int, path: str) -> None:
-    answer = os.read(report, 16)
-    os.close(report)
-    if answer:
-        number = int(answer)
-        code = 127 if number == errno.ENOENT else 126
-        raise CannotLaunch(f"cannot run {path!r}", os.strerror(number), exit_status=code)

@@ -35,6 +35,10 @@ class Sink(Protocol):
         """System calls."""
 
     @property
+    def arguments(self) -> Records:
+        """What arguments of system calls point to."""
+
+    @property
     def stacks(self) -> Records:
         """Pieces of user stack."""
 

@@ -11,10 +11,10 @@ from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
 
-__all__ = ["KEPT", "WRAPPER", "keep_stack"]
+__all__ = ["KEPT", "WRAPPER", "keep_stack", "present_bytes"]
 
 WRAPPER: Final = 256
-"""Bytes that are enough to leave a system call's wrapper, which has hardly a frame."""
+"""Bytes that are enough to leave a memory call's wrapper, which has hardly a frame; stdio's calls lie deeper."""
 
 KEPT: Final = 3072
 """Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
@@ -23,10 +23,8 @@ _BP: Final = RegisterSet.INDEX["rbp"]
 _BX: Final = RegisterSet.INDEX["rbx"]
 
 
-def _present_bytes(tid: int, start: int, length: int) -> int:
-    """Return how many of the bytes from *start* on lie in pages that are there."""
-    if start % PAGE + length <= PAGE:
-        return length  # the page of the stack pointer itself is there
+def present_bytes(tid: int, start: int, length: int) -> int:
+    """Return how many of the *length* bytes from *start* on lie in pages that are there (in one stretch)."""
     try:
         fd = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -38,7 +36,7 @@ def _present_bytes(tid: int, start: int, length: int) -> int:
     there = 0
     while 8 * there < len(entries) and entries[8 * there + 7] & 0x80:
         there += 1
-    return max((start & -PAGE) + there * PAGE - start, 0)
+    return min(max((start & -PAGE) + there * PAGE - start, 0), length)
 
 
 def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet, length: int = KEPT) -> int:
@@ -47,6 +45,8 @@ def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: Registe
     Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
     with contextlib.suppress(OSError):
-        piece = memory.read(sp, min(length, _present_bytes(memory.tid, sp, length)))
+        if sp % PAGE + length > PAGE:  # the page of the stack pointer itself is there
+            length = min(length, present_bytes(memory.tid, sp, length))
+        piece = memory.read(sp, length)
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0

@@ -33,10 +33,10 @@ class TrapWatch:
         self._acting: set[int] = set()
         self.disturbed: set[str] = set()
 
-    def entered(self, task: Task, number: int, args: tuple[int, ...]) -> None:
-        """A call that may concern SIGTRAP begins."""
+    def entered(self, task: Task, number: int, args: tuple[int, ...], *, bits: int) -> None:
+        """A call that may concern SIGTRAP begins; the handler's address is *bits* wide."""
         if number == SIGACTION and args[0] == signal.SIGTRAP and args[1]:
-            handler = peek(task.tid, args[1])
+            handler = peek(task.tid, args[1]) & (1 << bits) - 1
             if handler == signal.SIG_IGN:
                 self.disturbed.add("the program ignores SIGTRAP, which breakpoints set back to its default")
             elif handler != signal.SIG_DFL:

@@ -6,7 +6,6 @@ asked for make no record.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
 from observer.instruments.intervals import FaultIntervals
@@ -21,12 +21,11 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
-from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.linux import procfs
+from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
-from observer.linux.syscalls import numbers_of
 from observer.model.addresses import Mapping
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -82,8 +81,7 @@ class Watch:
         pages: ObserversPages,
     ) -> None:
         self._sink = sink
-        self._wanted = None if wanted is None else numbers_of(wanted, AUDIT_ARCH_X86_64)
-        self._wanted_names = wanted
+        self.crossings = Crossings(sink, wanted)
         self._allocator = allocator
         self._faults = faults
         self._frames = frames
@@ -92,9 +90,6 @@ class Watch:
         self._before: dict[int, int] = {}
         self._locks_future: set[int] = set()
         self.started = 0
-        self.entered = 0
-        self.left = 0
-        self.cut = 0
         self.births = 0
         self.first_exec = 0
         self.not_observed: dict[str, str] = {}
@@ -108,13 +103,6 @@ class Watch:
         if self.intervals is not None:
             self.intervals.at_stop(task)
         return self._allocator is not None and self._allocator.hit(task, registers)
-
-    def _wants(self, arch: int, number: int) -> bool:
-        if self._wanted is None:
-            return True
-        if arch == AUDIT_ARCH_X86_64:
-            return number & ~0x40000000 in self._wanted
-        return self._wanted_names is not None and number in numbers_of(self._wanted_names, arch)
 
     def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
         """Whether the call may bring pages in without a fault event (get_user_pages)."""
@@ -134,62 +122,34 @@ class Watch:
             return False
         if self.intervals is not None:
             self.intervals.at_stop(task)
-        _now, _op, arch, _ip, _sp, number, *args = entry
-        native = arch == AUDIT_ARCH_X86_64
-        if native and self._populates(task, number, tuple(args)):
+        _now, _op, arch, _ip, _sp, foreign, *words = entry
+        number, args = as_native(arch, foreign, tuple(words))
+        if self._populates(task, number, args):
             self._before[task.tid] = procfs.task_counters(task.pid, task.tid).total
-        wanted = self._wants(arch, number)
+        wanted = self.crossings.wants(arch, foreign)
         if wanted:
-            self.entered += 1
-        if native and number in _TRAP_CALLS:
-            self.traps.entered(task, number, tuple(args))
-        return wanted or task.tid in self._before or (native and number in _ALWAYS_FOLLOWED)
+            self.crossings.entered(task, entry)
+        if number in _TRAP_CALLS:
+            self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
+        return wanted or task.tid in self._before or number in _ALWAYS_FOLLOWED
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
         if self.intervals is not None and result is not None:
             self.intervals.at_stop(task)
         now = time.monotonic_ns()
-        arch, number, args = entry[2], entry[5], entry[6:]
+        arch, foreign = entry[2], entry[5]
+        number, args = as_native(arch, foreign, entry[6:])
         before = self._before.pop(task.tid, None)
         if before is not None and result is not None:
             after = procfs.task_counters(task.pid, task.tid).total
             self._sink.notes.append(
                 "populated", pid=task.pid, tid=task.tid, t=entry[0], end=now, number=number, faults=after - before
             )
-        if self._wants(arch, number):
-            if result is None:
-                self.cut += 1
-            else:
-                self.left += 1
-            self._record(task, entry, result, now)
-        if result is not None and result >= 0 and arch == AUDIT_ARCH_X86_64:
+        if self.crossings.wants(arch, foreign):
+            self.crossings.left(task, entry, result, now)
+        if result is not None and result >= 0:
             self._follow(task, number, args, result, now)
-
-    def _record(self, task: Task, entry: tuple[int, ...], result: int | None, now: int) -> None:
-        began, _op, arch, ip, sp, number, *args = entry
-        stack = cs = 0
-        with contextlib.suppress(OSError):
-            self._registers.read(task.tid)
-            cs = self._registers.words[RegisterSet.CS]
-            if task.frame is None and task.memory is not None and result is not None:
-                task.memory.tid = task.tid
-                stack = keep_stack(self._sink, task.memory, began, sp, self._registers, WRAPPER)
-        self._sink.syscalls.append(
-            began,
-            now,
-            task.pid,
-            task.tid,
-            number,
-            arch,
-            *args,
-            result or 0,
-            ip,
-            sp,
-            cs,
-            0 if result is None else 1,
-            stack,
-        )
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
         if number in _TRAP_CALLS:
@@ -221,6 +181,7 @@ class Watch:
         if found is None or memory is None:
             return
         elf, bias, role = found
+        memory.word = elf.word
         if role in ("libc", "loader"):
             memory.libc_text.append((mapping.start, mapping.end))
         if role == "loader" or (role == "program" and not memory.trap_home):

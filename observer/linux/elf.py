@@ -10,7 +10,7 @@ import os
 import stat
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
@@ -28,6 +28,8 @@ DAMAGED: Final = (
 """What pyelftools raises for files that are damaged: they cost names and lines, not the run."""
 
 _SYMBOL: Final = struct.Struct("<IBBHQQ")
+_SYMBOL_32: Final = struct.Struct("<IIIBBH")
+_OURS: Final = frozenset({(64, "EM_X86_64"), (32, "EM_386")})
 _FUNC: Final = frozenset({2, 10})  # STT_FUNC, STT_GNU_IFUNC
 _MACHINES: Final = {3: "i386", 62: "x86-64", 183: "aarch64", 40: "arm", 243: "riscv", 21: "ppc64", 22: "s390"}
 
@@ -44,15 +46,16 @@ class Segment:
 
 
 class Elf:
-    """A parsed 64-bit little-endian ELF file; raises ValueError when it is not one."""
+    """A parsed ELF file of x86-64 or i386; raises ValueError when it is not one. `word` is the size of its pointers."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         with open(path, "rb") as file:
             try:
                 elf = ELFFile(file)
-                if elf.elfclass != 64 or not elf.little_endian:
-                    raise ValueError("32-bit or big-endian")
+                if (elf.elfclass, elf.header["e_machine"]) not in _OURS:
+                    raise ValueError("neither x86-64 nor i386")
+                self.word = elf.elfclass // 8
                 self.entry: int = elf.header["e_entry"]
                 segments: list[Any] = list(elf.iter_segments())
                 self.interpreter = next(
@@ -153,11 +156,21 @@ def _read_symbols(elf: Any) -> list[tuple[int, int, str]]:
         if table is None or strings is None:
             continue
         raw, text = table.data(), strings.data()
-        for name, info, _other, section, value, size in _SYMBOL.iter_unpack(raw[: len(raw) // 24 * 24]):
+        for name, info, section, value, size in _entries(raw, elf.elfclass):
             if section and value and info & 15 in _FUNC:
                 end = text.find(b"\0", name)
                 found.append((value, size, text[name:end].decode("utf-8", "replace")))
     return found
+
+
+def _entries(raw: bytes, bits: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """Yield (name, info, section, value, size) of a symbol table, whose fields stand in another order by class."""
+    if bits == 64:
+        for name, info, _other, section, value, size in _SYMBOL.iter_unpack(raw[: len(raw) // 24 * 24]):
+            yield name, info, section, value, size
+    else:
+        for name, value, size, info, _other, section in _SYMBOL_32.iter_unpack(raw[: len(raw) // 16 * 16]):
+            yield name, info, section, value, size
 
 
 @lru_cache(maxsize=512)
@@ -169,7 +182,7 @@ def _load_version(path: str, _identity: tuple[int, int, int, int]) -> Elf | None
 
 
 def load(path: str) -> Elf | None:
-    """Return the parsed file, or None when it is not (or no longer) a readable 64-bit ELF file; cached by inode."""
+    """Return the parsed file, or None when it is not (or no longer) a readable ELF file of ours; cached by inode."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -180,15 +193,15 @@ def load(path: str) -> Elf | None:
 
 
 def describe_foreign(head: bytes) -> str | None:
-    """Return what an ELF file with these first 20 bytes is when it is not x86-64, else None.
+    """Return what an ELF file with these first 20 bytes is when it is neither x86-64 nor i386, else None.
 
-    >>> describe_foreign(bytes([127, 69, 76, 70, 1, 1]) + bytes(12) + bytes([3, 0]))
-    '32-bit i386'
+    >>> describe_foreign(bytes([127, 69, 76, 70, 2, 1]) + bytes(12) + bytes([183, 0]))
+    '64-bit aarch64'
     """
     if not head.startswith(b"\x7fELF") or len(head) < 20:
         return None
     bits = {1: "32-bit", 2: "64-bit"}.get(head[4], "unknown")
     number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-    if (head[4], head[5], number) == (2, 1, 62):
+    if (head[4], head[5], number) in ((2, 1, 62), (1, 1, 3)):
         return None
     return f"{bits} {_MACHINES.get(number, f'machine {number}')}"

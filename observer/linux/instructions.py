@@ -17,7 +17,16 @@ from capstone import x86
 
 from observer.linux.ptrace import RegisterSet
 
-__all__ = ["Emulation", "access_of", "decode", "disassemble", "effective_address", "emulation_of"]
+__all__ = [
+    "CONSTANT",
+    "NOTHING",
+    "Emulation",
+    "access_of",
+    "decode",
+    "disassemble",
+    "effective_address",
+    "emulation_of",
+]
 
 _MOVES: Final = (
     "mov", "vmov", "maskmov", "vmaskmov", "vpmaskmov", "fst", "fist", "vextract", "pextr", "vpextr", "extract",
@@ -33,14 +42,22 @@ _ARITHMETIC: Final = _CF | _PF | _AF | _ZF | _SF | _OF
 _RIP, _RSP, _EFLAGS = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.EFLAGS
 
 
+NOTHING: Final = -1
+CONSTANT: Final = -2
+
+
 @dataclass(frozen=True, slots=True)
 class Emulation:
-    """One instruction: its length, the register it pushes (index, or -1), or what it does to the registers."""
+    """One instruction: its length, what it pushes, and what it does to the registers after that.
+
+    `pushes` is a register's index, NOTHING, or CONSTANT: then it is `constant`, the address behind a call.
+    """
 
     length: int
     pushes: int
     apply: Callable[[Words, ReadMemory], None] | None
     text: str
+    constant: int = 0
 
 
 @cache
@@ -104,9 +121,9 @@ Getter = Callable[[Words, ReadMemory], int]
 class _Operands:
     """An instruction's operands, as functions on a register file: names are looked up once, not at each hit."""
 
-    def __init__(self, instruction: Any) -> None:
-        if instruction.addr_size != 8:
-            raise KeyError("32-bit addresses")
+    def __init__(self, instruction: Any, bits: int) -> None:
+        if instruction.addr_size != bits // 8:
+            raise KeyError("shortened addresses")
         self.list = instruction.operands
         self.width: int = self.list[0].size if self.list else 8
         self.get: list[Getter] = [_getter(instruction, operand) for operand in self.list]
@@ -130,9 +147,11 @@ def _address(instruction: Any, operand: Any) -> Callable[[Words], int]:
     if memory.index:
         index = _wide(instruction.reg_name(memory.index))[0]
 
+    mask: int = (1 << 8 * instruction.addr_size) - 1
+
     def address(words: Words) -> int:
         total: int = offset + (words[base] if base >= 0 else 0) + (words[index] * scale if index >= 0 else 0)
-        return total & _MASK
+        return total & mask
 
     return address
 
@@ -200,20 +219,35 @@ def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, Rea
     return effects.get(mnemonic)
 
 
-def emulation_of(code: bytes, address: int) -> Emulation | None:
+def emulation_of(code: bytes, address: int, bits: int = 64) -> Emulation | None:
     """Return how to carry out the instruction *code* begins with, or None when it cannot be emulated."""
-    instruction = decode(code, address)
+    instruction = decode(code, address, bits)
     if instruction is None:
         return None
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
     try:
-        operands = _Operands(instruction)
+        operands = _Operands(instruction, bits)
         if instruction.mnemonic == "push" and operands.destination is not None:
             return Emulation(instruction.size, operands.destination[0], None, text)
+        if instruction.mnemonic == "call":
+            return _call(instruction, operands, text)
         effect = _effect(instruction.mnemonic, operands)
     except KeyError:
         return None
-    return Emulation(instruction.size, -1, effect, text) if effect else None
+    return Emulation(instruction.size, NOTHING, effect, text) if effect else None
+
+
+def _call(instruction: Any, operands: _Operands, text: str) -> Emulation | None:
+    """Push the address behind the call, then jump; not where the target is found by the stack pointer, which moves."""
+    target = instruction.operands[0]
+    if target.type == x86.X86_OP_MEM and instruction.reg_name(target.mem.base or 0) in ("rsp", "esp"):
+        return None
+    get, behind = operands.get[0], instruction.address + instruction.size
+
+    def jump(words: Words, read: ReadMemory) -> None:
+        words[_RIP] = get(words, read)
+
+    return Emulation(instruction.size, CONSTANT, jump, text, behind)
 
 
 def disassemble(code: bytes, address: int, bits: int = 64) -> str | None:

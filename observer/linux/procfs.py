@@ -18,8 +18,11 @@ __all__ = [
     "TaskCounters",
     "child_counters",
     "heap_start",
+    "process_counters",
+    "processor_seconds",
     "read_mapped_resident",
     "read_mappings",
+    "read_memory_sizes",
     "read_pagemap",
     "read_resident_bytes",
     "read_status_field",
@@ -87,6 +90,20 @@ def task_counters(pid: int, tid: int) -> TaskCounters:
     return TaskCounters(minor=int(fields[7]), major=int(fields[9]))
 
 
+def process_counters(pid: int) -> TaskCounters:
+    """Return minflt and majflt of a whole process, the threads that ended included (stat fields 10 and 12)."""
+    fields = _stat_fields(f"/proc/{pid}/stat")
+    return TaskCounters(minor=int(fields[7]), major=int(fields[9]))
+
+
+def processor_seconds(tid: int) -> float:
+    """Return how long one task has run so far, in seconds (schedstat; 0.0 where the kernel keeps none)."""
+    try:
+        return int(_read(f"/proc/{tid}/schedstat").split()[0]) / 1e9
+    except FileNotFoundError:
+        return 0.0
+
+
 class OwnCounters:
     """minflt and majflt of one task, read again and again without allocating: the text lands in the same bytes."""
 
@@ -135,6 +152,16 @@ def read_resident_bytes(pid: int) -> dict[str, int]:
         if key in _ROLLUP:
             found[_ROLLUP[key]] = int(value.split()[0]) * 1024
     return found
+
+
+_SIZES: Final = frozenset({b"VmPeak", b"VmSize", b"VmHWM", b"VmRSS"})
+
+
+def read_memory_sizes(pid: int) -> dict[str, int]:
+    """Return VmPeak, VmSize, VmHWM and VmRSS of /proc/PID/status in bytes; all 0 for a task without memory."""
+    lines = (line.partition(b":") for line in _read(f"/proc/{pid}/status").splitlines())
+    found = {name.decode(): int(value.split()[0]) * 1024 for name, _colon, value in lines if name in _SIZES}
+    return {name.decode(): found.get(name.decode(), 0) for name in _SIZES}
 
 
 def read_mapped_resident(pid: int) -> dict[int, tuple[int, int]]:

@@ -94,14 +94,22 @@ def _select_by_argument(calls: Mapping[int, int]) -> list[bytes]:
 
 
 def build_filter(
-    native: Collection[int] | None, i386: Collection[int] | None, by_argument: Mapping[int, int] | None = None
+    native: Collection[int] | None,
+    i386: Collection[int] | None,
+    by_argument: Mapping[int, int] | None = None,
+    i386_by_argument: Mapping[int, int] | None = None,
 ) -> bytes:
     """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all.
 
     Args:
-        by_argument: native calls that stop only with this first argument.
+        by_argument: native calls that stop only with this first argument; *i386_by_argument* likewise.
     """
-    other_abi = [_op(_LD_W_ABS, _OFFSET_NR), *_no_escape(_I386_CLONE), *_select(i386)]
+    other_abi = [
+        _op(_LD_W_ABS, _OFFSET_NR),
+        *_no_escape(_I386_CLONE),
+        *_select_by_argument(i386_by_argument or {}),
+        *_select(i386),
+    ]
     native_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),
         # An x32 call is rare enough to stop at always.

@@ -17,7 +17,10 @@ from observer.linux.elf import Elf
 __all__ = ["Frame", "Rule", "Unwinder", "step"]
 
 _RBX, _RBP, _RSP = 3, 6, 7
-_SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8), 0x00: ("<Q", 8)}
+_SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
+_WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
+# Of i386's registers ebx has the number that rbx has; the others are renumbered here.
+_I386: Final = {3: _RBX, 4: _RSP, 5: _RBP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,13 @@ class _Cie:
 
 
 class _Cursor:
-    """Reads little-endian numbers from bytes that have an address."""
+    """Reads little-endian numbers from bytes that have an address; words have *word* bytes."""
 
-    def __init__(self, data: bytes, base: int, at: int) -> None:
+    def __init__(self, data: bytes, base: int, at: int, word: int) -> None:
         self.data = data
         self.base = base
         self.at = at
+        self.word = word
 
     def number(self, layout: str, size: int) -> int:
         value: int = struct.unpack_from(layout, self.data, self.at)[0]
@@ -85,10 +89,10 @@ class _Cursor:
     def pointer(self, encoding: int) -> int:
         """Read a pointer: absolute, relative to its own place (0x10), or to the table's beginning (0x30)."""
         place = self.base + self.at
-        layout, size = _SIZES[encoding & 0x0F]
+        layout, size = _SIZES.get(encoding & 0x0F) or _WORDS[self.word]
         value = self.number(layout, size)
         relative = {0x00: 0, 0x10: place, 0x30: self.base}[encoding & 0x70]
-        return value + relative
+        return (value + relative) & (1 << 8 * self.word) - 1
 
 
 class Unwinder:
@@ -96,6 +100,7 @@ class Unwinder:
 
     def __init__(self, elf: Elf) -> None:
         self._base, self._data = elf.eh_frame
+        self._word = elf.word
         self._rules: dict[int, Rule | None] = {}
 
     def rule_at(self, address: int) -> Rule | None:
@@ -110,7 +115,7 @@ class Unwinder:
     def _find(self, address: int) -> Rule | None:
         if not self._data:
             return None
-        cursor = _Cursor(self._data, self._base, 0)
+        cursor = _Cursor(self._data, self._base, 0, self._word)
         _version, pointer_encoding, count_encoding, table_encoding = (cursor.byte() for _ in range(4))
         cursor.pointer(pointer_encoding)
         count = cursor.pointer(count_encoding)
@@ -126,7 +131,7 @@ class Unwinder:
         return self._from_fde(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0], address)
 
     def _from_fde(self, at: int, address: int) -> Rule | None:
-        cursor = _Cursor(self._data, self._base, at)
+        cursor = _Cursor(self._data, self._base, at, self._word)
         length = cursor.number("<I", 4)
         end = cursor.at + length
         cie = self._cie(cursor.at - cursor.number("<I", 4))
@@ -137,13 +142,13 @@ class Unwinder:
         if cie.has_augmentation:
             skip = cursor.uleb()
             cursor.at += skip
-        machine = _Machine(cie, start, address)
-        machine.run(_Cursor(self._data, self._base, cie.instructions[0]), cie.instructions[1], initial=True)
+        machine = _Machine(cie, start, address, self._word)
+        machine.run(_Cursor(self._data, self._base, cie.instructions[0], self._word), cie.instructions[1], initial=True)
         machine.run(cursor, end, initial=False)
         return machine.rule
 
     def _cie(self, at: int) -> _Cie:
-        cursor = _Cursor(self._data, self._base, at)
+        cursor = _Cursor(self._data, self._base, at, self._word)
         length = cursor.number("<I", 4)
         end = cursor.at + length
         cursor.number("<I", 4)
@@ -172,12 +177,13 @@ class Unwinder:
 class _Machine:
     """Carries out call-frame instructions up to one address."""
 
-    def __init__(self, cie: _Cie, start: int, address: int) -> None:
+    def __init__(self, cie: _Cie, start: int, address: int, word: int) -> None:
         self._cie = cie
         self._location = start
         self._address = address
-        self._initial = self.rule = Rule(_RSP, 8)
+        self._initial = self.rule = Rule(_RSP, word)
         self._stack: list[Rule] = []
+        self._numbers = _I386 if word == 4 else {}
 
     def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
         while cursor.at < end and self._location <= self._address:
@@ -197,14 +203,20 @@ class _Machine:
     def _advance(self, delta: int) -> None:
         self._location += delta * self._cie.code
 
-    def _save(self, register: int, offset: int | None) -> None:
+    def _known(self, register: int) -> int:
+        """Return x86-64's number of *register*."""
+        return self._numbers.get(register, -1) if self._numbers else register
+
+    def _save(self, number: int, offset: int | None) -> None:
+        register = self._known(number)
         if register == _RBP:
             self.rule = replace(self.rule, saved_rbp=offset)
         elif register == _RBX:
             self.rule = replace(self.rule, saved_rbx=offset)
 
-    def _restore(self, register: int) -> None:
-        self._save(register, {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}.get(register))
+    def _restore(self, number: int) -> None:
+        saved = {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}
+        self._save(number, saved.get(self._known(number)))
 
     def _extended(self, operation: int, cursor: _Cursor) -> None:
         if operation in (0x02, 0x03, 0x04):
@@ -217,9 +229,9 @@ class _Machine:
         elif operation == 0x0B:
             self.rule = self._stack.pop()
         elif operation == 0x0C:
-            self.rule = replace(self.rule, register=cursor.uleb(), offset=cursor.uleb())
+            self.rule = replace(self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb())
         elif operation == 0x0D:
-            self.rule = replace(self.rule, register=cursor.uleb())
+            self.rule = replace(self.rule, register=self._known(cursor.uleb()))
         elif operation == 0x0E:
             self.rule = replace(self.rule, offset=cursor.uleb())
         elif operation == 0x0F:
@@ -248,18 +260,18 @@ class _Machine:
             raise KeyError(operation)
 
 
-def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None]) -> Frame | None:
-    """Return the caller's frame, or None when the saved stack does not reach that far."""
+def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> Frame | None:
+    """Return the caller's frame, or None when the saved stack does not reach that far; *word* is a word's size."""
     if rule.is_plt:
-        cfa = frame.sp + 8 + (8 if frame.ip & 15 >= 11 else 0)
+        cfa = frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
     else:
         base = {_RSP: frame.sp, _RBP: frame.bp, _RBX: frame.bx}.get(rule.register)
         if base is None:
             return None
         cfa = base + rule.offset
-    ip = read_word(cfa - 8)
+    ip = read_word(cfa - word)
     bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
     bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
-    if ip is None or cfa <= frame.sp - 8:
+    if ip is None or cfa <= frame.sp - word:
         return None
     return Frame(ip, cfa, bp or 0, bx or 0)

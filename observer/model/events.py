@@ -79,7 +79,11 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
 
 
 class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
-    """One crossing into the kernel and back. `cause` is the `n` of the allocator call it happened in."""
+    """One crossing into the kernel and back. `cause` is the `n` of the allocator call it happened in.
+
+    `args` are the words in the registers, `decoded` the same in words a reader knows: flags by their names, the file's
+    name, the first bytes of a buffer. `gate` is the instruction that entered the kernel: syscall, int80 or sysenter.
+    """
 
     name: str
     number: int
@@ -91,6 +95,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
     end_ns: int | None
     cause: int | None
     site: Site | None
+    decoded: tuple[str, ...] | None = None
 
 
 class Fault(_Event, frozen=True, tag="fault", kw_only=True):

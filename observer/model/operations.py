@@ -1,11 +1,14 @@
-"""The allocator family: each operation's arguments, in the order of the C prototype (malloc(3), posix_memalign(3))."""
+"""The allocator family: each operation's arguments, in the order of the C prototype (malloc(3), posix_memalign(3)).
+
+The operators of C++ are among them, where they do not go through malloc.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ALLOCATING", "FAMILY", "OPERATIONS", "Operation"]
+__all__ = ["ALLOCATING", "FAMILY", "FREEING", "OPERATIONS", "OPERATORS", "Operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,27 @@ FAMILY: Final = (
     _operation("malloc_trim", "size", allocates=False),
     _operation("malloc_usable_size", "pointer", allocates=False),
     _operation("cfree", "pointer", allocates=False, releases=True),
+    _operation("operator new", "size"),
+    _operation("operator new (aligned)", "size alignment"),
+    _operation("operator delete", "pointer", allocates=False, releases=True),
 )
 """Index in this tuple is the number that spools carry; append only."""
 
 OPERATIONS: Final = {operation.name: operation for operation in FAMILY}
+FREEING: Final = frozenset(operation.name for operation in FAMILY if operation.releases and not operation.allocates)
+"""The operations that only give back."""
 ALLOCATING: Final = frozenset(operation.name for operation in FAMILY if operation.allocates)
+
+_ALIGNED: Final = "St11align_val_t"
+_NOTHROW: Final = "RKSt9nothrow_t"
+OPERATORS: Final = {
+    **{f"_Zn{kind}m{last}": "operator new" for kind in "wa" for last in ("", _NOTHROW)},
+    **{f"_Zn{kind}m{_ALIGNED}{last}": "operator new (aligned)" for kind in "wa" for last in ("", _NOTHROW)},
+    **{
+        f"_Zd{kind}Pv{middle}{last}": "operator delete"
+        for kind in "la"
+        for middle in ("", "m", _ALIGNED, f"m{_ALIGNED}")
+        for last in ("", _NOTHROW)
+    },
+}
+"""The C++ symbols of the replaceable operators (new(3) of the C++ standard library, Itanium ABI), single and array."""

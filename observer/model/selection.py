@@ -1,12 +1,14 @@
 """What to observe: the grammar of -e, as strace has it.
 
-`-e trace=memory` is the default; `trace=all`, `trace=none`, `trace=brk,mmap` choose system calls. The words `calls`,
-`faults` and `residency` choose instruments: if a list names one, only the named ones run. `!` before a list takes
-its members away from the default.
+`-e trace=memory` is the default; `trace=all`, `trace=none`, a class (`file`, `network`, `process`, `signal`) and
+`trace=brk,mmap` choose system calls. The words `calls`, `faults` and `residency` choose instruments: if a list names
+one, only the named ones run. `!` before a list takes its members away from the default.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -54,6 +56,7 @@ MEMORY_CALLS: Final = frozenset(
 """The calls strace knows as %memory (strace(1)), and those newer than it."""
 
 _CLASSES: Final = {"memory": MEMORY_CALLS, "none": frozenset[str]()}
+_NO_CLASSES: Final[Mapping[str, frozenset[str]]] = MappingProxyType({})
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -69,8 +72,10 @@ class Selection(msgspec.Struct, frozen=True):
         return self.syscalls is None or self.syscalls >= MEMORY_CALLS
 
 
-def parse(expression: str, known: frozenset[str]) -> Selection:
-    """Return the selection that *expression* means; *known* are the names of existing system calls.
+def parse(expression: str, known: frozenset[str], families: Mapping[str, frozenset[str]] = _NO_CLASSES) -> Selection:
+    """Return the selection that *expression* means.
+
+    *known* are the names of existing system calls, *families* the further classes of them (`file`, `network` …).
 
     >>> parse("trace=brk,mmap", frozenset({"brk", "mmap"})).syscalls == {"brk", "mmap"}
     True
@@ -87,6 +92,7 @@ def parse(expression: str, known: frozenset[str]) -> Selection:
         raise UsageError(
             f"-e {expression!r} names nothing", "", "-e trace=memory, -e trace=brk,mmap or -e calls,faults"
         )
+    classes = {**families, **_CLASSES}
     instruments = frozenset(word for word in words if word in INSTRUMENTS)
     syscalls: frozenset[str] | None = frozenset()
     for word in words:
@@ -94,15 +100,15 @@ def parse(expression: str, known: frozenset[str]) -> Selection:
             continue
         if word == "all":
             syscalls = None
-        elif word in _CLASSES:
-            syscalls = syscalls if syscalls is None else syscalls | _CLASSES[word]
+        elif word in classes:
+            syscalls = syscalls if syscalls is None else syscalls | classes[word]
         elif word in known:
             syscalls = syscalls if syscalls is None else syscalls | {word}
         else:
             raise UsageError(
                 f"-e {expression!r}: {word!r} is neither a system call nor a class nor an instrument",
                 "",
-                f"system calls by name, memory, all, none, {', '.join(INSTRUMENTS)}",
+                f"system calls by name, all, {', '.join([*classes, *INSTRUMENTS])}",
             )
     names_syscalls = any(word not in INSTRUMENTS for word in words)
     default = Selection()

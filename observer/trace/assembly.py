@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.instruments.allocator import RETURNED
-from observer.instruments.names import GATES, arity_of, name_of
+from observer.instruments.names import GATES, KINDS, arity_of, decode, name_of
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
@@ -117,7 +117,7 @@ def _calls(spooled: Spooled, timeline: Timeline) -> Columns:
 
 def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
     records = spooled.syscalls
-    columns = Columns(len(records), (), ("name", "gate"))
+    columns = Columns(len(records), (), ("name", "gate", "decoded"))
     numbers = columns.numbers
     numbers.update(_common(records, "began", timeline.syscall_places, timeline.start))
     numbers["number"] = records["number"].astype(np.int64)
@@ -135,8 +135,24 @@ def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
         chosen = (records["arch"] == arch) & (records["number"] == call)
         columns.texts["name"][chosen] = name_of(call, arch)
         numbers["arity"][chosen] = arity_of(name_of(call, arch))
-        columns.texts["gate"][chosen] = GATES.get(arch, "syscall")
+    columns.texts["gate"][:] = np.array(GATES, dtype=object)[records["flags"] >> 8 & 3]
+    columns.texts["decoded"][:] = _decoded(spooled, columns)
     return columns
+
+
+def _decoded(spooled: Spooled, columns: Columns) -> list[str]:
+    """Return each system call's arguments in words, joined by the unit separator, which no text among them holds."""
+    read: dict[int, dict[int, tuple[str, bytes]]] = {}
+    for syscall, index, what, length, data in spooled.arguments.tolist():
+        read.setdefault(syscall, {})[index] = KINDS[what], data[:length]
+    rows = zip(
+        columns.texts["name"].tolist(), columns.numbers["arity"].tolist(), columns.numbers["returned"].tolist(),
+        columns.numbers["result"].tolist(), *(columns.numbers[f"a{i}"].tolist() for i in range(6)), strict=True,
+    )  # fmt: skip
+    return [
+        "\x1f".join(decode(name, tuple(words[:arity]), read.get(number, {}), result if returned else None))
+        for number, (name, arity, returned, result, *words) in enumerate(rows, start=1)
+    ]
 
 
 def _faults(spooled: Spooled, timeline: Timeline) -> Columns:

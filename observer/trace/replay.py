@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from observer.instruments.allocator import RETURNED
-from observer.instruments.names import NATIVE
 from observer.instruments.places import StackPiece
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
@@ -26,6 +25,8 @@ from observer.trace.spooled import Spooled
 __all__ = ["assemble"]
 
 _LIBRARY: Final = ("libc", "loader")
+_PUSHED_BY_VSYSCALL: Final = 3
+_MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _HEADER: Final = 16  # bytes before a piece that hold its size, in every allocator of glibc's family
 
 
@@ -100,20 +101,36 @@ class _Replay:
 
     # ---- places ---------------------------------------------------------------------------------------------
 
-    def _piece(self, number: int, ip: int) -> StackPiece | None:
+    def _piece(self, number: int, ip: int, word: int) -> StackPiece | None:
         if not 0 < number <= len(self._spooled.stacks):
             return None
         record = self._spooled.stacks[number - 1]
-        return StackPiece(ip, int(record["sp"]), int(record["bp"]), int(record["bx"]), record["bytes"].tobytes())
+        sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
+        return StackPiece(ip, sp, bp, bx, record["bytes"].tobytes(), word)
 
     def _stack_site(self, state: ProcessState, ip: int, number: int) -> Site:
         """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""
-        piece = self._piece(number, ip)
+        piece = self._piece(number, ip, state.code.word)
         if state.code.role_at(ip) in _LIBRARY:
             return self._caller_site(state, ip, piece)
-        back = piece.word(piece.sp) if piece is not None and state.code.image_at(ip) is None else None
-        if back is not None and state.code.image_at(back - 1) is not None:
-            return state.code.site_before(back)  # a call into what is no code of a file has just been made
+        if piece is not None and state.code.image_at(ip) is None:
+            return self._site_around(state, ip, piece)
+        return state.code.site_at(ip)
+
+    @staticmethod
+    def _site_around(state: ProcessState, ip: int, piece: StackPiece) -> Site:
+        """Return the program's place that called code of no file: data jumped into, or i386's door in the vDSO.
+
+        What was called last has its return address lowest on the stack; the vDSO pushed three registers below it.
+        """
+        for words in (0, _PUSHED_BY_VSYSCALL):
+            back = piece.word(piece.sp + words * piece.size)
+            if back is None or state.code.image_at(back - 1) is None:
+                continue
+            if state.code.role_at(back - 1) not in _LIBRARY:
+                return state.code.site_before(back)
+            caller = state.code.caller_in_program(piece.above(back, words + 1), at_call=True)
+            return state.code.site_before(caller if caller is not None else back)
         return state.code.site_at(ip)
 
     @staticmethod
@@ -129,11 +146,10 @@ class _Replay:
         role = state.code.role_at(back)
         site = state.code.site_before(back)
         if role in _LIBRARY:
-            piece = self._piece(stack, back)
+            piece = self._piece(stack, back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.
-                above = StackPiece(back, piece.sp + 8, piece.bp, piece.bx, piece.data[8:])
-                caller = state.code.caller_in_program(above, at_call=True)
+                caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
         self._out.calls.numbers["site"][index] = self._out.sites.number(site)
         self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
@@ -165,7 +181,7 @@ class _Replay:
         pid, _arch, _flags, _result, ip, stack = self._syscall_rows[index]
         state = self._state(pid)
         if self._is_replayed(index):
-            apply_release(state, self._syscall_names[index], self._syscall_args[index])
+            apply_release(state, *self._as_native(index))
         call = self._syscall_calls[index]
         if call >= 0:
             self._out.syscalls.numbers["site"][index] = self._out.calls.numbers["site"][call]
@@ -174,13 +190,18 @@ class _Replay:
             self._out.syscalls.numbers["site"][index] = self._out.sites.number(self._stack_site(state, ip - 1, stack))
 
     def _is_replayed(self, index: int) -> bool:
-        _pid, arch, flags, result, _ip, _stack = self._syscall_rows[index]
-        return arch == NATIVE and flags & RETURNED != 0 and not -4096 < result < 0
+        _pid, _arch, flags, result, _ip, _stack = self._syscall_rows[index]
+        return flags & RETURNED != 0 and not -4096 < result < 0
+
+    def _as_native(self, index: int) -> tuple[str, tuple[int, ...]]:
+        """Return name and arguments of a system call; i386's mmap2, which counts its offset in pages, as mmap."""
+        name, args = self._syscall_names[index], self._syscall_args[index]
+        return ("mmap", (*args[:5], args[5] * _MMAP2_UNIT)) if name == "mmap2" else (name, args)
 
     def _syscall_ended(self, index: int) -> None:
         if self._is_replayed(index):
             pid, result = self._syscall_rows[index][0], self._syscall_rows[index][3]
-            apply_grant(self._state(pid), self._syscall_names[index], self._syscall_args[index], result)
+            apply_grant(self._state(pid), *self._as_native(index), result)
 
     # ---- page faults ----------------------------------------------------------------------------------------
 
@@ -199,7 +220,7 @@ class _Replay:
         if call >= 0:
             out.numbers["site"][index] = self._out.calls.numbers["site"][call]
         else:
-            piece = self._fault_piece(index) if role in _LIBRARY else None
+            piece = self._fault_piece(index, state.code.word) if role in _LIBRARY else None
             out.numbers["site"][index] = self._out.sites.number(self._caller_site(state, ip, piece))
         chunk = state.live.find(address) or self._chunk_in_making(call, address)
         if chunk is not None:
@@ -207,13 +228,13 @@ class _Replay:
             out.numbers["chunk_address"][index] = chunk.address
             out.numbers["chunk_size"][index] = chunk.size
 
-    def _fault_piece(self, index: int) -> StackPiece | None:
+    def _fault_piece(self, index: int, word: int) -> StackPiece | None:
         record = self._spooled.faults[index]
         if "stack" not in (record.dtype.names or ()):
             return None
         data = record["stack"].tobytes()[: int(record["stack_length"])]
         ip, sp = int(record["user_ip"]), int(record["user_sp"])
-        return StackPiece(ip, sp, int(record["user_bp"]), int(record["user_bx"]), data)
+        return StackPiece(ip, sp, int(record["user_bp"]), int(record["user_bx"]), data, word)
 
     def _chunk_in_making(self, call: int, address: int) -> ChunkRef | None:
         """Return the piece that the call a fault lies in is about to return, if the address is in it or its header."""

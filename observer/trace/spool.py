@@ -18,9 +18,19 @@ from typing import Any, Final
 
 import msgspec
 
+from observer.instruments.names import ARGUMENT_BYTES
 from observer.instruments.stacks import KEPT
 
-__all__ = ["CALL_FIELDS", "STACK_BYTES", "STACK_FIELDS", "SYSCALL_FIELDS", "NoteFile", "Spool", "Spools"]
+__all__ = [
+    "ARGUMENT_FIELDS",
+    "CALL_FIELDS",
+    "STACK_BYTES",
+    "STACK_FIELDS",
+    "SYSCALL_FIELDS",
+    "NoteFile",
+    "Spool",
+    "Spools",
+]
 
 _CHUNK: Final = 1 << 20
 
@@ -36,11 +46,17 @@ SYSCALL_FIELDS: Final = [
     ("a0", "<u8"), ("a1", "<u8"), ("a2", "<u8"), ("a3", "<u8"), ("a4", "<u8"), ("a5", "<u8"), ("result", "<i8"),
     ("ip", "<u8"), ("sp", "<u8"), ("cs", "<u4"), ("flags", "<u4"), ("stack", "<u8"),
 ]  # fmt: skip
-"""One system call; flags: 1 returned."""
+"""One system call; flags: 1 returned, from bit 8 on the gate (a place in `instruments.names.GATES`)."""
+
+ARGUMENT_FIELDS: Final = [
+    ("syscall", "<u8"), ("index", "<u2"), ("what", "<u2"), ("length", "<u4"), ("bytes", f"V{ARGUMENT_BYTES}"),
+]  # fmt: skip
+"""What one argument of system call number `syscall` (from 1) points to; `what` is a place in `KINDS`."""
 
 STACK_BYTES: Final = KEPT
 _CALL: Final = struct.Struct("<QQIIHHIQQQQQQQ")
 _SYSCALL: Final = struct.Struct("<QQIIII6QqQQIIQ")
+_ARGUMENT: Final = struct.Struct(f"<QHHI{ARGUMENT_BYTES}s")
 _STACK: Final = struct.Struct(f"<QQQQ{STACK_BYTES}s")
 STACK_FIELDS: Final = [
     ("time", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", f"V{STACK_BYTES}"),
@@ -156,18 +172,24 @@ class Spools:
         directory.mkdir(mode=0o700)
         self.calls = Spool(directory / "calls.bin", _CALL, most)
         self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL, most)
+        self.arguments = Spool(directory / "arguments.bin", _ARGUMENT)
         self.stacks = Spool(directory / "stacks.bin", _STACK)
         self.notes = NoteFile(directory / "notes.jsonl")
 
     def lost(self) -> dict[str, int]:
         """Return how many records of each kind could not be stored."""
-        return {"calls": self.calls.lost, "syscalls": self.syscalls.lost, "notes": self.notes.lost}
+        return {
+            "calls": self.calls.lost,
+            "syscalls": self.syscalls.lost,
+            "notes": self.notes.lost,
+            "arguments": self.arguments.lost,
+        }
 
     def error(self) -> OSError | None:
         """Return the first reason why something could not be stored."""
-        return self.calls.error or self.syscalls.error or self.notes.error
+        return self.calls.error or self.syscalls.error or self.arguments.error or self.notes.error
 
     def close(self) -> None:
         """Close all."""
-        for spool in (self.calls, self.syscalls, self.stacks, self.notes):
+        for spool in (self.calls, self.syscalls, self.arguments, self.stacks, self.notes):
             spool.close()

@@ -37,7 +37,8 @@ _QUERIES: Final = {
         from rows left join sites s on rows.site = s.id order by n""",
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
-        case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE}
+        case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
+        case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded
         from rows left join sites s on rows.site = s.id order by n""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else

@@ -16,6 +16,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from observer.linux import ptrace
+from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.tracee.affinity import Affinity
 from observer.tracee.kinship import relation
@@ -125,6 +126,21 @@ class Engine:
             with contextlib.suppress(OSError):
                 self._resume(task)
 
+    def abandon(self) -> None:
+        """Kill all tracees and reap them: when `run` was left by an exception."""
+        for tid in tuple(self.tasks):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(tid, signal.SIGKILL)
+        # A killed tracee stops once more, at its exit, and waits for us there.
+        while True:
+            try:
+                tid, status = os.waitpid(-1, _WALL)
+            except ChildProcessError:
+                return
+            if os.WIFSTOPPED(status):
+                with contextlib.suppress(ProcessLookupError):
+                    ptrace.cont(tid)
+
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
         stops, self._paced = self.stops - self._paced, self.stops
@@ -170,7 +186,7 @@ class Engine:
         self._entered(task, entry)
 
     def _entered(self, task: Task, entry: tuple[int, ...]) -> None:
-        if self._affinity.concerns(entry[5]):
+        if self._affinity.concerns(as_native(entry[2], entry[5], ())[0]):
             self._affinity.lift(task.tid)
             task.entered = entry
         if self._watcher.syscall_entered(task, entry):
@@ -187,7 +203,7 @@ class Engine:
             return
         entry, task.entered = task.entered, None
         if entry is not None:
-            self._affinity.restore(task.tid, entry[5])
+            self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
             self._watcher.syscall_left(task, entry, value)
         self._resume(task)
 

@@ -20,7 +20,7 @@ from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
 from observer.linux.process import adopt_orphans, avoid_huge_pages, stop_randomizing
 
-__all__ = ["Launched", "Start", "find_program", "launch"]
+__all__ = ["Launched", "Start", "check_exec", "find_program", "launch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,16 @@ def launch(start: Start) -> Launched:
     os.write(go_write, b"g")
     os.close(go_write)
     return Launched(pid, report_read)
+
+
+def check_exec(report: int, path: str) -> None:
+    """Read the pipe of a child that has ended or exec'ed, and close it; raises CannotLaunch if its exec failed."""
+    answer = os.read(report, 16)
+    os.close(report)
+    if answer:
+        number = int(answer)
+        code = 127 if number == errno.ENOENT else 126
+        raise CannotLaunch(f"cannot run {path!r}", os.strerror(number), exit_status=code)
 
 
 def _become_program(start: Start, go: int, report: int) -> None:

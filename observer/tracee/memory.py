@@ -40,7 +40,8 @@ class Memory:
     """One address space (the kernel's mm): read, write, plant.
 
     `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace may
-    go through where /proc/PID/mem is closed to us.
+    go through where /proc/PID/mem is closed to us. `word` is the size of its program's pointers in bytes: 8, or 4 for
+    an i386 program.
 
     Raises:
         OSError: the process is gone.
@@ -59,6 +60,7 @@ class Memory:
             self.fd = -1
             self.pread, self.pwrite = self._peek, self._poke
         self.breakpoints: dict[int, Breakpoint] = {}
+        self.word = 8
         self.trap_home = 0
         self.trap = 0
         self.trap_word = bytes(8)
@@ -68,6 +70,7 @@ class Memory:
         """Return the copy that a fork child has."""
         child = Memory(pid)
         child.breakpoints = dict(self.breakpoints)
+        child.word = self.word
         child.trap_home, child.trap, child.trap_word = self.trap_home, self.trap, self.trap_word
         child.libc_text = list(self.libc_text)
         return child
@@ -87,12 +90,11 @@ class Memory:
         return len(data)
 
     def read_word(self, address: int) -> int:
-        """Return the unsigned 8-byte word at *address*; raises OSError when it cannot be read."""
-        raw = self.pread(8, address)
-        if len(raw) < 8:
+        """Return the unsigned word (of `word` bytes) at *address*; raises OSError when it cannot be read."""
+        raw = self.pread(self.word, address)
+        if len(raw) < self.word:
             raise OSError(5, "short read")
-        word: int = struct.unpack("<Q", raw)[0]
-        return word
+        return int.from_bytes(raw, "little")
 
     def plant(self, tid: int, address: int, operation: int, emulation: Emulation, home: tuple[int, int]) -> None:
         """Put int3 over the first byte of the instruction at *address*, through the stopped task *tid*."""
@@ -109,7 +111,7 @@ class Memory:
         """
         _swap_byte(tid, self.trap_home, _INT3)
         self.trap = self.trap_home
-        self.trap_word = struct.pack("<Q", self.trap)
+        self.trap_word = self.trap.to_bytes(self.word, "little")
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range that was unmapped."""

@@ -132,7 +132,8 @@ def test_a_program_with_fixed_addresses_has_no_bias(program: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        (b"\x7fELF\x01\x01" + bytes(12) + b"\x03\x00", "32-bit i386"),
+        (b"\x7fELF\x01\x01" + bytes(12) + b"\x03\x00", None),
+        (b"\x7fELF\x01\x01" + bytes(12) + b"\x28\x00", "32-bit arm"),
         (b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\x00", "64-bit aarch64"),
         (b"\x7fELF\x01\x01" + bytes(12) + b"\x3e\x00", "32-bit machine 62"),
         (b"\x7fELF\x02\x02" + bytes(12) + b"\x00\x16", "64-bit s390"),
@@ -169,10 +170,15 @@ def test_what_is_no_elf_file_is_nothing(tmp_path: Path) -> None:
         Elf(str(script))
 
 
-def test_an_elf_file_of_32_bits_or_the_other_byte_order_is_refused(tmp_path: Path) -> None:
+def test_an_elf_file_of_another_machine_or_byte_order_is_refused(tmp_path: Path) -> None:
     narrow = tmp_path / "narrow"
-    head = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 3, 1, 0x8048000, 0, 0, 0, 52, 32, 0, 40, 0, 0)
-    narrow.write_bytes(head)
+    fields = (1, 0x8048000, 0, 0, 0, 52, 32, 0, 40, 0, 0)
+    narrow.write_bytes(struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 40, *fields))
+    i386 = tmp_path / "i386"
+    i386.write_bytes(struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\x01\x01\x01", 2, 3, *fields))
+    found = load(str(i386))
+    assert found is not None
+    assert found.word == 4
     swapped = tmp_path / "swapped"
     head = struct.pack(">16sHHIQQQIHHHHHH", b"\x7fELF\x02\x02\x01", 2, 22, 1, 0x8048000, 0, 0, 0, 64, 56, 0, 64, 0, 0)
     swapped.write_bytes(head)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observer.linux.elf import Elf
-from observer.linux.instructions import access_of, disassemble, emulation_of
+from observer.linux.instructions import CONSTANT, access_of, disassemble, emulation_of
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import OPERATIONS
 from tests.unit.linux.compiled import HERE, libc_path, needs_compiler
@@ -48,6 +48,25 @@ def test_a_push_names_the_register_it_pushes(code: str, length: int, pushed: str
     emulation = emulation_of(bytes.fromhex(code), PLACE)
     assert emulation is not None
     assert (emulation.length, emulation.pushes, emulation.apply) == (length, RegisterSet.INDEX[pushed], None)
+
+
+def test_a_call_pushes_the_address_behind_it_and_jumps() -> None:
+    emulation = emulation_of(bytes.fromhex("e800010000"), PLACE)
+    assert emulation is not None
+    assert (emulation.length, emulation.pushes, emulation.constant) == (5, CONSTANT, PLACE + 5)
+    assert carried_out("e800010000")["rip"] == PLACE + 5 + 0x100
+    assert carried_out("ffd0", rax=0x1234)["rip"] == 0x1234
+    assert carried_out("ff10", memory=(0x4321).to_bytes(8, "little"), rax=0)["rip"] == 0x4321
+
+
+def test_an_i386_instruction_is_carried_out_on_low_halves() -> None:
+    emulation = emulation_of(bytes.fromhex("8b4c2404"), PLACE & 0xFFFF_FFFF, 32)  # mov ecx, [esp + 4]
+    assert emulation is not None
+    assert emulation.apply is not None
+    words = RegisterSet().words
+    words[RegisterSet.RSP] = 0x1000
+    emulation.apply(words, lambda address, length: {0x1004: b"\x78\x56\x34\x12"}[address][:length])
+    assert words[RegisterSet.INDEX["rcx"]] == 0x1234_5678
 
 
 @pytest.mark.parametrize("code", ["f30f1efa", "90", "0f1f4000", "6690"])
@@ -131,7 +150,7 @@ def test_cmp_reads_as_many_bytes_as_it_compares() -> None:
 @pytest.mark.parametrize(
     ("what", "code"),
     [
-        ("call", "e800010000"),
+        ("call through the stack", "ff542408"),
         ("je", "7405"),
         ("jne", "0f8500010000"),
         ("syscall", "0f05"),

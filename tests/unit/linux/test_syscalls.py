@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from observer.linux.prototypes import arity_of
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_BIT
-from observer.linux.syscalls import arity_of, name_of, numbers_of, table
+from observer.linux.syscalls import name_of, numbers_of, table
 
 
 @pytest.mark.parametrize(
@@ -18,8 +19,10 @@ def test_a_call_has_its_name(number: int, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(45, "brk"), (90, "mmap"), (192, "mmap2"), (91, "munmap"), (462, "mseal")]
-)
+    ("number", "name"),
+    [(20, "getpid"), (45, "brk"), (90, "mmap"), (192, "mmap2"), (91, "munmap"), (355, "getrandom"), (359, "socket"),
+     (403, "clock_gettime64"), (462, "mseal")],
+)  # fmt: skip
 def test_i386_has_numbers_of_its_own(number: int, name: str) -> None:
     assert name_of(number, AUDIT_ARCH_I386).removeprefix("old_") == name
 

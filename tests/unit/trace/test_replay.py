@@ -296,7 +296,7 @@ def test_only_the_end_of_a_process_is_an_event_not_that_of_its_threads(recorder:
 def test_an_i386_call_is_named_by_its_own_table(recorder: Recorder) -> None:
     recorder.start(1)
     # The number of munmap here is that of execve there.
-    recorder.syscall("munmap", MAP, PAGE, began=10, ended=11, arch=0x40000003, cs=0x23)
+    recorder.syscall("munmap", MAP, PAGE, began=10, ended=11, arch=0x40000003, cs=0x23, gate=1)
     calls = assembled(recorder).syscalls
     assert [calls.texts[name].tolist() for name in ("name", "gate")] == [["execve"], ["int80"]]
     assert [calls.numbers[name].tolist() for name in ("number", "ring_before")] == [[11], [3]]

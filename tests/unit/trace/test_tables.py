@@ -61,6 +61,7 @@ def syscall_row(event: Syscall, sites: SiteTable) -> dict[str, Any]:
         "result": event.result or 0, "errno": event.errno or 0, "ring_before": event.ring_before,
         "returned": int(event.end_ns is not None), "end_ns": event.end_ns or 0, "arity": len(event.args),
         "cause": -1 if event.cause is None else event.cause,
+        "decoded": None if event.decoded is None else "\x1f".join(event.decoded),
         **{f"a{i}": value for i, value in enumerate((*event.args, 0, 0, 0, 0, 0, 0)[:6])},
     }  # fmt: skip
 
@@ -84,7 +85,7 @@ def assembly_of(events: list[Event]) -> Assembly:
     empty = assembly_of(story_run()) if events and not (calls and syscalls and faults) else None
     made = Assembly(
         columns(calls, ("op", "where", "origin", "steps")) if calls else _none(empty, "calls"),
-        columns(syscalls, ("name", "gate")) if syscalls else _none(empty, "syscalls"),
+        columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
         sites=sites,
     )

@@ -1,0 +1,54 @@
+"""i386 calls seen as the x86-64 calls they are: the same kernel functions behind other numbers.
+
+What follows mappings, masks and threads thinks in x86-64's numbers; the calls of an i386 program (or of `int 0x80` in
+64-bit code, where 45 is brk and not recvfrom) are translated here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Final
+
+from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_BIT
+from observer.linux.syscalls import table
+
+__all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers"]
+
+UNKNOWN: Final = -1
+"""The number of a call that x86-64 does not have."""
+
+_MMAP2: Final = "mmap2"
+_UNIT: Final = 4096  # mmap2's offset counts these, whatever the page size (mmap2(2))
+_ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": ""}
+
+
+@cache
+def _natives() -> dict[int, int]:
+    """Return i386 number to x86-64 number, for the calls that both have with the same arguments."""
+    numbers = {name: number for number, name in table(AUDIT_ARCH_X86_64).items()}
+    found = {number: numbers.get(_ALSO.get(name, name)) for number, name in table(AUDIT_ARCH_I386).items()}
+    return {number: native for number, native in found.items() if native is not None}
+
+
+def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Return the x86-64 number and arguments of a call; UNKNOWN where there is none.
+
+    >>> as_native(AUDIT_ARCH_I386, 45, (0,)), as_native(AUDIT_ARCH_X86_64, 45, (0,))
+    ((12, (0,)), (45, (0,)))
+    """
+    if arch == AUDIT_ARCH_X86_64:
+        return number & ~X32_BIT, args
+    if args and table(arch).get(number) == _MMAP2:
+        args = (*args[:5], args[5] * _UNIT)
+    return _natives().get(number, UNKNOWN), args
+
+
+def foreign_numbers(natives: frozenset[int]) -> frozenset[int]:
+    """Return the i386 numbers of the x86-64 calls *natives*."""
+    return frozenset(number for number, native in _natives().items() if native in natives)
+
+
+def foreign_by_argument(natives: Mapping[int, int]) -> dict[int, int]:
+    """Return *natives* (x86-64 number to first argument) with i386's numbers."""
+    return {number: natives[native] for number, native in _natives().items() if native in natives}
