@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from observer.model.addresses import Mapping
-from observer.model.events import Call, ChunkRef, Event, Fault, Lost, Process, Signal, Site, Syscall
+from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.ledger import Exclusion, balance, unverifiable
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, ProcessEnd, Request
 
@@ -89,6 +89,15 @@ def signal(n: int, name: str = "SIGSEGV", **fields: Any) -> Signal:
         "instruction": "mov byte ptr [rax], 0x61", "exception": "#PF", "reason": "null pointer", "access": "write",
     }  # fmt: skip
     return Signal(n=n, signal=name, **{**defaults, **fields})
+
+
+def library(n: int, function: str = "putc", **fields: Any) -> Library:
+    """A call into the C library that made no system call."""
+    defaults: dict[str, Any] = {
+        "t_ns": n * 1000, "pid": PID, "tid": PID, "module": None, "result": 10, "end_ns": n * 1000 + 500,
+        "site": site(), "crossings": 0,
+    }  # fmt: skip
+    return Library(n=n, function=function, **{**defaults, **fields})
 
 
 def lost(n: int, instrument: str = "faults", count: int = 7) -> Lost:

@@ -10,6 +10,7 @@ from typing import Final
 
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
+from observer.instruments.library import LibraryCalls
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
@@ -87,11 +88,14 @@ class _Session:
         self._affinity = Affinity(share=wish.pin)
         self._pages = ObserversPages()
         self._allocator = AllocatorCalls(sink, self._pages) if "calls" in chosen else None
+        self._library = LibraryCalls(
+            sink, self._pages, library="library" in chosen, vdso=wish.selection.sees_vdso
+        )  # fmt: skip
         self._faults = FaultInstrument(directory, wish.stack_bytes) if "faults" in chosen else None
         self._frames = Frames(directory) if "residency" in chosen else None
         self._watch = Watch(
-            sink, wanted=wish.selection.syscalls, allocator=self._allocator, faults=self._faults, frames=self._frames,
-            pages=self._pages,
+            sink, wanted=wish.selection.syscalls, allocator=self._allocator, library=self._library,
+            faults=self._faults, frames=self._frames, pages=self._pages,
         )  # fmt: skip
 
     def run(self) -> Recording:
@@ -141,8 +145,8 @@ class _Session:
         planting, brought_in = self._pages.result()
         self._pages.close()
         counts = {
-            **watch.crossings.counts(), "faults_counted": faults.counted, "faults_lost": faults.lost,
-            "births": watch.births,
+            **watch.crossings.counts(), **self._library.counts(), "faults_counted": faults.counted,
+            "faults_lost": faults.lost, "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
             "pages_pushed": self._pages.pushed, "interrupts": len(self._interrupts.taken),
         }  # fmt: skip
@@ -152,7 +156,7 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = sorted(watch.own_filters | watch.unreadable)
+        notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes)
         if watch.own_filters:
             counts["own_filters"] = 1
         if self._allocator is not None:

@@ -35,6 +35,10 @@ class Sink(Protocol):
         """System calls."""
 
     @property
+    def library(self) -> Records:
+        """Calls into libraries and the vDSO."""
+
+    @property
     def arguments(self) -> Records:
         """What arguments of system calls point to."""
 

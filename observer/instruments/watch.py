@@ -17,6 +17,7 @@ from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
 from observer.instruments.intervals import FaultIntervals
+from observer.instruments.library import LibraryCalls
 from observer.instruments.observed import ObserversPages
 from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
@@ -76,6 +77,7 @@ class Watch:
         *,
         wanted: frozenset[str] | None,
         allocator: AllocatorCalls | None,
+        library: LibraryCalls,
         faults: FaultInstrument | None,
         frames: Frames | None,
         pages: ObserversPages,
@@ -83,6 +85,7 @@ class Watch:
         self._sink = sink
         self.crossings = Crossings(sink, wanted)
         self._allocator = allocator
+        self._library = library
         self._faults = faults
         self._frames = frames
         self._pages = pages
@@ -102,7 +105,9 @@ class Watch:
         """See Watcher."""
         if self.intervals is not None:
             self.intervals.at_stop(task)
-        return self._allocator is not None and self._allocator.hit(task, registers)
+        if self._allocator is not None and self._allocator.hit(task, registers):
+            return True
+        return self._library.hit(task, registers)
 
     def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
         """Whether the call may bring pages in without a fault event (get_user_pages)."""
@@ -191,6 +196,9 @@ class Watch:
         if self._allocator is not None and not mapping.shared:
             with self._pages.excluded():
                 self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
+        if role == "program" and not mapping.shared:
+            with self._pages.excluded():
+                self._library.plant(task, elf, bias, calls_seen=self._allocator is not None)
 
     @staticmethod
     def _program_of(tid: int) -> str:
@@ -203,6 +211,7 @@ class Watch:
         """See Watcher."""
         if self._allocator is not None:
             self._allocator.ended(task)
+        self._library.ended(task)
 
     def executed(self, task: Task, former_tid: int) -> None:
         """See Watcher."""
@@ -225,6 +234,8 @@ class Watch:
         for mapping in mappings:
             if "x" in mapping.protection and mapping.path.startswith("/"):
                 self._image(task, mapping, now)
+        with self._pages.excluded():
+            self._library.plant_vdso(task, mappings)
 
     def _readable_mappings(self, task: Task) -> list[Mapping]:
         """Return the mappings, or none for a program that its user may run but not read (mode 0711)."""
@@ -269,6 +280,7 @@ class Watch:
         """See Watcher."""
         if self._allocator is not None:
             self._allocator.ended(task)
+        self._library.ended(task)
         if self.intervals is not None:
             self.intervals.ended(task)
         counters = procfs.task_counters(task.pid, task.tid)
@@ -302,4 +314,5 @@ class Watch:
         if self._allocator is not None:
             # A task killed in the very moment we resumed it passes its exit stop unseen.
             self._allocator.ended(task)
+        self._library.ended(task)
         self._sink.notes.append("gone", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status)

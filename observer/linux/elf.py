@@ -66,13 +66,15 @@ class Elf:
                     (segment["p_vaddr"] for segment in segments if segment["p_type"] == "PT_GNU_EH_FRAME"), None
                 )
                 self.build_id = _build_id(segments)
+                self.offset_table = _offset_table(elf)
                 self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
                 self._symbols = _read_symbols(elf)
             except DAMAGED as error:
                 raise ValueError(f"{path}: not a readable ELF file ({error})") from error
 
     @cached_property
-    def _functions(self) -> list[tuple[int, int, str]]:
+    def functions(self) -> list[tuple[int, int, str]]:
+        """The functions this file defines, (address, size, name) each, in order of address."""
         best: dict[int, tuple[int, int, str]] = {}
         for address, size, name in self._symbols:
             known = best.get(address)
@@ -83,14 +85,14 @@ class Elf:
 
     @cached_property
     def _function_starts(self) -> list[int]:
-        return [address for address, _size, _name in self._functions]
+        return [address for address, _size, _name in self.functions]
 
     def function_at(self, address: int) -> str | None:
         """Return the name of the function that holds *address* (a file address, without bias)."""
         i = bisect_right(self._function_starts, address) - 1
         if i < 0:
             return None
-        start, size, name = self._functions[i]
+        start, size, name = self.functions[i]
         return name if address < start + max(size, 1) else None
 
     def addresses_of(self, names: Iterable[str]) -> dict[str, int]:
@@ -138,6 +140,15 @@ def _segment(segment: Any) -> Segment:
         memory_size=segment["p_memsz"],
         executable=bool(segment["p_flags"] & 1),
     )
+
+
+def _offset_table(elf: Any) -> int:
+    """Return where the global offset table begins that i386's code keeps in ebx; 0 where there is none."""
+    for name in (".got.plt", ".got"):
+        section = elf.get_section_by_name(name)
+        if section is not None:
+            return int(section["sh_addr"])
+    return 0
 
 
 def _build_id(segments: list[Any]) -> str:

@@ -7,7 +7,7 @@ below is refused, and the caller says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -23,6 +23,7 @@ __all__ = [
     "Emulation",
     "access_of",
     "decode",
+    "decode_all",
     "disassemble",
     "effective_address",
     "emulation_of",
@@ -70,6 +71,11 @@ def _decoder(bits: int) -> Any:
 def decode(code: bytes, address: int, bits: int = 64) -> Any | None:
     """Return capstone's view of the instruction that *code* begins with; None when it is none."""
     return next(_decoder(bits).disasm(code, address, 1), None)
+
+
+def decode_all(code: bytes, address: int, bits: int = 64) -> Iterator[Any]:
+    """Yield capstone's view of the instructions of *code*, as far as they can be decoded."""
+    yield from _decoder(bits).disasm(code, address)
 
 
 def effective_address(instruction: Any, operand: Any, words: Words) -> int | None:

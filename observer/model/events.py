@@ -7,9 +7,17 @@ that survive address-space randomisation: `heap+0x2a0`, `map#3+0x10`, `libc.so.6
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-__all__ = ["Call", "ChunkRef", "Event", "Fault", "Lost", "Process", "Signal", "Site", "Syscall"]
+__all__ = [
+    "ADDRESS_RESULTS", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Process", "Signal", "Site", "Syscall",
+]  # fmt: skip
+
+
+ADDRESS_RESULTS: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})
+"""The system calls whose result is an address."""
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -83,6 +91,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
 
     `args` are the words in the registers, `decoded` the same in words a reader knows: flags by their names, the file's
     name, the first bytes of a buffer. `gate` is the instruction that entered the kernel: syscall, int80 or sysenter.
+    `library` is the `n` of the innermost library call it happened in, where those were recorded.
     """
 
     name: str
@@ -96,6 +105,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
     cause: int | None
     site: Site | None
     decoded: tuple[str, ...] | None = None
+    library: int | None = None
 
 
 class Fault(_Event, frozen=True, tag="fault", kw_only=True):
@@ -151,6 +161,22 @@ class Process(_Event, frozen=True, tag="process", kw_only=True):
     path: str | None
 
 
+class Library(_Event, frozen=True, tag="library", kw_only=True):
+    """A call of the program's own code into a library, or of anyone into the vDSO (`module` is `[vdso]` then).
+
+    `crossings` counts the system calls made inside it, 0 where the call stayed in user mode; null unless all of them
+    are recorded. `end_ns` and `result` (the word in the result register) are null for a call that did not
+    come back, and where only its entry can be seen.
+    """
+
+    function: str
+    module: str | None
+    result: int | None
+    end_ns: int | None
+    site: Site | None
+    crossings: int | None
+
+
 class Lost(_Event, frozen=True, tag="lost", kw_only=True):
     """What an instrument could not record: a loss is an event, never a silence."""
 
@@ -158,4 +184,4 @@ class Lost(_Event, frozen=True, tag="lost", kw_only=True):
     count: int
 
 
-Event = Call | Syscall | Fault | Signal | Process | Lost
+Event = Call | Syscall | Fault | Signal | Process | Library | Lost

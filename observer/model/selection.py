@@ -2,7 +2,8 @@
 
 `-e trace=memory` is the default; `trace=all`, `trace=none`, a class (`file`, `network`, `process`, `signal`) and
 `trace=brk,mmap` choose system calls. The words `calls`, `faults` and `residency` choose instruments: if a list names
-one, only the named ones run. `!` before a list takes its members away from the default.
+one, only the named ones run. `library` adds the calls that the program makes into its libraries. `!` before a list
+takes its members away from the default.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import msgspec
 
 from observer.errors import UsageError
 
-__all__ = ["INSTRUMENTS", "MEMORY_CALLS", "Selection", "parse"]
+__all__ = ["INSTRUMENTS", "MEMORY_CALLS", "OPTIONAL", "VDSO_CALLS", "Selection", "parse"]
 
 INSTRUMENTS: Final = ("calls", "faults", "residency")
+OPTIONAL: Final = ("library",)
+"""Instruments that run only where they are named, beside the others."""
 
 MEMORY_CALLS: Final = frozenset(
     [
@@ -55,8 +58,13 @@ MEMORY_CALLS: Final = frozenset(
 )
 """The calls strace knows as %memory (strace(1)), and those newer than it."""
 
+VDSO_CALLS: Final = frozenset(
+    {"clock_gettime", "clock_gettime64", "clock_getres", "gettimeofday", "time", "getcpu", "getrandom"}
+)
+"""The system calls whose question the vDSO may answer without entering the kernel (vdso(7))."""
+
 _CLASSES: Final = {"memory": MEMORY_CALLS, "none": frozenset[str]()}
-_NO_CLASSES: Final[Mapping[str, frozenset[str]]] = MappingProxyType({})
+_NO_FAMILIES: Final[Mapping[str, frozenset[str]]] = MappingProxyType({})
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -67,12 +75,17 @@ class Selection(msgspec.Struct, frozen=True):
     text: str = "trace=memory"
 
     @property
+    def sees_vdso(self) -> bool:
+        """Whether questions that the vDSO answers are among those asked for: they would be system calls elsewhere."""
+        return self.syscalls is None or bool(self.syscalls & VDSO_CALLS)
+
+    @property
     def has_all_memory_calls(self) -> bool:
         """Whether every call that changes mappings is among them, so that the address space can be replayed."""
         return self.syscalls is None or self.syscalls >= MEMORY_CALLS
 
 
-def parse(expression: str, known: frozenset[str], families: Mapping[str, frozenset[str]] = _NO_CLASSES) -> Selection:
+def parse(expression: str, known: frozenset[str], families: Mapping[str, frozenset[str]] = _NO_FAMILIES) -> Selection:
     """Return the selection that *expression* means.
 
     *known* are the names of existing system calls, *families* the further classes of them (`file`, `network` …).
@@ -94,9 +107,10 @@ def parse(expression: str, known: frozenset[str], families: Mapping[str, frozens
         )
     classes = {**families, **_CLASSES}
     instruments = frozenset(word for word in words if word in INSTRUMENTS)
+    optional = frozenset(word for word in words if word in OPTIONAL)
     syscalls: frozenset[str] | None = frozenset()
     for word in words:
-        if word in INSTRUMENTS:
+        if word in (*INSTRUMENTS, *OPTIONAL):
             continue
         if word == "all":
             syscalls = None
@@ -108,11 +122,12 @@ def parse(expression: str, known: frozenset[str], families: Mapping[str, frozens
             raise UsageError(
                 f"-e {expression!r}: {word!r} is neither a system call nor a class nor an instrument",
                 "",
-                f"system calls by name, all, {', '.join([*classes, *INSTRUMENTS])}",
+                f"system calls by name, all, {', '.join([*classes, *INSTRUMENTS, *OPTIONAL])}",
             )
-    names_syscalls = any(word not in INSTRUMENTS for word in words)
+    names_syscalls = any(word not in (*INSTRUMENTS, *OPTIONAL) for word in words)
     default = Selection()
     if negated:
         taken = MEMORY_CALLS if syscalls is None else syscalls
         return Selection(MEMORY_CALLS - taken, default.instruments - instruments, expression)
-    return Selection(syscalls if names_syscalls else default.syscalls, instruments or default.instruments, expression)
+    chosen = (instruments or default.instruments) | optional
+    return Selection(syscalls if names_syscalls else default.syscalls, chosen, expression)

@@ -12,12 +12,11 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from observer.model.events import Call, Event, Fault, Syscall
+from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["ADDRESS_RESULTS", "as_object", "to_line", "write"]
+__all__ = ["as_object", "to_line", "write"]
 
-ADDRESS_RESULTS: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})
 _BATCH: Final = 512
 _encode: Final = msgspec.json.Encoder().encode
 

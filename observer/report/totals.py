@@ -65,6 +65,10 @@ def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
 
 def _crossings(console: Console, summary: Summary) -> None:
     _fact(console, "system calls", _inside_and_outside(summary))
+    others = {gate: count for gate, count in summary.by_gate.items() if gate != "syscall"}
+    if others:
+        _fact(console, "  entered by", _listed(summary.by_gate))
+    _without_crossing(console, summary)
     if summary.faults:
         by_ring = ", ".join(f"{number(count)} in ring {ring}" for ring, count in sorted(summary.by_ring.items()))
         major = f"; {number(summary.major)} read from disk" if summary.major else ""
@@ -72,6 +76,17 @@ def _crossings(console: Console, summary: Summary) -> None:
         _fact(console, "", f"on {_listed(summary.by_place)}; {by_ring}{major}")
     if summary.lost:
         _fact(console, "LOST", plural(summary.lost, "event"))
+
+
+def _without_crossing(console: Console, summary: Summary) -> None:
+    """Print what did not cross into the kernel: library calls that needed nothing, questions that the vDSO answered."""
+    if summary.library_calls:
+        crossing = number(summary.library_crossing)
+        _fact(console, "library calls", f"{number(summary.library_calls)}, of which {crossing} made system calls")
+    answers = sum(summary.vdso_answers.values())
+    if answers:
+        how = f"but for {number(summary.vdso_crossing)}" if summary.vdso_crossing else "without a system call"
+        _fact(console, "vDSO answers", f"{number(answers)} ({_listed(summary.vdso_answers)}), {how}")
 
 
 def _inside_and_outside(summary: Summary) -> str:

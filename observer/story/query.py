@@ -10,7 +10,7 @@ from observer.model.events import Call, Event, Fault, Signal, Syscall
 
 __all__ = ["KINDS", "at_line", "life_of", "parse_line"]
 
-KINDS: Final = ("call", "syscall", "fault", "signal", "process", "lost")
+KINDS: Final = ("call", "syscall", "fault", "signal", "process", "library", "lost")
 
 
 def parse_line(text: str) -> tuple[str, int]:

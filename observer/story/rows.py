@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from observer.model.events import Call, Event, Fault, Lost, Process, Site, Syscall
+from observer.model.events import Call, Event, Fault, Library, Lost, Process, Site, Syscall
 
 __all__ = ["Key", "Passage", "Row", "key_of", "measure"]
 
@@ -114,6 +114,8 @@ def key_of(event: Event, inside: dict[Key, Row] | None = None) -> Key:
     if isinstance(event, Syscall):
         site = None if event.cause is not None else _line(event.site)
         return ("syscall", event.name, _direction(event), event.errno, event.cause is None, event.end_ns is None, site)
+    if isinstance(event, Library):
+        return ("library", event.function, event.module, bool(event.crossings), event.end_ns is None, _line(event.site))
     if isinstance(event, Lost):
         return ("lost", event.instrument)
     if isinstance(event, Process) and event.what in ("fork", "vfork", "clone"):

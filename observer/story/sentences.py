@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from observer.model.events import Call, Event, Fault, Lost, Process, Signal, Syscall
+from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
 from observer.model.operations import ALLOCATING, OPERATIONS
 from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
@@ -32,6 +32,7 @@ _ADVICE: Final = {
     14: "MADV_HUGEPAGE: {0} may use huge pages",
     15: "MADV_NOHUGEPAGE: {0} may not use huge pages",
 }
+_GATES: Final = {"int80": "int 0x80", "sysenter": "sysenter"}
 _TOUCHER: Final = {"libc": "the C library", "kernel": "the kernel, for the program,"}
 _VERB: Final = {"read": "reads", "write": "writes", "exec": "executes"}
 
@@ -87,19 +88,33 @@ def _releasing(event: Call, words: str) -> str:
 
 
 def syscall_words(event: Syscall) -> str:
-    """Write the system call as strace(1) does, with the raw words in hex."""
-    return f"{event.name}({', '.join(hex(word) if word > 9 else str(word) for word in event.args)})"
+    """Write the system call as strace(1) does, and say where it entered the kernel by another door than `syscall`."""
+    if event.decoded is not None:
+        words = ", ".join(event.decoded)
+    else:
+        words = ", ".join(hex(word) if word > 9 else str(word) for word in event.args)
+    return f"{event.name}({words}){_door(event)}"
+
+
+def _door(event: Syscall) -> str:
+    return "" if event.gate == "syscall" else f" by {_GATES.get(event.gate, event.gate)}"
+
+
+def _result_words(event: Syscall) -> str:
+    value = event.result or 0
+    return hex(value) if event.name in ADDRESS_RESULTS else str(value)
 
 
 def _syscall(event: Syscall, moved: int | None) -> str:
     if event.end_ns is None:
         return f"{syscall_words(event)} never returned"
     if event.errno:
-        return f"{event.name} fails: {error_name(event.errno)}"
+        shown = event.name if event.name in _SYSCALLS else syscall_words(event)
+        return f"{shown} fails: {error_name(event.errno)}"
     teller = _SYSCALLS.get(event.name)
     if teller is None or len(event.args) < _NEEDED.get(event.name, 1):
-        return f"{syscall_words(event)} = {event.result}"
-    return f"{event.name}: {teller(event.args, event.result or 0, moved)}"
+        return f"{syscall_words(event)} = {_result_words(event)}"
+    return f"{event.name}{_door(event)}: {teller(event.args, event.result or 0, moved)}"
 
 
 def _brk(args: tuple[int, ...], result: int, moved: int | None) -> str:
@@ -211,6 +226,16 @@ def _process(event: Process, _moved: int | None) -> str:
     return teller(event) if teller else event.what
 
 
+def _library(event: Library, _moved: int | None) -> str:
+    name = event.function.removeprefix("__vdso_")
+    text = f"{name} is answered in the vDSO" if event.module == "[vdso]" else f"library call: {name}"
+    if event.end_ns is None and event.crossings == 0:
+        return text
+    if event.crossings == 0:
+        return f"{text}, no system call"
+    return text if event.crossings is None else f"{text}, {plural(event.crossings, 'system call')}"
+
+
 def _lost(event: Lost, _moved: int | None) -> str:
     return f"LOST: {plural(event.count, 'event')} that {event.instrument} could not record"
 
@@ -221,5 +246,6 @@ _TELL: Final[dict[type, Callable[..., str]]] = {
     Fault: _fault,
     Signal: _signal,
     Process: _process,
+    Library: _library,
     Lost: _lost,
 }

@@ -7,7 +7,7 @@ An allocator call carries its own steps (`model.chapter.steps_of` gave them when
 from __future__ import annotations
 
 from observer.model.chapter import GROWING
-from observer.model.events import Call, Event, Fault, Signal, Syscall
+from observer.model.events import Call, Event, Fault, Library, Signal, Syscall
 from observer.model.operations import ALLOCATING
 
 __all__ = ["is_step_six", "rings_of", "step_of"]
@@ -42,6 +42,8 @@ def rings_of(event: Event) -> str:
         return "0→0" if event.ring == 0 else f"{event.ring}→0→{event.ring}"
     if isinstance(event, Syscall):
         return f"{event.ring_before}→0" if event.end_ns is None else f"{event.ring_before}→0→{event.ring_before}"
+    if isinstance(event, Library):
+        return "3" if event.crossings == 0 else ""
     if isinstance(event, Signal) and event.exception is not None:
         return f"{event.ring}→0" if event.fatal else f"{event.ring}→0→{event.ring}"
     return ""

@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from observer.model.events import Call, Event, Fault, Lost, Process, Syscall
-from observer.model.operations import ALLOCATING
+from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
+from observer.model.operations import ALLOCATING, FREEING
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six
 
@@ -26,6 +26,8 @@ class Summary(msgspec.Struct, frozen=True):
     """What a run came to. Sizes are bytes; `from_kernel` and `to_kernel` count what moved inside allocator calls.
 
     `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
+    `by_gate` counts system calls by the instruction that entered the kernel; `library_calls` those into libraries,
+    `library_crossing` those of them that made system calls; `vdso_answers` the calls of the vDSO.
     `step_six` counts the page faults on memory that malloc manages, `frames` those of them that brought a frame: a read
     of memory never written brings the shared page of zeros. Pieces are counted as alive in the
     process that asked for them; `unfinished` calls never returned.
@@ -48,6 +50,11 @@ class Summary(msgspec.Struct, frozen=True):
     break_shrink: int
     syscalls_inside: dict[str, int]
     syscalls_outside: dict[str, int]
+    by_gate: dict[str, int]
+    library_calls: int
+    library_crossing: int
+    vdso_answers: dict[str, int]
+    vdso_crossing: int
     faults: int
     step_six: int
     frames: int
@@ -91,6 +98,8 @@ class Tally:
             self._fault(event)
         elif isinstance(event, Syscall):
             self._syscall(event, moved)
+        elif isinstance(event, Library):
+            self._library(event)
         elif isinstance(event, Lost):
             self._numbers["lost"] += event.count
         elif isinstance(event, Process):
@@ -108,7 +117,7 @@ class Tally:
             self._count("steps", event.steps)
         if event.op in ALLOCATING:
             self._allocate(event)
-        elif event.pointer and event.op in ("free", "cfree"):
+        elif event.pointer and event.op in FREEING:
             self._forget(event.pid, event.pointer)
 
     def _allocate(self, event: Call) -> None:
@@ -144,6 +153,7 @@ class Tally:
     def _syscall(self, event: Syscall, moved: int | None) -> None:
         self._tasks.add((event.pid, event.tid))
         inside = event.cause is not None
+        self._count("by_gate", event.gate)
         self._count("syscalls_inside" if inside else "syscalls_outside", event.name)
         if event.errno is not None or event.result is None:
             return
@@ -154,6 +164,14 @@ class Tally:
             gained += _mapped(event, self._inside.get(event.tid, ""))
             self._numbers["from_kernel"] += max(gained, 0)
             self._numbers["to_kernel"] += max(-gained, 0)
+
+    def _library(self, event: Library) -> None:
+        if event.module == "[vdso]":
+            self._count("vdso_answers", event.function.removeprefix("__vdso_"))
+            self._numbers["vdso_crossing"] += bool(event.crossings)
+        else:
+            self._numbers["library_calls"] += 1
+            self._numbers["library_crossing"] += bool(event.crossings)
 
     def _process(self, event: Process) -> None:
         self._tasks.add((event.pid, event.tid))
@@ -167,7 +185,16 @@ class Tally:
         numbers = {name: self._numbers[name] for name, kind in names.items() if kind == "int" or kind is int}
         tables = {
             name: dict(self._tables.get(name, Counter()).most_common())
-            for name in ("calls", "steps", "syscalls_inside", "syscalls_outside", "by_toucher", "by_place")
+            for name in (
+                "calls",
+                "steps",
+                "syscalls_inside",
+                "syscalls_outside",
+                "by_gate",
+                "vdso_answers",
+                "by_toucher",
+                "by_place",
+            )
         }
         own = {"live": self._live, "live_pieces": self._pieces, "peak": self._peak}
         pids = {pid for pid, _tid in self._tasks}

@@ -31,23 +31,32 @@ class Timeline:
     """The one order of all records, and which allocator call each thing lies in."""
 
     def __init__(self, spooled: Spooled) -> None:
-        calls, syscalls, faults = spooled.calls, spooled.syscalls, spooled.faults
+        calls, syscalls, faults, library = spooled.calls, spooled.syscalls, spooled.faults, spooled.library
         self.lives = [note for note in spooled.notes if note["what"] in LIVES]
         self.lives = [note for note in self.lives if note["what"] != "gone" or note["tid"] == note["pid"]]
         times = [
             np.array([note["t"] for note in self.lives], dtype=np.uint64),
-            calls["began"], syscalls["began"], faults["time"],
+            library["began"], calls["began"], syscalls["began"], faults["time"],
         ]  # fmt: skip
-        self.life_places, self.call_places, self.syscall_places, self.fault_places = number(times)
+        places = number(times)
+        self.life_places, self.library_places, self.call_places, self.syscall_places, self.fault_places = places
         self.start = min((int(np.min(part)) for part in times if len(part)), default=0)
         self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"])
+        self.fault_library = enclosing_calls(library, faults["tid"], faults["time"], faults["user_sp"])
+        self.call_library = enclosing_calls(library, calls["tid"], calls["began"], calls["sp"])
+        self.syscall_library = enclosing_calls(library, syscalls["tid"], syscalls["began"], syscalls["sp"])
         self.syscall_calls = enclosing_calls(calls, syscalls["tid"], syscalls["began"], syscalls["sp"])
 
     def causes(self, calls: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the numbers of the events that *calls* (indexes, or -1 for none) are."""
-        if not len(self.call_places):
-            return np.full(len(calls), -1, dtype=np.int64)
-        return np.where(calls >= 0, self.call_places[np.maximum(calls, 0)], -1)
+        return _numbered(calls, self.call_places)
+
+
+def _numbered(indexes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the places of *indexes*, -1 for those that are -1."""
+    if not len(places):
+        return np.full(len(indexes), -1, dtype=np.int64)
+    return np.where(indexes >= 0, places[np.maximum(indexes, 0)], -1)
 
 
 @dataclass(slots=True)
@@ -57,6 +66,7 @@ class Assembly:
     calls: Columns
     syscalls: Columns
     faults: Columns
+    library: Columns
     signals: list[dict[str, Any]] = field(default_factory=list)
     processes: list[dict[str, Any]] = field(default_factory=list)
     lost: list[dict[str, Any]] = field(default_factory=list)
@@ -73,7 +83,10 @@ class Assembly:
     @classmethod
     def of(cls, spooled: Spooled, timeline: Timeline) -> Assembly:
         """Return the columns with everything that needs no replay filled in."""
-        return cls(_calls(spooled, timeline), _syscalls(spooled, timeline), _faults(spooled, timeline))
+        return cls(
+            _calls(spooled, timeline), _syscalls(spooled, timeline), _faults(spooled, timeline),
+            _library(spooled, timeline),
+        )  # fmt: skip
 
 
 def _common(
@@ -128,6 +141,7 @@ def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["ring_before"] = (records["cs"] & 3).astype(np.int64)
     numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
     numbers["cause"] = timeline.causes(timeline.syscall_calls)
+    numbers["library"] = _numbered(timeline.syscall_library, timeline.library_places)
     for i in range(6):
         numbers[f"a{i}"] = records[f"a{i}"].copy()
     numbers["arity"] = np.zeros(len(records), dtype=np.int64)
@@ -168,4 +182,22 @@ def _faults(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["chunk_call"] = np.full(len(faults), -1, dtype=np.int64)
     numbers["address"] = faults["address"].copy()
     numbers["ip"] = faults["ip"].copy()
+    return columns
+
+
+def _library(spooled: Spooled, timeline: Timeline) -> Columns:
+    records = spooled.library
+    columns = Columns(len(records), (), ("function", "module"))
+    numbers = columns.numbers
+    numbers.update(_common(records, "began", timeline.library_places, timeline.start))
+    numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
+    numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
+    numbers["result"] = records["result"].copy()
+    made = timeline.syscall_library[timeline.syscall_library >= 0]
+    numbers["crossings"] = np.bincount(made, minlength=len(records)).astype(np.int64)
+    for note in spooled.notes:
+        if note["what"] == "probe":
+            chosen = records["probe"] == note["number"]
+            columns.texts["function"][chosen] = note["function"]
+            columns.texts["module"][chosen] = note["module"]
     return columns

@@ -85,6 +85,7 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
         return tuple(lines)
     lines += _fault_lines(evidence) if "faults" in evidence.instruments else []
     lines += _call_lines(evidence) if "calls" in evidence.instruments else []
+    lines += _library_lines(evidence)
     lines.append(_syscall_line(evidence))
     lines += _space_lines(evidence)
     if {"faults", "residency"} <= evidence.instruments and "faults" not in evidence.not_observed:
@@ -201,6 +202,18 @@ def _call_lines(evidence: Evidence) -> list[LedgerLine]:
         excluded=excluded,
     )
     return [begun]
+
+
+def _library_lines(evidence: Evidence) -> list[LedgerLine]:
+    begun = _count(evidence, "library_begun")
+    if not begun:
+        return []
+    excluded = (
+        Exclusion(_count(evidence, "library_left"), "left by a jump"),
+        Exclusion(_count(evidence, "library_unreturned"), "never return, or are seen at their entry only"),
+    )
+    returned = _count(evidence, "library_returned")
+    return [balance("library calls returned = begun", returned, begun, excluded=excluded)]
 
 
 def _syscall_line(evidence: Evidence) -> LedgerLine:

@@ -62,7 +62,7 @@ def recover(directory: Path, meta: Meta) -> Meta:
 
 def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcome, recording: Recording | None) -> Meta:
     spooled = read_spools(directory / SPOOL, request.stack)
-    assembly = assemble(spooled, residency="residency" in request.instruments)
+    assembly = assemble(spooled, residency="residency" in request.instruments, all_syscalls=request.syscalls is None)
     lost = dict(recording.lost) if recording else {}
     _add_lost(assembly, spooled, lost, recording)
     events = write_tables(directory, assembly)

@@ -11,7 +11,7 @@ import duckdb
 import msgspec
 
 from observer.errors import BadTrace
-from observer.model.events import Call, ChunkRef, Event, Fault, Lost, Process, Signal, Site, Syscall
+from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
 from observer.trace.finish import is_unfinished, recover
 from observer.trace.tables import TABLES
@@ -110,7 +110,7 @@ def _syscall(row: tuple[Any, ...]) -> Syscall:
     return Syscall(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], name=row[4], number=row[5], args=tuple(row[6]), result=row[7],
         errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_site(row[13]),
-        decoded=tuple(row[14]) if row[14] is not None else None,
+        decoded=tuple(row[14]) if row[14] is not None else None, library=row[15],
     )  # fmt: skip
 
 
@@ -134,6 +134,13 @@ def _process(row: tuple[Any, ...]) -> Process:
     return Process(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], what=row[4], child=row[5], status=row[6], path=row[7])
 
 
+def _library(row: tuple[Any, ...]) -> Library:
+    return Library(
+        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], function=row[4], module=row[5], result=row[6], end_ns=row[7],
+        site=_site(row[8]), crossings=row[9],
+    )  # fmt: skip
+
+
 def _lost(row: tuple[Any, ...]) -> Lost:
     return Lost(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], instrument=row[4], count=row[5])
 
@@ -142,11 +149,12 @@ _MAKERS: Final[dict[str, tuple[Callable[[tuple[Any, ...]], Event], tuple[str, ..
     "call": (_call, ("n", "t_ns", "pid", "tid", "op", "size", "count", "alignment", "pointer", "result", "where",
                      "end_ns", "errno", "site", "origin", "served_by", "steps", "inner_calls")),
     "syscall": (_syscall, ("n", "t_ns", "pid", "tid", "name", "number", "args", "result", "errno", "gate",
-                           "ring_before", "end_ns", "cause", "site", "decoded")),
+                           "ring_before", "end_ns", "cause", "site", "decoded", "library")),
     "fault": (_fault, ("n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
                        "chunk", "toucher", "cause", "site", "frame")),
     "signal": (_signal, ("n", "t_ns", "pid", "tid", "signal", "code", "address", "fatal", "site", "instruction", "ring",
                          "exception", "reason", "access", "where", "mapping", "protection")),
     "process": (_process, ("n", "t_ns", "pid", "tid", "what", "child", "status", "path")),
+    "library": (_library, ("n", "t_ns", "pid", "tid", "function", "module", "result", "end_ns", "site", "crossings")),
     "lost": (_lost, ("n", "t_ns", "pid", "tid", "instrument", "count")),
 }  # fmt: skip

@@ -30,11 +30,17 @@ _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _HEADER: Final = 16  # bytes before a piece that hold its size, in every allocator of glibc's family
 
 
-def assemble(spooled: Spooled, *, residency: bool) -> Assembly:
-    """Return the events of a recording in their order, with causes and names."""
+def assemble(spooled: Spooled, *, residency: bool, all_syscalls: bool = False) -> Assembly:
+    """Return the events of a recording in their order, with causes and names.
+
+    Args:
+        residency: whether frames were saved; *all_syscalls*: whether every system call was recorded.
+    """
     timeline = Timeline(spooled)
     assembly = Assembly.of(spooled, timeline)
     _Replay(spooled, timeline, assembly).run()
+    if not all_syscalls:
+        assembly.library.numbers["crossings"][:] = -1  # how many there were is not known
     if residency:
         fill_frames(spooled, assembly)
     return assembly
@@ -49,6 +55,9 @@ class _Replay:
         self._call_places: list[int] = timeline.call_places.tolist()
         self._fault_calls: list[int] = timeline.fault_calls.tolist()
         self._syscall_calls: list[int] = timeline.syscall_calls.tolist()
+        self._fault_library: list[int] = timeline.fault_library.tolist()
+        self._call_library: list[int] = timeline.call_library.tolist()
+        self._syscall_library: list[int] = timeline.syscall_library.tolist()
         self._growth = [0] * len(spooled.calls)
         self._given_back: dict[int, ChunkRef] = {}
         # Plain lists: one element of a record array costs as much as the work done on it.
@@ -69,7 +78,8 @@ class _Replay:
 
     def run(self) -> None:
         act: tuple[Callable[[int], None], ...] = (
-            self._note, self._syscall_began, self._syscall_ended, self._call_began, self._call_ended, self._fault,
+            self._note, self._library_began, self._syscall_began, self._syscall_ended, self._call_began,
+            self._call_ended, self._fault,
         )  # fmt: skip
         for what, index in zip(*self._ticks(), strict=True):
             act[what](index)
@@ -81,9 +91,11 @@ class _Replay:
     def _ticks(self) -> tuple[list[int], list[int]]:
         """Return (what, index) of everything that happens, in time order; *what* is a place in `act`."""
         spooled = self._spooled
+        notes = np.array([note.get("t", 0) for note in spooled.notes], dtype=np.uint64)
+        syscalls, calls = spooled.syscalls, spooled.calls
         parts = (
-            np.array([note.get("t", 0) for note in spooled.notes], dtype=np.uint64), spooled.syscalls["began"],
-            spooled.syscalls["ended"], spooled.calls["began"], spooled.calls["ended"], spooled.faults["time"],
+            notes, spooled.library["began"], syscalls["began"], syscalls["ended"], calls["began"], calls["ended"],
+            spooled.faults["time"],
         )  # fmt: skip
         order = np.argsort(np.concatenate(parts), kind="stable")
         whats = np.concatenate([np.full(len(part), what, dtype=np.int64) for what, part in enumerate(parts)])
@@ -138,6 +150,27 @@ class _Replay:
         caller = state.code.caller_in_program(piece) if piece is not None else None
         return state.code.site_before(caller) if caller is not None else state.code.site_at(ip)
 
+    # ---- library calls ---------------------------------------------------------------------------------------
+
+    def _library_began(self, index: int) -> None:
+        record = self._spooled.library[index]
+        state = self._state(int(record["pid"]))
+        ip, stack = int(record["site"]), int(record["stack"])
+        site = state.code.site_at(ip)
+        if stack:
+            piece = self._piece(stack, ip + 1, state.code.word)
+            role = state.code.role_at(ip)
+            if piece is not None and role in _LIBRARY:
+                caller = state.code.caller_in_program(piece.above(ip + 1, 1), at_call=True)
+                site = state.code.site_before(caller) if caller is not None else site
+        self._out.library.numbers["site"][index] = self._out.sites.number(site)
+
+    def _site_of(self, library: int, found: Site) -> int:
+        """Return the number of *found*, or of the library call that something lies in: walks end at its trap."""
+        if library >= 0:
+            return int(self._out.library.numbers["site"][library])
+        return self._out.sites.number(found)
+
     # ---- allocator calls ------------------------------------------------------------------------------------
 
     def _call_began(self, index: int) -> None:
@@ -151,7 +184,8 @@ class _Replay:
                 # The piece begins at the return address: one word above is the caller's stack.
                 caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
-        self._out.calls.numbers["site"][index] = self._out.sites.number(site)
+        library = self._call_library[index] if role in _LIBRARY else -1
+        self._out.calls.numbers["site"][index] = self._site_of(library, site)
         self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
         operation = FAMILY[op]
         if operation.releases:
@@ -187,7 +221,9 @@ class _Replay:
             self._out.syscalls.numbers["site"][index] = self._out.calls.numbers["site"][call]
             self._growth[call] += self._syscall_names[index] in GROWING
         else:
-            self._out.syscalls.numbers["site"][index] = self._out.sites.number(self._stack_site(state, ip - 1, stack))
+            library = self._syscall_library[index]
+            site = self._stack_site(state, ip - 1, stack) if library < 0 else Site()
+            self._out.syscalls.numbers["site"][index] = self._site_of(library, site)
 
     def _is_replayed(self, index: int) -> bool:
         _pid, _arch, flags, result, _ip, _stack = self._syscall_rows[index]
@@ -210,7 +246,9 @@ class _Replay:
         state = self._state(pid)
         out = self._out.faults
         ring, call = self._rings[index], self._fault_calls[index]
-        role = state.code.role_at(ip)
+        role, library = state.code.role_at(ip), self._fault_library[index]
+        if not role and library >= 0:
+            role = "libc"  # the vDSO's code, which is of no file, on behalf of whom called it
         state.fault(address)
         out.texts["where"][index] = state.where(address)
         out.texts["mapping"][index] = state.mapping_name(address)
@@ -221,7 +259,8 @@ class _Replay:
             out.numbers["site"][index] = self._out.calls.numbers["site"][call]
         else:
             piece = self._fault_piece(index, state.code.word) if role in _LIBRARY else None
-            out.numbers["site"][index] = self._out.sites.number(self._caller_site(state, ip, piece))
+            library = library if role in _LIBRARY else -1
+            out.numbers["site"][index] = self._site_of(library, self._caller_site(state, ip, piece))
         chunk = state.live.find(address) or self._chunk_in_making(call, address)
         if chunk is not None:
             out.numbers["chunk_call"][index] = chunk.call

@@ -53,9 +53,16 @@ ARGUMENT_FIELDS: Final = [
 ]  # fmt: skip
 """What one argument of system call number `syscall` (from 1) points to; `what` is a place in `KINDS`."""
 
+LIBRARY_FIELDS: Final = [
+    ("began", "<u8"), ("ended", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("probe", "<u4"), ("flags", "<u4"),
+    ("result", "<u8"), ("site", "<u8"), ("sp", "<u8"), ("stack", "<u8"),
+]  # fmt: skip
+"""One call that a probe saw; flags: 1 returned, 2 left by a jump, 4 seen at its entry only."""
+
 STACK_BYTES: Final = KEPT
 _CALL: Final = struct.Struct("<QQIIHHIQQQQQQQ")
 _SYSCALL: Final = struct.Struct("<QQIIII6QqQQIIQ")
+_LIBRARY: Final = struct.Struct("<QQIIIIQQQQ")
 _ARGUMENT: Final = struct.Struct(f"<QHHI{ARGUMENT_BYTES}s")
 _STACK: Final = struct.Struct(f"<QQQQ{STACK_BYTES}s")
 STACK_FIELDS: Final = [
@@ -172,24 +179,26 @@ class Spools:
         directory.mkdir(mode=0o700)
         self.calls = Spool(directory / "calls.bin", _CALL, most)
         self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL, most)
+        self.library = Spool(directory / "library.bin", _LIBRARY, most)
         self.arguments = Spool(directory / "arguments.bin", _ARGUMENT)
         self.stacks = Spool(directory / "stacks.bin", _STACK)
         self.notes = NoteFile(directory / "notes.jsonl")
 
+    def _all(self) -> dict[str, Spool | NoteFile]:
+        return {
+            "calls": self.calls, "syscalls": self.syscalls, "library": self.library, "arguments": self.arguments,
+            "stacks": self.stacks, "notes": self.notes,
+        }  # fmt: skip
+
     def lost(self) -> dict[str, int]:
         """Return how many records of each kind could not be stored."""
-        return {
-            "calls": self.calls.lost,
-            "syscalls": self.syscalls.lost,
-            "notes": self.notes.lost,
-            "arguments": self.arguments.lost,
-        }
+        return {name: spool.lost for name, spool in self._all().items() if name != "stacks"}
 
     def error(self) -> OSError | None:
         """Return the first reason why something could not be stored."""
-        return self.calls.error or self.syscalls.error or self.arguments.error or self.notes.error
+        return next((spool.error for spool in self._all().values() if spool.error is not None), None)
 
     def close(self) -> None:
         """Close all."""
-        for spool in (self.calls, self.syscalls, self.arguments, self.stacks, self.notes):
+        for spool in self._all().values():
             spool.close()

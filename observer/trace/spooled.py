@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from observer.errors import BadTrace
 from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, SampleLayout
-from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
+from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, LIBRARY_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
 
 __all__ = ["Spooled", "read_spools"]
 
@@ -27,6 +27,7 @@ class Spooled:
 
     calls: Records
     syscalls: Records
+    library: Records
     arguments: Records
     stacks: Records
     faults: Records
@@ -46,6 +47,7 @@ def read_spools(directory: Path, stack_bytes: int) -> Spooled:
         return Spooled(
             calls=_records(directory / "calls.bin", CALL_FIELDS),
             syscalls=_records(directory / "syscalls.bin", SYSCALL_FIELDS),
+            library=_records(directory / "library.bin", LIBRARY_FIELDS),
             arguments=_records(directory / "arguments.bin", ARGUMENT_FIELDS),
             stacks=_records(directory / "stacks.bin", STACK_FIELDS),
             faults=_all_faults(directory, SampleLayout(stack_bytes), notes),

@@ -16,7 +16,7 @@ __all__ = ["TABLES", "write_tables"]
 
 TABLES: Final = {
     "call": "calls.parquet", "syscall": "syscalls.parquet", "fault": "faults.parquet", "signal": "signals.parquet",
-    "process": "processes.parquet", "lost": "lost.parquet",
+    "process": "processes.parquet", "library": "library.parquet", "lost": "lost.parquet",
 }  # fmt: skip
 """The file of each kind of event."""
 
@@ -38,7 +38,8 @@ _QUERIES: Final = {
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
-        case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded
+        case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
+        nullif(library, -1) as library
         from rows left join sites s on rows.site = s.id order by n""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else
@@ -50,6 +51,10 @@ _QUERIES: Final = {
         from rows left join sites s on rows.site = s.id order by n""",
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
         case when has_status = 1 then status end as status, path from rows order by n""",
+    "library": f"""select n, t_ns, pid, tid, cast(rows.function as varchar) as function,
+        cast(rows.module as varchar) as module, case when returned = 1 then result end as result,
+        case when returned = 1 then end_ns end as end_ns, {_SITE}, nullif(crossings, -1) as crossings
+        from rows left join sites s on rows.site = s.id order by n""",
     "lost": "select n, t_ns, pid, tid, instrument, count from rows order by n",
 }
 
@@ -107,7 +112,8 @@ def write_tables(directory: Path, assembly: Assembly) -> int:
     """
     tables = {
         "call": assembly.calls.arrays(), "syscall": assembly.syscalls.arrays(), "fault": assembly.faults.arrays(),
-        "signal": _signals(assembly), "process": _processes(assembly), "lost": _lost(assembly.lost),
+        "signal": _signals(assembly), "process": _processes(assembly), "library": assembly.library.arrays(),
+        "lost": _lost(assembly.lost),
     }  # fmt: skip
     connection = duckdb.connect()
     try:

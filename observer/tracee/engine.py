@@ -231,8 +231,9 @@ class Engine:
         child.has_exec = parent.has_exec
         child.blocks_trap = parent.blocks_trap
         self._affinity.inherit(parent.tid, tid)
-        if not kin.same_memory and parent.frame is not None:
-            child.frame = parent.frame.ghost()
+        if not kin.same_memory:
+            child.frame = parent.frame.ghost() if parent.frame is not None else None
+            child.library = [frame.ghost() for frame in parent.library]
         self.tasks[tid] = child
         self._watcher.born(parent, child, how)
         status = self._newborn.pop(tid, self._buried.pop(tid, None))

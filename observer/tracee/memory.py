@@ -15,7 +15,7 @@ from functools import partial
 from observer.linux.instructions import Emulation
 from observer.linux.ptrace import peek, poke
 
-__all__ = ["Breakpoint", "Memory"]
+__all__ = ["Breakpoint", "Memory", "Probe"]
 
 _INT3 = 0xCC
 
@@ -34,6 +34,20 @@ class Breakpoint:
     pushes: int
     emulation: Emulation
     home: tuple[int, int]
+
+
+@dataclass(slots=True, frozen=True)
+class Probe:
+    """A planted int3 at a call instruction of the program, or at the entry of a function (`is_entry`).
+
+    `number` is its place in the list of all probes; `returns` says that the call comes back once, as calls do.
+    """
+
+    address: int
+    number: int
+    emulation: Emulation
+    is_entry: bool
+    returns: bool
 
 
 class Memory:
@@ -65,6 +79,9 @@ class Memory:
         self.trap = 0
         self.trap_word = bytes(8)
         self.libc_text: list[tuple[int, int]] = []
+        self.probes: dict[int, Probe] = {}
+        self.second_trap = 0
+        self.second_trap_word = bytes(8)
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has."""
@@ -73,6 +90,8 @@ class Memory:
         child.word = self.word
         child.trap_home, child.trap, child.trap_word = self.trap_home, self.trap, self.trap_word
         child.libc_text = list(self.libc_text)
+        child.probes = dict(self.probes)
+        child.second_trap, child.second_trap_word = self.second_trap, self.second_trap_word
         return child
 
     def read(self, address: int, length: int) -> bytes:
@@ -113,8 +132,21 @@ class Memory:
         self.trap = self.trap_home
         self.trap_word = self.trap.to_bytes(self.word, "little")
 
+    def probe(self, tid: int, probe: Probe) -> None:
+        """Put int3 over the first byte of the instruction of *probe*, through the stopped task *tid*."""
+        _swap_byte(tid, probe.address, _INT3)
+        self.probes[probe.address] = probe
+
+    def arm_second_trap(self, tid: int) -> None:
+        """Put int3 beside the return trap, for the calls that probes see: another address tells them apart."""
+        self.second_trap = self.trap_home + 1
+        _swap_byte(tid, self.second_trap, _INT3)
+        self.second_trap_word = self.second_trap.to_bytes(self.word, "little")
+
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range that was unmapped."""
+        for address in [address for address in self.probes if start <= address < end]:
+            del self.probes[address]
         for address in [address for address in self.breakpoints if start <= address < end]:
             del self.breakpoints[address]
 

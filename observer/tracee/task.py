@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from observer.tracee.memory import Memory
 
-__all__ = ["Frame", "Task"]
+__all__ = ["Frame", "LibraryFrame", "Task"]
 
 
 class Frame:
@@ -43,11 +43,38 @@ class Frame:
         return copy
 
 
+class LibraryFrame:
+    """A call that a probe saw and that has not returned: *sp* is where its return address stands.
+
+    `is_counted` is False for the copies that a forked child finds on its stack.
+    """
+
+    __slots__ = ("began", "is_counted", "number", "return_address", "site", "sp", "stack")
+
+    def __init__(
+        self, sp: int, number: int, return_address: int, began: int, site: int, stack: int, *, is_counted: bool = True
+    ) -> None:
+        self.sp = sp
+        self.number = number
+        self.return_address = return_address
+        self.began = began
+        self.site = site
+        self.stack = stack
+        self.is_counted = is_counted
+
+    def ghost(self) -> LibraryFrame:
+        """Return the copy of a forked child."""
+        return LibraryFrame(
+            self.sp, self.number, self.return_address, self.began, self.site, self.stack, is_counted=False
+        )  # fmt: skip
+
+
 class Task:
     """A traced thread: its ids, its address space, the system call and the allocator call it is in.
 
     `blocks_trap` says that the program wants SIGTRAP blocked here; the kernel unblocks it at each breakpoint.
-    `stray` holds calls given up as left by a jump, by stack pointer, should one return after all.
+    `stray` holds calls given up as left by a jump, by stack pointer, should one return after all. `library` and
+    `stray_library` are the same for the calls that probes see, the innermost last.
     """
 
     __slots__ = (
@@ -56,11 +83,13 @@ class Task:
         "exiting",
         "frame",
         "has_exec",
+        "library",
         "memory",
         "parent",
         "pid",
         "started",
         "stray",
+        "stray_library",
         "tid",
     )
 
@@ -76,3 +105,5 @@ class Task:
         self.exiting = False
         self.has_exec = False
         self.stray: dict[int, Frame] = {}
+        self.library: list[LibraryFrame] = []
+        self.stray_library: dict[int, LibraryFrame] = {}

@@ -10,7 +10,7 @@ from observer.model.events import ChunkRef
 from observer.story.fold import fold
 from observer.story.lines import row_words
 from observer.story.sentences import sentence
-from tests.builders import HEAP, LIBC, MAP, call, fault, free, lost, process, signal, syscall
+from tests.builders import HEAP, LIBC, MAP, call, fault, free, library, lost, process, signal, syscall
 
 CALLS = [
     (call(result=HEAP + 0x2A0), "malloc(100) asks for 100 bytes, gets heap+0x2a0, at story.c:28"),
@@ -53,7 +53,11 @@ KERNEL = [
     (syscall(1, "madvise", MAP, 8192, 4), None, "madvise: MADV_DONTNEED: the kernel takes the pages of 8 KiB back"),
     (syscall(1, "mmap", 0, 1 << 60, 3, 0x22, result=-12, errno=12), None, "mmap fails: ENOMEM"),
     (syscall(1, "openat", 0xFF, 3, result=5), None, "openat(0xff, 3) = 5"),
-    (syscall(1, "mmap", result=0), None, "mmap() = 0"),
+    (syscall(1, "openat", 0xFF, 3, result=5, decoded=("AT_FDCWD", '"a"')), None, 'openat(AT_FDCWD, "a") = 5'),
+    (syscall(1, "openat", 0xFF, result=-2, errno=2, decoded=('"a"',)), None, 'openat("a") fails: ENOENT'),
+    (syscall(1, "getpid", result=7, gate="int80", decoded=()), None, "getpid() by int 0x80 = 7"),
+    (syscall(1, "brk", 0, result=HEAP, gate="int80"), None, "brk by int 0x80: where is the break?"),
+    (syscall(1, "mmap", result=0), None, "mmap() = 0x0"),
     (syscall(1, "exit_group", 0, result=None, end_ns=None), None, "exit_group(0) never returned"),
 ]
 OTHERS = [
@@ -87,6 +91,10 @@ OTHERS = [
     (signal(1, "SIGTERM", site=None, code=0, exception=None, fatal=False), "signal SIGTERM"),
     (process(1, "fork", child=77), "fork: a child process, 77"),
     (process(1, "exit", status=3), "exit with status 3"),
+    (library(1, site=None), "library call: putc, no system call"),
+    (library(1, crossings=2, site=None), "library call: putc, 2 system calls"),
+    (library(1, crossings=None, site=None), "library call: putc"),
+    (library(1, "__vdso_time", module="[vdso]", site=None), "time is answered in the vDSO, no system call"),
     (lost(1), "LOST: 7 events that faults could not record"),
 ]
 

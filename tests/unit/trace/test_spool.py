@@ -131,7 +131,7 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
     spools.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]}
     assert modes == {
-        "spool": 0o700, "calls.bin": 0o600, "syscalls.bin": 0o600, "arguments.bin": 0o600, "stacks.bin": 0o600,
+        "spool": 0o700, "calls.bin": 0o600, "syscalls.bin": 0o600, "library.bin": 0o600, "arguments.bin": 0o600, "stacks.bin": 0o600,
         "notes.jsonl": 0o600,
     }  # fmt: skip
 
@@ -142,7 +142,7 @@ def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None
         spools.calls.append(*range(1, 15))
     spools.syscalls.append(*range(1, 19))
     spools.close()
-    assert spools.lost() == {"calls": 2, "syscalls": 0, "notes": 0, "arguments": 0}
+    assert spools.lost() == {"calls": 2, "syscalls": 0, "library": 0, "arguments": 0, "notes": 0}
     assert spools.error() is None
 
 

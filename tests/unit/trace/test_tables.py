@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.errors import BadTrace
-from observer.model.events import Call, ChunkRef, Event, Fault, Lost, Process, Signal, Site, Syscall
+from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
 from observer.trace.assembly import Assembly
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.reader import Trace, read_meta
 from observer.trace.tables import TABLES, write_tables
-from tests.builders import HEAP, PID, call, fault, free, lost, meta, process, signal, site, story_run, syscall
+from tests.builders import HEAP, PID, call, fault, free, library, lost, meta, process, signal, site, story_run, syscall
 from tests.unit.seeded import seeded
 
 WIDE = {"size", "count", "alignment", "pointer", "result", "address", "ip", "a0", "a1", "a2", "a3", "a4", "a5"}
@@ -61,6 +61,7 @@ def syscall_row(event: Syscall, sites: SiteTable) -> dict[str, Any]:
         "result": event.result or 0, "errno": event.errno or 0, "ring_before": event.ring_before,
         "returned": int(event.end_ns is not None), "end_ns": event.end_ns or 0, "arity": len(event.args),
         "cause": -1 if event.cause is None else event.cause,
+        "library": -1 if event.library is None else event.library,
         "decoded": None if event.decoded is None else "\x1f".join(event.decoded),
         **{f"a{i}": value for i, value in enumerate((*event.args, 0, 0, 0, 0, 0, 0)[:6])},
     }  # fmt: skip
@@ -76,17 +77,29 @@ def fault_row(event: Fault, sites: SiteTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
+    return {
+        **common(event, sites), "function": event.function, "module": event.module, "result": event.result or 0,
+        "returned": int(event.end_ns is not None), "end_ns": event.end_ns or 0,
+        "crossings": -1 if event.crossings is None else event.crossings,
+    }  # fmt: skip
+
+
 def assembly_of(events: list[Event]) -> Assembly:
     """The columns that a recording of *events* would have led to."""
     sites = SiteTable()
     calls = [call_row(event, sites) for event in events if isinstance(event, Call)]
     syscalls = [syscall_row(event, sites) for event in events if isinstance(event, Syscall)]
     faults = [fault_row(event, sites) for event in events if isinstance(event, Fault)]
-    empty = assembly_of(story_run()) if events and not (calls and syscalls and faults) else None
+    into = [library_row(event, sites) for event in events if isinstance(event, Library)]
+    empty = (
+        assembly_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
+    )
     made = Assembly(
         columns(calls, ("op", "where", "origin", "steps")) if calls else _none(empty, "calls"),
         columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
+        columns(into, ("function", "module")) if into else _none(empty, "library"),
         sites=sites,
     )
     made.signals = [msgspec.structs.asdict(event) for event in events if isinstance(event, Signal)]
@@ -239,4 +252,4 @@ def test_a_damaged_table_is_refused_when_it_is_read(tmp_path: Path, content: byt
 
 def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
     with pytest.raises(BadTrace, match="cannot write the tables"):
-        write_tables(tmp_path / "gone", assembly_of(story_run()))
+        write_tables(tmp_path / "gone", assembly_of([*story_run(), library(9999)]))

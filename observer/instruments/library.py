@@ -1,0 +1,217 @@
+"""Calls of the program into its libraries, and of anyone into the vDSO: what stands between program and portal.
+
+A probe at each call instruction of the program's own code carries the call out itself, with the address of a trap in
+the place of the return address; a probe at each function of the vDSO does the same at its entry. Two stops a call. What
+unwinds the stack by tables (C++ exceptions) would find no table for the trap, so in a program that may do that, and
+for functions that return twice or never, only the entry is seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from time import monotonic_ns
+from typing import Final
+
+from observer.instruments.observed import ObserversPages
+from observer.instruments.sink import Sink
+from observer.instruments.stacks import WRAPPER, keep_stack
+from observer.instruments.traps import restore_blocked_trap
+from observer.linux.elf import Elf
+from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
+from observer.linux.outgoing import outgoing_calls
+from observer.linux.ptrace import RegisterSet, signal_info
+from observer.linux.vdso import doors
+from observer.model.addresses import Mapping
+from observer.model.operations import OPERATIONS
+from observer.tracee.memory import Memory, Probe
+from observer.tracee.task import LibraryFrame, Task
+
+__all__ = ["ENTRY_ONLY", "LibraryCalls"]
+
+RETURNED, LEFT, ENTRY_ONLY = 1, 2, 4
+_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
+_SI_KERNEL: Final = 0x80
+_TWICE: Final = frozenset(
+    {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "savectx", "vfork", "__vfork", "getcontext", "swapcontext"}
+)
+_NEVER: Final = frozenset({
+    "exit", "_exit", "_Exit", "quick_exit", "abort", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "setcontext",
+    "pthread_exit", "thrd_exit", "__stack_chk_fail", "__assert_fail", "__chk_fail", "__fortify_fail", "err", "errx",
+})  # fmt: skip
+_UNWINDING: Final = ("__cxa_throw", "__cxa_begin_catch", "_Unwind_", "__gxx_personality")
+_BY_TABLES: Final = "library calls are seen at their entry only: the program may unwind its stack by tables (C++)"
+_NO_LINES: Final = "no line tells which code is the program's own: compile it with -g"
+
+
+class LibraryCalls:
+    """Plants probes and turns their hits into records. *library* watches the program's calls, *vdso* the vDSO's."""
+
+    def __init__(self, sink: Sink, pages: ObserversPages, *, library: bool, vdso: bool) -> None:
+        self._sink = sink
+        self._pages = pages
+        self._library = library
+        self._vdso = vdso
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._counts = dict.fromkeys(("library_begun", "library_returned", "library_left", "library_unreturned"), 0)
+        self.notes: set[str] = set()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many calls were begun, returned, left by a jump, and cut or never seen to return."""
+        return dict(self._counts)
+
+    def plant(self, task: Task, elf: Elf, bias: int, *, calls_seen: bool) -> None:
+        """Plant at the calls that the program *elf* makes; those of the malloc family are left to *calls_seen*."""
+        memory = task.memory
+        if not self._library or memory is None:
+            return
+        outgoing = outgoing_calls(elf)
+        if not outgoing:
+            self.notes.add(f"calls into libraries are not observed in {elf.path}: {_NO_LINES}")
+        by_tables = any(call.function.startswith(_UNWINDING) for call in outgoing)
+        if by_tables:
+            self.notes.add(_BY_TABLES)
+        for call in outgoing:
+            if calls_seen and call.function in OPERATIONS:
+                continue
+            place = call.address + bias
+            emulation = emulation_of(call.code, place, 8 * elf.word)
+            if emulation is None or place in memory.breakpoints or memory.read(place, len(call.code)) != call.code:
+                continue
+            returns = not by_tables and call.function not in _TWICE and call.function not in _NEVER
+            number = self._number(call.function, "")
+            self._put(task, memory, Probe(place, number, emulation, is_entry=False, returns=returns))
+
+    def plant_vdso(self, task: Task, mappings: list[Mapping]) -> None:
+        """Plant at the functions of the vDSO."""
+        memory = task.memory
+        vdso = next((mapping for mapping in mappings if mapping.path == "[vdso]"), None)
+        if not self._vdso or memory is None or vdso is None:
+            return
+        for door in doors(memory.read(vdso.start, vdso.size), vdso.start):
+            place = vdso.start + door.offset
+            if place not in memory.probes:
+                number = self._number(door.name, "[vdso]")
+                self._put(task, memory, Probe(place, number, door.emulation, is_entry=True, returns=True))
+
+    def _number(self, function: str, module: str) -> int:
+        key = function, module
+        if key not in self._numbers:
+            self._numbers[key] = len(self._numbers)
+            self._sink.notes.append("probe", number=self._numbers[key], function=function, module=module or None)
+        return self._numbers[key]
+
+    def _put(self, task: Task, memory: Memory, probe: Probe) -> None:
+        with contextlib.suppress(OSError):  # code that ptrace may not write stays unseen
+            memory.probe(task.tid, probe)
+
+    def hit(self, task: Task, registers: RegisterSet) -> bool:
+        """Handle a SIGTRAP of *task*; return whether it was one of our probes or their trap."""
+        memory = task.memory
+        if memory is None or not memory.probes:
+            return False
+        registers.read(task.tid)
+        words = registers.words
+        place = words[_RIP] - 1
+        probe = memory.probes.get(place)
+        if probe is None and (place != memory.second_trap or not place):
+            return False
+        if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _SI_KERNEL:
+            return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
+        if task.blocks_trap:
+            restore_blocked_trap(task.tid)
+        memory.tid = task.tid
+        if probe is None:
+            return self._return(task, memory, registers)
+        self._begin(task, memory, probe, registers)
+        registers.write(task.tid)
+        return True
+
+    def _begin(self, task: Task, memory: Memory, probe: Probe, registers: RegisterSet) -> None:
+        """Carry the probed instruction out, with the trap as return address where the return is to be seen."""
+        words, emulation = registers.words, probe.emulation
+        sp = words[_RSP] if probe.is_entry else words[_RSP] - memory.word
+        now = monotonic_ns()
+        # A function entered by a jump finds the return address of the call before it: they share it.
+        self._give_up(task, sp - 1 if probe.is_entry else sp, now)
+        back = memory.read_word(sp) if probe.is_entry else emulation.constant
+        self._counts["library_begun"] += 1
+        stack, site = 0, probe.address
+        if probe.is_entry:
+            # The vDSO is called by the C library: who called that is known, or found on the stack.
+            site = task.library[-1].site if task.library else back - 1
+            stack = 0 if task.library else keep_stack(self._sink, memory, now, sp, registers, WRAPPER)
+        frame = LibraryFrame(sp, probe.number, back, now, site, stack)
+        if probe.returns:
+            if not memory.second_trap:
+                # Not before: the code that the trap stands in has to have run.
+                with self._pages.excluded():
+                    memory.arm_second_trap(task.tid)
+            task.library.append(frame)
+        else:
+            self._record(task, frame, now, 0, ENTRY_ONLY)
+        ours = memory.second_trap if probe.returns else back
+        if probe.is_entry:
+            memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
+        self._push(memory, probe, words, ours)
+        words[_RIP] = probe.address + emulation.length
+        if emulation.apply is not None:
+            emulation.apply(words, memory.read)
+
+    def _push(self, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
+        """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push."""
+        pushes = probe.emulation.pushes
+        if pushes == NOTHING:
+            return
+        value = back if pushes == CONSTANT else words[pushes]
+        target = words[_RSP] - memory.word
+        data = (value & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
+        if target & 0xFFF == 0x1000 - memory.word:
+            with self._pages.pushing():
+                memory.pwrite(data, target)
+        else:
+            memory.pwrite(data, target)
+        words[_RSP] = target
+
+    def _give_up(self, task: Task, sp: int, now: int) -> None:
+        """Give up calls that the stack pointer *sp* shows to be left: by a jump, or for another stack."""
+        while task.library and task.library[-1].sp <= sp:
+            frame = task.library.pop()
+            task.stray_library[frame.sp] = frame
+            if frame.is_counted:
+                frame.is_counted = False
+                self._counts["library_left"] += 1
+                self._record(task, frame, now, 0, LEFT)
+
+    def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
+        words = registers.words
+        sp = words[_RSP] - memory.word
+        now = monotonic_ns()
+        self._give_up(task, sp - 1, now)
+        if task.library and task.library[-1].sp == sp:
+            frame = task.library.pop()
+        elif sp in task.stray_library:
+            frame = task.stray_library.pop(sp)
+        else:
+            return False
+        registers.jump(task.tid, frame.return_address)
+        if frame.is_counted:
+            self._counts["library_returned"] += 1
+            self._record(task, frame, now, words[_RAX], RETURNED)
+        return True
+
+    def _record(self, task: Task, frame: LibraryFrame, ended: int, result: int, flags: int) -> None:
+        if flags == ENTRY_ONLY:
+            self._counts["library_unreturned"] += 1
+        self._sink.library.append(
+            frame.began, ended, task.pid, task.tid, frame.number, flags, result, frame.site, frame.sp, frame.stack,
+        )  # fmt: skip
+
+    def ended(self, task: Task) -> None:
+        """*task* ends, or its address space does: the calls it is in never return."""
+        now = monotonic_ns()
+        for frame in reversed(task.library):
+            if frame.is_counted:
+                self._counts["library_unreturned"] += 1
+                self._record(task, frame, now, 0, 0)
+        task.library.clear()
+        task.stray_library.clear()
