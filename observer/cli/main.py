@@ -22,6 +22,8 @@ VERBS: Final = {
     "export": "write a trace for other tools",
     "simulate": "run a workload through the book's machine",
     "compare": "set a real run beside the book's machine, and explain each difference",
+    "libraries": "build a C source against every C library here; their system calls side by side",
+    "allocators": "run a program under every allocator found here, and say which to take",
     "doctor": "say what this machine allows, and what would allow more",
 }
 

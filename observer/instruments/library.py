@@ -152,13 +152,13 @@ class LibraryCalls:
         ours = memory.second_trap if probe.returns else back
         if probe.is_entry:
             memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
-        self._push(memory, probe, words, ours)
+        self._push(memory, probe, words, emulation.constant if probe.is_entry else ours)
         words[_RIP] = probe.address + emulation.length
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
 
     def _push(self, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
-        """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push."""
+        """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push or a call."""
         pushes = probe.emulation.pushes
         if pushes == NOTHING:
             return

@@ -1,0 +1,150 @@
+"""`observer libraries`: one C source under every C library found here, library calls beside system calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import BadTrace, CannotObserve, UsageError
+
+if TYPE_CHECKING:
+    from observer.story.libraries import Side
+    from observer.tracee.allocators import Missing
+    from observer.tracee.builds import Build
+
+__all__ = ["configure", "run"]
+
+_DESCRIPTION: Final = """\
+Compile FILE.c with glibc (dynamic and static), musl, and for i386, whatever there
+is a compiler for; record each program with all system calls and the calls that
+FILE.c makes into the library; print them side by side. A build for arm64 is run by
+qemu-user, which lists its system calls. The programs' output goes nowhere.
+"""
+_EPILOG: Final = """\
+Exit status:
+  0  told        2  the command line is wrong
+  125  the observer failed, or a ledger is INCOMPLETE or INCONSISTENT
+  126  FILE.c could not be compiled for any side
+
+Examples:
+  observer libraries c_samples/library.c
+  observer libraries c_samples/buffering.c -- none
+  observer libraries --only glibc,musl --json prog.c -- arg
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer libraries [options] FILE.c [-- ARG ...]"
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("--json", action="store_true", help="print a list, an object for each side")
+    parser.add_argument("--only", metavar="A,B", help="only these, of glibc, static, musl, i386, arm64")
+    parser.add_argument("--flags", metavar="WORDS", default="", help="further words for the compilers, e.g. -Iinclude")
+    parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the traces in this new folder, one for each")
+    parser.add_argument("source", metavar="FILE.c", type=Path, help="the source")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARG ...", help="the program's arguments")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, record, and tell on standard output; return the exit status."""
+    from observer.tracee.allocators import Missing
+    from observer.tracee.builds import SIDES
+
+    if not arguments.source.is_file():
+        raise UsageError(f"cannot read {arguments.source}", "there is no such file")
+    wanted = _wanted(arguments.only, SIDES)
+    scratch = Path(tempfile.mkdtemp(prefix="observer-libraries-"))
+    try:
+        built = _builds(arguments, wanted, scratch)
+        missing = [each for each in built if isinstance(each, Missing)]
+        programs = [each for each in built if not isinstance(each, Missing)]
+        if not programs:
+            raise _nothing_built(missing)
+        sides, bad = _record(programs, missing, arguments, scratch)
+        _tell(sides, [_line(each) for each in missing], arguments)
+        return 125 if bad else 0
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _wanted(only: str | None, every: Sequence[str]) -> list[str]:
+    named = list(every) if only is None else only.split(",")
+    unknown = [name for name in named if name not in every]
+    if unknown:
+        raise UsageError(f"no side {unknown[0]!r} is known", "", f"--only with some of {', '.join(every)}")
+    return [name for name in every if name in named]
+
+
+def _nothing_built(missing: Sequence[Missing]) -> CannotObserve:
+    error = CannotObserve("the source could not be compiled", "; ".join(map(_line, missing)))
+    error.exit_status = 126
+    return error
+
+
+def _line(missing: Missing) -> str:
+    return f"{missing.allocator} is left out: {missing.why}" + (f"; try: {missing.remedy}" if missing.remedy else "")
+
+
+def _builds(arguments: argparse.Namespace, wanted: Sequence[str], scratch: Path) -> list[Build | Missing]:
+    from observer.tracee.builds import build
+
+    flags = arguments.flags.split()
+    return [build(side, arguments.source.resolve(), flags, scratch) for side in wanted]
+
+
+def _record(
+    programs: Sequence[Build], missing: list[Missing], arguments: argparse.Namespace, scratch: Path
+) -> tuple[list[Side], bool]:
+    """Return what each program did, and whether a ledger does not balance; *missing* grows by what cannot be run."""
+    from observer.model.ledger import FAILING
+    from observer.trace.machine import describe_machine
+    from observer.trace.sides import emulated_side, recorded_side
+    from observer.tracee.allocators import Missing
+    from observer.tracee.streams import Streams
+
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    folder, machine, streams = _folder(arguments.directory, scratch), describe_machine(), Streams(scratch)
+    sides, bad = [], False
+    for program in programs:
+        if not program.is_native:
+            found = emulated_side(program, words, scratch)
+        else:
+            with streams.aside(scratch / "messages", shown=False):
+                found, verdict = recorded_side(program, words, folder, machine, arguments.source.name)
+            bad = bad or verdict in FAILING
+        missing.append(found) if isinstance(found, Missing) else sides.append(found)
+    return sides, bad
+
+
+def _folder(given: str | None, scratch: Path) -> Path:
+    folder = Path(given) if given else scratch / "traces"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise BadTrace(f"cannot make the folder {folder}", error.strerror or "", "-o with another folder") from error
+    return folder
+
+
+def _tell(sides: Sequence[Side], missing: Sequence[str], arguments: argparse.Namespace) -> None:
+    from observer.report.libraries import as_json, print_sides
+
+    if not arguments.json:
+        from observer.report.screen import make_console
+
+        print_sides(make_console(sys.stdout), str(arguments.source), sides, missing)
+        return
+    import msgspec
+
+    for line in missing:
+        print(f"observer: {line}", file=sys.stderr)
+    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), msgspec.json.format(msgspec.json.encode(as_json(sides))) + b"\n")
