@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import BadTrace, CannotObserve, UsageError
+from observer.errors import BadTrace, CannotLaunch, CannotObserve, UsageError
 
 if TYPE_CHECKING:
     from observer.story.libraries import Side
@@ -84,10 +84,9 @@ def _wanted(only: str | None, every: Sequence[str]) -> list[str]:
     return [name for name in every if name in named]
 
 
-def _nothing_built(missing: Sequence[Missing]) -> CannotObserve:
-    error = CannotObserve("the source could not be compiled", "; ".join(map(_line, missing)))
-    error.exit_status = 126
-    return error
+def _nothing_built(missing: Sequence[Missing]) -> CannotLaunch:
+    first = missing[0]
+    return CannotLaunch("the source could not be compiled", first.why, first.remedy, exit_status=126)
 
 
 def _line(missing: Missing) -> str:
@@ -105,24 +104,39 @@ def _record(
     programs: Sequence[Build], missing: list[Missing], arguments: argparse.Namespace, scratch: Path
 ) -> tuple[list[Side], bool]:
     """Return what each program did, and whether a ledger does not balance; *missing* grows by what cannot be run."""
-    from observer.model.ledger import FAILING
+    from observer.model.ledger import FAILING, worst
+    from observer.story.libraries import side_of
+    from observer.trace.builds import record_build
     from observer.trace.machine import describe_machine
-    from observer.trace.sides import emulated_side, recorded_side
     from observer.tracee.allocators import Missing
     from observer.tracee.streams import Streams
 
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
     folder, machine, streams = _folder(arguments.directory, scratch), describe_machine(), Streams(scratch)
-    sides, bad = [], False
+    sides: list[Side] = []
+    bad = False
     for program in programs:
         if not program.is_native:
-            found = emulated_side(program, words, scratch)
-        else:
-            with streams.aside(scratch / "messages", shown=False):
-                found, verdict = recorded_side(program, words, folder, machine, arguments.source.name)
-            bad = bad or verdict in FAILING
-        missing.append(found) if isinstance(found, Missing) else sides.append(found)
+            try:
+                sides.append(_emulated(program, words, scratch))
+            except CannotObserve as error:
+                missing.append(Missing(program.side, error.what, error.remedy))
+            continue
+        with streams.aside(scratch / "messages", shown=False):
+            trace = record_build(program, words, folder, machine)
+        bad = bad or worst(trace.meta.ledger) in FAILING
+        sides.append(side_of(program.side, program.compiled, trace.events(), arguments.source.name))
     return sides, bad
+
+
+def _emulated(program: Build, words: Sequence[str], scratch: Path) -> Side:
+    """Return the system calls of a program for another processor, as the emulator lists them."""
+    from observer.story.libraries import Side
+    from observer.tracee.emulated import listed_calls
+
+    syscalls = listed_calls(program, words, scratch / "emulated")
+    how = f"{program.compiled}; run and listed by qemu-user"
+    return Side(program.side, how, (), {}, {}, syscalls, {}, observed=False)
 
 
 def _folder(given: str | None, scratch: Path) -> Path:

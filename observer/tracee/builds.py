@@ -6,6 +6,7 @@ Compiled plainly (-O0, no builtins), so that each call in the source stays a cal
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -30,6 +31,11 @@ class Build:
     path: str
     words: tuple[str, ...]
     is_native: bool = True
+
+    @property
+    def compiled(self) -> str:
+        """The compiler's words, without where things are."""
+        return shlex.join(word for word in self.words if "/" not in word and word != "-o")
 
 
 @dataclass(frozen=True, slots=True)

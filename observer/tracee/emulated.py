@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from observer.errors import CannotObserve
+from observer.tracee.builds import Build, emulator
 
 __all__ = ["listed_calls"]
 
@@ -20,16 +22,19 @@ _LINE: Final = re.compile(r"^\d+ (\w+)\(", re.MULTILINE)
 _SECONDS: Final = 60.0
 
 
-def listed_calls(emulator: str, words: list[str], log: Path) -> dict[str, int]:
-    """Run the program *words* under *emulator* and return how often it made which system call.
+def listed_calls(program: Build, words: Sequence[str], log: Path) -> dict[str, int]:
+    """Run *program* with the arguments *words* in its emulator; return how often it made which system call.
 
     Args:
         log: a file for the emulator's list.
 
     Raises:
-        CannotObserve: it did not end in time, or listed nothing.
+        CannotObserve: there is no emulator, it did not come to an end in time, or it listed nothing.
     """
-    command = [emulator, "-strace", "-D", str(log), *words]
+    runs_it = emulator(program.side)
+    if runs_it is None:
+        raise CannotObserve("it is built, and nothing here runs it", "", "apt-get install qemu-user")
+    command = [runs_it, "-strace", "-D", str(log), program.path, *words]
     try:
         subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -37,7 +42,7 @@ def listed_calls(emulator: str, words: list[str], log: Path) -> dict[str, int]:
         )  # fmt: skip
         names = _LINE.findall(log.read_text(errors="replace"))
     except (subprocess.TimeoutExpired, OSError) as error:
-        raise CannotObserve(f"{emulator} did not run {words[0]} to its end", str(error)) from error
+        raise CannotObserve(f"{runs_it} did not run it to its end", str(error)) from error
     if not names:
-        raise CannotObserve(f"{emulator} listed no system call of {words[0]}")
+        raise CannotObserve(f"{runs_it} listed no system call of it")
     return dict(Counter(names).most_common())
