@@ -78,6 +78,19 @@ offered() {
     LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [0-9]'
 }
 
+# Of packages that hold the same thing under the names of several releases, print the one that is here or can be had;
+# where there is none, the first.
+one_of() {
+    local package
+    for package in "$@"; do
+        if installed "$package" || offered "$package"; then
+            printf '%s\n' "$package"
+            return
+        fi
+    done
+    printf '%s\n' "$1"
+}
+
 # ---- What cannot be done without ----
 
 # Print an interpreter that is new enough and can make virtual environments.

@@ -83,14 +83,13 @@ def _links(compiler: list[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the tests' own witnesses: counter.so, rusage."""
+    """Return the folder of the tests' own witnesses: counter.so, counter_next.so, rusage."""
     folder = tmp_path_factory.mktemp("tools")
     here = ROOT / "tests" / "witness"
     common = ["gcc", "-O2", "-Wall"]
-    subprocess.run(
-        [*common, "-fPIC", "-shared", "-fno-builtin", "-o", str(folder / "counter.so"), str(here / "counter.c")],
-        check=True,
-    )
+    for name, options in (("counter.so", []), ("counter_next.so", ["-DNEXT"])):
+        library = [*common, "-fPIC", "-shared", "-fno-builtin", *options, "-o", str(folder / name)]
+        subprocess.run([*library, str(here / "counter.c")], check=True)
     subprocess.run([*common, "-o", str(folder / "rusage"), str(here / "rusage.c")], check=True)
     return folder
 

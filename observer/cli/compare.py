@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_MOST_OPERATIONS: Final = 1_000_000
 _DESCRIPTION: Final = """\
 Set a real run beside the reference simulator. TARGET is a program (run and
 recorded now), a workload (run on the real allocator by a small C interpreter)
@@ -305,6 +303,8 @@ def _tell(
 
 
 def _target(words: list[str], scratch: Path) -> _Target:
+    from observer.cli.workloads import as_text, find_workload, read_checked
+
     is_program = words[:1] == ["--"]
     words = words[1:] if is_program else words
     if not words:
@@ -316,60 +316,11 @@ def _target(words: list[str], scratch: Path) -> _Target:
         return _Target((), trace=path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")
-    workload = _workload(words[0], scratch)
+    workload = find_workload(words[0], scratch)
     if workload is None:
         return _Target(tuple(words))
     from observer.tracee import interpreter
 
-    operations = _operations(workload)
-    workload = _as_text(workload, operations, scratch)
+    operations = read_checked(workload)
+    workload = as_text(workload, operations, scratch)
     return _Target((str(interpreter.build(scratch)),), workload=workload, operations=operations)
-
-
-def _workload(word: str, scratch: Path) -> Path | None:
-    """Return the workload that *word* names: a file that is no program, one of the package, or standard input."""
-    from observer.simulator import packaged
-
-    if word == "-":
-        path = scratch / "standard input"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return path
-    path = Path(word)
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(4)
-        return None if head.startswith((b"\x7fELF", b"#!")) else path
-    if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
-        return None
-    return packaged.path(word) if word in packaged.names() else None
-
-
-def _operations(path: Path) -> list[Operation]:
-    """Return a workload's operations, after the book's machine has found no fault in them."""
-    from observer.simulator.machine import BookMachine
-    from observer.simulator.rep import read_operations
-
-    with path.open("rb") as file:
-        operations = list(islice(read_operations(file, path.suffix), _MOST_OPERATIONS + 1))
-    if len(operations) > _MOST_OPERATIONS:
-        raise UsageError(
-            f"{path} has more than {_MOST_OPERATIONS:,} operations", "a real run is stopped at each call",
-            "observer simulate takes workloads of any length",
-        )  # fmt: skip
-    for _event in BookMachine().run(operations):
-        pass
-    if not operations:
-        raise UsageError(f"cannot compare {path}", "it has no operations")
-    return operations
-
-
-def _as_text(path: Path, operations: list[Operation], scratch: Path) -> Path:
-    """Return a file that the interpreter can read: a .rep file is written out as a workload."""
-    from observer.simulator.workload import render
-
-    if path.suffix != ".rep":
-        return path
-    written = scratch / f"{path.stem}.workload"
-    written.write_text(render(operations))
-    return written

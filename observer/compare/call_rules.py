@@ -26,6 +26,7 @@ from observer.model.account import (
     request_of,
 )
 from observer.model.events import Call
+from observer.model.operations import FREEING
 
 __all__ = ["CallCase", "explain_call"]
 
@@ -37,8 +38,7 @@ _TABLE: Final = 0x310
 _MAPPED_MORE: Final = 32
 """A mapped chunk's own words, and what an alignment cuts off."""
 _FITS_ANYWHERE: Final = 1 << 46
-_FREES: Final = frozenset({"free", "cfree"})
-_RELEASES: Final = frozenset({"free", "cfree", "realloc", "reallocarray"})
+_RELEASES: Final = FREEING | {"realloc", "reallocarray"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class CallCase:
     @property
     def frees(self) -> bool:
         """Whether the call hands nothing out."""
-        return self.call.op in _FREES or not self.call.result
+        return self.call.op in FREEING or not self.call.result
 
     def asks_only(self, *names: str) -> bool:
         """Whether all its system calls have one of *names*; advice to use huge pages does not count."""

@@ -18,13 +18,12 @@ from observer.compare.witness import Witness
 from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
-from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 
 __all__ = ["NOWHERE", "Together", "grouped"]
 
 NOWHERE: Final = -1
 """The n of what belongs to no event: the state at the end, a touch that took no fault."""
-_UNRETURNED: Final = frozenset({"free", "cfree"})
 
 
 class _Side:
@@ -162,7 +161,7 @@ class Together:
         side, counts = self.side(call.pid), self.comparison.calls
         counts.total += 1
         side.has_called = True
-        if call.result is None and (call.end_ns is None or call.op not in _UNRETURNED):
+        if call.result is None and (call.end_ns is None or call.op not in FREEING):
             counts.undetermined += call.op != "malloc_trim"
             for event in inside:
                 if isinstance(event, Syscall):
@@ -205,7 +204,7 @@ class Together:
     def _move_shadow(self, side: _Side, call: Call, account: Account) -> None:
         old = None
         if call.pointer and OPERATIONS[call.op].releases and (call.result or not call.bytes_asked):
-            old = side.shadow.take_back(call.pointer, call.tid, call.n, by_free=call.op in _UNRETURNED)
+            old = side.shadow.take_back(call.pointer, call.tid, call.n, by_free=call.op in FREEING)
         if call.result and call.op in ALLOCATING:
             mapped = sum(ask.amount for ask in account.asks if ask.maps(call.result))
             if old is not None and call.result == call.pointer:
@@ -336,7 +335,7 @@ class Together:
 
 
 def _told(call: Call) -> str:
-    if call.op in ("free", "cfree"):
+    if call.op in FREEING:
         return "free"
     return f"{call.op}({call.bytes_asked:,})"
 

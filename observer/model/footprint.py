@@ -33,12 +33,13 @@ class LightRun(msgspec.Struct, frozen=True):
 class Conduct(msgspec.Struct, frozen=True):
     """What an allocator did in one recorded run. Sizes are bytes.
 
-    `calls` and `syscalls` count all processes; `own_syscalls` are those made inside an allocator call or by the
-    allocator's library. What follows is about one process, the one in which most bytes were live. *Live* is what the
-    program has asked for and not given back; *held* are the resident pages of memory that the allocator took from the
-    kernel. `wasted` is what was held without being live at the (last) moment when most was live, None where no call was seen. `break_grown` and
-    `break_shrunk` are bytes by which the break moved, `mapped` and `unmapped` those of mmap and munmap. `largest` is
-    the longest single mmap, `largest_resident` the most that was resident of it. `returned` says for each madvise
+    `calls` (without those that the allocator's library makes for itself) and `syscalls` count all processes;
+    `own_syscalls` are those made inside an allocator call or by the allocator's library. What follows is about one
+    process, the one in which most bytes were live. *Live* is what the program has asked for and not given back; *held*
+    are the resident pages of memory that the allocator took from the kernel. `wasted` is what was held and lay in no
+    live piece at the last moment when most was live; None where pages were held and no call was seen. `break_grown`
+    and `break_shrunk` are bytes by which the break moved, `mapped` and `unmapped` those of mmap and munmap. `largest`
+    is the longest single mmap, `largest_resident` the most that was resident of it. `returned` says for each madvise
     advice how many resident bytes it was given for.
     """
 

@@ -19,6 +19,7 @@ from observer.model.account import (
     request_of,
 )
 from observer.model.events import Call
+from observer.model.operations import FREEING
 from observer.simulator.book import BookAllocator, Outcome
 
 __all__ = ["BookSide", "Prediction"]
@@ -71,7 +72,7 @@ class BookSide:
 
         Operations that the book does not have (malloc_trim, malloc_usable_size) do nothing.
         """
-        if call.op in ("free", "cfree") or (call.op == "realloc" and call.pointer and not call.size):
+        if call.op in FREEING or (call.op == "realloc" and call.pointer and not call.size):
             return self._free(call.pointer)
         if call.op in ("realloc", "reallocarray") and call.pointer:
             return self._realloc(call, call.pointer)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from observer.model.events import Call, Event, Fault, Process, Syscall
-from observer.model.operations import ALLOCATING
+from observer.model.operations import ALLOCATING, FREEING
 from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
@@ -108,7 +108,7 @@ class RecordedWorkload:
     def _call(self, call: Call, names: _Names) -> Iterator[Operation]:
         held = names.pieces.get(call.pointer or 0)
         size = call.bytes_asked
-        if call.op in ("free", "cfree") or (call.op in ("realloc", "reallocarray") and call.pointer and not size):
+        if call.op in FREEING or (call.op in ("realloc", "reallocarray") and call.pointer and not size):
             if held is not None and call.pointer is not None:
                 del names.pieces[call.pointer]
                 yield Operation("free", held[0])

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from observer.model.events import Call, Event, Fault, Syscall
-from observer.model.operations import ALLOCATING
+from observer.model.operations import ALLOCATING, FREEING
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
@@ -121,7 +121,7 @@ def _tcache(event: Event, _memory: Memory) -> bool:
     return isinstance(event, Call) and event.served_by == "tcache"
 
 
-_GIVERS: Final = frozenset({"free", "cfree", "malloc_trim", "realloc", "reallocarray"})
+_GIVERS: Final = FREEING | {"malloc_trim", "realloc", "reallocarray"}
 _RULES: Final = (
     _Rule(
         "mmap-threshold",

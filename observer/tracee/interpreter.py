@@ -11,9 +11,11 @@ from typing import Final
 
 from observer.errors import CannotLaunch
 
-__all__ = ["build", "source"]
+__all__ = ["FLAGS", "build", "source"]
 
-_FLAGS: Final = ("-O0", "-g", "-fno-omit-frame-pointer", "-fno-builtin", "-std=gnu11", "-Wl,-z,now")
+FLAGS: Final = ("-O0", "-g", "-fno-omit-frame-pointer", "-fno-builtin", "-std=gnu11", "-Wl,-z,now")
+"""How it is compiled: slow and plain, so that each operation stays a call."""
+
 _COMPILERS: Final = ("cc", "gcc", "clang")
 _HERE: Final = Path(__file__).resolve().parent.parent
 
@@ -65,7 +67,7 @@ def _compile(text: Path, built: Path) -> None:
     # Compiled beside its place and moved there whole, since another run may be doing the same.
     partial = built.with_name(f"{built.name}.{os.getpid()}")
     done = subprocess.run(
-        [*compiler.split(), *_FLAGS, "-o", str(partial), str(text)], capture_output=True, text=True, check=False
+        [*compiler.split(), *FLAGS, "-o", str(partial), str(text)], capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise CannotLaunch("cannot compile the interpreter of workloads", done.stderr.strip().splitlines()[-1])

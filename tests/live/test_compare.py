@@ -148,7 +148,7 @@ def _has_no_traceback(done: Finished) -> None:
 
 
 def test_there_are_as_many_workloads_as_behaviours() -> None:
-    assert len(NAMES) == 45
+    assert len(NAMES) == 46
     assert list(NAMES) == sorted(NAMES)
 
 

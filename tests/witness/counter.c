@@ -28,6 +28,34 @@ extern void *__libc_memalign(size_t, size_t);
 extern void *__libc_valloc(size_t);
 extern void *__libc_pvalloc(size_t);
 
+#ifdef NEXT
+/* Compiled so, it passes calls on to whatever comes behind it, another allocator that is preloaded too. */
+static void *(*next_malloc)(size_t), *(*next_calloc)(size_t, size_t), *(*next_realloc)(void *, size_t);
+static void *(*next_memalign)(size_t, size_t), *(*next_valloc)(size_t), *(*next_pvalloc)(size_t);
+static void (*next_free)(void *);
+
+static void find_next(void)
+{
+    if (next_malloc)
+        return;
+    next_free = (void (*)(void *))dlsym(RTLD_NEXT, "free");
+    next_calloc = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "calloc");
+    next_realloc = (void *(*)(void *, size_t))dlsym(RTLD_NEXT, "realloc");
+    next_memalign = (void *(*)(size_t, size_t))dlsym(RTLD_NEXT, "memalign");
+    next_valloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "valloc");
+    next_pvalloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "pvalloc");
+    next_malloc = (void *(*)(size_t))dlsym(RTLD_NEXT, "malloc");
+}
+
+#define __libc_malloc(size) (find_next(), next_malloc(size))
+#define __libc_calloc(n, size) (find_next(), next_calloc(n, size))
+#define __libc_realloc(old, size) (find_next(), next_realloc(old, size))
+#define __libc_free(p) (find_next(), next_free(p))
+#define __libc_memalign(a, size) (find_next(), next_memalign(a, size))
+#define __libc_valloc(size) (find_next(), next_valloc(size))
+#define __libc_pvalloc(size) (find_next(), next_pvalloc(size))
+#endif
+
 static unsigned long early[KINDS];
 static unsigned long *counts = early;
 static __thread char *outer __attribute__((tls_model("initial-exec")));

@@ -190,3 +190,31 @@ def test_pagemap_knows_touched_pages_from_untouched_ones() -> None:
         os.close(fd)
         del anchor
     assert [byte >> 7 for byte in raw[7::8]] == [0, 0, 1, 0]
+
+
+def test_a_process_has_the_faults_of_its_ended_threads() -> None:
+    before = procfs.process_counters(os.getpid())
+    thread = threading.Thread(target=lambda: mmap.mmap(-1, 97 * PAGE).write(b"x" * 97 * PAGE))
+    thread.start()
+    thread.join()
+    assert procfs.process_counters(os.getpid()).minor - before.minor >= 97
+
+
+def test_the_sizes_of_a_process_are_ordered_and_agree_with_psutil() -> None:
+    sizes = procfs.read_memory_sizes(os.getpid())
+    own = psutil.Process().memory_info()
+    assert sizes["VmPeak"] >= sizes["VmSize"] > sizes["VmHWM"] >= sizes["VmRSS"] > 0
+    assert abs(sizes["VmSize"] - own.vms) <= 1 << 20
+
+
+def test_a_task_without_memory_has_no_sizes() -> None:
+    kernel_thread = 2
+    if psutil.Process(kernel_thread).name() != "kthreadd":
+        pytest.skip("process 2 is not the kernel's here")
+    assert set(procfs.read_memory_sizes(kernel_thread).values()) == {0}
+
+
+def test_the_time_that_a_task_has_run_grows() -> None:
+    before = procfs.processor_seconds(os.getpid())
+    sum(range(300_000))
+    assert 0 < before < procfs.processor_seconds(os.getpid())

@@ -14,8 +14,9 @@ GIB = 1 << 30
     ("fields", "sentence"),
     [
         ({"break_moves": 12, "break_grown": MIB}, "Moved the break 12 times, by 1 MiB in all, never used mmap."),
+        ({"break_moves": 2, "break_grown": MIB}, "Moved the break twice, by 1 MiB in all, never used mmap."),
         ({"break_moves": 1, "break_grown": MIB, "maps": 1, "mapped": 3 * MIB, "largest": 3 * MIB},
-         "Moved the break once, by 1 MiB in all, mapped 3 MiB in 1 mmap."),
+         "Moved the break once, by 1 MiB in all, mapped 3 MiB in one mmap."),
         ({"maps": 1, "mapped": GIB, "largest": GIB, "largest_resident": 3 * MIB},
          "Never moved the break, reserved 1 GiB of address space in one mmap, at most 3 MiB of it resident."),
         ({"maps": 3, "mapped": GIB + 2 * MIB, "largest": GIB},

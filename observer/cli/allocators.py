@@ -1,0 +1,263 @@
+"""`observer allocators`: one program under every allocator found here, measured and recorded, with a recommendation."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import BadTrace, UsageError
+
+if TYPE_CHECKING:
+    from observer.model.footprint import Trial
+    from observer.trace.trials import Variant
+    from observer.tracee.allocators import Library, Missing
+
+__all__ = ["configure", "run"]
+
+_MUSL: Final = "musl"
+_DESCRIPTION: Final = """\
+Run PROG under its C library's allocator and under each other one found on this
+machine: jemalloc, mimalloc and tcmalloc are put in front with LD_PRELOAD (behind
+what you preload yourself), musl needs the source to compile it anew. Each is
+recorded once, call by call, and then run without instruments a few times in
+turns. The program's output is shown once, on standard error.
+"""
+_EPILOG: Final = """\
+PROG may also be a workload: one of the package by name, or a file.
+
+Standard input: a file is read anew by each run; a pipe is read to its end once
+and copied for each run; from a terminal the program reads nothing.
+
+Exit status:
+  0  measured (whatever the program's own status was: it is told)
+  2  the command line or the workload is wrong
+  125  the observer failed, or a ledger is INCOMPLETE or INCONSISTENT
+  126  the program cannot be executed       127  it was not found
+
+Examples:
+  observer allocators -- ./prog arg
+  observer allocators --source prog.c -- ./prog
+  observer allocators --only glibc,jemalloc --runs 11 --json -- ./prog
+  observer allocators small_blocks         a workload of the package
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer allocators [options] [--] PROG [ARG ...]"
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("--json", action="store_true", help="print a list, an object for each allocator")
+    parser.add_argument("--runs", metavar="N", type=_positive, default=5, help="light runs of each (default: 5)")
+    parser.add_argument("--source", metavar="FILE.c", help="the program's source, to compile it with musl-gcc")
+    parser.add_argument("--only", metavar="A,B", help="only these, of glibc, jemalloc, mimalloc, tcmalloc, musl")
+    parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the traces in this new folder, one for each")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program, or a workload")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is run: `source` and `flags` are for musl-gcc, `arguments` what follows the program's name."""
+
+    program: str
+    arguments: tuple[str, ...]
+    name: str
+    source: Path | None
+    flags: tuple[str, ...]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and tell on standard output; return the exit status."""
+    from observer.model.ledger import FAILING
+    from observer.trace.machine import describe_machine
+    from observer.trace.trials import Series
+
+    scratch = Path(tempfile.mkdtemp(prefix="observer-allocators-"))
+    try:
+        wanted = _wanted(arguments.only)
+        target = _target(arguments.words, arguments.source, scratch)
+        variants, missing = _variants(target, wanted, scratch)
+        if not variants:
+            raise UsageError("there is nothing to run", "; ".join(_lines(missing)))
+        series = Series(variants, _folder(arguments.directory, scratch), scratch, describe_machine())
+        with _progress() as work:
+            series.record(work)
+            series.time(arguments.runs, work)
+        trials = series.trials()
+        _tell(trials, [*missing, *series.missing], target.name, as_json=arguments.json)
+        return 125 if any(trial.verdict in FAILING for trial in trials) else 0
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _wanted(only: str | None) -> tuple[str, ...]:
+    """Return the allocators to measure, in the order of the table."""
+    from observer.trace.trials import DEFAULT
+    from observer.tracee.allocators import PRELOADED
+
+    every = (DEFAULT, *PRELOADED, _MUSL)
+    if only is None:
+        return every
+    named = only.split(",")
+    unknown = [name for name in named if name not in every]
+    if unknown:
+        raise UsageError(f"no allocator {unknown[0]!r} is known", "", f"--only with some of {', '.join(every)}")
+    return tuple(name for name in every if name in named)
+
+
+def _folder(given: str | None, scratch: Path) -> Path:
+    """Return the new folder that holds a trace for each allocator."""
+    folder = Path(given) if given else scratch / "traces"
+    try:
+        folder.mkdir()
+    except FileExistsError as error:
+        raise BadTrace(f"{folder} exists", "", "-o with another folder") from error
+    except OSError as error:
+        raise BadTrace(f"cannot make the folder {folder}", error.strerror or "", "-o where you may write") from error
+    return folder
+
+
+# ---- what is run --------------------------------------------------------------------------------------------
+
+
+def _target(words: list[str], source: str | None, scratch: Path) -> _Target:
+    from observer.cli.workloads import find_workload
+    from observer.tracee.launch import find_program
+    from observer.tracee.musl import flags_like
+
+    is_program = words[:1] == ["--"]
+    words = words[1:] if is_program else words
+    if not words:
+        raise UsageError("no program to run", "", "observer allocators -- PROG [ARG ...]")
+    if source is not None and not Path(source).is_file():
+        raise UsageError(f"cannot read {source}", "there is no such file")
+    workload = None if is_program or len(words) > 1 else find_workload(words[0], scratch)
+    if workload is not None:
+        return _workload(workload, words[0], source, scratch)
+    path = find_program(words[0], os.environ)
+    flags = flags_like(path) if source is not None else ()
+    return _Target(words[0], tuple(words[1:]), " ".join(words), Path(source) if source else None, flags)
+
+
+def _workload(path: Path, name: str, source: str | None, scratch: Path) -> _Target:
+    """Return the interpreter of workloads as the program; its source is known."""
+    from observer.cli.workloads import as_text, read_checked
+    from observer.tracee import interpreter
+
+    if source is not None:
+        raise UsageError("--source is for programs", "a workload is run by an interpreter whose source is known")
+    text = as_text(path, read_checked(path), scratch)
+    arguments = ("-o", str(scratch / "report"), str(text))
+    program = str(interpreter.build(scratch))
+    return _Target(program, arguments, f"workload {name}", interpreter.source(), interpreter.FLAGS)
+
+
+def _variants(target: _Target, wanted: Sequence[str], scratch: Path) -> tuple[list[Variant], list[Missing]]:
+    """Return the ways to run the program, and what cannot be had."""
+    from observer.trace.trials import DEFAULT, Variant
+    from observer.tracee.allocators import Missing
+
+    words = (target.program, *target.arguments)
+    variants, missing = [], []
+    for name in wanted:
+        if name == DEFAULT:
+            variants.append(Variant(name, words, os.environ))
+            continue
+        found = _musl(target, scratch) if name == _MUSL else _preloaded(name, target)
+        if isinstance(found, Missing):
+            missing.append(found)
+        else:
+            variants.append(_variant(found, target))
+    return variants, missing
+
+
+def _variant(library: Library, target: _Target) -> Variant:
+    from observer.trace.trials import Variant
+    from observer.tracee.allocators import preload
+
+    if library.allocator != _MUSL:
+        words = (target.program, *target.arguments)
+        return Variant(library.allocator, words, preload(os.environ, library.path), library, is_preloaded=True)
+    assert target.source is not None
+    remark = f"compiled anew: musl-gcc {' '.join(target.flags)} {target.source.name}"
+    return Variant(_MUSL, (library.path, *target.arguments), os.environ, library, remarks=(remark,))
+
+
+def _preloaded(name: str, target: _Target) -> Library | Missing:
+    from observer.tracee.allocators import Missing, find, program_behind, why_not_preloaded
+    from observer.tracee.launch import find_program
+
+    why = why_not_preloaded(program_behind(find_program(target.program, os.environ)))
+    return Missing(name, why) if why else find(name, os.environ)
+
+
+def _musl(target: _Target, scratch: Path) -> Library | Missing:
+    from observer.tracee.allocators import Missing
+    from observer.tracee.musl import build
+
+    if target.source is None:
+        return Missing(_MUSL, "the program must be compiled anew", "--source FILE.c")
+    return build(target.source, target.flags, scratch)
+
+
+# ---- what is told -------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], AbstractContextManager[object]]]:
+    """Give what shows on a terminal that work goes on; it is silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield nullcontext
+        return
+    from rich.console import Console
+
+    # The program's runs turn our own standard error away.
+    with open(os.dup(2), "w", encoding="utf-8") as terminal:
+        yield Console(file=terminal).status
+
+
+def _tell(trials: Sequence[Trial], missing: Sequence[Missing], name: str, *, as_json: bool) -> None:
+    from observer.story.recommendation import recommend
+
+    advice = recommend(trials)
+    if as_json:
+        import msgspec
+
+        from observer.report import allocators as report
+
+        for line in _lines(missing):
+            print(f"observer: {line}", file=sys.stderr)
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report.as_json(trials, advice))) + b"\n")
+        return
+    from observer.report.allocators import print_trials
+    from observer.report.screen import make_console
+
+    print_trials(make_console(sys.stdout), name, trials, advice, _lines(missing))
+
+
+def _lines(missing: Sequence[Missing]) -> list[str]:
+    """Return a line for each reason, with all whom it keeps away."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for each in missing:
+        reasons.setdefault((each.why, each.remedy), []).append(each.allocator)
+    return [
+        f"not measured: {', '.join(names)}: {why}" + (f"; try: {remedy}" if remedy else "")
+        for (why, remedy), names in reasons.items()
+    ]

@@ -1,0 +1,67 @@
+"""Workloads as the command line names them: a file, one of the package, or standard input."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import UsageError
+
+if TYPE_CHECKING:
+    from observer.simulator.workload import Operation
+
+__all__ = ["as_text", "find_workload", "read_checked"]
+
+_MOST_OPERATIONS: Final = 1_000_000
+
+
+def find_workload(word: str, scratch: Path) -> Path | None:
+    """Return the workload that *word* names: a file that is no program, one of the package, or standard input."""
+    from observer.simulator import packaged
+
+    if word == "-":
+        path = scratch / "standard input"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return path
+    path = Path(word)
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(4)
+        return None if head.startswith((b"\x7fELF", b"#!")) else path
+    if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
+        return None
+    return packaged.path(word) if word in packaged.names() else None
+
+
+def read_checked(path: Path) -> list[Operation]:
+    """Return a workload's operations, after the book's machine has found no fault in them."""
+    from observer.simulator.machine import BookMachine
+    from observer.simulator.rep import read_operations
+
+    with path.open("rb") as file:
+        operations = list(islice(read_operations(file, path.suffix), _MOST_OPERATIONS + 1))
+    if len(operations) > _MOST_OPERATIONS:
+        raise UsageError(
+            f"{path} has more than {_MOST_OPERATIONS:,} operations", "a real run is stopped at each call",
+            "observer simulate takes workloads of any length",
+        )  # fmt: skip
+    for _event in BookMachine().run(operations):
+        pass
+    if not operations:
+        raise UsageError(f"cannot run {path}", "it has no operations")
+    return operations
+
+
+def as_text(path: Path, operations: list[Operation], scratch: Path) -> Path:
+    """Return a file that the interpreter can read: a .rep file is written out as a workload."""
+    from observer.simulator.workload import render
+
+    if path.suffix != ".rep":
+        return path
+    written = scratch / f"{path.stem}.workload"
+    written.write_text(render(operations))
+    return written

@@ -1,0 +1,53 @@
+"""The same source under musl: a program cannot change its C library, so it is compiled anew with musl-gcc."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from observer.linux.elf import load
+from observer.linux.producer import options_that_matter
+from observer.tracee.allocators import Library, Missing, install_command
+
+__all__ = ["build", "flags_like", "version_of"]
+
+_ALWAYS: Final = ("-g", "-pthread", "-std=gnu11")
+_LIBRARIES: Final = ("-lm",)
+
+
+def build(source: Path, flags: Sequence[str], folder: Path) -> Library | Missing:
+    """Compile *source* into *folder*; return the program as `path`, or why it cannot be had."""
+    compiler = shutil.which("musl-gcc")
+    if compiler is None:
+        return Missing("musl", "musl-gcc is not installed", install_command("musl-tools", "musl-tools"))
+    target = folder / f"{source.stem}-musl"
+    words = [compiler, *_ALWAYS, *flags, "-o", str(target), str(source), *_LIBRARIES]
+    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        return Missing("musl", f"musl-gcc cannot compile {source.name}: {_first_error(done.stderr)}")
+    elf = load(str(target))
+    return Library("musl", str(target), *version_of((elf.interpreter if elf else None) or ""))
+
+
+def flags_like(program: str) -> tuple[str, ...]:
+    """Return the flags that matter of those *program* was compiled with, so that both do the same; -O2 if unknown."""
+    return options_that_matter(program) or ("-O2",)
+
+
+def _first_error(text: str) -> str:
+    lines = text.strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[0] if lines else "it does not say why")
+
+
+def version_of(loader: str) -> tuple[str, str]:
+    """Return the release that musl's *loader* names when it is started without a program, and where that is from."""
+    if not os.access(loader, os.X_OK):
+        return "unknown", ""
+    done = subprocess.run([loader], capture_output=True, text=True, errors="replace", check=False)
+    found = re.search(r"^Version (\S+)", done.stderr, re.MULTILINE)
+    return (found[1], "the loader's own message") if found else ("unknown", "")
