@@ -27,7 +27,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
     `by_gate` counts system calls by the instruction that entered the kernel; `library_calls` those into libraries,
-    `library_crossing` those of them that made system calls; `vdso_answers` the calls of the vDSO.
+    `library_crossing` those of them that made system calls, as far as that is known (of `library_known`); `vdso_answers` the calls of the vDSO.
     `step_six` counts the page faults on memory that malloc manages, `frames` those of them that brought a frame: a read
     of memory never written brings the shared page of zeros. Pieces are counted as alive in the
     process that asked for them; `unfinished` calls never returned.
@@ -53,6 +53,7 @@ class Summary(msgspec.Struct, frozen=True):
     by_gate: dict[str, int]
     library_calls: int
     library_crossing: int
+    library_known: int
     vdso_answers: dict[str, int]
     vdso_crossing: int
     faults: int
@@ -172,6 +173,7 @@ class Tally:
         else:
             self._numbers["library_calls"] += 1
             self._numbers["library_crossing"] += bool(event.crossings)
+            self._numbers["library_known"] += event.crossings is not None
 
     def _process(self, event: Process) -> None:
         self._tasks.add((event.pid, event.tid))

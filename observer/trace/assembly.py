@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.instruments.allocator import RETURNED
+from observer.instruments.library import ENTRY_ONLY
 from observer.instruments.names import GATES, KINDS, arity_of, decode, name_of
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
@@ -194,7 +195,9 @@ def _library(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
     numbers["result"] = records["result"].copy()
     made = timeline.syscall_library[timeline.syscall_library >= 0]
-    numbers["crossings"] = np.bincount(made, minlength=len(records)).astype(np.int64)
+    crossings = np.bincount(made, minlength=len(records)).astype(np.int64)
+    # What was only seen to begin may have made any number of them.
+    numbers["crossings"] = np.where(records["flags"] & ENTRY_ONLY != 0, -1, crossings)
     for note in spooled.notes:
         if note["what"] == "probe":
             chosen = records["probe"] == note["number"]

@@ -184,8 +184,10 @@ class _Replay:
                 # The piece begins at the return address: one word above is the caller's stack.
                 caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
-        library = self._call_library[index] if role in _LIBRARY else -1
-        self._out.calls.numbers["site"][index] = self._site_of(library, site)
+        library = self._call_library[index]
+        if library >= 0 and role not in _LIBRARY and site.line is None:
+            role = "libc"  # in a static program, code without lines below a call of the program's own
+        self._out.calls.numbers["site"][index] = self._site_of(library if role in _LIBRARY else -1, site)
         self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
         operation = FAMILY[op]
         if operation.releases:
@@ -259,8 +261,8 @@ class _Replay:
             out.numbers["site"][index] = self._out.calls.numbers["site"][call]
         else:
             piece = self._fault_piece(index, state.code.word) if role in _LIBRARY else None
-            library = library if role in _LIBRARY else -1
-            out.numbers["site"][index] = self._site_of(library, self._caller_site(state, ip, piece))
+            site = self._caller_site(state, ip, piece)
+            out.numbers["site"][index] = self._site_of(library if site.line is None else -1, site)
         chunk = state.live.find(address) or self._chunk_in_making(call, address)
         if chunk is not None:
             out.numbers["chunk_call"][index] = chunk.call
