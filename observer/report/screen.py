@@ -6,6 +6,8 @@ Text of the traced program (file names, function names, paths) may hold anything
 
 from __future__ import annotations
 
+import errno
+import os
 import unicodedata
 from typing import Final, TextIO
 
@@ -18,10 +20,18 @@ _PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│├�
 _FALLBACK_COLUMNS: Final = 80
 
 
+class _Console(Console):
+    """A console that leaves a broken pipe to the command line, which knows the status for it."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich has just caught."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def make_console(stream: TextIO) -> Console:
     """Return a console on *stream*; 80 columns where it is no terminal. NO_COLOR and COLUMNS are rich's to honour."""
     width = None if stream.isatty() else _FALLBACK_COLUMNS
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def safe(text: str) -> str:

@@ -27,7 +27,8 @@ class Summary(msgspec.Struct, frozen=True):
 
     `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
     `by_gate` counts system calls by the instruction that entered the kernel; `library_calls` those into libraries,
-    `library_crossing` those of them that made system calls, as far as that is known (of `library_known`); `vdso_answers` the calls of the vDSO.
+    `library_crossing` those of them that made system calls, as far as that is known (of `library_known`);
+    `vdso_answers` the calls of the vDSO.
     `step_six` counts the page faults on memory that malloc manages, `frames` those of them that brought a frame: a read
     of memory never written brings the shared page of zeros. Pieces are counted as alive in the
     process that asked for them; `unfinished` calls never returned.

@@ -74,8 +74,8 @@ def test_a_missing_program_is_127(tmp_path: Path) -> None:
         (lambda place: (place.write_text("hello"), place.chmod(0o755)), "neither an ELF program nor a script"),
         (lambda place: (place.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\xb7\0"), place.chmod(0o755)), "aarch64"),
         (
-            lambda place: (place.write_bytes(b"\x7fELF\1\1\1" + bytes(9) + b"\2\0\3\0"), place.chmod(0o755)),
-            "32-bit i386",
+            lambda place: (place.write_bytes(b"\x7fELF\1\1\1" + bytes(9) + b"\2\0\x28\0"), place.chmod(0o755)),
+            "32-bit arm",
         ),
         (
             lambda place: (place.write_bytes(b"\x7fELF\2\1\1" + bytes(9) + b"\2\0\x3e\0"), place.chmod(0o755)),
@@ -267,3 +267,12 @@ def test_the_programs_own_streams_and_status_pass_through(tmp_path: Path) -> Non
         options=("-q",),
     )
     assert (recorded.status, recorded.stdout, recorded.stderr) == (7, "out\n", "err\n")
+
+
+def test_who_stops_reading_gets_the_status_of_a_broken_pipe() -> None:
+    with subprocess.Popen([*OBSERVER, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
