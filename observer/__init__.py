@@ -5,23 +5,28 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
   replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong.
 - `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF, DWARF lines,
-  call-frame rules, x86-64 instructions, system-call tables. python-ptrace is used here alone.
+  call-frame rules, x86 instructions, system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`),
+  the vDSO. python-ptrace is used here alone.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `memory.py` an
-  address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends.
-- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `faults.py` perf rings,
+  address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other
+  programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled; `measured.py` runs lightly.
+- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `library.py` the program's calls
+  into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `images.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py`
   hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
   is what `doctor` tries.
 - `trace/`: `spool.py` writes fixed records while the program runs, `spooled.py` reads them back; `order.py`,
   `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet
-  side; `balance.py` the ledger; `finish.py` closes or recovers a trace.
+  side; `balance.py` the ledger; `finish.py` closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is
+  one program under several allocators, `builds.py` one source under several C libraries.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
   `departures.py` is the table, `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer
   by pointer, and `served_by.py` has it name where each malloc was served from.
-- `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals. Pure.
+- `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
+  processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `cli/`: one module a verb: parse, call, print, exit status.
 

@@ -47,6 +47,7 @@ def sample(build: Path) -> Callable[[str], str]:
     return lambda name: str(build / name)
 
 
+I386_LOADER = "/lib/ld-linux.so.2"
 _ELSEWHERE = {"-musl": "musl-gcc", "-i386": "i686-linux-gnu-gcc", "-arm64": "aarch64-linux-gnu-gcc"}
 """What a sample with such an ending is compiled with."""
 
@@ -63,8 +64,11 @@ def variant(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
             compiler = [_ELSEWHERE[ending]]
             if ending == "-i386" and shutil.which(compiler[0]) is None:
                 compiler = ["cc", "-m32"]
-            if not _links(compiler):
-                pytest.skip(f"{' '.join(compiler)} is not installed, or has no C library")
+            why = _why_not(compiler, folder / "probe", runs=ending != "-arm64")
+            if ending == "-i386" and not name.endswith("-static") and not os.path.exists(I386_LOADER):
+                why = why or f"{I386_LOADER} is not there (libc6-i386)"
+            if why:
+                pytest.skip(why)
         if not (folder / name).exists():
             subprocess.run(["make", "-s", "-C", str(ROOT / "c_samples"), f"BUILD={folder}", name], check=True)
         return str(folder / name)
@@ -72,13 +76,21 @@ def variant(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     return build
 
 
-def _links(compiler: list[str]) -> bool:
-    """Return whether a static program can be made."""
-    if shutil.which(compiler[0]) is None:
-        return False
+def _why_not(compiler: list[str], probe: Path, *, runs: bool) -> str:
+    """Return why no static program can be made, or run here; empty if it can."""
     program = "#include <stdlib.h>\nint main(void) { return 0; }\n"
-    command = [*compiler, "-static", "-x", "c", "-o", os.devnull, "-"]
-    return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
+    command = [*compiler, "-static", "-x", "c", "-o", str(probe), "-"]
+    if (
+        shutil.which(compiler[0]) is None
+        or subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode
+    ):
+        return f"{' '.join(compiler)} is not installed, or has no C library"
+    try:
+        if runs:
+            subprocess.run([probe], check=True)
+    except OSError as error:
+        return f"what {' '.join(compiler)} makes does not run here: {error.strerror}"
+    return ""
 
 
 @pytest.fixture(scope="session")

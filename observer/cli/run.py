@@ -33,6 +33,8 @@ _EPILOG: Final = """what -e takes (strace's grammar):
   -e trace=file        a class of them: file, network, process, signal, memory
   -e trace=brk,mmap    these only; then the address space cannot be replayed
   -e calls,faults      only these instruments (calls, faults, residency)
+  -e trace=all,library   and the calls that the program (compiled with -g) makes
+                       into its libraries, with the system calls of each
   -e '!faults'         the default without this
 
 exit status:

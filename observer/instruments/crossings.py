@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from typing import Final
 
 from observer.instruments.sink import Sink
@@ -24,7 +25,10 @@ _EXECS: Final = frozenset({"execve", "execveat"})
 
 
 class Crossings:
-    """Records the system calls of *wanted* (None: all): two words a call on the way, the rest at its return."""
+    """Records the system calls of *wanted* (None: all): two words a call on the way, the rest at its return.
+
+    `selectors` counts what the CS register held at the stops: its low two bits are the privilege level.
+    """
 
     def __init__(self, sink: Sink, wanted: frozenset[str] | None) -> None:
         self._sink = sink
@@ -34,6 +38,7 @@ class Crossings:
         self._registers = RegisterSet()
         self._plans: dict[tuple[int, int, int], tuple[str, tuple[Wanted, ...]]] = {}
         self._at_exec: dict[int, list[tuple[int, str, bytes]]] = {}
+        self.selectors: Counter[int] = Counter()
         self._entered = 0
         self._left = 0
         self._cut = 0
@@ -71,6 +76,7 @@ class Crossings:
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
             cs = self._registers.words[RegisterSet.CS]
+            self.selectors[cs] += 1
             if task.frame is None and task.memory is not None and result is not None:
                 task.memory.tid = task.tid
                 length = WRAPPER if number in self._shallow.get(arch, ()) else KEPT

@@ -172,20 +172,16 @@ class CodeMap:
     def access_at(self, address: int) -> str | None:
         """Return whether the instruction at *address* writes or reads memory; None when undecidable."""
         if address not in self._access:
-            self._access[address] = self._access_of(address, b"", 8 * self.word)
+            code = self.code_at(address)
+            self._access[address] = access_of(code, address, 8 * self.word) if code else None
         return self._access[address]
 
-    def faulting_at(self, address: int, otherwise: bytes, bits: int) -> tuple[str | None, str | None]:
-        """Return the instruction at *address* as text and what it does to memory (read, write or None).
+    def faulting_at(self, address: int, otherwise: bytes, bits: int) -> str | None:
+        """Return the instruction at *address* as text.
 
         Args:
             otherwise: what was in memory there, for code of no file (the file knows nothing of planted breakpoints).
             bits: 64 or 32, for such code.
         """
         code = self.code_at(address) or otherwise
-        text = disassemble(code, address, bits) if code else None
-        return text, self._access_of(address, otherwise, bits)
-
-    def _access_of(self, address: int, otherwise: bytes, bits: int) -> str | None:
-        code = self.code_at(address) or otherwise
-        return access_of(code, address, bits) if code else None
+        return disassemble(code, address, bits) if code else None

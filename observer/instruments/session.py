@@ -150,6 +150,7 @@ class _Session:
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
             "pages_pushed": self._pages.pushed, "interrupts": len(self._interrupts.taken),
         }  # fmt: skip
+        counts |= {f"stops_cs_{selector:#x}": count for selector, count in watch.selectors.items()}
         if faults.with_failed is not None:
             counts["faults_with_failed"] = faults.with_failed
         if watch.intervals is not None:

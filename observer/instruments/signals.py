@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import Final
 
 from observer.instruments.sink import Sink
-from observer.instruments.stacks import keep_stack
-from observer.linux.protection import protection_reason
+from observer.instruments.stacks import keep_stack, present_bytes
+from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
 from observer.model.exceptions import FAULT_SIGNALS
 from observer.model.signals import name_of_signal
+from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
 __all__ = ["note_signal"]
 
 _SI_KERNEL: Final = 0x80
 _LONGEST_INSTRUCTION: Final = 15
+_BEHIND: Final = 2  # int3 is one byte, int 4 two; the processor has gone past them when it tells
+_WORD: Final = 8
+_NO_CALL: Final = 1 << 63
 
 
 def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
@@ -32,15 +37,32 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     ip, sp = words[RegisterSet.RIP], words[RegisterSet.RSP]
     now = time.monotonic_ns()
     name = name_of_signal(signo)
-    stack, code_there = 0, b""
+    stack, behind, there = 0, b"", b""
     if task.memory is not None and code > 0:
         task.memory.tid = task.tid
-        stack = keep_stack(sink, task.memory, now, sp, registers)
-        with contextlib.suppress(OSError):  # after a jump to where nothing is mapped
-            code_there = task.memory.read(ip, _LONGEST_INSTRUCTION)
+        if _present(task.memory, sp, 1):  # where a stack has overrun, reading below it would make it grow
+            stack = keep_stack(sink, task.memory, now, sp, registers)
+        behind = _present(task.memory, ip - _BEHIND, _BEHIND)
+        there = _present(task.memory, ip, _LONGEST_INSTRUCTION)
     raised = name in FAULT_SIGNALS and code > 0
+    bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(
         "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
-        ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, bytes=code_there.hex(),
-        reason=protection_reason(code_there, ip, words, bits_of(words)) if code == _SI_KERNEL else None,
+        ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, behind=behind.hex(), bytes=there.hex(),
+        in_call=not words[RegisterSet.ORIG_RAX] & _NO_CALL,
+        reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
+        access=access_to(address, there, ip, words, bits) if raised else None,
     )  # fmt: skip
+
+
+def _word(memory: Memory | None, address: int) -> int | None:
+    data = _present(memory, address, _WORD) if memory is not None else b""
+    return int.from_bytes(data, "little") if len(data) == _WORD else None
+
+
+def _present(memory: Memory, start: int, length: int) -> bytes:
+    """Return the bytes from *start* on whose pages are there: none is to be brought in by looking."""
+    with contextlib.suppress(OSError, OverflowError):  # after a jump to where nothing is mapped
+        length = min(length, present_bytes(memory.tid, start, length))
+        return memory.read(start, length) if length else b""
+    return b""

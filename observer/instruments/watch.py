@@ -99,15 +99,18 @@ class Watch:
         self.intervals: FaultIntervals | None = None
         self.traps = TrapWatch()
         self.own_filters: set[str] = set()
+        self.selectors = self.crossings.selectors
         self.unreadable: set[str] = set()
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
         if self.intervals is not None:
             self.intervals.at_stop(task)
-        if self._allocator is not None and self._allocator.hit(task, registers):
+        ours = self._allocator is not None and self._allocator.hit(task, registers)
+        if ours or self._library.hit(task, registers):
+            self.selectors[registers.words[RegisterSet.CS]] += 1
             return True
-        return self._library.hit(task, registers)
+        return False
 
     def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
         """Whether the call may bring pages in without a fault event (get_user_pages)."""
@@ -273,6 +276,7 @@ class Watch:
         if not task.has_exec:
             return
         note_signal(self._sink, task, self._registers)
+        self.selectors[self._registers.words[RegisterSet.CS]] += 1
         if self._allocator is not None:
             self._allocator.interrupted(task, self._registers)
 

@@ -35,6 +35,8 @@ _MOVES: Final = (
 )  # fmt: skip
 """Beginnings of mnemonics that only write their first operand."""
 
+_EXCHANGES: Final = ("lock ", "cmpxchg", "xadd", "xchg")
+
 Words = memoryview
 ReadMemory = Callable[[int, int], bytes]
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -281,4 +283,6 @@ def access_of(code: bytes, address: int, bits: int = 64) -> str | None:
         return None
     # capstone 5 calls many vector stores (movups, vmovdqu64) reads: a move's destination is its first operand.
     is_store = mnemonic.startswith(_MOVES) and instruction.operands[0].type == x86.X86_OP_MEM
+    # It also calls cmpxchg a read; the processor takes it, and whatever is locked, for a write.
+    is_store |= mnemonic.startswith(_EXCHANGES)
     return "write" if is_store or memory[0].access & capstone.CS_AC_WRITE else "read"

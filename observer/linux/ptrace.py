@@ -194,6 +194,7 @@ class RegisterSet:
     RDX: Final = INDEX["rdx"]
     CS: Final = INDEX["cs"]
     EFLAGS: Final = INDEX["eflags"]
+    ORIG_RAX: Final = INDEX["orig_rax"]
 
     def __init__(self) -> None:
         self._structure = user_regs_struct()

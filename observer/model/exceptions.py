@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CODES", "EXCEPTIONS", "FAULT_SIGNALS", "exception_of", "page_fault_reason"]
+__all__ = ["CODES", "EXCEPTIONS", "FAULT_SIGNALS", "exception_of", "page_fault_reason", "trapped_behind"]
 
 _SI_KERNEL: Final = 0x80
 _LOWEST_MAPPABLE: Final = 0x10000
 _KERNEL_HALF: Final = 1 << 63
+_VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 _STACK_REACH: Final = 1 << 16
 
 FAULT_SIGNALS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
 """The signals whose information holds the address of a fault."""
 
 EXCEPTIONS: Final = {
-    "#DE": "divide error", "#DB": "debug", "#BP": "breakpoint", "#OF": "overflow", "#UD": "invalid opcode",
-    "#SS": "stack fault", "#GP": "general protection", "#PF": "page fault", "#MF": "x87 floating point",
-    "#AC": "alignment check", "#XM": "SIMD floating point", "#MC": "machine check", "#CP": "control protection",
+    "#DE": "divide error", "#DB": "debug", "#BP": "breakpoint", "#OF": "overflow", "#BR": "bound range exceeded",
+    "#UD": "invalid opcode", "#SS": "stack fault", "#GP": "general protection", "#PF": "page fault",
+    "#MF": "x87 floating point", "#AC": "alignment check", "#XM": "SIMD floating point", "#MC": "machine check",
+    "#CP": "control protection",
 }  # fmt: skip
 """The names of x86's exceptions (Intel SDM volume 3, table 6-1)."""
 
@@ -44,8 +46,14 @@ _RAISED: Final = {
     ("SIGBUS", 1): "#AC", ("SIGBUS", 2): "#PF", ("SIGBUS", 4): "#MC", ("SIGBUS", _SI_KERNEL): "#SS",
     ("SIGILL", 1): "#UD", ("SIGILL", 2): "#UD",
     ("SIGFPE", 1): "#DE",
-    ("SIGTRAP", _SI_KERNEL): "#BP", ("SIGTRAP", 1): "#BP", ("SIGTRAP", 2): "#DB", ("SIGTRAP", 4): "#DB",
+    ("SIGTRAP", _SI_KERNEL): "#BP", ("SIGTRAP", 1): "#DB", ("SIGTRAP", 2): "#DB", ("SIGTRAP", 4): "#DB",
 }  # fmt: skip
+
+
+_TRAPS: Final = {
+    "SIGTRAP": ((0, b"\xcd\x03"), (0, b"\xcc")), "SIGSEGV": ((0, b"\xcd\x04"), (32, b"\xce")),
+}  # fmt: skip
+"""Instructions that trap, by their last bytes, and for which width of code (0: any): int3, int 3, int 4, into."""
 
 
 def exception_of(signal: str, code: int, instruction: str | None) -> str | None:
@@ -55,11 +63,30 @@ def exception_of(signal: str, code: int, instruction: str | None) -> str | None:
     ('#PF', '#GP')
     """
     if signal == "SIGFPE" and code in range(3, 9):
-        # The x87 instructions are the ones that begin with f (and wait, which only reports for them).
-        return "#MF" if (instruction or "").startswith(("f", "wait")) else "#XM"
-    if signal == "SIGSEGV" and code == _SI_KERNEL and instruction in ("int 4", "into"):
-        return "#OF"
+        # The x87 instructions are the ones that begin with f; wait and those of MMX report what is pending of them.
+        words = instruction or ""
+        is_x87 = words.startswith(("f", "wait", "emms")) or (" mm" in words and "xmm" not in words)
+        return "#MF" if is_x87 else "#XM"
+    if signal == "SIGSEGV" and code == _SI_KERNEL:
+        name = (instruction or "").partition(" ")[0]
+        return "#OF" if instruction in ("int 4", "into") else "#BR" if name == "bound" else "#GP"
     return _RAISED.get((signal, code))
+
+
+def trapped_behind(signal: str, code: int, behind: bytes, bits: int) -> int:
+    """Return how many bytes before the instruction pointer the trapping instruction began; 0 where it points to it.
+
+    At a trap the processor has already gone past the instruction, whose last bytes are in *behind*.
+
+    >>> trapped_behind("SIGTRAP", 0x80, bytes.fromhex("90cc"), 64), trapped_behind("SIGSEGV", 0x80, b"\xcd\x04", 64)
+    (1, 2)
+    """
+    if code != _SI_KERNEL:
+        return 0
+    for known, ending in _TRAPS.get(signal, ()):
+        if behind.endswith(ending) and known in (0, bits):
+            return len(ending)
+    return 0
 
 
 def page_fault_reason(
@@ -73,6 +100,8 @@ def page_fault_reason(
     """
     if signal == "SIGBUS":
         return "beyond the file"
+    if address in _VSYSCALL:
+        return "vsyscall page"
     if address >= _KERNEL_HALF:
         return "kernel address"
     if code == 4:

@@ -24,6 +24,7 @@ _MEANING: Final = {
     "1-2-3-4": "the kernel refused: NULL",
 }
 _BAR: Final = 24
+_STOPS: Final = "stops_cs_"
 
 
 def print_summary(console: Console, summary: Summary, meta: Meta) -> None:
@@ -33,6 +34,7 @@ def print_summary(console: Console, summary: Summary, meta: Meta) -> None:
     _steps(console, summary)
     _three_sizes(console, summary, meta)
     _crossings(console, summary)
+    _rings(console, meta)
 
 
 def _calls(console: Console, summary: Summary) -> None:
@@ -61,6 +63,19 @@ def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
     _fact(console, "alive", f"{size(summary.peak)} at the most, {pieces}")
     if summary.to_kernel:
         _fact(console, "back to the kernel", size(summary.to_kernel))
+
+
+def _rings(console: Console, meta: Meta) -> None:
+    """Print the privilege level that the CS register held at the stops: its low two bits."""
+    stops = {int(name.removeprefix(_STOPS), 16): n for name, n in meta.totals.items() if name.startswith(_STOPS)}
+    for selector, count in sorted(stops.items()):
+        code = {0x33: "64-bit code", 0x23: "32-bit code"}.get(selector, "code")
+        every = "all " if len(stops) == 1 else ""
+        _fact(
+            console,
+            "privilege level",
+            f"ring {selector & 3} at {every}{plural(count, 'stop')} (CS {selector:#x}: {code})",
+        )
 
 
 def _crossings(console: Console, summary: Summary) -> None:

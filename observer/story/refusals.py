@@ -41,10 +41,18 @@ REASONS: Final = {
         "loads a segment or a ring that it may not have",
         "No page is missing: the processor checked the privilege of the segment.",
     ),
+    "reserved bits": (
+        "loads bits that the processor reserves",
+        "No page is missing: the address is good, and what it is told to load is not.",
+    ),
     "kernel address": (
         "{does} an address of the kernel's half",
         "Even if a page is there, its entry in the page table is marked for ring 0 only. The kernel resolves faults "
         "of the program's own half; here it has nothing to bring.",
+    ),
+    "vsyscall page": (
+        "{does} the vsyscall page, of which only three addresses may be called",
+        "No page is there: the kernel answers the three old calls itself, when the jump to them has failed.",
     ),
     "null pointer": (
         "{does} page {page}, where nothing is ever mapped",
@@ -95,11 +103,13 @@ _BY_EXCEPTION: Final = {
     "#DE": ("divides by zero, or the quotient does not fit", "No memory is missing: the arithmetic has no result."),
     "#UD": ("is no instruction of this processor", "No memory is missing: the processor cannot decode what it read."),
     "#BP": ("is a breakpoint", "The processor did what it was told: int3 enters the kernel on purpose."),
-    "#DB": ("ended a single step", "The processor did what it was told: a debug trap."),
+    "#DB": ("ended in a debug trap", "The processor did what it was told: int1, or a single step."),
     "#AC": ("names an address that is not aligned", "The program asked for alignment checks (AC in EFLAGS)."),
     "#SS": ("names an address on the stack that x86-64 does not have", "No page table can hold such an address."),
     "#MF": ("computes what has no x87 result", "No memory is missing: the program unmasked this exception."),
     "#XM": ("computes what has no SSE result", "No memory is missing: the program unmasked this exception."),
+    "#GP": ("is refused", "No page is missing: the processor refused the instruction itself."),
+    "#BR": ("finds an index outside its bounds", "No memory is missing: the instruction is there to check this."),
     "#OF": ("reports an overflow", "No memory is missing: the instruction enters the kernel on purpose."),
     "#MC": ("touched memory that the hardware reports as broken", "The page is there, and its contents are lost."),
     "#CP": ("returns to where no call came from", "The shadow stack and the stack disagree (control protection)."),

@@ -8,7 +8,7 @@ from typing import Any, Final
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
 from observer.model.events import Site
-from observer.model.exceptions import exception_of, page_fault_reason
+from observer.model.exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.model.machine import Image, ProcessEnd
 from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly, Timeline
@@ -18,6 +18,8 @@ __all__ = ["Lives"]
 
 Note = dict[str, Any]
 _CS_32: Final = 0x23
+_SI_KERNEL: Final = 0x80
+_KERNEL_HALF: Final = 1 << 63
 
 
 class Lives:
@@ -38,6 +40,7 @@ class Lives:
         self._out = assembly
         self._states = states
         self._stack_site = stack_site
+        self._signalled_at: dict[int, tuple[int, int]] = {}
         self._handlers: dict[str, Callable[[Note], None]] = {
             "exec": self._exec, "born": self._born, "maps": self._maps, "file": self._file, "image": self._image,
             "signal": self._signal, "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
@@ -91,16 +94,24 @@ class Lives:
 
     def _signal(self, note: Note) -> None:
         state = self._state(note["pid"])
-        ip, bits = note["ip"], 32 if note["cs"] == _CS_32 else 64
-        instruction, access = state.code.faulting_at(ip, bytes.fromhex(note["bytes"]), bits)
+        bits = 32 if note["cs"] == _CS_32 else 64
+        behind = bytes.fromhex(note["behind"])
+        back = 0 if note["reason"] or note["in_call"] else trapped_behind(note["signal"], note["code"], behind, bits)
+        ip, code = note["ip"] - back, behind[len(behind) - back :] + bytes.fromhex(note["bytes"])
+        instruction = state.code.faulting_at(ip, code, bits)
+        is_told = note["code"] > 0 and not note["in_call"]
         row = {
             **self._common(note), "signal": note["signal"], "code": note["code"], "address": note["address"],
             "fatal": False, "site": self._stack_site(state, ip, note["stack"]), "ring": note["cs"] & 3,
-            "instruction": instruction if note["code"] > 0 else None, "exception": None, "reason": note["reason"],
+            "instruction": instruction if is_told else None, "exception": None, "reason": note["reason"],
             "access": None, "where": None, "mapping": None, "protection": None,
         }  # fmt: skip
-        if note["code"] > 0:
-            _explain(row, note, state, access)
+        place = (note["ip"], note["sp"])
+        # The kernel sends SIGSEGV, too, when it cannot put another signal's frame on the stack: nothing ran in between.
+        is_frame = note["reason"] is None and self._signalled_at.get(note["tid"]) == place
+        self._signalled_at[note["tid"]] = place
+        if is_told and not (is_frame and note["signal"] == "SIGSEGV" and note["code"] == _SI_KERNEL):
+            _explain(row, note, state)
         self._out.signals.append(row)
 
     def _end(self, note: Note) -> None:
@@ -131,17 +142,20 @@ class Lives:
                 break
 
 
-def _explain(row: Note, note: Note, state: ProcessState, access: str | None) -> None:
+def _explain(row: Note, note: Note, state: ProcessState) -> None:
     """Add what the processor raised for this signal, and why the kernel answered with it."""
     exception = exception_of(note["signal"], note["code"], row["instruction"])
-    if exception == "#GP" and note["reason"] is None:
-        return  # the kernel itself: a signal frame that found no room
+    address = note["address"]
+    if exception == "#GP" and note["ip"] >= _KERNEL_HALF:
+        # A jump into the vsyscall page beside its entries: its signal tells no address (emulate_vsyscall).
+        exception, address, note = "#PF", note["ip"], {**note, "access": "exec"}
     row["exception"] = exception
+    if exception == "#SS":
+        row["reason"] = "non-canonical address"
     if exception != "#PF":
         return
-    address = note["address"]
     mapping = state.space.find(address)
-    row["access"] = "exec" if address == note["ip"] else access
+    row["access"] = note["access"]
     row["where"], row["mapping"] = state.where(address), mapping.path or "anonymous" if mapping else None
     row["protection"] = mapping.protection if mapping else None
     row["reason"] = page_fault_reason(

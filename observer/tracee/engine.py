@@ -118,6 +118,8 @@ class Engine:
             if error.errno not in (errno.ESRCH, errno.EIO):
                 raise
             self._go_on(tid)
+        except OverflowError:  # a stack pointer in the kernel's half, which pread(2) takes for a negative place
+            self._go_on(tid)
 
     def _go_on(self, tid: int) -> None:
         """Resume a task at whose stop something could not be read or written: it must not wait for ever."""

@@ -6,6 +6,7 @@ a copy with the same int3 in it, an exec starts from nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Callable
@@ -96,6 +97,8 @@ class Memory:
 
     def read(self, address: int, length: int) -> bytes:
         """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
+        if address >> 63:  # the kernel's half; pread(2) would take it for a negative place
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return self.pread(length, address)
 
     def _peek(self, length: int, address: int) -> bytes:
