@@ -4,7 +4,7 @@
  * concepts: portal virtual brk
  *
  * See: a function call, the same question with and without a crossing (the time through the vDSO, and by a system call),
- * the shortest system call, brk, and the first use of a page, which is a crossing that nobody wrote. The second use of
+ * the shortest system call, brk up and down again, and the first use of a page, which is a crossing that nobody wrote. The second use of
  * the page costs what memory costs. Run it on its own: under an observer each crossing is a much longer way.
  *
  * Each operation is repeated in 301 batches, one batch of each in turn, and timed by the clock of the vDSO. The figures are
@@ -82,8 +82,8 @@ static void batch(int operation, int number)
     case GETPID:
         for (int i = 0; i < times; i++) { syscall(SYS_getpid); }
         break;
-    case BRK:                           /* one page more, one page less */
-        for (int i = 0; i < times; i++) { syscall(SYS_brk, i % 2 == 0 ? end + page_size : end); }
+    case BRK:                           /* one page more, and one page less: two crossings */
+        for (int i = 0; i < times; i++) { syscall(SYS_brk, end + page_size); syscall(SYS_brk, end); }
         break;
     default:
         touch(region, times);
