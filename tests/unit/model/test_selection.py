@@ -92,3 +92,24 @@ def test_only_with_every_memory_call_can_the_address_space_be_replayed() -> None
     assert parse("memory,read", KNOWN).has_all_memory_calls
     assert not parse("brk,mmap", KNOWN).has_all_memory_calls
     assert not parse("!brk", KNOWN).has_all_memory_calls
+
+
+FAMILIES = {"file": frozenset({"openat", "access"}), "network": frozenset({"socket"})}
+
+
+def test_a_class_stands_for_its_calls() -> None:
+    assert parse("trace=file,network,brk", KNOWN, FAMILIES).syscalls == {"openat", "access", "socket", "brk"}
+    assert parse("trace=%file", KNOWN, FAMILIES).syscalls == FAMILIES["file"]
+
+
+def test_library_is_added_to_what_runs_anyway() -> None:
+    assert parse("library", KNOWN).instruments == {*INSTRUMENTS, "library"}
+    assert parse("library", KNOWN).syscalls == MEMORY_CALLS
+    assert parse("calls,library", KNOWN).instruments == {"calls", "library"}
+    assert parse("trace=all,library", KNOWN).syscalls is None
+
+
+def test_the_vdso_is_watched_where_its_questions_are_asked_for() -> None:
+    assert parse("trace=all", KNOWN).sees_vdso
+    assert parse("trace=clock_gettime", KNOWN | {"clock_gettime"}).sees_vdso
+    assert not parse("trace=memory", KNOWN).sees_vdso
