@@ -114,6 +114,7 @@ class _Work:
             trace = Trace.open(self.target.trace)
         else:
             trace = Trace.open(self._record(departure, report))
+        _check_bits(trace.meta)
         thp = trace.meta.machine.thp if departure is None or not departure.thp_off else "never"
         together = Together.beside(
             trace.meta, partial(BookSide, self.fit), partial(FrameSide, thp),
@@ -141,6 +142,7 @@ class _Work:
         recorded = self.target.trace or self._record(None, self.scratch / "report")
         trace = Trace.open(recorded)
         machine = trace.meta.machine
+        _check_bits(trace.meta)
         if not (self.libc or machine.libc_version):
             raise UsageError(
                 "the C library of this run is no glibc that names its release", machine.libc or "none was seen",
@@ -268,6 +270,14 @@ def run(arguments: argparse.Namespace) -> int:
         return 1 if comparison.unexplained else 0
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_bits(meta: Meta) -> None:
+    """Refuse a program whose words are not 64 bits wide: both reference machines count in those."""
+    if meta.machine.program_bits != 64:
+        raise UsageError(
+            "the reference machines are of 64-bit programs", "this one is for i386", "observer run tells what it does"
+        )
 
 
 def _check_libc(arguments: argparse.Namespace) -> None:

@@ -131,6 +131,8 @@ def _with_sources(meta: Meta, directory: Path) -> Meta:
     seen = request.syscalls is None or set(request.syscalls) >= _GROWING
     if "calls" not in request.instruments or not seen or not machine.libc_version:
         return meta
+    if machine.program_bits != 64:  # pieces of another size, in other places
+        return meta
     model = partial(
         GlibcSide, machine.libc_version, request.environment, cpus=machine.processors, thp=machine.thp,
     )  # fmt: skip

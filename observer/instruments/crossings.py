@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import Final
+from typing import Final, NamedTuple
 
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import KEPT, WRAPPER, keep_stack, present_bytes
+from observer.instruments.unbrought import bytes_of_file
 from observer.linux.captures import KINDS, Wanted, length_of, wanted_of
 from observer.linux.ptrace import RegisterSet, bits_of
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
@@ -22,6 +23,18 @@ _SYSCALL, _INT80, _SYSENTER = range(3)
 _INT80_CODE, _SYSENTER_CODE, _SYSCALL_CODE = b"\xcd\x80", b"\x0f\x34", b"\x0f\x05"
 _WHATS: Final = {kind: i for i, kind in enumerate(KINDS)}
 _EXECS: Final = frozenset({"execve", "execveat"})
+_MASK_32: Final = 0xFFFF_FFFF
+
+Piece = tuple[int, str, bytes]
+"""An argument's index, what lies there, and the bytes."""
+
+
+class _AtEntry(NamedTuple):
+    """What is kept of an exec when it begins: afterwards the memory is another program's."""
+
+    gate: int
+    stack: int
+    pieces: list[Piece]
 
 
 class Crossings:
@@ -36,8 +49,8 @@ class Crossings:
         self._names = wanted
         self._shallow = {arch: numbers_of(MEMORY_CALLS, arch) for arch in (AUDIT_ARCH_X86_64, AUDIT_ARCH_I386)}
         self._registers = RegisterSet()
-        self._plans: dict[tuple[int, int, int], tuple[str, tuple[Wanted, ...]]] = {}
-        self._at_exec: dict[int, list[tuple[int, str, bytes]]] = {}
+        self._plans: dict[tuple[int, int], tuple[str, tuple[Wanted, ...]]] = {}
+        self._at_exec: dict[tuple[int, ...], _AtEntry] = {}
         self.selectors: Counter[int] = Counter()
         self._entered = 0
         self._left = 0
@@ -60,10 +73,15 @@ class Crossings:
     def entered(self, task: Task, entry: tuple[int, ...]) -> None:
         """Take a wanted call's entry."""
         self._entered += 1
-        name = name_of(entry[5], entry[2])
-        if name in _EXECS:
-            # Afterwards the memory with the file's name is gone.
-            self._at_exec[task.tid] = self._read(task, wanted_of(name, 64), entry[6:], None)
+        began, _op, arch, ip, sp, number, *args = entry
+        name, wanted = self._plan(arch, number)
+        if name in _EXECS and task.memory is not None:
+            self._registers.read(task.tid)
+            # By the entry itself: an exec from another thread comes back under the leader's number.
+            self._at_exec[entry] = _AtEntry(
+                self._gate(task, arch, ip), self._stack(task, began, sp, KEPT),
+                self._read(task, wanted, _words(arch, args), None),
+            )  # fmt: skip
 
     def left(self, task: Task, entry: tuple[int, ...], result: int | None, now: int) -> None:
         """Record a wanted call that came back with *result* (None: it never did)."""
@@ -71,29 +89,54 @@ class Crossings:
             self._cut += 1
         else:
             self._left += 1
-        began, _op, arch, ip, sp, number, *args = entry
-        stack = cs = 0
+        began, _op, arch, ip, sp, asked, *words = entry
+        number = asked & _MASK_32  # -1 is a number, too
+        args = _words(arch, words)
+        held = self._at_exec.pop(entry, None)
+        gate, stack, cs = (held.gate, held.stack, 0) if held is not None else (_SYSCALL, 0, 0)
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
             cs = self._registers.words[RegisterSet.CS]
             self.selectors[cs] += 1
-            if task.frame is None and task.memory is not None and result is not None:
-                task.memory.tid = task.tid
-                length = WRAPPER if number in self._shallow.get(arch, ()) else KEPT
-                stack = keep_stack(self._sink, task.memory, began, sp, self._registers, length)
-        gate = _SYSCALL if arch == AUDIT_ARCH_X86_64 else self._gate(task, ip)
+            if held is None and result is not None:
+                stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else KEPT)
+            if held is None:
+                gate = self._gate(task, arch, ip)
         flags = (result is not None) | gate << 8
         record = self._sink.syscalls.append(
             began, now, task.pid, task.tid, number, arch, *args, result or 0, ip, sp, cs, flags, stack,
         )  # fmt: skip
-        self._keep_arguments(task, record, arch, number, tuple(args), result)
+        wanted = self._plan(arch, number)[1]
+        if not record or not wanted:
+            return
+        has_memory = held is None or (result is not None and result < 0)
+        pieces = self._read(task, wanted, args, result) if has_memory else []
+        known = {index for index, _what, _data in pieces}
+        pieces += [piece for piece in held.pieces if piece[0] not in known] if held is not None else []
+        for index, what, data in pieces:
+            self._sink.arguments.append(record, index, _WHATS[what], len(data), data)
 
-    def _gate(self, task: Task, ip: int) -> int:
+    def _plan(self, arch: int, number: int) -> tuple[str, tuple[Wanted, ...]]:
+        key = (arch, number)
+        if key not in self._plans:
+            name = name_of(number, arch)
+            self._plans[key] = name, wanted_of(name, 32 if arch != AUDIT_ARCH_X86_64 else 64)
+        return self._plans[key]
+
+    def _stack(self, task: Task, began: int, sp: int, length: int) -> int:
+        if task.frame is not None or task.memory is None:
+            return 0
+        task.memory.tid = task.tid
+        return keep_stack(self._sink, task.memory, began, sp, self._registers, length)
+
+    def _gate(self, task: Task, arch: int, ip: int) -> int:
         """Return through which instruction an i386 call came: the one that ends at *ip*.
 
         A 32-bit program enters through the vDSO, whose code is `sysenter` (or AMD's `syscall`), then `int 0x80` for
         the restart of interrupted calls; the kernel returns behind the latter in either case (vdso32/system_call.S).
         """
+        if arch == AUDIT_ARCH_X86_64:
+            return _SYSCALL
         code = b""
         if task.memory is not None:
             with contextlib.suppress(OSError):
@@ -102,25 +145,9 @@ class Crossings:
             return {_SYSENTER_CODE: _SYSENTER, _SYSCALL_CODE: _SYSCALL}.get(code[:2], _INT80)
         return _SYSENTER if code.endswith(_SYSENTER_CODE) else _INT80
 
-    def _keep_arguments(
-        self, task: Task, record: int, arch: int, number: int, args: tuple[int, ...], result: int | None
-    ) -> None:
-        key = (arch, number, bits_of(self._registers.words))
-        if key not in self._plans:
-            name = name_of(number, arch)
-            self._plans[key] = name, wanted_of(name, 32 if arch != AUDIT_ARCH_X86_64 else 64)
-        name, wanted = self._plans[key]
-        if not wanted or not record:
-            return
-        pieces = self._at_exec.pop(task.tid, None) if name in _EXECS else self._read(task, wanted, args, result)
-        for index, what, data in pieces or ():
-            self._sink.arguments.append(record, index, _WHATS[what], len(data), data)
-
     @staticmethod
-    def _read(
-        task: Task, wanted: tuple[Wanted, ...], args: tuple[int, ...], result: int | None
-    ) -> list[tuple[int, str, bytes]]:
-        pieces: list[tuple[int, str, bytes]] = []
+    def _read(task: Task, wanted: tuple[Wanted, ...], args: tuple[int, ...], result: int | None) -> list[Piece]:
+        pieces: list[Piece] = []
         memory = task.memory
         if memory is None:
             return pieces
@@ -131,6 +158,14 @@ class Crossings:
                 continue
             with contextlib.suppress(OSError, OverflowError):  # a bad pointer: the call says EFAULT, too
                 there = present_bytes(task.tid, address, length)
-                if there > 0 and (data := memory.read(address, min(length, there))):
+                data = memory.read(address, min(length, there)) if there > 0 else b""
+                if not data and result is None:  # the kernel has not read it yet
+                    data = bytes_of_file(task.tid, address, length)
+                if data:
                     pieces.append((each[0], each[1], data))
         return pieces
+
+
+def _words(arch: int, args: list[int]) -> tuple[int, ...]:
+    """Return a call's arguments; i386's are 32 bits wide, whatever 64-bit code has above them in the registers."""
+    return tuple(args) if arch == AUDIT_ARCH_X86_64 else tuple(word & _MASK_32 for word in args)

@@ -10,6 +10,7 @@ from observer.instruments.sink import Sink
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
+from observer.tracee.task import Frame
 
 __all__ = ["KEPT", "WRAPPER", "keep_stack", "present_bytes"]
 
@@ -39,8 +40,18 @@ def present_bytes(tid: int, start: int, length: int) -> int:
     return min(max((start & -PAGE) + there * PAGE - start, 0), length)
 
 
-def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: RegisterSet, length: int = KEPT) -> int:
+def keep_stack(
+    sink: Sink,
+    memory: Memory,
+    now: int,
+    sp: int,
+    registers: RegisterSet,
+    length: int = KEPT,
+    frame: Frame | None = None,
+) -> int:
     """Save up to *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
+
+    Inside the allocator call *frame* its return address is put back, which is the observer's own trap for that while.
 
     Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
@@ -48,5 +59,12 @@ def keep_stack(sink: Sink, memory: Memory, now: int, sp: int, registers: Registe
         if sp % PAGE + length > PAGE:  # the page of the stack pointer itself is there
             length = min(length, present_bytes(memory.tid, sp, length))
         piece = memory.read(sp, length)
+        while frame is not None:
+            piece = _put_back(piece, frame.sp - sp, frame.return_address.to_bytes(memory.word, "little"))
+            frame = frame.outer
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0
+
+
+def _put_back(piece: bytes, at: int, word: bytes) -> bytes:
+    return piece[:at] + word + piece[at + len(word) :] if 0 <= at <= len(piece) - len(word) else piece

@@ -7,12 +7,17 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from observer.linux.flags import SOCKET_CALLS, family_name, formatters_of, plain
+from observer.linux.captures import wanted_of
+from observer.linux.flags import SOCKET_CALLS, family_name, fcntl_argument, formatters_of, plain
 from observer.linux.prototypes import parameters_of
 
 __all__ = ["decode"]
 
 _QUOTED: Final = 32
+_NAMED_BYTES: Final = {9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
+_OCTAL_DIGITS: Final = frozenset(bytes([digit]) for digit in b"01234567")
+_GETTING_INTO: Final = frozenset({"F_GETLK", "F_GETLK64", "F_OFD_GETLK", "F_GETOWN_EX", "F_GET_RW_HINT"})
+_FUTEX_TAKES: Final = {"FUTEX_WAKE": 3, "FUTEX_WAIT": 4}
 
 
 def decode(
@@ -29,23 +34,42 @@ def decode(
     if formatters is None:
         return tuple(plain(word) for word in args)
     words = [form(word) for form, word in zip(formatters, args, strict=False)]
+    if name in ("fcntl", "fcntl64") and (form := fcntl_argument(words[1])) is not None:
+        words[2] = form(args[2])
+    for index, what, length in wanted_of(name, 64):
+        # Of nothing there is nothing to read, wherever the pointer leads.
+        is_empty = (what == "in" and args[length] == 0) or (what == "out" and result == 0)
+        if is_empty and args[index]:
+            words[index] = '""'
     for index, (what, data) in read.items():
         text = _READ[what](data, args, result)
         if text is not None and index < len(words):
             words[index] = text
-    if name in ("open", "openat") and "O_CREAT" not in words[-2] and "O_TMPFILE" not in words[-2]:
-        words.pop()  # without them open(2) ignores its mode, and the register holds anything
-    return tuple(words)
+    return tuple(words[: _taken(name, words)])
+
+
+def _taken(name: str, words: list[str]) -> int:
+    """Return how many arguments the kernel looks at; the registers of the others hold anything."""
+    if name in ("open", "openat"):
+        return len(words) if "O_CREAT" in words[-2] or "O_TMPFILE" in words[-2] else len(words) - 1
+    if name in ("fcntl", "fcntl64"):
+        return 2 if words[1].startswith("F_GET") and words[1] not in _GETTING_INTO else 3
+    if name.startswith("futex"):
+        return _FUTEX_TAKES.get(words[1].partition("|")[0].removesuffix("_PRIVATE"), len(words))
+    return len(words)
 
 
 def _quoted(data: bytes, *, is_cut: bool) -> str:
-    text = "".join(_escaped(byte) for byte in data)
+    text = "".join(_escaped(byte, data[at : at + 1]) for at, byte in enumerate(data, start=1))
     return f'"{text}"' + ("..." if is_cut else "")
 
 
-def _escaped(byte: int) -> str:
-    plain = {9: "\\t", 10: "\\n", 13: "\\r", 34: '\\"', 92: "\\\\"}
-    return plain.get(byte) or (chr(byte) if 32 <= byte < 127 else f"\\{byte:o}")
+def _escaped(byte: int, following: bytes) -> str:
+    named = _NAMED_BYTES.get(byte)
+    if named is not None or 32 <= byte < 127:
+        return named or chr(byte)
+    # Before an octal digit all three are written, or it would be read as one of them.
+    return f"\\{byte:03o}" if following in _OCTAL_DIGITS else f"\\{byte:o}"
 
 
 def _path(data: bytes, _args: tuple[int, ...], _result: int | None) -> str | None:

@@ -37,6 +37,11 @@ _BYTES_OUT: Final = {
     "read": (1, 2), "pread64": (1, 2), "recvfrom": (1, 2), "recv": (1, 2), "getcwd": (0, 1), "readlink": (1, 2),
     "readlinkat": (2, 3), "getrandom": (0, 1),
 }  # fmt: skip
+# Other strings than files' names.
+_STRINGS: Final = frozenset({
+    *((f"{how}{kind}xattr", "name") for how in ("", "l", "f") for kind in ("get", "set", "remove")),
+    ("memfd_create", "uname"), ("memfd_create", "uname_ptr"),
+})  # fmt: skip
 _PAIRS: Final = {"pipe": 0, "pipe2": 0, "socketpair": 3}
 _TIMES: Final = {"struct timespec *", "const struct timespec *", "struct timeval *"}
 # Of these the second time is only written when the sleep was cut short.
@@ -56,8 +61,8 @@ def wanted_of(name: str, bits: int) -> tuple[Wanted, ...]:
 
 
 def _wanted(name: str, index: int, parameter: Parameter, bits: int) -> Wanted | None:
-    kind, _word = parameter
-    if takes_path(name, parameter):
+    kind, word = parameter
+    if takes_path(name, parameter) or (name, word) in _STRINGS:
         return index, "path", 0
     for table, what in ((_BYTES_IN, "in"), (_BYTES_OUT, "out")):
         if name in table and table[name][0] == index:

@@ -27,7 +27,7 @@ from ptrace.syscall.socketcall_constants import SOCKETCALL as _SOCKETCALL
 from observer.linux.prototypes import Parameter, parameters_of
 from observer.model.signals import name_of_signal
 
-__all__ = ["SOCKET_CALLS", "family_name", "formatters_of", "plain"]
+__all__ = ["SOCKET_CALLS", "family_name", "fcntl_argument", "formatters_of", "plain"]
 
 SOCKET_CALLS: Final[dict[int, str]] = _SOCKETCALL
 """What the first argument of i386's socketcall(2) chooses."""
@@ -107,7 +107,7 @@ _MAP_BITS: Final = _flags({bits: name for bits, name in _MAP.items() if bits > 3
 _PROT: Final = _flags(_constants(mmap, "PROT_"), "PROT_NONE")
 _MREMAP: Final = _flags({1: "MREMAP_MAYMOVE", 2: "MREMAP_FIXED", 4: "MREMAP_DONTUNMAP"})
 _AT: Final = {
-    0x100: "AT_SYMLINK_NOFOLLOW", 0x400: "AT_SYMLINK_FOLLOW", 0x800: "AT_NO_AUTOMOUNT", 0x1000: "AT_EMPTY_PATH",
+    0x100: "AT_SYMLINK_NOFOLLOW", 0x200: "AT_REMOVEDIR", 0x400: "AT_SYMLINK_FOLLOW", 0x800: "AT_NO_AUTOMOUNT", 0x1000: "AT_EMPTY_PATH",
 }  # fmt: skip
 _ARCH: Final = {
     0x1001: "ARCH_SET_GS", 0x1002: "ARCH_SET_FS", 0x1003: "ARCH_GET_FS", 0x1004: "ARCH_GET_GS",
@@ -133,7 +133,9 @@ def _open_flags(value: int) -> str:
 
 
 def _socket_type(value: int) -> str:
-    kind = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 5: "SOCK_SEQPACKET"}.get(value & 0xF, str(value & 0xF))
+    kind = {1: "SOCK_STREAM", 2: "SOCK_DGRAM", 3: "SOCK_RAW", 4: "SOCK_RDM", 5: "SOCK_SEQPACKET", 6: "SOCK_DCCP"}.get(
+        value & 0xF, str(value & 0xF)
+    )
     extra = _SOCKET_FLAGS(value & _SOCKET_BITS)
     return kind + (f"|{extra}" if extra else "")
 
@@ -165,26 +167,47 @@ def _signal_name(value: int) -> str:
     return name_of_signal(value) if value else "0"
 
 
-_MSG: Final = _flags(_constants(socket, "MSG_"))
-_DOMAIN: Final = _choice({**SYSCALL_ARG_DICT["socket"]["domain"], **_constants(socket, "AF_"), 1: "AF_UNIX"})
+_MSG: Final = _flags({
+    **_constants(socket, "MSG_"), 0x10: "MSG_PROBE", 0x200: "MSG_FIN", 0x400: "MSG_SYN", 0x1000: "MSG_RST",
+})  # fmt: skip
+_DOMAIN: Final = _choice(
+    {**SYSCALL_ARG_DICT["socket"]["domain"], **_constants(socket, "AF_"), 1: "AF_UNIX", 16: "AF_NETLINK"}
+)
 _LEVEL: Final = _choice({**_constants(socket, "SOL_"), 0: "SOL_IP", 1: "SOL_SOCKET"})
 _SOCKET_FLAGS: Final = _flags(
     {int(socket.SOCK_CLOEXEC): "SOCK_CLOEXEC", int(socket.SOCK_NONBLOCK): "SOCK_NONBLOCK"}, ""
 )
-_CLOCK: Final = _choice(_constants(time, "CLOCK_"))
-_ADVICE: Final = _choice({
-    **_constants(mmap, "MADV_"), 20: "MADV_COLD", 21: "MADV_PAGEOUT", 22: "MADV_POPULATE_READ",
-    23: "MADV_POPULATE_WRITE", 25: "MADV_COLLAPSE",
+_CLOCK: Final = _choice({
+    **_constants(time, "CLOCK_"), 5: "CLOCK_REALTIME_COARSE", 6: "CLOCK_MONOTONIC_COARSE", 8: "CLOCK_REALTIME_ALARM",
+    9: "CLOCK_BOOTTIME_ALARM",
 })  # fmt: skip
-_RESOURCE: Final = _choice(_constants(resource, "RLIMIT_"))
-_WHENCE: Final = _choice(SYSCALL_ARG_DICT["lseek"]["origin"])
+_ADVICE: Final = _choice({
+    **_constants(mmap, "MADV_"), 18: "MADV_WIPEONFORK", 19: "MADV_KEEPONFORK", 20: "MADV_COLD", 21: "MADV_PAGEOUT", 22: "MADV_POPULATE_READ",
+    23: "MADV_POPULATE_WRITE", 24: "MADV_DONTNEED_LOCKED", 25: "MADV_COLLAPSE",
+})  # fmt: skip
+# Not the kinds of locks and seals, nor lockf's commands, which have numbers of their own.
+_FCNTL: Final = _choice(_constants(fcntl, "F_", (
+    "F_RDLCK", "F_WRLCK", "F_UNLCK", "F_EXLCK", "F_SHLCK", "F_OK", "F_LOCK", "F_TLOCK", "F_ULOCK", "F_TEST", "F_SEAL_",
+)))  # fmt: skip
+_PIPE_FLAGS: Final = _flags({**_constants(os, "O_", (*_ACCESS_MODE, *_OTHER_NAMES)), 0o100000: "O_LARGEFILE"})
+_PROTOCOL: Final = _choice({6: "IPPROTO_TCP", 17: "IPPROTO_UDP", 1: "IPPROTO_ICMP"})
+_FADVICE: Final = _choice(_constants(os, "POSIX_FADV_"))
+_STATX: Final = _flags({
+    **{1 << bit: f"STATX_{name}" for bit, name in enumerate(
+        ("TYPE", "MODE", "NLINK", "UID", "GID", "ATIME", "MTIME", "CTIME", "INO", "SIZE", "BLOCKS", "BTIME", "MNT_ID")
+    )},
+    0x7FF: "STATX_BASIC_STATS",
+})  # fmt: skip
+_RESOURCE: Final = _choice({**_constants(resource, "RLIMIT_", ("RLIMIT_OFILE",)), 10: "RLIMIT_LOCKS"})
+_WHENCE: Final = _choice({**SYSCALL_ARG_DICT["lseek"]["origin"], 3: "SEEK_DATA", 4: "SEEK_HOLE"})
 _ACCESS: Final = _flags(dict(ACCESS_MODE_BITMASK), "F_OK")
 _AT_FLAGS: Final = _flags(_AT)
+_ACCESS_AT: Final = _flags({**_AT, 0x200: "AT_EACCESS"})
 
 _BY_PLACE: Final[dict[tuple[str, str], Formatter]] = {
     ("open", "flags"): _open_flags, ("openat", "flags"): _open_flags, ("open", "mode"): _octal,
     ("mmap", "prot"): _PROT, ("mmap", "flags"): _map_flags, ("mmap2", "prot"): _PROT, ("mmap2", "flags"): _map_flags,
-    ("mmap", "len"): str, ("mmap2", "len"): str,
+    ("mmap", "len"): str, ("mmap2", "len"): str, ("mmap2", "pgoff"): lambda pages: plain(pages * 4096),
     ("mprotect", "prot"): _PROT, ("pkey_mprotect", "prot"): _PROT, ("munmap", "len"): str, ("mprotect", "len"): str,
     ("madvise", "behavior"): _ADVICE, ("process_madvise", "behavior"): _ADVICE,
     ("mremap", "flags"): _MREMAP, ("mremap", "old_len"): str, ("mremap", "new_len"): str,
@@ -193,20 +216,23 @@ _BY_PLACE: Final[dict[tuple[str, str], Formatter]] = {
     ("accept4", "flags"): _SOCKET_FLAGS,
     ("sendto", "flags"): _MSG, ("recvfrom", "flags"): _MSG, ("sendmsg", "flags"): _MSG, ("recvmsg", "flags"): _MSG,
     ("setsockopt", "level"): _LEVEL, ("getsockopt", "level"): _LEVEL,
+    ("socket", "protocol"): _PROTOCOL, ("socketpair", "protocol"): _PROTOCOL,
+    ("getrusage", "who"): _choice({0: "RUSAGE_SELF", 1: "RUSAGE_THREAD", _MASK_32: "RUSAGE_CHILDREN"}),
+    ("fadvise64", "advice"): _FADVICE, ("fadvise64_64", "advice"): _FADVICE, ("statx", "mask"): _STATX,
     ("shutdown", "how"): _choice({0: "SHUT_RD", 1: "SHUT_WR", 2: "SHUT_RDWR"}),
     ("clone", "flags"): _clone_flags, ("futex", "op"): _futex,
-    ("fcntl", "cmd"): _choice(_constants(fcntl, "F_", ("F_OK",))), ("fcntl64", "cmd"): _choice(_constants(fcntl, "F_")),
+    ("fcntl", "cmd"): _FCNTL, ("fcntl64", "cmd"): _FCNTL,
     ("ioctl", "cmd"): _choice({**_constants(termios, "TC", ("TCS",)), **_constants(termios, "TIO")}),
     ("lseek", "whence"): _WHENCE, ("_llseek", "whence"): _WHENCE, ("access", "mode"): _ACCESS,
-    ("faccessat", "mode"): _ACCESS, ("faccessat2", "mode"): _ACCESS, ("faccessat2", "flags"): _AT_FLAGS,
+    ("faccessat", "mode"): _ACCESS, ("faccessat2", "mode"): _ACCESS, ("faccessat2", "flags"): _ACCESS_AT,
     ("newfstatat", "flag"): _AT_FLAGS, ("fstatat64", "flag"): _AT_FLAGS, ("statx", "flags"): _AT_FLAGS,
-    ("unlinkat", "flag"): _flags({0x200: "AT_REMOVEDIR"}), ("linkat", "flags"): _AT_FLAGS,
+    ("unlinkat", "flag"): _AT_FLAGS, ("linkat", "flags"): _AT_FLAGS,
     ("renameat2", "flags"): _flags({1: "RENAME_NOREPLACE", 2: "RENAME_EXCHANGE", 4: "RENAME_WHITEOUT"}),
     ("prlimit64", "resource"): _RESOURCE, ("getrlimit", "resource"): _RESOURCE, ("setrlimit", "resource"): _RESOURCE,
     ("ugetrlimit", "resource"): _RESOURCE, ("arch_prctl", "option"): _choice(_ARCH),
     ("rt_sigprocmask", "how"): _choice(SIGPROCMASK_HOW), ("rt_sigaction", "signum"): _signal_name,
     ("kill", "sig"): _signal_name, ("tkill", "sig"): _signal_name, ("tgkill", "sig"): _signal_name,
-    ("pipe2", "flags"): _open_flags, ("dup3", "flags"): _open_flags, ("brk", "brk"): _pointer,
+    ("pipe2", "flags"): _PIPE_FLAGS, ("dup3", "flags"): _PIPE_FLAGS, ("dup", "fildes"): _signed, ("brk", "brk"): _pointer,
     ("getrandom", "flags"): _flags({1: "GRND_NONBLOCK", 2: "GRND_RANDOM"}),
     ("wait4", "options"): _flags({1: "WNOHANG", 2: "WUNTRACED", 8: "WCONTINUED", 1 << 30: "__WALL"}),
     ("epoll_ctl", "op"): _choice({1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD"}),
@@ -218,6 +244,7 @@ _BY_PLACE: Final[dict[tuple[str, str], Formatter]] = {
 
 _BY_NAME: Final[dict[str, Formatter]] = {
     **dict.fromkeys(("dfd", "dirfd", "olddfd", "newdfd"), _directory), "fd": _signed,
+    "oldfd": _signed, "newfd": _signed,
 }  # fmt: skip
 _BY_TYPE: Final[dict[str, Formatter]] = {
     "int": _signed, "pid_t": _signed, "unsigned int": _unsigned, "unsigned": _unsigned, "u32": _unsigned,
@@ -240,6 +267,11 @@ def _formatter(name: str, parameter: Parameter) -> Formatter:
     if word in _BY_NAME:
         return _BY_NAME[word]
     return _BY_TYPE.get(kind, _pointer if kind.endswith(("*", "]")) or word in ("addr", "start") else plain)
+
+
+def fcntl_argument(command: str) -> Formatter | None:
+    """Return how to write the third argument of fcntl(2) with *command*; None where it is a plain number."""
+    return {"F_SETFD": _flags({1: "FD_CLOEXEC"}), "F_SETFL": _open_flags}.get(command)
 
 
 def family_name(number: int) -> str:

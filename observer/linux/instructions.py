@@ -24,6 +24,7 @@ __all__ = [
     "access_of",
     "decode",
     "decode_all",
+    "decode_briefly",
     "disassemble",
     "effective_address",
     "emulation_of",
@@ -64,9 +65,9 @@ class Emulation:
 
 
 @cache
-def _decoder(bits: int) -> Any:
+def _decoder(bits: int, *, detail: bool = True) -> Any:
     decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64 if bits == 64 else capstone.CS_MODE_32)
-    decoder.detail = True
+    decoder.detail = detail
     return decoder
 
 
@@ -78,6 +79,11 @@ def decode(code: bytes, address: int, bits: int = 64) -> Any | None:
 def decode_all(code: bytes, address: int, bits: int = 64) -> Iterator[Any]:
     """Yield capstone's view of the instructions of *code*, as far as they can be decoded."""
     yield from _decoder(bits).disasm(code, address)
+
+
+def decode_briefly(code: bytes, address: int, bits: int = 64) -> Iterator[tuple[int, int, str, str]]:
+    """Yield (address, size, mnemonic, operands as text) of the instructions of *code*: quick, for many of them."""
+    yield from _decoder(bits, detail=False).disasm_lite(code, address)
 
 
 def effective_address(instruction: Any, operand: Any, words: Words) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
@@ -35,6 +35,10 @@ class LineTable:
         if i < 0 or not self._rows[i][2]:
             return None
         return self._rows[i][1], self._rows[i][2]
+
+    def starts_within(self, start: int, end: int) -> list[int]:
+        """Return the addresses in [start, end) at which a row begins: each is an instruction's."""
+        return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
 
 def _read_rows(path: str) -> list[tuple[int, str, int]]:

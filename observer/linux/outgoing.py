@@ -7,15 +7,18 @@ Calls through a register, and jumps that end a function (tail calls), are not am
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from capstone import x86
 from elftools.elf.elffile import ELFFile
 
 from observer.linux.elf import DAMAGED, Elf
-from observer.linux.instructions import decode, decode_all
+from observer.linux.instructions import decode
 from observer.linux.lines import LineTable
+from observer.linux.reached import Call, reached_calls
 
 __all__ = ["Outgoing", "outgoing_calls"]
 
@@ -34,22 +37,58 @@ class Outgoing:
     function: str
 
 
-def outgoing_calls(elf: Elf) -> list[Outgoing]:
+@lru_cache(maxsize=8)
+def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
     """Return the calls of the program's own functions in order of address; none where no line tells which they are."""
-    lines = LineTable(elf)
-    imports = _imports(elf)
-    own = [(start, size) for start, size, _name in elf.functions if size and lines.find(start) is not None]
-    starts = {start for start, _size in own}
-    found: list[Outgoing] = []
-    for start, size in own:
+    rows = LineTable(elf)
+    own = _Own([(start, size) for start, size, _name in elf.functions if size and rows.find(start) is not None])
+    callees = _Callees(elf, _imports(elf), own)
+    found: dict[int, Outgoing] = {}
+    for start, size in own.functions:
         code = elf.read(start, size)
-        for instruction in decode_all(code, start, 8 * elf.word):
-            if instruction.mnemonic != "call":
-                continue
-            name = _callee(elf, instruction, imports, starts)
+        for call in reached_calls(code, start, rows.starts_within(start, start + size), 8 * elf.word):
+            name = callees.name(call)
             if name is not None:
-                found.append(Outgoing(instruction.address, bytes(instruction.bytes), name))
-    return sorted(found, key=lambda call: call.address)
+                found[call.address] = Outgoing(call.address, call.code, name)
+    return tuple(found[address] for address in sorted(found))
+
+
+class _Own:
+    """The program's own functions, (start, size) each, in order of address."""
+
+    def __init__(self, functions: list[tuple[int, int]]) -> None:
+        self.functions = functions
+        self._starts = [start for start, _size in functions]
+
+    def holds(self, address: int) -> bool:
+        i = bisect_right(self._starts, address) - 1
+        return i >= 0 and address < sum(self.functions[i])
+
+
+class _Callees:
+    """Whom calls go to; what stands behind a target is looked up once."""
+
+    def __init__(self, elf: Elf, imports: dict[int, str], own: _Own) -> None:
+        self._elf = elf
+        self._imports = imports
+        self._own = own
+        self._known: dict[int, str | None] = {}
+
+    def name(self, call: Call) -> str | None:
+        """Return the function outside the program's own code that *call* goes to, None if there is none."""
+        if call.target is None:
+            instruction = decode(call.code, call.address, 8 * self._elf.word)
+            operand = instruction.operands[0] if instruction is not None else None
+            is_slot = operand is not None and operand.type == x86.X86_OP_MEM
+            return self._imports.get(_slot(self._elf, instruction, operand)) if is_slot else None
+        if call.target not in self._known:
+            self._known[call.target] = self._behind(call.target)
+        return self._known[call.target]
+
+    def _behind(self, target: int) -> str | None:
+        if self._own.holds(target):
+            return None
+        return _behind_stub(self._elf, target, self._imports) or _named(self._elf, target)
 
 
 def _imports(elf: Elf) -> dict[int, str]:
@@ -82,15 +121,6 @@ def _imported(elf: Elf, relocation: Any, symbols: Any) -> str | None:
         else int.from_bytes(elf.read(relocation["r_offset"], 4), "little")
     )
     return elf.function_at(chooser)
-
-
-def _callee(elf: Elf, instruction: Any, imports: dict[int, str], own: set[int]) -> str | None:
-    target = instruction.operands[0]
-    if target.type == x86.X86_OP_MEM:
-        return imports.get(_slot(elf, instruction, target))
-    if target.type != x86.X86_OP_IMM or target.imm in own:
-        return None
-    return _behind_stub(elf, target.imm, imports) or _named(elf, target.imm)
 
 
 def _named(elf: Elf, address: int) -> str | None:

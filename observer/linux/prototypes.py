@@ -41,6 +41,8 @@ _LACKING: Final[dict[str, tuple[Parameter, ...]]] = {
     ),
     "mseal": (("unsigned long", "start"), ("size_t", "len"), ("unsigned long", "flags")),
     "map_shadow_stack": (("unsigned long", "addr"), ("unsigned long", "size"), ("unsigned int", "flags")),
+    "oldstat": SYSCALL_PROTOTYPES["stat"][1], "oldlstat": SYSCALL_PROTOTYPES["lstat"][1],
+    "oldfstat": SYSCALL_PROTOTYPES["fstat"][1], "umount": (("const char *", "name"),), "sigreturn": (),
     "umount2": (("const char *", "name"), ("int", "flags")),
     "set_thread_area": (("struct user_desc *", "u_info"),),
     "get_thread_area": (("struct user_desc *", "u_info"),),
@@ -60,11 +62,11 @@ _SIGNAL: Final = _PROCESS - {"clone", "clone3", "fork", "vfork", "execve", "exec
 } | {
     "sigaction", "sigaltstack", "signal", "signalfd", "signalfd4", "sigpending", "sigprocmask", "sigreturn",
     "sigsuspend", "rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigreturn", "rt_sigsuspend",
-    "rt_sigtimedwait", "pause", "sgetmask", "ssetmask",
+    "rt_sigtimedwait", "rt_sigtimedwait_time64", "pause", "sgetmask", "ssetmask",
     "io_uring_enter",
 }  # fmt: skip
 _NETWORK: Final = frozenset(SOCKET_SYSCALL_NAMES) | {
-    "socketcall", "accept4", "recvmmsg", "sendmmsg", "sendfile", "sendfile64", "send", "recv", "getpmsg", "putpmsg",
+    "socketcall", "accept4", "recvmmsg", "recvmmsg_time64", "sendmmsg", "sendfile", "sendfile64", "send", "recv", "getpmsg", "putpmsg",
 }  # fmt: skip
 # Name a file in a way that their prototypes do not show as such, or have none there.
 _ALSO_FILE: Final = frozenset({
@@ -82,7 +84,7 @@ _MORE_PATHS: Final = {
 @cache
 def parameters_of(name: str) -> tuple[Parameter, ...] | None:
     """Return the types and names of a call's parameters; None where no table knows the call."""
-    for known in (name, name.removesuffix("_time64"), name.removesuffix("64")):
+    for known in (name, name.removesuffix("_time64"), name.removesuffix("64"), name.removesuffix("32")):
         if known in _LACKING:
             return _LACKING[known]
         prototype = SYSCALL_PROTOTYPES.get(known)

@@ -15,7 +15,10 @@ SCHEMA: Final = 1
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """The machine as the run found it. Unknown values are null; limits and sizes are bytes."""
+    """The machine as the run found it. Unknown values are null; limits and sizes are bytes.
+
+    `program_bits` is how wide the program's words are: 64, or 32 for i386.
+    """
 
     kernel: str
     architecture: str
@@ -32,6 +35,7 @@ class Machine(msgspec.Struct, frozen=True):
     libc: str = ""
     libc_build_id: str = ""
     libc_version: str = ""
+    program_bits: int = 64
     observer: str = ""
     python: str = ""
 

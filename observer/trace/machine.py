@@ -21,6 +21,7 @@ _ASLR: Final = {"0": "off", "1": "on, without the heap", "2": "on"}
 
 
 _BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
+_ELFCLASS32: Final = b"F\x01"  # behind \x7fEL
 _PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
 
 
@@ -68,14 +69,25 @@ def describe_machine() -> Machine:
 
 
 def with_libc(machine: Machine, images: Iterable[Image]) -> Machine:
-    """Return *machine* with the C library that the program really used."""
+    """Return *machine* with the C library that the program really used, and how wide the program's words are."""
     import msgspec
 
     for image in images:
+        if image.role == "program":
+            machine = msgspec.structs.replace(machine, program_bits=_bits(image.path))
         if image.role == "libc":
             version = _glibc_version(image.path)
             return msgspec.structs.replace(machine, libc=image.path, libc_build_id=image.build_id, libc_version=version)
     return machine
+
+
+def _bits(path: str) -> int:
+    """Return the class of the ELF file at *path*; 64 where it cannot be read any more."""
+    try:
+        with open(path, "rb") as file:
+            return 32 if file.read(5).endswith(_ELFCLASS32) else 64
+    except OSError:
+        return 64
 
 
 def _glibc_version(path: str) -> str:

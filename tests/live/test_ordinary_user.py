@@ -119,3 +119,25 @@ def test_page_frames_are_said_to_be_invisible(
     mine = run_as_nobody(open_sample("story"))
     assert {fault.frame for fault in mine.faults} == {None}
     assert "CAP_SYS_ADMIN" in mine.trace.meta.how["fault.frame"]
+
+
+@pytest.mark.parametrize("name", ["privileged", "forbidden", "gates", "files", "exec_self"])
+def test_refusals_gates_and_arguments_are_the_same(
+    name: str,
+    run_as_nobody: Callable[..., Recorded],
+    open_sample: Callable[[str], str],
+    recorded: Callable[..., Recorded],
+) -> None:
+    mine = run_as_nobody(open_sample(name), options=("-q", "-e", "trace=all"))
+    mine.assert_balanced()
+    roots = recorded(open_sample(name), options=("-q", "-e", "trace=all"))
+    assert [(event.signal, event.code, event.exception, event.reason, event.access) for event in mine.signals] == [
+        (event.signal, event.code, event.exception, event.reason, event.access) for event in roots.signals
+    ]
+    # Tasks that run side by side are told in the order things happened.
+    assert sorted((call.name, call.gate, call.errno or 0) for call in mine.syscalls) == sorted(
+        (call.name, call.gate, call.errno or 0) for call in roots.syscalls
+    )
+    paths = [call.decoded[0] for call in mine.syscalls if call.name == "execve" and call.decoded]
+    assert sorted(paths) == sorted(call.decoded[0] for call in roots.syscalls if call.name == "execve" and call.decoded)
+    assert len(paths) == (5 if name == "exec_self" else 0)

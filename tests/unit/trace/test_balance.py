@@ -225,7 +225,7 @@ def signalled(recorder: Recorder, *signals: tuple[str, int, int | None]) -> None
     for i, (name, code, address) in enumerate(signals):
         recorder.note(
             "signal", 10 + i, signal=name, code=code, address=address, ip=0, sp=0, cs=0x33, stack=0, bytes="",
-            reason=None,
+            reason=None, access=None, in_call=False, behind="",
         )  # fmt: skip
 
 

@@ -261,7 +261,7 @@ def test_the_signal_that_killed_is_the_fatal_one(recorder: Recorder) -> None:
     for time, name, address in ((10, "SIGSEGV", 8), (20, "SIGALRM", None), (30, "SIGSEGV", 16)):
         recorder.note(
             "signal", time, signal=name, code=1, address=address, ip=0x1149, sp=SP, cs=0x33, stack=0, bytes="fa",
-            reason=None,
+            reason=None, access=None, in_call=False, behind="",
         )  # fmt: skip
     recorder.exit(40, status=11)
     found = assembled(recorder)
