@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from observer.linux.elf import Elf, load
-from observer.linux.instructions import access_of, disassemble
+from observer.linux.instructions import access_of, decode, disassemble
 from observer.linux.lines import LineTable
 from observer.linux.unwind import Frame, Unwinder, step
 from observer.model.events import Site
@@ -20,6 +20,8 @@ from observer.model.machine import Image
 __all__ = ["CodeMap", "StackPiece"]
 
 _DEEPEST: Final = 64
+_SHORTEST_CALL: Final = 2
+_LONGEST_CALL: Final = 7
 _LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
 
 
@@ -162,6 +164,16 @@ class CodeMap:
             frame = step(frame, rule, piece.word, piece.size) if rule else None
             at_call = True
         return None
+
+    def is_behind_call(self, address: int) -> bool:
+        """Whether *address* is where a call returns to: the instruction before it is one (Intel SDM 2, CALL)."""
+        code = self.code_at(address - _LONGEST_CALL, _LONGEST_CALL)
+        lengths = range(_SHORTEST_CALL, len(code) + 1)
+        found = (decode(code[-length:], address - length, 8 * self.word) for length in lengths)
+        return any(
+            instruction is not None and (instruction.mnemonic, instruction.size) == ("call", length)
+            for instruction, length in zip(found, lengths, strict=True)
+        )
 
     def code_at(self, address: int, length: int = 16) -> bytes:
         """Return the instruction bytes of the file at *address*; empty when it is code of no file."""

@@ -107,7 +107,8 @@ _MAP_BITS: Final = _flags({bits: name for bits, name in _MAP.items() if bits > 3
 _PROT: Final = _flags(_constants(mmap, "PROT_"), "PROT_NONE")
 _MREMAP: Final = _flags({1: "MREMAP_MAYMOVE", 2: "MREMAP_FIXED", 4: "MREMAP_DONTUNMAP"})
 _AT: Final = {
-    0x100: "AT_SYMLINK_NOFOLLOW", 0x200: "AT_REMOVEDIR", 0x400: "AT_SYMLINK_FOLLOW", 0x800: "AT_NO_AUTOMOUNT", 0x1000: "AT_EMPTY_PATH",
+    0x100: "AT_SYMLINK_NOFOLLOW", 0x200: "AT_REMOVEDIR", 0x400: "AT_SYMLINK_FOLLOW",
+    0x800: "AT_NO_AUTOMOUNT", 0x1000: "AT_EMPTY_PATH",
 }  # fmt: skip
 _ARCH: Final = {
     0x1001: "ARCH_SET_GS", 0x1002: "ARCH_SET_FS", 0x1003: "ARCH_GET_FS", 0x1004: "ARCH_GET_GS",
@@ -182,8 +183,8 @@ _CLOCK: Final = _choice({
     9: "CLOCK_BOOTTIME_ALARM",
 })  # fmt: skip
 _ADVICE: Final = _choice({
-    **_constants(mmap, "MADV_"), 18: "MADV_WIPEONFORK", 19: "MADV_KEEPONFORK", 20: "MADV_COLD", 21: "MADV_PAGEOUT", 22: "MADV_POPULATE_READ",
-    23: "MADV_POPULATE_WRITE", 24: "MADV_DONTNEED_LOCKED", 25: "MADV_COLLAPSE",
+    **_constants(mmap, "MADV_"), 18: "MADV_WIPEONFORK", 19: "MADV_KEEPONFORK", 20: "MADV_COLD", 21: "MADV_PAGEOUT",
+    22: "MADV_POPULATE_READ", 23: "MADV_POPULATE_WRITE", 24: "MADV_DONTNEED_LOCKED", 25: "MADV_COLLAPSE",
 })  # fmt: skip
 # Not the kinds of locks and seals, nor lockf's commands, which have numbers of their own.
 _FCNTL: Final = _choice(_constants(fcntl, "F_", (
@@ -232,7 +233,8 @@ _BY_PLACE: Final[dict[tuple[str, str], Formatter]] = {
     ("ugetrlimit", "resource"): _RESOURCE, ("arch_prctl", "option"): _choice(_ARCH),
     ("rt_sigprocmask", "how"): _choice(SIGPROCMASK_HOW), ("rt_sigaction", "signum"): _signal_name,
     ("kill", "sig"): _signal_name, ("tkill", "sig"): _signal_name, ("tgkill", "sig"): _signal_name,
-    ("pipe2", "flags"): _PIPE_FLAGS, ("dup3", "flags"): _PIPE_FLAGS, ("dup", "fildes"): _signed, ("brk", "brk"): _pointer,
+    ("pipe2", "flags"): _PIPE_FLAGS, ("dup3", "flags"): _PIPE_FLAGS, ("dup", "fildes"): _signed,
+    ("brk", "brk"): _pointer,
     ("getrandom", "flags"): _flags({1: "GRND_NONBLOCK", 2: "GRND_RANDOM"}),
     ("wait4", "options"): _flags({1: "WNOHANG", 2: "WUNTRACED", 8: "WCONTINUED", 1 << 30: "__WALL"}),
     ("epoll_ctl", "op"): _choice({1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD"}),

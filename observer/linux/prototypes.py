@@ -66,7 +66,8 @@ _SIGNAL: Final = _PROCESS - {"clone", "clone3", "fork", "vfork", "execve", "exec
     "io_uring_enter",
 }  # fmt: skip
 _NETWORK: Final = frozenset(SOCKET_SYSCALL_NAMES) | {
-    "socketcall", "accept4", "recvmmsg", "recvmmsg_time64", "sendmmsg", "sendfile", "sendfile64", "send", "recv", "getpmsg", "putpmsg",
+    "socketcall", "accept4", "recvmmsg", "recvmmsg_time64", "sendmmsg", "sendfile", "sendfile64", "send",
+    "recv", "getpmsg", "putpmsg",
 }  # fmt: skip
 # Name a file in a way that their prototypes do not show as such, or have none there.
 _ALSO_FILE: Final = frozenset({

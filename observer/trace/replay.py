@@ -137,7 +137,7 @@ class _Replay:
         """
         for words in (0, _PUSHED_BY_VSYSCALL):
             back = piece.word(piece.sp + words * piece.size)
-            if back is None or state.code.image_at(back - 1) is None:
+            if back is None or not state.code.is_behind_call(back):
                 continue
             if state.code.role_at(back - 1) not in _LIBRARY:
                 return state.code.site_before(back)

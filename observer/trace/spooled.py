@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +16,29 @@ from observer.errors import BadTrace
 from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, SampleLayout
 from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, LIBRARY_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
 
-__all__ = ["Spooled", "read_spools"]
+__all__ = ["Spooled", "Stacks", "read_spools"]
 
 Records = npt.NDArray[np.void]
 _SAMPLE: Final = 9
 _PAGE_SHIFT: Final = PAGE_SHIFT
+
+
+class Stacks:
+    """The saved pieces of stack, each read from its file when it is wanted: there may be gigabytes of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._layout = np.dtype(STACK_FIELDS)
+        self._count = path.stat().st_size // self._layout.itemsize
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.void:
+        size = self._layout.itemsize
+        with open(self._path, "rb", buffering=0) as file:
+            record: np.void = np.frombuffer(os.pread(file.fileno(), size, index * size), dtype=self._layout)[0]
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Spooled:
     syscalls: Records
     library: Records
     arguments: Records
-    stacks: Records
+    stacks: Stacks
     faults: Records
     notes: list[dict[str, Any]]
     frames: npt.NDArray[np.uint64]
@@ -49,7 +69,7 @@ def read_spools(directory: Path, stack_bytes: int) -> Spooled:
             syscalls=_records(directory / "syscalls.bin", SYSCALL_FIELDS),
             library=_records(directory / "library.bin", LIBRARY_FIELDS),
             arguments=_records(directory / "arguments.bin", ARGUMENT_FIELDS),
-            stacks=_records(directory / "stacks.bin", STACK_FIELDS),
+            stacks=Stacks(directory / "stacks.bin"),
             faults=_all_faults(directory, SampleLayout(stack_bytes), notes),
             notes=notes,
             frames=np.fromfile(frames, dtype="<u8") if frames.exists() else np.empty(0, dtype="<u8"),
@@ -70,12 +90,14 @@ def _notes(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(path: Path, fields: list[tuple[str, str]]) -> Records:
+    """Map the records of a spool: only those that are looked at come into memory."""
     layout = np.dtype(fields)
-    raw = np.fromfile(path, dtype=np.uint8)
-    records = raw[: len(raw) // layout.itemsize * layout.itemsize].view(layout)
-    written = records[fields[0][0]] != 0
-    end = int(np.argmin(written)) if not written.all() else len(records)
-    return records[:end]
+    count = path.stat().st_size // layout.itemsize
+    if not count:
+        return np.empty(0, dtype=layout)
+    records = np.memmap(path, dtype=layout, mode="r", shape=(count,))
+    # Records are written one after the other, so those without a time are the last ones.
+    return records[: bisect_left(range(count), True, key=lambda i: records[i][fields[0][0]] == 0)]
 
 
 def _all_faults(directory: Path, layout: SampleLayout, notes: list[dict[str, Any]]) -> Records:

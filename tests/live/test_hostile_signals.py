@@ -223,3 +223,19 @@ def test_all_refusals_of_a_run_are_told_once_each(tmp_path: Path) -> None:
     assert "23 ×" in recorded.stderr
     section = recorded.stderr.partition("What the processor refused")[2]
     assert section.count("may only run in ring 0") == 1
+
+
+RETURN_ASTRAY = r"""
+int main(void) {
+    /* Lowest on the stack after the return: an address of code that no call comes back to. */
+    __asm__ volatile("lea main(%%rip), %%rax\n\tinc %%rax\n\tpush %%rax\n\tpush $0x5000\n\tret" ::: "rax", "memory");
+    return 0;
+}
+"""
+
+
+def test_what_merely_lies_on_the_stack_is_no_caller(tmp_path: Path) -> None:
+    run = run_observer([compile_c(RETURN_ASTRAY, tmp_path / "astray")], tmp_path / "trace", options=("-q",))
+    (event,) = run.signals
+    assert (event.signal, event.reason, event.access) == ("SIGSEGV", "null pointer", "exec")
+    assert event.site is None
