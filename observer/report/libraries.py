@@ -28,7 +28,8 @@ def as_json(sides: Sequence[Side]) -> list[Any]:
 def print_sides(console: Console, source: str, sides: Sequence[Side], missing: Sequence[str]) -> None:
     """Print the table of library calls, the table of all system calls, and what could not be had."""
     observed = [side for side in sides if side.observed]
-    put(console, Text.assemble(("observer libraries", "bold"), "  ", (safe(source), "bold cyan")))
+    title = Text("observer libraries  ", "bold")
+    paragraph(console, Text(safe(source), "bold cyan"), first=title, hanging=4)
     for side in sides:
         paragraph(console, Text(safe(side.compiler), "dim"), first=f"  {side.name:<7} ", hanging=10)
     for line in missing:
