@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("--json", action="store_true", help="print a list, an object for each side")
     parser.add_argument("--only", metavar="A,B", help="only these, of glibc, static, musl, i386, arm64")
-    parser.add_argument("--flags", metavar="WORDS", default="", help="further words for the compilers: --flags='-Iinclude -DX'")
+    parser.add_argument("--flags", metavar="WORDS", default="", help="for the compilers: --flags='-Iinclude -DX'")
     parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the traces in this new folder, one for each")
     parser.add_argument("source", metavar="FILE.c", type=Path, help="the source")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- ARG ...", help="the program's arguments")

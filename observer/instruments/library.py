@@ -3,12 +3,15 @@
 A probe at each call instruction of the program's own code carries the call out itself, with the address of a trap in
 the place of the return address; a probe at each function of the vDSO does the same at its entry. Two stops a call. What
 unwinds the stack by tables (C++ exceptions) would find no table for the trap, so in a program that may do that, and
-for functions that return twice or never, only the entry is seen.
+for functions that return twice or never, or ask who called them, only the entry is seen. Any process may unwind: a
+library throws through a callback of C, a thread is cancelled. So a probe at the unwinder's own functions puts all
+return addresses back before it looks at them.
 """
 
 from __future__ import annotations
 
 import contextlib
+from errno import EIO
 from time import monotonic_ns
 from typing import Final
 
@@ -18,7 +21,7 @@ from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
-from observer.linux.outgoing import outgoing_calls
+from observer.linux.outgoing import names_any, outgoing_calls
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
@@ -29,16 +32,27 @@ from observer.tracee.task import LibraryFrame, Task
 __all__ = ["ENTRY_ONLY", "LibraryCalls"]
 
 RETURNED, LEFT, ENTRY_ONLY = 1, 2, 4
+_LONGEST: Final = 15
+_PAGE_SHIFT: Final = 12
 _RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
 _SI_KERNEL: Final = 0x80
-_TWICE: Final = frozenset(
-    {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "savectx", "vfork", "__vfork", "getcontext", "swapcontext"}
-)
+_TWICE: Final = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "libc_vfork", "getcontext", "swapcontext"})
 _NEVER: Final = frozenset({
-    "exit", "_exit", "_Exit", "quick_exit", "abort", "longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "setcontext",
-    "pthread_exit", "thrd_exit", "__stack_chk_fail", "__assert_fail", "__chk_fail", "__fortify_fail", "err", "errx",
+    "exit", "Exit", "quick_exit", "abort", "longjmp", "siglongjmp", "longjmp_chk", "libc_longjmp", "libc_siglongjmp",
+    "setcontext", "pthread_exit", "thrd_exit", "stack_chk_fail", "assert_fail", "chk_fail", "fortify_fail", "err",
+    "errx",
 })  # fmt: skip
+_ASKING: Final = frozenset({"dlsym", "dlvsym", "dlopen", "dlmopen", "mcount", "fentry", "morestack", "backtrace"})
+"""Functions that look at their return address: to find the caller's library (dlsym(3)), to count or to go on there."""
+_CHECKING: Final = ("__asan_", "__hwasan_", "__lsan_", "__msan_", "__sanitizer_", "__tsan_", "__ubsan_")
 _UNWINDING: Final = ("__cxa_throw", "__cxa_begin_catch", "_Unwind_", "__gxx_personality")
+_UNWINDERS: Final = frozenset({
+    "_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Resume", "_Unwind_Resume_or_Rethrow",
+    "_Unwind_Backtrace",
+})  # fmt: skip
+_UNWINDER: Final = -1
+_POPPED: Final = 64
+"""Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _BY_TABLES: Final = "library calls are seen at their entry only: the program may unwind its stack by tables (C++)"
 _NO_LINES: Final = "no line tells which code is the program's own: compile it with -g"
 
@@ -67,7 +81,7 @@ class LibraryCalls:
         outgoing = outgoing_calls(elf)
         if not outgoing:
             self.notes.add(f"calls into libraries are not observed in {elf.path}: {_NO_LINES}")
-        by_tables = any(call.function.startswith(_UNWINDING) for call in outgoing)
+        by_tables = names_any(elf, _UNWINDING)
         if by_tables:
             self.notes.add(_BY_TABLES)
         for call in outgoing:
@@ -77,9 +91,20 @@ class LibraryCalls:
             emulation = emulation_of(call.code, place, 8 * elf.word)
             if emulation is None or place in memory.breakpoints or memory.read(place, len(call.code)) != call.code:
                 continue
-            returns = not by_tables and call.function not in _TWICE and call.function not in _NEVER
+            returns = not by_tables and _returns_once(call.function)
             number = self._number(call.function, "")
-            self._put(task, memory, Probe(place, number, emulation, is_entry=False, returns=returns))
+            self._put(task, memory, Probe(place, number, emulation, call.code[0], is_entry=False, returns=returns))
+
+    def plant_unwinder(self, task: Task, elf: Elf, bias: int) -> None:
+        """Plant at what *elf* has of the functions that read return addresses off the stack."""
+        memory = task.memory
+        if not self._library or memory is None:
+            return
+        for address in elf.addresses_of(_UNWINDERS).values():
+            place, code = address + bias, elf.read(address, _LONGEST)
+            emulation = emulation_of(code, place, 8 * elf.word)
+            if emulation is not None and place not in memory.probes and memory.read(place, 1) == code[:1]:
+                self._put(task, memory, Probe(place, _UNWINDER, emulation, code[0], is_entry=True, returns=False))
 
     def plant_vdso(self, task: Task, mappings: list[Mapping]) -> None:
         """Plant at the functions of the vDSO."""
@@ -91,7 +116,8 @@ class LibraryCalls:
             place = vdso.start + door.offset
             if place not in memory.probes:
                 number = self._number(door.name, "[vdso]")
-                self._put(task, memory, Probe(place, number, door.emulation, is_entry=True, returns=True))
+                first = memory.read(place, 1)[0]
+                self._put(task, memory, Probe(place, number, door.emulation, first, is_entry=True, returns=True))
 
     def _number(self, function: str, module: str) -> int:
         key = function, module
@@ -122,7 +148,14 @@ class LibraryCalls:
         memory.tid = task.tid
         if probe is None:
             return self._return(task, memory, registers)
-        self._begin(task, memory, probe, registers)
+        try:
+            self._begin(task, memory, probe, registers)
+        except OSError as error:
+            if error.errno != EIO:
+                raise
+            # No stack is left, or there is no such memory: the instruction itself shall find that out.
+            memory.lift(task.tid, probe)
+            words[_RIP] = probe.address
         registers.write(task.tid)
         return True
 
@@ -131,31 +164,50 @@ class LibraryCalls:
         words, emulation = registers.words, probe.emulation
         sp = words[_RSP] if probe.is_entry else words[_RSP] - memory.word
         now = monotonic_ns()
-        # A function entered by a jump finds the return address of the call before it: they share it.
-        self._give_up(task, sp - 1 if probe.is_entry else sp, now)
         back = memory.read_word(sp) if probe.is_entry else emulation.constant
-        self._counts["library_begun"] += 1
-        stack, site = 0, probe.address
-        if probe.is_entry:
-            # The vDSO is called by the C library: who called that is known, or found on the stack.
-            site = task.library[-1].site if task.library else back - 1
-            stack = 0 if task.library else keep_stack(self._sink, memory, now, sp, registers, WRAPPER)
-        frame = LibraryFrame(sp, probe.number, back, now, site, stack)
-        if probe.returns:
-            if not memory.second_trap:
-                # Not before: the code that the trap stands in has to have run.
-                with self._pages.excluded():
-                    memory.arm_second_trap(task.tid)
-            task.library.append(frame)
-        else:
-            self._record(task, frame, now, 0, ENTRY_ONLY)
+        if probe.returns and not memory.second_trap:
+            # Not before: the code that the trap stands in has to have run.
+            with self._pages.excluded():
+                memory.arm_second_trap(task.tid)
         ours = memory.second_trap if probe.returns else back
-        if probe.is_entry:
+        if probe.is_entry and probe.returns:
             memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
         self._push(memory, probe, words, emulation.constant if probe.is_entry else ours)
         words[_RIP] = probe.address + emulation.length
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
+        if probe.number == _UNWINDER:
+            self._put_back(task, memory, now)
+        else:
+            self._note(task, memory, probe, LibraryFrame(sp, probe.number, back, now, probe.address, 0), registers)
+
+    def _note(self, task: Task, memory: Memory, probe: Probe, frame: LibraryFrame, registers: RegisterSet) -> None:
+        """Take down the call that *frame* is, which has begun."""
+        # A function entered by a jump finds the return address of the call before it: they share it.
+        self._give_up(task, frame.sp - 1 if probe.is_entry else frame.sp, frame.began)
+        self._counts["library_begun"] += 1
+        if probe.is_entry:
+            # The vDSO is called by the C library: who called that is known, or found on the stack.
+            frame.site = task.library[-1].site if task.library else frame.return_address - 1
+            if not task.library:
+                frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers, WRAPPER)
+        if probe.returns:
+            task.library.append(frame)
+            memory.open_calls[frame.sp] = frame
+        else:
+            self._record(task, frame, frame.began, 0, ENTRY_ONLY)
+
+    def _put_back(self, task: Task, memory: Memory, now: int) -> None:
+        """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
+        trap = memory.second_trap
+        for frame in (*reversed(task.library), *task.stray_library.values()):
+            if memory.read_word(frame.sp) == trap:
+                memory.pwrite(frame.return_address.to_bytes(memory.word, "little"), frame.sp)
+            if frame.is_counted:
+                frame.is_counted = False
+                self._record(task, frame, now, 0, ENTRY_ONLY)
+        task.library.clear()
+        task.stray_library.clear()
 
     def _push(self, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
         """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push or a call."""
@@ -165,11 +217,13 @@ class LibraryCalls:
         value = back if pushes == CONSTANT else words[pushes]
         target = words[_RSP] - memory.word
         data = (value & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
-        if target & 0xFFF == 0x1000 - memory.word:
+        if target >> _PAGE_SHIFT in memory.pushed_pages:
+            memory.pwrite(data, target)
+        else:
+            # Perhaps the push is the first to reach this page of the stack: then it is we who bring it in.
             with self._pages.pushing():
                 memory.pwrite(data, target)
-        else:
-            memory.pwrite(data, target)
+            memory.pushed_pages.add(target >> _PAGE_SHIFT)
         words[_RSP] = target
 
     def _give_up(self, task: Task, sp: int, now: int) -> None:
@@ -184,20 +238,30 @@ class LibraryCalls:
 
     def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
         words = registers.words
-        sp = words[_RSP] - memory.word
-        now = monotonic_ns()
-        self._give_up(task, sp - 1, now)
-        if task.library and task.library[-1].sp == sp:
-            frame = task.library.pop()
-        elif sp in task.stray_library:
-            frame = task.stray_library.pop(sp)
-        else:
+        frame = self._returning(task, memory, words[_RSP] - memory.word)
+        if frame is None:
             return False
         registers.jump(task.tid, frame.return_address)
         if frame.is_counted:
+            frame.is_counted = False
             self._counts["library_returned"] += 1
-            self._record(task, frame, now, words[_RAX], RETURNED)
+            self._record(task, frame, monotonic_ns(), words[_RAX], RETURNED)
+        memory.open_calls.pop(frame.sp, None)
         return True
+
+    def _returning(self, task: Task, memory: Memory, sp: int) -> LibraryFrame | None:
+        """Take out the call whose return address stood at *sp*, or, in i386, below the arguments that it popped."""
+        lowest = sp if memory.word == 8 else sp - _POPPED
+        place = max((frame.sp for frame in task.library if lowest <= frame.sp <= sp), default=None)
+        if place is not None:
+            self._give_up(task, place - 1, monotonic_ns())
+            return task.library.pop()
+        self._give_up(task, sp - 1, monotonic_ns())
+        for others in (task.stray_library, memory.open_calls):
+            place = max((place for place in others if lowest <= place <= sp), default=None)
+            if place is not None:
+                return others.pop(place)
+        return None
 
     def _record(self, task: Task, frame: LibraryFrame, ended: int, result: int, flags: int) -> None:
         if flags == ENTRY_ONLY:
@@ -215,3 +279,11 @@ class LibraryCalls:
                 self._record(task, frame, now, 0, 0)
         task.library.clear()
         task.stray_library.clear()
+        if task.memory is not None:
+            task.memory.pushed_pages.clear()  # the C library gives the pages of an ended thread's stack back
+
+
+def _returns_once(function: str) -> bool:
+    """Whether a call of *function* comes back once, and minds not where to."""
+    name = function.lstrip("_")
+    return name not in _TWICE | _NEVER | _ASKING and function != "_exit" and not function.startswith(_CHECKING)

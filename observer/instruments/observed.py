@@ -81,8 +81,10 @@ class ObserversPages:
     def pushing(self) -> Iterator[None]:
         """Count what happens inside as stack pages that a push of the program reached first."""
         before = self._now()
-        yield
-        self.pushed += self._now() - before
+        try:
+            yield
+        finally:  # a push that finds no stack left fails, and may have brought a page in all the same
+            self.pushed += self._now() - before
 
     def result(self) -> tuple[int, int]:
         """Return (pages brought in by planting, pages brought in otherwise)."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from observer.linux.elf import Elf, load
 from observer.linux.instructions import access_of, decode, disassemble
-from observer.linux.lines import LineTable
+from observer.linux.lines import line_table
 from observer.linux.unwind import Frame, Unwinder, step
 from observer.model.events import Site
 from observer.model.machine import Image
@@ -47,11 +47,6 @@ class StackPiece:
         """Return what lies above the lowest *words* words, as the stack of the code at *back*."""
         skipped = words * self.size
         return replace(self, ip=back, sp=self.sp + skipped, data=self.data[skipped:])
-
-
-@lru_cache(maxsize=64)
-def _lines_of(elf: Elf) -> LineTable:
-    return LineTable(elf)
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +133,7 @@ class CodeMap:
         module = image.path.rsplit("/", 1)[-1]
         if elf is None:
             return Site(module=module, offset=offset)
-        line = _lines_of(elf).find(offset)
+        line = line_table(elf).find(offset)
         return Site(
             function=elf.function_at(offset), file=line[0] if line else None, line=line[1] if line else None,
             module=module, offset=offset,

@@ -199,9 +199,11 @@ class Watch:
         if self._allocator is not None and not mapping.shared:
             with self._pages.excluded():
                 self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
-        if role == "program" and not mapping.shared:
+        if not mapping.shared:
             with self._pages.excluded():
-                self._library.plant(task, elf, bias, calls_seen=self._allocator is not None)
+                if role == "program":
+                    self._library.plant(task, elf, bias, calls_seen=self._allocator is not None)
+                self._library.plant_unwinder(task, elf, bias)
 
     @staticmethod
     def _program_of(tid: int) -> str:

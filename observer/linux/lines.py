@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left, bisect_right
+from functools import lru_cache
 from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
 
 from observer.linux.elf import DAMAGED, Elf
 
-__all__ = ["LineTable"]
+__all__ = ["LineTable", "line_table"]
 
 # pyelftools reads about 1 MB of line tables a second; more than this would keep a student waiting.
 _LARGEST: Final = 4 << 20
@@ -39,6 +40,12 @@ class LineTable:
     def starts_within(self, start: int, end: int) -> list[int]:
         """Return the addresses in [start, end) at which a row begins: each is an instruction's."""
         return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
+
+
+@lru_cache(maxsize=64)
+def line_table(elf: Elf) -> LineTable:
+    """Return the table of *elf*, read once: a second of work for each megabyte."""
+    return LineTable(elf)
 
 
 def _read_rows(path: str) -> list[tuple[int, str, int]]:

@@ -17,10 +17,10 @@ from elftools.elf.elffile import ELFFile
 
 from observer.linux.elf import DAMAGED, Elf
 from observer.linux.instructions import decode
-from observer.linux.lines import LineTable
+from observer.linux.lines import line_table
 from observer.linux.reached import Call, reached_calls
 
-__all__ = ["Outgoing", "outgoing_calls"]
+__all__ = ["Outgoing", "names_any", "outgoing_calls"]
 
 _STUB: Final = 3
 """Instructions that a stub of the procedure linkage table has before its jump, at the most."""
@@ -40,7 +40,7 @@ class Outgoing:
 @lru_cache(maxsize=8)
 def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
     """Return the calls of the program's own functions in order of address; none where no line tells which they are."""
-    rows = LineTable(elf)
+    rows = line_table(elf)
     own = _Own([(start, size) for start, size, _name in elf.functions if size and rows.find(start) is not None])
     callees = _Callees(elf, _imports(elf), own)
     found: dict[int, Outgoing] = {}
@@ -89,6 +89,12 @@ class _Callees:
         if self._own.holds(target):
             return None
         return _behind_stub(self._elf, target, self._imports) or _named(self._elf, target)
+
+
+def names_any(elf: Elf, beginnings: tuple[str, ...]) -> bool:
+    """Whether the program's own code refers to a function whose name has one of *beginnings*."""
+    names = (*_imports(elf).values(), *(call.function for call in outgoing_calls(elf)))
+    return any(name.startswith(beginnings) for name in names)
 
 
 def _imports(elf: Elf) -> dict[int, str]:

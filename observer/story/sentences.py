@@ -228,7 +228,8 @@ def _process(event: Process, _moved: int | None) -> str:
 
 def _library(event: Library, _moved: int | None) -> str:
     name = event.function.removeprefix("__vdso_")
-    text = f"{name} is answered in the vDSO" if event.module == "[vdso]" else f"library call: {name}"
+    in_vdso = f"the vDSO cannot answer {name}" if event.crossings else f"{name} is answered in the vDSO"
+    text = in_vdso if event.module == "[vdso]" else f"library call: {name}"
     if event.end_ns is None and event.crossings == 0:
         return text
     if event.crossings == 0:

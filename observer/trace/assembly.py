@@ -25,6 +25,7 @@ LIVES = frozenset({"signal", "exec", "born", "gone"})
 
 _KERNEL_MISC = 1
 _ENOMEM = 12
+_VDSO = "[vdso]"
 _GIVING = frozenset({"malloc_usable_size", "malloc_trim"})
 
 
@@ -194,13 +195,28 @@ def _library(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
     numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
     numbers["result"] = records["result"].copy()
-    made = timeline.syscall_library[timeline.syscall_library >= 0]
-    crossings = np.bincount(made, minlength=len(records)).astype(np.int64)
-    # What was only seen to begin may have made any number of them.
-    numbers["crossings"] = np.where(records["flags"] & ENTRY_ONLY != 0, -1, crossings)
     for note in spooled.notes:
         if note["what"] == "probe":
             chosen = records["probe"] == note["number"]
             columns.texts["function"][chosen] = note["function"]
             columns.texts["module"][chosen] = note["module"]
+    # What was only seen to begin may have made any number of them.
+    crossings = _crossings(records, timeline.syscall_library, columns.texts["module"] == _VDSO)
+    numbers["crossings"] = np.where(records["flags"] & ENTRY_ONLY != 0, -1, crossings)
     return columns
+
+
+def _crossings(
+    records: npt.NDArray[np.void], within: npt.NDArray[np.int64], in_vdso: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return how many system calls were made in each library call; *within* says in which each of them was.
+
+    Those that the vDSO makes, when it cannot answer, are also those of the library call that asked it.
+    """
+    made = within[within >= 0]
+    passed_on = made[in_vdso[made]]
+    asking = enclosing_calls(
+        records, records["tid"][passed_on], records["began"][passed_on] - np.uint64(1), records["sp"][passed_on]
+    )
+    both = np.concatenate([made, asking[asking >= 0]])
+    return np.bincount(both, minlength=len(records)).astype(np.int64)

@@ -236,6 +236,7 @@ class Engine:
         if not kin.same_memory:
             child.frame = parent.frame.ghost() if parent.frame is not None else None
             child.library = [frame.ghost() for frame in parent.library]
+            child.stray_library = {sp: frame.ghost() for sp, frame in parent.stray_library.items()}
         self.tasks[tid] = child
         self._watcher.born(parent, child, how)
         status = self._newborn.pop(tid, self._buried.pop(tid, None))

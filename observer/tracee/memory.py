@@ -12,9 +12,13 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from observer.linux.instructions import Emulation
 from observer.linux.ptrace import peek, poke
+
+if TYPE_CHECKING:
+    from observer.tracee.task import LibraryFrame
 
 __all__ = ["Breakpoint", "Memory", "Probe"]
 
@@ -41,12 +45,14 @@ class Breakpoint:
 class Probe:
     """A planted int3 at a call instruction of the program, or at the entry of a function (`is_entry`).
 
-    `number` is its place in the list of all probes; `returns` says that the call comes back once, as calls do.
+    `number` is its place in the list of all probes, `first` the byte that stood there; `returns` says that the call
+    comes back once, as calls do.
     """
 
     address: int
     number: int
     emulation: Emulation
+    first: int
     is_entry: bool
     returns: bool
 
@@ -56,7 +62,9 @@ class Memory:
 
     `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace may
     go through where /proc/PID/mem is closed to us. `word` is the size of its program's pointers in bytes: 8, or 4 for
-    an i386 program.
+    an i386 program. `pushed_pages` are numbers of pages that are known to be there, as a probe has pushed into them.
+    `open_calls` are the calls that probes saw, of all threads, by where their return addresses stand: a coroutine may
+    come back in another thread.
 
     Raises:
         OSError: the process is gone.
@@ -83,6 +91,8 @@ class Memory:
         self.probes: dict[int, Probe] = {}
         self.second_trap = 0
         self.second_trap_word = bytes(8)
+        self.pushed_pages: set[int] = set()
+        self.open_calls: dict[int, LibraryFrame] = {}
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has."""
@@ -93,6 +103,8 @@ class Memory:
         child.libc_text = list(self.libc_text)
         child.probes = dict(self.probes)
         child.second_trap, child.second_trap_word = self.second_trap, self.second_trap_word
+        child.open_calls = {sp: frame.ghost() for sp, frame in self.open_calls.items()}
+        self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
     def read(self, address: int, length: int) -> bytes:
@@ -140,6 +152,11 @@ class Memory:
         _swap_byte(tid, probe.address, _INT3)
         self.probes[probe.address] = probe
 
+    def lift(self, tid: int, probe: Probe) -> None:
+        """Put the first byte of the instruction back: *probe* is gone."""
+        _swap_byte(tid, probe.address, probe.first)
+        self.probes.pop(probe.address, None)
+
     def arm_second_trap(self, tid: int) -> None:
         """Put int3 beside the return trap, for the calls that probes see: another address tells them apart."""
         self.second_trap = self.trap_home + 1
@@ -148,6 +165,7 @@ class Memory:
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range that was unmapped."""
+        self.pushed_pages.clear()
         for address in [address for address in self.probes if start <= address < end]:
             del self.probes[address]
         for address in [address for address in self.breakpoints if start <= address < end]:
