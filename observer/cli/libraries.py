@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,7 @@ is a compiler for; record each program with all system calls and the calls that
 FILE.c makes into the library; print them side by side. A build for arm64 is run by
 qemu-user, which lists its system calls. The programs' output goes nowhere.
 """
+_OTHER_LANGUAGES: Final = frozenset({".C", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".rs", ".go", ".f90"})
 _EPILOG: Final = """\
 Exit status:
   0  told        2  the command line is wrong
@@ -36,6 +38,7 @@ Examples:
   observer libraries c_samples/library.c
   observer libraries c_samples/buffering.c -- none
   observer libraries --only glibc,musl --json prog.c -- arg
+  observer libraries --flags='-Iinclude -DN=4 -lz' prog.c
 """
 
 
@@ -61,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.source.is_file():
         raise UsageError(f"cannot read {arguments.source}", "there is no such file")
+    if arguments.source.suffix in _OTHER_LANGUAGES:
+        raise UsageError(f"{arguments.source} is not C", "the compilers here are asked for C, and their libraries too")
     wanted = _wanted(arguments.only, SIDES)
     scratch = Path(tempfile.mkdtemp(prefix="observer-libraries-"))
     try:
@@ -86,7 +91,8 @@ def _wanted(only: str | None, every: Sequence[str]) -> list[str]:
 
 def _nothing_built(missing: Sequence[Missing]) -> CannotLaunch:
     first = missing[0]
-    return CannotLaunch("the source could not be compiled", first.why, first.remedy, exit_status=126)
+    remedy = first.remedy or "--flags with what the compilers need"
+    return CannotLaunch("the source could not be compiled", first.why, remedy, exit_status=126)
 
 
 def _line(missing: Missing) -> str:
@@ -96,7 +102,10 @@ def _line(missing: Missing) -> str:
 def _builds(arguments: argparse.Namespace, wanted: Sequence[str], scratch: Path) -> list[Build | Missing]:
     from observer.tracee.builds import build
 
-    flags = arguments.flags.split()
+    try:
+        flags = shlex.split(arguments.flags)
+    except ValueError as error:
+        raise UsageError(f"cannot read --flags {arguments.flags}", str(error)) from error
     return [build(side, arguments.source.resolve(), flags, scratch) for side in wanted]
 
 
@@ -116,16 +125,18 @@ def _record(
     sides: list[Side] = []
     bad = False
     for program in programs:
-        if not program.is_native:
-            try:
-                sides.append(_emulated(program, words, scratch))
-            except CannotObserve as error:
-                missing.append(Missing(program.side, error.what, error.remedy))
-            continue
         with streams.aside(scratch / "messages", shown=False):
+            if not program.is_native:
+                try:
+                    sides.append(_emulated(program, words, scratch))
+                except CannotObserve as error:
+                    missing.append(Missing(program.side, error.what, error.remedy))
+                continue
             trace = record_build(program, words, folder, machine)
         bad = bad or worst(trace.meta.ledger) in FAILING
-        sides.append(side_of(program.side, program.compiled, trace.events(), arguments.source.name))
+        outcome = trace.meta.outcome
+        status = outcome.signal or f"exit {outcome.status}"
+        sides.append(side_of(program.side, program.compiled, trace.events(), arguments.source.name, status))
     return sides, bad
 
 
@@ -134,9 +145,9 @@ def _emulated(program: Build, words: Sequence[str], scratch: Path) -> Side:
     from observer.story.libraries import Side
     from observer.tracee.emulated import listed_calls
 
-    syscalls = listed_calls(program, words, scratch / "emulated")
+    syscalls, status = listed_calls(program, words, scratch / "emulated")
     how = f"{program.compiled}; run and listed by qemu-user"
-    return Side(program.side, how, (), {}, {}, syscalls, {}, observed=False)
+    return Side(program.side, how, (), {}, {}, syscalls, {}, observed=False, status=status)
 
 
 def _folder(given: str | None, scratch: Path) -> Path:

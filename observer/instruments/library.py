@@ -11,7 +11,9 @@ return addresses back before it looks at them.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from errno import EIO
+from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit, prlimit, setrlimit
 from time import monotonic_ns
 from typing import Final
 
@@ -154,7 +156,8 @@ class LibraryCalls:
             if error.errno != EIO:
                 raise
             # No stack is left, or there is no such memory: the instruction itself shall find that out.
-            memory.lift(task.tid, probe)
+            with self._pages.excluded():
+                memory.lift(task.tid, probe)
             words[_RIP] = probe.address
         registers.write(task.tid)
         return True
@@ -172,7 +175,7 @@ class LibraryCalls:
         ours = memory.second_trap if probe.returns else back
         if probe.is_entry and probe.returns:
             memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
-        self._push(memory, probe, words, emulation.constant if probe.is_entry else ours)
+        self._push(task, memory, probe, words, emulation.constant if probe.is_entry else ours)
         words[_RIP] = probe.address + emulation.length
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
@@ -209,7 +212,7 @@ class LibraryCalls:
         task.library.clear()
         task.stray_library.clear()
 
-    def _push(self, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
+    def _push(self, task: Task, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
         """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push or a call."""
         pushes = probe.emulation.pushes
         if pushes == NOTHING:
@@ -221,7 +224,7 @@ class LibraryCalls:
             memory.pwrite(data, target)
         else:
             # Perhaps the push is the first to reach this page of the stack: then it is we who bring it in.
-            with self._pages.pushing():
+            with self._pages.pushing(), _stack_limit_of(task.pid):
                 memory.pwrite(data, target)
             memory.pushed_pages.add(target >> _PAGE_SHIFT)
         words[_RSP] = target
@@ -281,6 +284,22 @@ class LibraryCalls:
         task.stray_library.clear()
         if task.memory is not None:
             task.memory.pushed_pages.clear()  # the C library gives the pages of an ended thread's stack back
+
+
+@contextlib.contextmanager
+def _stack_limit_of(pid: int) -> Iterator[None]:
+    """Have the stack limit of *pid* ourselves: a stack that grows by our writing grows as far as we are allowed."""
+    soft, hard = getrlimit(RLIMIT_STACK)
+    theirs = prlimit(pid, RLIMIT_STACK)[0]
+    within = hard == RLIM_INFINITY or 0 <= theirs <= hard
+    if theirs == soft or not within:
+        yield
+        return
+    setrlimit(RLIMIT_STACK, (theirs, hard))
+    try:
+        yield
+    finally:
+        setrlimit(RLIMIT_STACK, (soft, hard))
 
 
 def _returns_once(function: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ __all__ = ["as_json", "print_sides"]
 
 _NONE: Final = "-"
 _ABSENT: Final = "(no call)"
+_LINE_WIDTH: Final = 5
+_LONGEST_CALL: Final = 24
+_NARROWEST: Final = 8
 
 
 def as_json(sides: Sequence[Side]) -> list[Any]:
@@ -41,24 +45,49 @@ def print_sides(console: Console, source: str, sides: Sequence[Side], missing: S
 
 def _calls(console: Console, sides: Sequence[Side]) -> None:
     lines = align(sides)
+    left = min(max((len(_name(line)) for line in lines), default=0), _LONGEST_CALL)
+    room = max((console.width - _LINE_WIDTH - left - 1) // len(sides) - 1, _NARROWEST)
     heading(console, "Library calls", "and the system calls that each makes; ! where they differ")
     table = _table(["line", "call"], [side.name for side in sides])
     table.add_row("", Text("before", "dim"), *(Text(_crossings(side.before, brief=True), "dim") for side in sides))
     for line in lines:
-        table.add_row(*_row(line))
-    table.add_row("", Text("after", "dim"), *(Text(_crossings(side.after), "dim") for side in sides))
+        table.add_row(*_row(line, room))
+    after = (_in_lines(_crossings(side.after), room) for side in sides)
+    table.add_row("", Text("after", "dim"), *(Text(text, "dim") for text in after))
     console.print(table)
     differing = sum(line.differs for line in lines)
     text = f"{plural(len(lines), 'library call')} in the source, {number(differing)} with other system calls"
     put(console, f"  {text}")
 
 
-def _row(line: Line) -> list[Text]:
+def _name(line: Line) -> str:
     counts = {row.count for row in line.rows if row is not None}
     times = f" ×{number(max(counts))}" if max(counts) > 1 else ""
-    mark = "!" if line.differs else " "
-    cells = [Text(_cell(row), "yellow" if line.differs else "") for row in line.rows]
-    return [Text(str(line.line), "dim"), Text(safe(f"{mark} {line.function}{times}")), *cells]
+    return safe(f"{'!' if line.differs else ' '} {line.function}{times}")
+
+
+def _row(line: Line, room: int) -> list[Text]:
+    cells = [Text(_in_lines(_cell(row), room), "yellow" if line.differs else "") for row in line.rows]
+    return [Text(str(line.line), "dim"), Text(_in_lines(_name(line), _LONGEST_CALL, hanging=4)), *cells]
+
+
+def _in_lines(text: str, width: int, *, hanging: int = 1) -> str:
+    """Break the lines of *text* that are longer than *width*, behind an underscore or a space, and indent the rest.
+
+    >>> _in_lines("clock_nanosleep ×3", 12)
+    'clock_\\n nanosleep\\n ×3'
+    """
+    lines: list[str] = []
+    for whole in text.split("\n"):
+        line = ""
+        for part in re.findall(r"\s*[^_\s]*_?", whole):
+            if line.strip() and len((line + part).rstrip()) > width:
+                lines.append(line)
+                line = " " * hanging + part.lstrip()
+            else:
+                line += part
+        lines.append(line)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _cell(row: LibraryRow | None) -> str:
@@ -86,6 +115,8 @@ def _totals(console: Console, sides: Sequence[Side]) -> None:
     table.add_row(Text("in all", "bold"), *(Text(number(total), "bold") for total in totals))
     gates = [", ".join(side.gates) if side.observed else "svc" for side in sides]
     table.add_row(Text("entered by", "dim"), *(Text(gate, "dim") for gate in gates))
+    if any(side.status != "exit 0" for side in sides):
+        table.add_row(Text("ended with"), *(Text(side.status) for side in sides))
     console.print(table)
 
 

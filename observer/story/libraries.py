@@ -34,7 +34,8 @@ class Side(msgspec.Struct, frozen=True):
     """One build of the source: its library calls in the order of their first appearance, and all system calls.
 
     `before` are the system calls before the source's first call (loader and start of the C library), `after` those
-    behind its last one (exit). `observed` is False where only a list of the whole run could be had.
+    behind its last one (exit). `observed` is False where only a list of the whole run could be had. `status` is how the
+    program ended: `exit 0` or the signal's name.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Side(msgspec.Struct, frozen=True):
     syscalls: dict[str, int]
     gates: dict[str, int]
     observed: bool = True
+    status: str = "exit 0"
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -72,17 +74,18 @@ def canonical(function: str) -> str:
     return name.removesuffix("64") if name.endswith("64") and len(name) > len("64") else name
 
 
-def side_of(name: str, compiler: str, events: Iterable[Event], source: str) -> Side:
+def side_of(name: str, compiler: str, events: Iterable[Event], source: str, status: str = "exit 0") -> Side:
     """Return what a recorded run shows of one build.
 
     Args:
         events: in order of n, with all system calls, allocator calls and library calls.
         source: the base name of the file whose calls are wanted.
+        status: how the program ended.
     """
     collected = _Collected(source)
     for event in events:
         collected.add(event)
-    return collected.side(name, compiler)
+    return collected.side(name, compiler, status)
 
 
 class _Collected:
@@ -128,7 +131,7 @@ class _Collected:
         else:
             self._since[event.name] += 1
 
-    def side(self, name: str, compiler: str) -> Side:
+    def side(self, name: str, compiler: str, status: str) -> Side:
         """Return what was collected."""
         rows = tuple(
             LibraryRow(line, function, count, dict(self._syscalls[line, function].most_common()))
@@ -136,7 +139,7 @@ class _Collected:
         )
         return Side(
             name, compiler, rows, dict(self._before.most_common()), dict(self._since.most_common()),
-            dict(self._all.most_common()), dict(self._gates.most_common()),
+            dict(self._all.most_common()), dict(self._gates.most_common()), status=status,
         )  # fmt: skip
 
 

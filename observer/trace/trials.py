@@ -161,7 +161,14 @@ def _why_without_effect(variant: Variant, meta: Meta, errors: Path) -> str:
             return "the program brings a malloc of its own, which comes before any library's"
         if known(other) is not None:
             return f"{os.path.basename(other)} comes before it"
+    if meta.ends and len(_without(path, meta)) == len(meta.ends):
+        return "the program ended without it: it starts itself anew without LD_PRELOAD"
     return ""
+
+
+def _without(path: str, meta: Meta) -> list[str]:
+    """Return the programs of the processes that at their end did not have the library at *path*."""
+    return [end.path for end in meta.ends if all(mapping.path != path for mapping in end.mappings)]
 
 
 def _loaders_word(errors: Path) -> str:
@@ -183,6 +190,10 @@ def _remarks(variant: Variant, meta: Meta, identity: Library, conduct: Conduct) 
             break
         if roles[path] == "library":
             yield f"{os.path.basename(path)} defines malloc before it: what it passes on is its affair"
+    without = _without(identity.path, meta) if variant.is_preloaded else []
+    if without:
+        names = ", ".join(dict.fromkeys(os.path.basename(each) for each in without))
+        yield f"{len(without)} of {len(meta.ends)} processes ran without it: {names}"
     left = lacking(identity.path, conduct.calls) if variant.is_preloaded else []
     if left:
         yield f"it has no {', '.join(left)}: the C library answers, from a heap that this allocator cannot free into"

@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from observer.tracee.allocators import Missing, install_command
+from observer.tracee.compiling import STANDARD, compile_to
 
 __all__ = ["SIDES", "Build", "build", "emulator"]
 
-_FLAGS: Final = ("-O0", "-g", "-fno-builtin", "-fno-omit-frame-pointer", "-std=gnu11", "-pthread")
-_LIBRARIES: Final = ("-lm",)
+_FLAGS: Final = ("-O0", "-g", "-fno-builtin", "-fno-omit-frame-pointer", *STANDARD)
 _I386_LOADER: Final = "/lib/ld-linux.so.2"
 
 
@@ -75,17 +74,11 @@ def build(side: str, source: Path, flags: Sequence[str], folder: Path) -> Build 
     why = ""
     for compiler in present:
         target = folder / f"{source.stem}-{side}"
-        words = (*compiler, *_FLAGS, *extra, *flags, "-o", str(target), str(source), *_LIBRARIES)
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-        if not done.returncode:
+        words, error = compile_to(target, source, (*compiler, *_FLAGS, *extra, *flags))
+        if not error:
             return Build(side, str(target), words, kind.is_native)
-        why = why or f"{' '.join(compiler)}: {_first_error(done.stderr)}"
+        why = why or f"{' '.join(compiler)}: {error}"
     return Missing(side, why)
-
-
-def _first_error(text: str) -> str:
-    lines = text.strip().splitlines()
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "it does not say why")
 
 
 def emulator(side: str) -> str | None:

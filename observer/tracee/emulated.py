@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from observer.errors import CannotObserve
+from observer.model.signals import name_of_signal
 from observer.tracee.builds import Build, emulator
 
 __all__ = ["listed_calls"]
@@ -22,11 +23,14 @@ _LINE: Final = re.compile(r"^\d+ (\w+)\(", re.MULTILINE)
 _SECONDS: Final = 60.0
 
 
-def listed_calls(program: Build, words: Sequence[str], log: Path) -> dict[str, int]:
-    """Run *program* with the arguments *words* in its emulator; return how often it made which system call.
+def listed_calls(program: Build, words: Sequence[str], log: Path) -> tuple[dict[str, int], str]:
+    """Run *program* with the arguments *words* in its emulator, with our own standard streams.
 
     Args:
         log: a file for the emulator's list.
+
+    Returns:
+        how often it made which system call, and how it ended: `exit 0` or the signal's name.
 
     Raises:
         CannotObserve: there is no emulator, it did not come to an end in time, or it listed nothing.
@@ -36,13 +40,11 @@ def listed_calls(program: Build, words: Sequence[str], log: Path) -> dict[str, i
         raise CannotObserve("it is built, and nothing here runs it", "", "apt-get install qemu-user")
     command = [runs_it, "-strace", "-D", str(log), program.path, *words]
     try:
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=_SECONDS, check=False,
-        )  # fmt: skip
+        done = subprocess.run(command, timeout=_SECONDS, check=False)
         names = _LINE.findall(log.read_text(errors="replace"))
     except (subprocess.TimeoutExpired, OSError) as error:
         raise CannotObserve(f"{runs_it} did not run it to its end", str(error)) from error
     if not names:
         raise CannotObserve(f"{runs_it} listed no system call of it")
-    return dict(Counter(names).most_common())
+    status = f"exit {done.returncode}" if done.returncode >= 0 else name_of_signal(-done.returncode)
+    return dict(Counter(names).most_common()), status

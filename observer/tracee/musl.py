@@ -13,11 +13,11 @@ from typing import Final
 from observer.linux.elf import load
 from observer.linux.producer import options_that_matter
 from observer.tracee.allocators import Library, Missing, install_command
+from observer.tracee.compiling import STANDARD, compile_to
 
 __all__ = ["build", "flags_like", "version_of"]
 
-_ALWAYS: Final = ("-g", "-pthread", "-std=gnu11")
-_LIBRARIES: Final = ("-lm",)
+_ALWAYS: Final = ("-g", *STANDARD)
 
 
 def build(source: Path, flags: Sequence[str], folder: Path) -> Library | Missing:
@@ -26,10 +26,9 @@ def build(source: Path, flags: Sequence[str], folder: Path) -> Library | Missing
     if compiler is None:
         return Missing("musl", "musl-gcc is not installed", install_command("musl-tools", "musl-tools"))
     target = folder / f"{source.stem}-musl"
-    words = [compiler, *_ALWAYS, *flags, "-o", str(target), str(source), *_LIBRARIES]
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        return Missing("musl", f"musl-gcc cannot compile {source.name}: {_first_error(done.stderr)}")
+    _words, error = compile_to(target, source, (compiler, *_ALWAYS, *flags))
+    if error:
+        return Missing("musl", f"musl-gcc cannot compile {source.name}: {error}")
     elf = load(str(target))
     return Library("musl", str(target), *version_of((elf.interpreter if elf else None) or ""))
 
@@ -37,11 +36,6 @@ def build(source: Path, flags: Sequence[str], folder: Path) -> Library | Missing
 def flags_like(program: str) -> tuple[str, ...]:
     """Return the flags that matter of those *program* was compiled with, so that both do the same; -O2 if unknown."""
     return options_that_matter(program) or ("-O2",)
-
-
-def _first_error(text: str) -> str:
-    lines = text.strip().splitlines()
-    return next((line for line in lines if "error" in line), lines[0] if lines else "it does not say why")
 
 
 def version_of(loader: str) -> tuple[str, str]:

@@ -358,3 +358,33 @@ def test_an_ordinary_user_measures_the_same(build: Path, sample: Callable[[str],
         assert entry["calls"] == roots[allocator]["calls"]
         assert entry["wasted_bytes"] == pytest.approx(roots[allocator]["wasted_bytes"], abs=4 * 4096)
         assert entry["faults"] == pytest.approx(roots[allocator]["faults"], rel=0.05)
+
+
+REEXEC = """
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    if (argc > 1 && fork() != 0)
+        return wait(NULL) < 0;
+    if (getenv("LD_PRELOAD") != NULL) {
+        unsetenv("LD_PRELOAD");
+        execv(argv[0], (char *[]){argv[0], NULL});
+    }
+    for (int i = 0; i < 1013; i++)
+        free(malloc(i));
+    return 0;
+}
+"""
+
+
+@needs_libraries("mimalloc")
+def test_a_program_that_starts_itself_without_preloading_is_not_told_as_another_allocators(tmp_path: Path) -> None:
+    program = compile_c(REEXEC, tmp_path / "program")
+    words = ("--json", "--runs", "1", "--only", "glibc,mimalloc", "--", program)
+    alone = run(*words)
+    assert list(entries(alone)) == ["glibc"]
+    assert "mimalloc: the program ended without it" in alone.stderr
+    forked = entries(run(*words, "child"))["mimalloc"]
+    assert forked["remarks"] == ["1 of 2 processes ran without it: program"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,3 +102,78 @@ def test_without_a_compiler_the_command_that_installs_one_is_named(tmp_path: Pat
     done = libraries("good.c", folder=tmp_path, PATH=str(tmp_path))
     assert done.returncode == 126
     assert "apt-get install" in done.stderr
+
+
+def test_a_source_in_another_language_is_refused_in_so_many_words(tmp_path: Path) -> None:
+    (tmp_path / "good.cc").write_text('#include <cstdio>\nint main() { std::puts("x"); }\n')
+    done = libraries("good.cc", folder=tmp_path)
+    assert done.returncode == 2
+    assert "good.cc is not C" in done.stderr
+
+
+def test_flags_are_words_as_a_shell_has_them_and_libraries_come_last(tmp_path: Path) -> None:
+    (tmp_path / "root.c").write_text(
+        "#include <math.h>\n#include <stdio.h>\nint main(int argc, char **argv) { puts(TEXT); return (int)sqrt(argc * 9) + 1; }\n"
+    )
+    done = libraries("--only", "static", "--json", "--flags", "-DTEXT='\"two words\"' -lm", "root.c", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["status"] == "exit 4"
+    unclosed = libraries("--only", "static", '--flags=-DTEXT="', "root.c", folder=tmp_path)
+    assert (unclosed.returncode, "No closing quotation" in unclosed.stderr) == (2, True)
+
+
+def test_what_the_linker_lacks_is_the_reason_and_not_that_it_failed(tmp_path: Path) -> None:
+    (tmp_path / "good.c").write_text(HELLO)
+    done = libraries("--only", "glibc", "--flags=-lnosuch -O0", "good.c", folder=tmp_path)
+    assert (done.returncode, "cannot find -lnosuch" in " ".join(done.stderr.split())) == (126, True), done.stderr
+
+
+def test_how_each_side_ended_is_told(tmp_path: Path) -> None:
+    (tmp_path / "crash.c").write_text("int main(void) { return *(volatile int *)8; }\n")
+    done = libraries("crash.c", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    words = next(line for line in done.stdout.splitlines() if line.startswith("ended with")).split()[2:]
+    assert words
+    assert set(words) == {"SIGSEGV"}
+
+
+def test_every_side_reads_the_same_input(tmp_path: Path) -> None:
+    (tmp_path / "count.c").write_text(
+        "#include <stdio.h>\nint main(void) { int n = 0; while (getchar() != EOF) n++; return n; }\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "observer", "libraries", "--json", "count.c"], input="x" * 17, text=True,
+        capture_output=True, cwd=tmp_path, env=environment_of_commands(), check=True,
+    )  # fmt: skip
+    assert {side["status"] for side in json.loads(done.stdout)} == {"exit 17"}
+
+
+def test_interrupted_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "loop.c").write_text("int main(void) { for (;;) ; }\n")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "observer", "libraries", "loop.c"], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**environment_of_commands(), "TMPDIR": str(scratch)},
+        start_new_session=True,
+    )  # fmt: skip
+    running = wait_for_program("loop-", process.pid)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    out, _messages = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, b"")
+    assert not Path(f"/proc/{running}").exists()
+    assert os.listdir(scratch) == []
+
+
+def wait_for_program(beginning: str, session: int) -> int:
+    """Return the process of *session* whose program's name begins with *beginning*, when it runs."""
+    for _ in range(200):
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                name = os.path.basename(os.readlink(entry / "exe"))
+                if name.startswith(beginning) and os.getsid(int(entry.name)) == session:
+                    return int(entry.name)
+        time.sleep(0.05)
+    pytest.fail("the program did not begin")
