@@ -6,6 +6,7 @@ Nothing heavy is imported here: `observer --help` answers at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -125,6 +126,13 @@ def _guarded(words: Sequence[str]) -> int:
         # Whoever read our output has gone: nobody is left to complain to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # What is still in the buffer would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"observer: cannot write the output: {os.strerror(error.errno)}", file=sys.stderr)
+        return 125
     except KeyboardInterrupt:
         print("observer: interrupted", file=sys.stderr)
         return 130

@@ -276,3 +276,9 @@ def test_who_stops_reading_gets_the_status_of_a_broken_pipe() -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+def test_a_full_disk_under_the_output_is_said() -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([*OBSERVER, "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (125, "observer: cannot write the output: No space left on device\n")
