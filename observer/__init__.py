@@ -11,7 +11,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other
   programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs
   one lightly.
-- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `library.py` the program's calls
+- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `probes.py` the program's calls
   into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `images.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py`
   hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`

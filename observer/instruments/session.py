@@ -10,8 +10,8 @@ from typing import Final
 
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
-from observer.instruments.library import LibraryCalls
 from observer.instruments.observed import ObserversPages
+from observer.instruments.probes import LibraryCalls
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import OWN_BY_ARGUMENT, Watch, own_syscalls

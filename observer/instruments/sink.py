@@ -35,7 +35,7 @@ class Sink(Protocol):
         """System calls."""
 
     @property
-    def library(self) -> Records:
+    def into_libraries(self) -> Records:
         """Calls into libraries and the vDSO."""
 
     @property

@@ -17,8 +17,8 @@ from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.images import note_image
 from observer.instruments.intervals import FaultIntervals
-from observer.instruments.library import LibraryCalls
 from observer.instruments.observed import ObserversPages
+from observer.instruments.probes import LibraryCalls
 from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot

@@ -91,7 +91,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
 
     `args` are the words in the registers, `decoded` the same in words a reader knows: flags by their names, the file's
     name, the first bytes of a buffer. `gate` is the instruction that entered the kernel: syscall, int80 or sysenter.
-    `library` is the `n` of the innermost library call it happened in, where those were recorded.
+    `within` is the `n` of the innermost library call it happened in, where those were recorded.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
     cause: int | None
     site: Site | None
     decoded: tuple[str, ...] | None = None
-    library: int | None = None
+    within: int | None = None
 
 
 class Fault(_Event, frozen=True, tag="fault", kw_only=True):

@@ -95,9 +95,13 @@ def _crossings(console: Console, summary: Summary) -> None:
 
 def _without_crossing(console: Console, summary: Summary) -> None:
     """Print what did not cross into the kernel: library calls that needed nothing, questions that the vDSO answered."""
-    if summary.library_calls:
-        crossing = f", of which {number(summary.library_crossing)} made system calls" if summary.library_known else ""
-        _fact(console, "library calls", f"{number(summary.library_calls)}{crossing}")
+    if summary.into_libraries:
+        crossing = (
+            f", of which {number(summary.into_libraries_crossing)} made system calls"
+            if summary.into_libraries_known
+            else ""
+        )
+        _fact(console, "library calls", f"{number(summary.into_libraries)}{crossing}")
     answers = sum(summary.vdso_answers.values())
     if answers:
         how = f"but for {number(summary.vdso_crossing)}" if summary.vdso_crossing else "without a system call"

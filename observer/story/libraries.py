@@ -122,7 +122,7 @@ class _Collected:
     def _syscall(self, event: Syscall) -> None:
         self._all[event.name] += 1
         self._gates[event.gate] += 1
-        key = self._keys.get(event.library or -1) or self._keys.get(event.cause or -1)
+        key = self._keys.get(event.within or -1) or self._keys.get(event.cause or -1)
         if key is not None:
             self._syscalls[key][event.name] += 1
             self._since.clear()

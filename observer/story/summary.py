@@ -26,8 +26,8 @@ class Summary(msgspec.Struct, frozen=True):
     """What a run came to. Sizes are bytes; `from_kernel` and `to_kernel` count what moved inside allocator calls.
 
     `served` and `grown` are the allocating calls that needed no memory from the kernel, and those that did.
-    `by_gate` counts system calls by the instruction that entered the kernel; `library_calls` those into libraries,
-    `library_crossing` those of them that made system calls, as far as that is known (of `library_known`);
+    `by_gate` counts system calls by the instruction that entered the kernel; `into_libraries` those into libraries,
+    `into_libraries_crossing` those of them that made system calls, as far as that is known (of `into_libraries_known`);
     `vdso_answers` the calls of the vDSO.
     `step_six` counts the page faults on memory that malloc manages, `frames` those of them that brought a frame: a read
     of memory never written brings the shared page of zeros. Pieces are counted as alive in the
@@ -52,9 +52,9 @@ class Summary(msgspec.Struct, frozen=True):
     syscalls_inside: dict[str, int]
     syscalls_outside: dict[str, int]
     by_gate: dict[str, int]
-    library_calls: int
-    library_crossing: int
-    library_known: int
+    into_libraries: int
+    into_libraries_crossing: int
+    into_libraries_known: int
     vdso_answers: dict[str, int]
     vdso_crossing: int
     faults: int
@@ -172,9 +172,9 @@ class Tally:
             self._count("vdso_answers", event.function.removeprefix("__vdso_"))
             self._numbers["vdso_crossing"] += bool(event.crossings)
         else:
-            self._numbers["library_calls"] += 1
-            self._numbers["library_crossing"] += bool(event.crossings)
-            self._numbers["library_known"] += event.crossings is not None
+            self._numbers["into_libraries"] += 1
+            self._numbers["into_libraries_crossing"] += bool(event.crossings)
+            self._numbers["into_libraries_known"] += event.crossings is not None
 
     def _process(self, event: Process) -> None:
         self._tasks.add((event.pid, event.tid))

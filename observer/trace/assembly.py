@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.instruments.allocator import RETURNED
-from observer.instruments.library import ENTRY_ONLY
 from observer.instruments.names import GATES, KINDS, arity_of, decode, name_of
+from observer.instruments.probes import ENTRY_ONLY
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
@@ -33,7 +33,7 @@ class Timeline:
     """The one order of all records, and which allocator call each thing lies in."""
 
     def __init__(self, spooled: Spooled) -> None:
-        calls, syscalls, faults, library = spooled.calls, spooled.syscalls, spooled.faults, spooled.library
+        calls, syscalls, faults, library = spooled.calls, spooled.syscalls, spooled.faults, spooled.into_libraries
         self.lives = [note for note in spooled.notes if note["what"] in LIVES]
         self.lives = [note for note in self.lives if note["what"] != "gone" or note["tid"] == note["pid"]]
         times = [
@@ -41,7 +41,7 @@ class Timeline:
             library["began"], calls["began"], syscalls["began"], faults["time"],
         ]  # fmt: skip
         places = number(times)
-        self.life_places, self.library_places, self.call_places, self.syscall_places, self.fault_places = places
+        self.life_places, self.places_in_libraries, self.call_places, self.syscall_places, self.fault_places = places
         self.start = min((int(np.min(part)) for part in times if len(part)), default=0)
         self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"])
         self.fault_library = enclosing_calls(library, faults["tid"], faults["time"], faults["user_sp"])
@@ -68,7 +68,7 @@ class Assembly:
     calls: Columns
     syscalls: Columns
     faults: Columns
-    library: Columns
+    into_libraries: Columns
     signals: list[dict[str, Any]] = field(default_factory=list)
     processes: list[dict[str, Any]] = field(default_factory=list)
     lost: list[dict[str, Any]] = field(default_factory=list)
@@ -143,7 +143,7 @@ def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["ring_before"] = (records["cs"] & 3).astype(np.int64)
     numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
     numbers["cause"] = timeline.causes(timeline.syscall_calls)
-    numbers["library"] = _numbered(timeline.syscall_library, timeline.library_places)
+    numbers["within"] = _numbered(timeline.syscall_library, timeline.places_in_libraries)
     for i in range(6):
         numbers[f"a{i}"] = records[f"a{i}"].copy()
     numbers["arity"] = np.zeros(len(records), dtype=np.int64)
@@ -188,10 +188,10 @@ def _faults(spooled: Spooled, timeline: Timeline) -> Columns:
 
 
 def _library(spooled: Spooled, timeline: Timeline) -> Columns:
-    records = spooled.library
+    records = spooled.into_libraries
     columns = Columns(len(records), (), ("function", "module"))
     numbers = columns.numbers
-    numbers.update(_common(records, "began", timeline.library_places, timeline.start))
+    numbers.update(_common(records, "began", timeline.places_in_libraries, timeline.start))
     numbers["end_ns"] = records["ended"].astype(np.int64) - timeline.start
     numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
     numbers["result"] = records["result"].copy()

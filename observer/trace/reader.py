@@ -110,7 +110,7 @@ def _syscall(row: tuple[Any, ...]) -> Syscall:
     return Syscall(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], name=row[4], number=row[5], args=tuple(row[6]), result=row[7],
         errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_site(row[13]),
-        decoded=tuple(row[14]) if row[14] is not None else None, library=row[15],
+        decoded=tuple(row[14]) if row[14] is not None else None, within=row[15],
     )  # fmt: skip
 
 
@@ -149,7 +149,7 @@ _MAKERS: Final[dict[str, tuple[Callable[[tuple[Any, ...]], Event], tuple[str, ..
     "call": (_call, ("n", "t_ns", "pid", "tid", "op", "size", "count", "alignment", "pointer", "result", "where",
                      "end_ns", "errno", "site", "origin", "served_by", "steps", "inner_calls")),
     "syscall": (_syscall, ("n", "t_ns", "pid", "tid", "name", "number", "args", "result", "errno", "gate",
-                           "ring_before", "end_ns", "cause", "site", "decoded", "library")),
+                           "ring_before", "end_ns", "cause", "site", "decoded", "within")),
     "fault": (_fault, ("n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
                        "chunk", "toucher", "cause", "site", "frame")),
     "signal": (_signal, ("n", "t_ns", "pid", "tid", "signal", "code", "address", "fatal", "site", "instruction", "ring",

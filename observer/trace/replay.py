@@ -40,7 +40,7 @@ def assemble(spooled: Spooled, *, residency: bool, all_syscalls: bool = False) -
     assembly = Assembly.of(spooled, timeline)
     _Replay(spooled, timeline, assembly).run()
     if not all_syscalls:
-        assembly.library.numbers["crossings"][:] = -1  # how many there were is not known
+        assembly.into_libraries.numbers["crossings"][:] = -1  # how many there were is not known
     if residency:
         fill_frames(spooled, assembly)
     return assembly
@@ -94,8 +94,8 @@ class _Replay:
         notes = np.array([note.get("t", 0) for note in spooled.notes], dtype=np.uint64)
         syscalls, calls = spooled.syscalls, spooled.calls
         parts = (
-            notes, spooled.library["began"], syscalls["began"], syscalls["ended"], calls["began"], calls["ended"],
-            spooled.faults["time"],
+            notes, spooled.into_libraries["began"], syscalls["began"], syscalls["ended"], calls["began"],
+            calls["ended"], spooled.faults["time"],
         )  # fmt: skip
         order = np.argsort(np.concatenate(parts), kind="stable")
         whats = np.concatenate([np.full(len(part), what, dtype=np.int64) for what, part in enumerate(parts)])
@@ -153,7 +153,7 @@ class _Replay:
     # ---- library calls ---------------------------------------------------------------------------------------
 
     def _library_began(self, index: int) -> None:
-        record = self._spooled.library[index]
+        record = self._spooled.into_libraries[index]
         state = self._state(int(record["pid"]))
         ip, stack = int(record["site"]), int(record["stack"])
         site = state.code.site_at(ip)
@@ -163,12 +163,12 @@ class _Replay:
             if piece is not None and role in _LIBRARY:
                 caller = state.code.caller_in_program(piece.above(ip + 1, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
-        self._out.library.numbers["site"][index] = self._out.sites.number(site)
+        self._out.into_libraries.numbers["site"][index] = self._out.sites.number(site)
 
     def _site_of(self, library: int, found: Site) -> int:
         """Return the number of *found*, or of the library call that something lies in: walks end at its trap."""
         if library >= 0:
-            return int(self._out.library.numbers["site"][library])
+            return int(self._out.into_libraries.numbers["site"][library])
         return self._out.sites.number(found)
 
     # ---- allocator calls ------------------------------------------------------------------------------------

@@ -179,14 +179,14 @@ class Spools:
         directory.mkdir(mode=0o700)
         self.calls = Spool(directory / "calls.bin", _CALL, most)
         self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL, most)
-        self.library = Spool(directory / "library.bin", _LIBRARY, most)
+        self.into_libraries = Spool(directory / "library.bin", _LIBRARY, most)
         self.arguments = Spool(directory / "arguments.bin", _ARGUMENT)
         self.stacks = Spool(directory / "stacks.bin", _STACK)
         self.notes = NoteFile(directory / "notes.jsonl")
 
     def _all(self) -> dict[str, Spool | NoteFile]:
         return {
-            "calls": self.calls, "syscalls": self.syscalls, "library": self.library, "arguments": self.arguments,
+            "calls": self.calls, "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
             "stacks": self.stacks, "notes": self.notes,
         }  # fmt: skip
 

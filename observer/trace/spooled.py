@@ -47,7 +47,7 @@ class Spooled:
 
     calls: Records
     syscalls: Records
-    library: Records
+    into_libraries: Records
     arguments: Records
     stacks: Stacks
     faults: Records
@@ -67,7 +67,7 @@ def read_spools(directory: Path, stack_bytes: int) -> Spooled:
         return Spooled(
             calls=_records(directory / "calls.bin", CALL_FIELDS),
             syscalls=_records(directory / "syscalls.bin", SYSCALL_FIELDS),
-            library=_records(directory / "library.bin", LIBRARY_FIELDS),
+            into_libraries=_records(directory / "library.bin", LIBRARY_FIELDS),
             arguments=_records(directory / "arguments.bin", ARGUMENT_FIELDS),
             stacks=Stacks(directory / "stacks.bin"),
             faults=_all_faults(directory, SampleLayout(stack_bytes), notes),

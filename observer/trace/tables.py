@@ -39,7 +39,7 @@ _QUERIES: Final = {
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
         case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
-        nullif(library, -1) as library
+        nullif(within, -1) as within
         from rows left join sites s on rows.site = s.id order by n""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else
@@ -112,7 +112,7 @@ def write_tables(directory: Path, assembly: Assembly) -> int:
     """
     tables = {
         "call": assembly.calls.arrays(), "syscall": assembly.syscalls.arrays(), "fault": assembly.faults.arrays(),
-        "signal": _signals(assembly), "process": _processes(assembly), "library": assembly.library.arrays(),
+        "signal": _signals(assembly), "process": _processes(assembly), "library": assembly.into_libraries.arrays(),
         "lost": _lost(assembly.lost),
     }  # fmt: skip
     connection = duckdb.connect()

@@ -235,7 +235,7 @@ class Engine:
         self._affinity.inherit(parent.tid, tid)
         if not kin.same_memory:
             child.frame = parent.frame.ghost() if parent.frame is not None else None
-            child.library = [frame.ghost() for frame in parent.library]
+            child.probed = [frame.ghost() for frame in parent.probed]
             child.stray_library = {sp: frame.ghost() for sp, frame in parent.stray_library.items()}
         self.tasks[tid] = child
         self._watcher.born(parent, child, how)

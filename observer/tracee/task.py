@@ -73,7 +73,7 @@ class Task:
     """A traced thread: its ids, its address space, the system call and the allocator call it is in.
 
     `blocks_trap` says that the program wants SIGTRAP blocked here; the kernel unblocks it at each breakpoint.
-    `stray` holds calls given up as left by a jump, by stack pointer, should one return after all. `library` and
+    `stray` holds calls given up as left by a jump, by stack pointer, should one return after all. `probed` and
     `stray_library` are the same for the calls that probes see, the innermost last.
     """
 
@@ -83,10 +83,10 @@ class Task:
         "exiting",
         "frame",
         "has_exec",
-        "library",
         "memory",
         "parent",
         "pid",
+        "probed",
         "started",
         "stray",
         "stray_library",
@@ -105,5 +105,5 @@ class Task:
         self.exiting = False
         self.has_exec = False
         self.stray: dict[int, Frame] = {}
-        self.library: list[LibraryFrame] = []
+        self.probed: list[LibraryFrame] = []
         self.stray_library: dict[int, LibraryFrame] = {}

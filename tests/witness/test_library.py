@@ -39,13 +39,13 @@ def test_ten_thousand_putc_make_as_many_writes_as_the_buffer_says(
     puts = [event for event in library(run, "buffering.c") if event.function == "putc"]
     assert len(puts) == int(run.facts["putc_calls"]) == 10_000
     numbers = {event.n for event in puts}
-    inside = Counter(event.name for event in run.syscalls if event.library in numbers)
+    inside = Counter(event.name for event in run.syscalls if event.within in numbers)
     closing = {event.n for event in library(run, "buffering.c") if event.function == "fclose"}
-    flushed = sum(event.name == "write" for event in run.syscalls if event.library in closing)
+    flushed = sum(event.name == "write" for event in run.syscalls if event.within in closing)
     assert inside["write"] + flushed == WRITES[mode]
     seen = strace_run(command, options=("-e", "trace=write"))
     assert len(seen.calls) == WRITES[mode] + 1  # and the facts
-    writing = {event.library for event in run.syscalls if event.name == "write" and event.library in numbers}
+    writing = {event.within for event in run.syscalls if event.name == "write" and event.within in numbers}
     assert len(writing) == inside["write"]
     assert writing <= {event.n for event in puts if event.crossings}
 
@@ -97,7 +97,7 @@ def test_every_system_call_of_a_line_belongs_to_the_library_call_on_it(
     run.assert_balanced()
     by_number = {event.n: event for event in run.events if isinstance(event, Library | Call)}
     for event in run.syscalls:
-        owner = by_number.get(event.library or -1) or by_number.get(event.cause or -1)
+        owner = by_number.get(event.within or -1) or by_number.get(event.cause or -1)
         if owner is not None:
             assert owner.site == event.site
     lines = {name.removeprefix("line_"): int(value) for name, value in run.facts.items() if name.startswith("line_")}

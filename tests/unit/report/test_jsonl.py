@@ -40,7 +40,7 @@ def test_a_system_call_has_exactly_the_fields_of_the_format() -> None:
     record = exported(syscall(3, "brk", HEAP, result=HEAP, cause=2))
     assert list(record) == [
         *COMMON, "name", "number", "args", "result", "errno", "gate", "ring_before", "end_ns", "cause", "site",
-        "decoded", "library",
+        "decoded", "within",
     ]  # fmt: skip
     assert (record["args"], record["result"], record["cause"]) == ([hex(HEAP)], hex(HEAP), 2)
 

@@ -61,7 +61,7 @@ def syscall_row(event: Syscall, sites: SiteTable) -> dict[str, Any]:
         "result": event.result or 0, "errno": event.errno or 0, "ring_before": event.ring_before,
         "returned": int(event.end_ns is not None), "end_ns": event.end_ns or 0, "arity": len(event.args),
         "cause": -1 if event.cause is None else event.cause,
-        "library": -1 if event.library is None else event.library,
+        "within": -1 if event.within is None else event.within,
         "decoded": None if event.decoded is None else "\x1f".join(event.decoded),
         **{f"a{i}": value for i, value in enumerate((*event.args, 0, 0, 0, 0, 0, 0)[:6])},
     }  # fmt: skip
@@ -99,7 +99,7 @@ def assembly_of(events: list[Event]) -> Assembly:
         columns(calls, ("op", "where", "origin", "steps")) if calls else _none(empty, "calls"),
         columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
-        columns(into, ("function", "module")) if into else _none(empty, "library"),
+        columns(into, ("function", "module")) if into else _none(empty, "into_libraries"),
         sites=sites,
     )
     made.signals = [msgspec.structs.asdict(event) for event in events if isinstance(event, Signal)]

@@ -191,11 +191,11 @@ class LibraryCalls:
         self._counts["library_begun"] += 1
         if probe.is_entry:
             # The vDSO is called by the C library: who called that is known, or found on the stack.
-            frame.site = task.library[-1].site if task.library else frame.return_address - 1
-            if not task.library:
+            frame.site = task.probed[-1].site if task.probed else frame.return_address - 1
+            if not task.probed:
                 frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers, WRAPPER)
         if probe.returns:
-            task.library.append(frame)
+            task.probed.append(frame)
             memory.open_calls[frame.sp] = frame
         else:
             self._record(task, frame, frame.began, 0, ENTRY_ONLY)
@@ -203,13 +203,13 @@ class LibraryCalls:
     def _put_back(self, task: Task, memory: Memory, now: int) -> None:
         """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
         trap = memory.second_trap
-        for frame in (*reversed(task.library), *task.stray_library.values()):
+        for frame in (*reversed(task.probed), *task.stray_library.values()):
             if memory.read_word(frame.sp) == trap:
                 memory.pwrite(frame.return_address.to_bytes(memory.word, "little"), frame.sp)
             if frame.is_counted:
                 frame.is_counted = False
                 self._record(task, frame, now, 0, ENTRY_ONLY)
-        task.library.clear()
+        task.probed.clear()
         task.stray_library.clear()
 
     def _push(self, task: Task, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
@@ -231,8 +231,8 @@ class LibraryCalls:
 
     def _give_up(self, task: Task, sp: int, now: int) -> None:
         """Give up calls that the stack pointer *sp* shows to be left: by a jump, or for another stack."""
-        while task.library and task.library[-1].sp <= sp:
-            frame = task.library.pop()
+        while task.probed and task.probed[-1].sp <= sp:
+            frame = task.probed.pop()
             task.stray_library[frame.sp] = frame
             if frame.is_counted:
                 frame.is_counted = False
@@ -255,10 +255,10 @@ class LibraryCalls:
     def _returning(self, task: Task, memory: Memory, sp: int) -> LibraryFrame | None:
         """Take out the call whose return address stood at *sp*, or, in i386, below the arguments that it popped."""
         lowest = sp if memory.word == 8 else sp - _POPPED
-        place = max((frame.sp for frame in task.library if lowest <= frame.sp <= sp), default=None)
+        place = max((frame.sp for frame in task.probed if lowest <= frame.sp <= sp), default=None)
         if place is not None:
             self._give_up(task, place - 1, monotonic_ns())
-            return task.library.pop()
+            return task.probed.pop()
         self._give_up(task, sp - 1, monotonic_ns())
         for others in (task.stray_library, memory.open_calls):
             place = max((place for place in others if lowest <= place <= sp), default=None)
@@ -269,18 +269,18 @@ class LibraryCalls:
     def _record(self, task: Task, frame: LibraryFrame, ended: int, result: int, flags: int) -> None:
         if flags == ENTRY_ONLY:
             self._counts["library_unreturned"] += 1
-        self._sink.library.append(
+        self._sink.into_libraries.append(
             frame.began, ended, task.pid, task.tid, frame.number, flags, result, frame.site, frame.sp, frame.stack,
         )  # fmt: skip
 
     def ended(self, task: Task) -> None:
         """*task* ends, or its address space does: the calls it is in never return."""
         now = monotonic_ns()
-        for frame in reversed(task.library):
+        for frame in reversed(task.probed):
             if frame.is_counted:
                 self._counts["library_unreturned"] += 1
                 self._record(task, frame, now, 0, 0)
-        task.library.clear()
+        task.probed.clear()
         task.stray_library.clear()
         if task.memory is not None:
             task.memory.pushed_pages.clear()  # the C library gives the pages of an ended thread's stack back
