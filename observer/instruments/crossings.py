@@ -124,7 +124,7 @@ class Crossings:
         return self._plans[key]
 
     def _stack(self, task: Task, began: int, sp: int, length: int) -> int:
-        if task.frame is not None or task.memory is None:
+        if task.is_in_call or task.memory is None:
             return 0
         task.memory.tid = task.tid
         return keep_stack(self._sink, task.memory, began, sp, self._registers, length)

@@ -141,7 +141,7 @@ class LibraryCalls:
         words = registers.words
         place = words[_RIP] - 1
         probe = memory.probes.get(place)
-        if probe is None and (place != memory.second_trap or not place):
+        if probe is None and (place != memory.trap or not place):
             return False
         if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
@@ -168,11 +168,11 @@ class LibraryCalls:
         sp = words[_RSP] if probe.is_entry else words[_RSP] - memory.word
         now = monotonic_ns()
         back = memory.read_word(sp) if probe.is_entry else emulation.constant
-        if probe.returns and not memory.second_trap:
+        if probe.returns and not memory.trap:
             # Not before: the code that the trap stands in has to have run.
             with self._pages.excluded():
-                memory.arm_second_trap(task.tid)
-        ours = memory.second_trap if probe.returns else back
+                memory.arm_trap(task.tid)
+        ours = memory.trap if probe.returns else back
         if probe.is_entry and probe.returns:
             memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
         self._push(task, memory, probe, words, emulation.constant if probe.is_entry else ours)
@@ -202,7 +202,7 @@ class LibraryCalls:
 
     def _put_back(self, task: Task, memory: Memory, now: int) -> None:
         """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
-        trap = memory.second_trap
+        trap = memory.trap
         for frame in (*reversed(task.probed), *task.stray_library.values()):
             if memory.read_word(frame.sp) == trap:
                 memory.pwrite(frame.return_address.to_bytes(memory.word, "little"), frame.sp)

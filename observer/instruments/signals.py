@@ -41,7 +41,7 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     if task.memory is not None and code > 0:
         task.memory.tid = task.tid
         if _present(task.memory, sp, 1):  # where a stack has overrun, reading below it would make it grow
-            stack = keep_stack(sink, task.memory, now, sp, registers, frame=task.frame)
+            stack = keep_stack(sink, task.memory, now, sp, registers, frames=task.frames)
         behind = _present(task.memory, ip - _BEHIND, _BEHIND)
         there = _present(task.memory, ip, _LONGEST_INSTRUCTION)
     raised = name in FAULT_SIGNALS and code > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from typing import Final
 
 from observer.instruments.sink import Sink
@@ -47,11 +48,11 @@ def keep_stack(
     sp: int,
     registers: RegisterSet,
     length: int = KEPT,
-    frame: Frame | None = None,
+    frames: Sequence[Frame] = (),
 ) -> int:
     """Save up to *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
 
-    Inside the allocator call *frame* its return address is put back, which is the observer's own trap for that while.
+    The return addresses of *frames* are put back, where one is exchanged for that while.
 
     Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
@@ -59,9 +60,9 @@ def keep_stack(
         if sp % PAGE + length > PAGE:  # the page of the stack pointer itself is there
             length = min(length, present_bytes(memory.tid, sp, length))
         piece = memory.read(sp, length)
-        while frame is not None:
-            piece = _put_back(piece, frame.sp - sp, frame.return_address.to_bytes(memory.word, "little"))
-            frame = frame.outer
+        for frame in frames:
+            if frame.trap:
+                piece = _put_back(piece, frame.sp - sp, frame.return_address.to_bytes(memory.word, "little"))
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0
 

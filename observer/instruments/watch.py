@@ -44,6 +44,7 @@ _MCL_FUTURE: Final = 2
 _MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
 _MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
+_SIGRETURN: Final = 15
 _PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
 OWN_BY_ARGUMENT: Final = {SIGACTION: int(signal.SIGTRAP), _PRCTL: _PR_SET_SECCOMP}
 """Calls that the instruments must see only with this first argument."""
@@ -62,7 +63,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     if calls or faults:
         needed |= {_MMAP, _MUNMAP, _SECCOMP}
     if calls:
-        needed.add(SIGPROCMASK)
+        needed |= {SIGPROCMASK, _SIGRETURN}
     if faults:
         needed |= _ALWAYS_POPULATING | {_MADVISE}
     return frozenset(needed)
@@ -137,6 +138,8 @@ class Watch:
         wanted = self.crossings.wants(arch, foreign)
         if wanted:
             self.crossings.entered(task, entry)
+        if number == _SIGRETURN and self._allocator is not None:
+            self._allocator.handler_returned(task)
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
         return wanted or task.tid in self._before or number in _ALWAYS_FOLLOWED
@@ -279,8 +282,8 @@ class Watch:
             return
         note_signal(self._sink, task, self._registers)
         self.selectors[self._registers.words[RegisterSet.CS]] += 1
-        if self._allocator is not None:
-            self._allocator.interrupted(task, self._registers)
+        if self._allocator is not None and task.frames and procfs.catches(task.tid, number):
+            self._allocator.handler_began(task, self._registers.words[RegisterSet.RSP])
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""

@@ -20,7 +20,7 @@ UNKNOWN: Final = -1
 
 _MMAP2: Final = "mmap2"
 _UNIT: Final = 4096  # mmap2's offset counts these, whatever the page size (mmap2(2))
-_ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": ""}
+_ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": "", "sigreturn": "rt_sigreturn"}
 
 
 @cache

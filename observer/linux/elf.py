@@ -95,6 +95,12 @@ class Elf:
         start, size, name = self.functions[i]
         return name if address < start + max(size, 1) else None
 
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Return [start, end) of the function that holds *address*, where its symbol tells its size."""
+        i = bisect_right(self._function_starts, address) - 1
+        start, size, _name = self.functions[i] if i >= 0 else (0, 0, "")
+        return (start, start + size) if start <= address < start + size else None
+
     def addresses_of(self, names: Iterable[str]) -> dict[str, int]:
         """Return where those functions of *names* begin that this file defines."""
         wanted = set(names)

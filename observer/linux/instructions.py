@@ -7,6 +7,8 @@ below is refused, and the caller says so.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -54,7 +56,8 @@ CONSTANT: Final = -2
 class Emulation:
     """One instruction: its length, what it pushes, and what it does to the registers after that.
 
-    `pushes` is a register's index, NOTHING, or CONSTANT: then it is `constant`, the address behind a call.
+    `pushes` is a register's index, NOTHING, or CONSTANT: then it is `constant`, the address behind a call. `reads` says
+    that its effect reads memory, `is_return` that it is a `ret`.
     """
 
     length: int
@@ -62,6 +65,13 @@ class Emulation:
     apply: Callable[[Words, ReadMemory], None] | None
     text: str
     constant: int = 0
+    reads: bool = False
+    is_return: bool = False
+
+    @property
+    def touches_memory(self) -> bool:
+        """Whether more than registers are needed to carry it out."""
+        return self.reads or self.pushes != NOTHING
 
 
 @cache
@@ -125,9 +135,43 @@ def _subtract(a: int, b: int, width: int) -> tuple[int, int]:
     return result, _flags_of(result, width, a < b, overflow, (a & 15) < (b & 15))
 
 
+def _add(a: int, b: int, width: int) -> tuple[int, int]:
+    mask, sign = (1 << 8 * width) - 1, 1 << (8 * width - 1)
+    a, b = a & mask, b & mask
+    result = (a + b) & mask
+    overflow = bool((a ^ result) & (b ^ result) & sign)
+    return result, _flags_of(result, width, a + b > mask, overflow, (a & 15) + (b & 15) > 15)
+
+
 def _set_flags(words: Words, flags: int) -> None:
     words[_EFLAGS] = words[_EFLAGS] & ~_ARITHMETIC | flags
 
+
+_RETURNS: Final = frozenset({"ret", "repz ret", "rep ret"})
+
+
+def _conditions() -> dict[str, Callable[[int], bool]]:
+    """Return what each conditional jump asks of the flags (Intel SDM volume 2, Jcc)."""
+    tests: dict[str, Callable[[int], bool]] = {
+        "o": lambda flags: bool(flags & _OF),
+        "b": lambda flags: bool(flags & _CF),
+        "e": lambda flags: bool(flags & _ZF),
+        "be": lambda flags: bool(flags & (_CF | _ZF)),
+        "s": lambda flags: bool(flags & _SF),
+        "p": lambda flags: bool(flags & _PF),
+        "l": lambda flags: bool(flags & _SF) != bool(flags & _OF),
+        "le": lambda flags: bool(flags & _ZF) or bool(flags & _SF) != bool(flags & _OF),
+    }
+    opposites = {"o": "no", "b": "ae", "e": "ne", "be": "a", "s": "ns", "p": "np", "l": "ge", "le": "g"}
+
+    def refuted(test: Callable[[int], bool]) -> Callable[[int], bool]:
+        return lambda flags: not test(flags)
+
+    both = tests | {opposites[name]: refuted(test) for name, test in tests.items()}
+    return {f"j{name}": test for name, test in both.items()}
+
+
+_CONDITIONS: Final = _conditions()
 
 Getter = Callable[[Words, ReadMemory], int]
 
@@ -192,6 +236,15 @@ def _effect(mnemonic: str, operands: _Operands) -> Callable[[Words, ReadMemory],
     def jump(words: Words, read: ReadMemory) -> None:
         words[_RIP] = get[0](words, read)
 
+    condition = _CONDITIONS.get(mnemonic)
+    if condition is not None:
+
+        def jump_if(words: Words, read: ReadMemory) -> None:
+            if condition(words[_EFLAGS]):
+                jump(words, read)
+
+        return jump_if
+
     def test(words: Words, read: ReadMemory) -> None:
         _set_flags(words, _flags_of(get[0](words, read) & get[1](words, read), width))
 
@@ -229,7 +282,11 @@ def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, Rea
         words[register], flags = _subtract(get[0](words, read), get[1](words, read), width)
         _set_flags(words, flags)
 
-    effects = {"mov": move, "movabs": move, "lea": load_address, "xor": exclusive_or, "sub": subtract}
+    def add(words: Words, read: ReadMemory) -> None:
+        words[register], flags = _add(get[0](words, read), get[1](words, read), width)
+        _set_flags(words, flags)
+
+    effects = {"mov": move, "movabs": move, "lea": load_address, "xor": exclusive_or, "sub": subtract, "add": add}
     return effects.get(mnemonic)
 
 
@@ -239,16 +296,35 @@ def emulation_of(code: bytes, address: int, bits: int = 64) -> Emulation | None:
     if instruction is None:
         return None
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+    mnemonic = instruction.mnemonic.removeprefix("bnd ").removeprefix("notrack ")
     try:
         operands = _Operands(instruction, bits)
+        if mnemonic in _RETURNS:
+            return Emulation(instruction.size, NOTHING, _return(operands, bits // 8), text, reads=True, is_return=True)
         if instruction.mnemonic == "push" and operands.destination is not None:
             return Emulation(instruction.size, operands.destination[0], None, text)
         if instruction.mnemonic == "call":
             return _call(instruction, operands, text)
-        effect = _effect(instruction.mnemonic, operands)
+        effect = _effect(mnemonic, operands)
     except KeyError:
         return None
-    return Emulation(instruction.size, NOTHING, effect, text) if effect else None
+    reads = operands.address is not None and mnemonic not in ("lea", "nop")
+    return Emulation(instruction.size, NOTHING, effect, text, reads=reads) if effect else None
+
+
+def _return(operands: _Operands, word: int) -> Callable[[Words, ReadMemory], None]:
+    """Pop the return address, and after it as many bytes of arguments as the instruction says."""
+    popped = word + (int(operands.list[0].imm) if operands.list else 0)
+
+    def leave(words: Words, read: ReadMemory) -> None:
+        sp = words[_RSP]
+        back = read(sp, word)
+        if len(back) < word:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        words[_RIP] = int.from_bytes(back, "little")
+        words[_RSP] = sp + popped
+
+    return leave
 
 
 def _call(instruction: Any, operands: _Operands, text: str) -> Emulation | None:

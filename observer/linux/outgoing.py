@@ -10,22 +10,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
 
 from capstone import x86
-from elftools.elf.elffile import ELFFile
 
-from observer.linux.elf import DAMAGED, Elf
+from observer.linux.elf import Elf
 from observer.linux.instructions import decode
 from observer.linux.lines import line_table
 from observer.linux.reached import Call, reached_calls
+from observer.linux.stubs import imports_of, name_behind, slot_of
 
 __all__ = ["Outgoing", "names_any", "outgoing_calls"]
-
-_STUB: Final = 3
-"""Instructions that a stub of the procedure linkage table has before its jump, at the most."""
-_LONGEST: Final = 15
-_IRELATIVE: Final = {8: 37, 4: 42}  # R_X86_64_IRELATIVE, R_386_IRELATIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,7 @@ def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
     """Return the calls of the program's own functions in order of address; none where no line tells which they are."""
     rows = line_table(elf)
     own = _Own([(start, size) for start, size, _name in elf.functions if size and rows.find(start) is not None])
-    callees = _Callees(elf, _imports(elf), own)
+    callees = _Callees(elf, imports_of(elf), own)
     found: dict[int, Outgoing] = {}
     for start, size in own.functions:
         code = elf.read(start, size)
@@ -80,7 +74,7 @@ class _Callees:
             instruction = decode(call.code, call.address, 8 * self._elf.word)
             operand = instruction.operands[0] if instruction is not None else None
             is_slot = operand is not None and operand.type == x86.X86_OP_MEM
-            return self._imports.get(_slot(self._elf, instruction, operand)) if is_slot else None
+            return self._imports.get(slot_of(self._elf, instruction, operand)) if is_slot else None
         if call.target not in self._known:
             self._known[call.target] = self._behind(call.target)
         return self._known[call.target]
@@ -88,73 +82,16 @@ class _Callees:
     def _behind(self, target: int) -> str | None:
         if self._own.holds(target):
             return None
-        return _behind_stub(self._elf, target, self._imports) or _named(self._elf, target)
+        return name_behind(self._elf, target) or _named(self._elf, target)
 
 
 def names_any(elf: Elf, beginnings: tuple[str, ...]) -> bool:
     """Whether the program's own code refers to a function whose name has one of *beginnings*."""
-    names = (*_imports(elf).values(), *(call.function for call in outgoing_calls(elf)))
+    names = (*imports_of(elf).values(), *(call.function for call in outgoing_calls(elf)))
     return any(name.startswith(beginnings) for name in names)
-
-
-def _imports(elf: Elf) -> dict[int, str]:
-    """Return the names of the functions whose addresses are written at the start, by where they are written."""
-    found: dict[int, str] = {}
-    with open(elf.path, "rb") as file:
-        try:
-            parsed = ELFFile(file)
-            sections: list[Any] = list(parsed.iter_sections())
-            for section in sections:
-                if section["sh_type"] in ("SHT_RELA", "SHT_REL"):
-                    symbols = parsed.get_section(section["sh_link"])
-                    names = ((each["r_offset"], _imported(elf, each, symbols)) for each in section.iter_relocations())
-                    found.update({slot: name for slot, name in names if name})
-        except DAMAGED:
-            return {}
-    return found
-
-
-def _imported(elf: Elf, relocation: Any, symbols: Any) -> str | None:
-    number = relocation["r_info_sym"]
-    if number and hasattr(symbols, "get_symbol"):
-        return str(symbols.get_symbol(number).name)
-    if relocation["r_info_type"] != _IRELATIVE[elf.word]:
-        return None
-    # In a static program the address is chosen by a function of that name (STT_GNU_IFUNC); i386 keeps it in place.
-    chooser = (
-        relocation["r_addend"]
-        if relocation.is_RELA()
-        else int.from_bytes(elf.read(relocation["r_offset"], 4), "little")
-    )
-    return elf.function_at(chooser)
 
 
 def _named(elf: Elf, address: int) -> str | None:
     """Return the function of a static program that begins at *address*, and not the compiler's own little ones."""
     name = elf.function_at(address)
     return None if name is None or name.startswith("__x86.") else name
-
-
-def _behind_stub(elf: Elf, address: int, imports: dict[int, str]) -> str | None:
-    """Return the name behind a stub of the procedure linkage table: it jumps where the loader wrote."""
-    for _ in range(_STUB):
-        instruction = decode(elf.read(address, _LONGEST), address, 8 * elf.word)
-        if instruction is None:
-            return None
-        if instruction.mnemonic.removeprefix("bnd ") == "jmp":
-            target = instruction.operands[0]
-            return imports.get(_slot(elf, instruction, target)) if target.type == x86.X86_OP_MEM else None
-        if not instruction.mnemonic.startswith(("endbr", "nop")):
-            return None
-        address += instruction.size
-    return None
-
-
-def _slot(elf: Elf, instruction: Any, operand: Any) -> int:
-    """Return the address that holds the target: beside rip, as it stands, or beside i386's ebx (the offset table)."""
-    base = instruction.reg_name(operand.mem.base) if operand.mem.base else ""
-    if base == "rip":
-        return int(instruction.address + instruction.size + operand.mem.disp)
-    if base == "ebx":
-        return int(elf.offset_table + operand.mem.disp)
-    return int(operand.mem.disp) & (1 << 8 * elf.word) - 1

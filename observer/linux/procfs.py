@@ -16,6 +16,7 @@ __all__ = [
     "PAGE",
     "OwnCounters",
     "TaskCounters",
+    "catches",
     "child_counters",
     "heap_start",
     "process_counters",
@@ -102,6 +103,11 @@ def processor_seconds(tid: int) -> float:
         return int(_read(f"/proc/{tid}/schedstat").split()[0]) / 1e9
     except FileNotFoundError:
         return 0.0
+
+
+def catches(tid: int, signal: int) -> bool:
+    """Whether the process of *tid* has a handler for *signal* (SigCgt of status)."""
+    return bool(int(read_status_field(tid, "SigCgt"), 16) >> (signal - 1) & 1)
 
 
 class OwnCounters:

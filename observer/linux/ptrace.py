@@ -38,6 +38,7 @@ __all__ = [
     "set_signal_mask",
     "signal_info",
     "signal_mask",
+    "step",
     "to_syscall_exit",
 ]
 
@@ -45,6 +46,7 @@ PTRACE_PEEKDATA: Final = 2
 PTRACE_POKEDATA: Final = 5
 PTRACE_POKEUSER: Final = 6
 PTRACE_CONT: Final = 7
+PTRACE_SINGLESTEP: Final = 9
 PTRACE_GETREGS: Final = 12
 PTRACE_SETREGS: Final = 13
 PTRACE_SYSCALL: Final = 24
@@ -113,6 +115,11 @@ def cont(tid: int, signal: int = 0) -> None:
     """Resume, delivering *signal*."""
     if _ptrace(PTRACE_CONT, tid, None, signal) == -1:
         raise _fail()
+
+
+def step(tid: int) -> None:
+    """Resume for one instruction."""
+    _request(PTRACE_SINGLESTEP, tid)
 
 
 def to_syscall_exit(tid: int, signal: int = 0) -> None:

@@ -112,7 +112,23 @@ class Unwinder:
                 self._rules[address] = None
         return self._rules[address]
 
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Return [start, end) of the code around the file address *address* that the table describes as one piece."""
+        try:
+            place = self._entry_before(address)
+            if place is None:
+                return None
+            _cursor, _cie, start, size = self._piece(place)
+        except (struct.error, IndexError, KeyError, ValueError):
+            return None
+        return (start, start + size) if start <= address < start + size else None
+
     def _find(self, address: int) -> Rule | None:
+        place = self._entry_before(address)
+        return None if place is None else self._from_fde(place, address)
+
+    def _entry_before(self, address: int) -> int | None:
+        """Return where the description of the last piece that begins at or before *address* lies."""
         if not self._data:
             return None
         cursor = _Cursor(self._data, self._base, 0, self._word)
@@ -128,15 +144,18 @@ class Unwinder:
             low, high = (middle + 1, high) if start <= address else (low, middle)
         if low == 0:
             return None
-        return self._from_fde(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0], address)
+        return int(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0])
+
+    def _piece(self, at: int) -> tuple[_Cursor, _Cie, int, int]:
+        """Return a description (FDE): its reader behind the fixed fields, its CIE, the piece's start and size."""
+        cursor = _Cursor(self._data, self._base, at, self._word)
+        cursor.number("<I", 4)
+        cie = self._cie(cursor.at - cursor.number("<I", 4))
+        return cursor, cie, cursor.pointer(cie.encoding), cursor.pointer(cie.encoding & 0x0F)
 
     def _from_fde(self, at: int, address: int) -> Rule | None:
-        cursor = _Cursor(self._data, self._base, at, self._word)
-        length = cursor.number("<I", 4)
-        end = cursor.at + length
-        cie = self._cie(cursor.at - cursor.number("<I", 4))
-        start = cursor.pointer(cie.encoding)
-        size = cursor.pointer(cie.encoding & 0x0F)
+        cursor, cie, start, size = self._piece(at)
+        end = at + 4 + int(struct.unpack_from("<I", self._data, at)[0])
         if not start <= address < start + size:
             return None
         if cie.has_augmentation:

@@ -29,6 +29,7 @@ _WALL: Final = 0x40000000
 _SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
 _GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_TRAP_TRACE: Final = 2
 _BIRTHS: Final = {ptrace.EVENT_FORK: "fork", ptrace.EVENT_VFORK: "vfork", ptrace.EVENT_CLONE: "clone"}
 
 
@@ -103,14 +104,16 @@ class Engine:
     def _handle(self, tid: int, status: int) -> None:
         self.stops += 1
         try:
-            if status == _SIGTRAP_STOP:
-                task = self.tasks.get(tid)
-                if task is not None and task.memory is not None and self._hit(task, self._registers):
-                    if task.entered is None and self._filtered:
-                        ptrace.cont(tid)
-                    else:
-                        ptrace.to_syscall_exit(tid)
-                    return
+            task = self.tasks.get(tid)
+            if task is not None and task.stepping is not None and self._stepped(task, status):
+                return
+            is_trap = status == _SIGTRAP_STOP and task is not None and task.memory is not None
+            if is_trap and task is not None and self._hit(task, self._registers):
+                if task.stepping is not None:
+                    ptrace.step(tid)
+                else:
+                    self._resume(task)
+                return
             self._dispatch(tid, status)
         except ProcessLookupError:
             return  # killed meanwhile; the end comes by as a status
@@ -120,6 +123,16 @@ class Engine:
             self._go_on(tid)
         except OverflowError:  # a stack pointer in the kernel's half, which pread(2) takes for a negative place
             self._go_on(tid)
+
+    def _stepped(self, task: Task, status: int) -> bool:
+        """Put the breakpoint back that was lifted for a step; return whether the stop is the step's own."""
+        point, task.stepping = task.stepping, None
+        if os.WIFSTOPPED(status) and task.memory is not None and point is not None:
+            task.memory.plant(task.tid, point)
+            if status == _SIGTRAP_STOP and ptrace.signal_info(task.tid)[1] == _TRAP_TRACE:
+                self._resume(task)
+                return True
+        return False
 
     def _go_on(self, tid: int) -> None:
         """Resume a task at whose stop something could not be read or written: it must not wait for ever."""
@@ -212,6 +225,8 @@ class Engine:
     def _stopped(self, task: Task, number: int) -> None:
         if not task.started:
             task.started = True
+            self._registers.read(task.tid)
+            task.stack = task.stack or self._registers.words[RegisterSet.RSP]
             self._resume(task)
         elif number in _GROUP_STOPS:
             ptrace.listen(task.tid)
@@ -234,9 +249,7 @@ class Engine:
         child.blocks_trap = parent.blocks_trap
         self._affinity.inherit(parent.tid, tid)
         if not kin.same_memory:
-            child.frame = parent.frame.ghost() if parent.frame is not None else None
-            child.probed = [frame.ghost() for frame in parent.probed]
-            child.stray_library = {sp: frame.ghost() for sp, frame in parent.stray_library.items()}
+            child.inherit_calls(parent)
         self.tasks[tid] = child
         self._watcher.born(parent, child, how)
         status = self._newborn.pop(tid, self._buried.pop(tid, None))
@@ -246,24 +259,26 @@ class Engine:
 
     def _executed(self, task: Task) -> None:
         former = ptrace.event_message(task.tid)
-        if former != task.tid:
-            # An exec from another thread takes over the leader's id; the leader itself never reports an end.
-            moved = self.tasks.pop(former, None)
-            if moved is not None:
-                task.entered, task.frame, task.started = moved.entered, moved.frame, True
-        for other in [other for other in self.tasks.values() if other.pid == task.pid and other is not task]:
+        # An exec from another thread takes over the leader's id; the leader itself never reports an end.
+        moved = self.tasks.pop(former, task) if former != task.tid else task
+        for left in (task, *([moved] if moved is not task else []), *self._siblings(task)):
+            self._watcher.executing(left)
+        for other in self._siblings(task):
             del self.tasks[other.tid]
-        entry, task.entered = task.entered, None
-        self._watcher.executing(task)
+        task.started = True
+        entry, task.entered = moved.entered, None
         former_memory, task.memory = task.memory, Memory(task.pid)
         self._close_if_unused(former_memory)
-        task.frame = None
+        task.forget_calls()
         task.exiting = False
         task.has_exec = True
         if entry is not None:
             self._watcher.syscall_left(task, entry, 0)
         self._watcher.executed(task, former)
         self._resume(task)
+
+    def _siblings(self, task: Task) -> list[Task]:
+        return [other for other in self.tasks.values() if other.pid == task.pid and other is not task]
 
     def _exiting(self, task: Task) -> None:
         task.exiting = True

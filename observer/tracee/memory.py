@@ -12,33 +12,54 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from observer.linux.instructions import Emulation
 from observer.linux.ptrace import peek, poke
 
 if TYPE_CHECKING:
-    from observer.tracee.task import LibraryFrame
+    from observer.tracee.task import Frame, LibraryFrame
 
-__all__ = ["Breakpoint", "Memory", "Probe"]
+__all__ = ["NO_OPERATION", "Breakpoint", "Memory", "Probe"]
 
-_INT3 = 0xCC
+INT3: Final = 0xCC
 
 
-@dataclass(slots=True)
+NO_OPERATION: Final = -1
+
+
+@dataclass(slots=True, frozen=True)
 class Breakpoint:
-    """A planted int3: which operation begins here, where its second instruction is, how to do the first one.
+    """A planted int3 in a function of the allocator family.
+
+    At its beginning `operation` is the number of the operation and `pushed` the bytes below its return address; where
+    it may end, at a `ret` or a jump, `operation` is NO_OPERATION. `leaves` says that control leaves the function
+    here. `code` is what the file has from `address` on, `emulation` how to carry its first instruction out.
 
     `home` is the code of the library that defines it, if calls from there that do not go through the symbol are the
-    allocator's own business (glibc); otherwise empty.
+    allocator's own business (glibc); otherwise empty. `entry` is where the function begins, `tails` the operations of
+    the functions that it may end by jumping to. `planted` is what stands there instead, `goes_on` that the task needs
+    but be resumed: a `ret` follows the int3. `is_certain` says that a task stopped right behind the int3 can only
+    have come by it.
     """
 
     address: int
     operation: int
-    after: int
-    pushes: int
+    pushed: int
+    leaves: bool
+    code: bytes
     emulation: Emulation
-    home: tuple[int, int]
+    home: tuple[int, int] = (0, 0)
+    entry: int = 0
+    tails: frozenset[int] = frozenset()
+    planted: bytes = bytes([INT3])
+    goes_on: bool = False
+    is_certain: bool = True
+
+    @property
+    def after(self) -> int:
+        """Where the next instruction is."""
+        return self.address + self.emulation.length
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,11 +81,14 @@ class Probe:
 class Memory:
     """One address space (the kernel's mm): read, write, plant.
 
-    `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace may
-    go through where /proc/PID/mem is closed to us. `word` is the size of its program's pointers in bytes: 8, or 4 for
-    an i386 program. `pushed_pages` are numbers of pages that are known to be there, as a probe has pushed into them.
-    `open_calls` are the calls that probes saw, of all threads, by where their return addresses stand: a coroutine may
-    come back in another thread.
+    `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace
+    may go through where /proc/PID/mem is closed to us. `word` is the size of its program's pointers in bytes: 8, or 4
+    for an i386 program. `entries` are where the functions begin that `breakpoints` stand in. `pushed_pages` are
+    numbers of pages that are known to be there, as a probe has pushed into them. `open_calls` are the calls that
+    probes saw, of all threads, by where their return addresses stand: a coroutine may come back in another thread.
+    `set_aside` are calls of the allocator family that a coroutine left open when another ran on, by where their
+    return addresses stand. `trap_home` is where the program or its loader was entered: code that has run and runs
+    never again.
 
     Raises:
         OSError: the process is gone.
@@ -83,29 +107,35 @@ class Memory:
             self.fd = -1
             self.pread, self.pwrite = self._peek, self._poke
         self.breakpoints: dict[int, Breakpoint] = {}
+        self.entries: set[int] = set()
         self.word = 8
         self.trap_home = 0
-        self.trap = 0
-        self.trap_word = bytes(8)
+        self.set_aside: dict[int, Frame] = {}
         self.libc_text: list[tuple[int, int]] = []
         self.probes: dict[int, Probe] = {}
-        self.second_trap = 0
-        self.second_trap_word = bytes(8)
+        self.trap = 0
+        self.trap_word = bytes(8)
         self.pushed_pages: set[int] = set()
         self.open_calls: dict[int, LibraryFrame] = {}
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has."""
         child = Memory(pid)
-        child.breakpoints = dict(self.breakpoints)
+        child.breakpoints, child.entries = dict(self.breakpoints), set(self.entries)
         child.word = self.word
-        child.trap_home, child.trap, child.trap_word = self.trap_home, self.trap, self.trap_word
+        child.trap_home = self.trap_home
+        child.set_aside = {sp: frame.ghost() for sp, frame in self.set_aside.items()}
         child.libc_text = list(self.libc_text)
         child.probes = dict(self.probes)
-        child.second_trap, child.second_trap_word = self.second_trap, self.second_trap_word
+        child.trap, child.trap_word = self.trap, self.trap_word
         child.open_calls = {sp: frame.ghost() for sp, frame in self.open_calls.items()}
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
+
+    def any_return(self, near: int) -> int:
+        """Return the `ret` with a breakpoint that lies nearest, 0 if there is none."""
+        returns = [address for address, point in self.breakpoints.items() if point.emulation.is_return]
+        return min(returns, key=lambda address: abs(address - near), default=0)
 
     def read(self, address: int, length: int) -> bytes:
         """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
@@ -130,38 +160,30 @@ class Memory:
             raise OSError(5, "short read")
         return int.from_bytes(raw, "little")
 
-    def plant(self, tid: int, address: int, operation: int, emulation: Emulation, home: tuple[int, int]) -> None:
-        """Put int3 over the first byte of the instruction at *address*, through the stopped task *tid*."""
-        _swap_byte(tid, address, _INT3)
-        self.breakpoints[address] = Breakpoint(
-            address, operation, address + emulation.length, emulation.pushes, emulation, home
-        )
+    def plant(self, tid: int, breakpoint_: Breakpoint) -> None:
+        """Put int3 over the first byte of an instruction, through the stopped task *tid*."""
+        _put(tid, breakpoint_.address, breakpoint_.planted)
+        self.breakpoints[breakpoint_.address] = breakpoint_
 
-    def arm_return_trap(self, tid: int) -> None:
-        """Put int3 where the program or its loader was entered: code that has run and runs never again.
-
-        Return addresses on the stack are replaced by this place, so that a return is seen whatever code
-        called, without a breakpoint in the caller.
-        """
-        _swap_byte(tid, self.trap_home, _INT3)
-        self.trap = self.trap_home
-        self.trap_word = self.trap.to_bytes(self.word, "little")
+    def lift_for_a_step(self, tid: int, breakpoint_: Breakpoint) -> None:
+        """Put the byte under a breakpoint back, for one step of *tid*."""
+        _put(tid, breakpoint_.address, breakpoint_.code[: len(breakpoint_.planted)])
 
     def probe(self, tid: int, probe: Probe) -> None:
         """Put int3 over the first byte of the instruction of *probe*, through the stopped task *tid*."""
-        _swap_byte(tid, probe.address, _INT3)
+        _put(tid, probe.address, bytes([INT3]))
         self.probes[probe.address] = probe
 
     def lift(self, tid: int, probe: Probe) -> None:
         """Put the first byte of the instruction back: *probe* is gone."""
-        _swap_byte(tid, probe.address, probe.first)
+        _put(tid, probe.address, bytes([probe.first]))
         self.probes.pop(probe.address, None)
 
-    def arm_second_trap(self, tid: int) -> None:
-        """Put int3 beside the return trap, for the calls that probes see: another address tells them apart."""
-        self.second_trap = self.trap_home + 1
-        _swap_byte(tid, self.second_trap, _INT3)
-        self.second_trap_word = self.second_trap.to_bytes(self.word, "little")
+    def arm_trap(self, tid: int) -> None:
+        """Put int3 at `trap_home`, to which the calls that probes see return."""
+        self.trap = self.trap_home
+        _put(tid, self.trap, bytes([INT3]))
+        self.trap_word = self.trap.to_bytes(self.word, "little")
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range that was unmapped."""
@@ -170,6 +192,7 @@ class Memory:
             del self.probes[address]
         for address in [address for address in self.breakpoints if start <= address < end]:
             del self.breakpoints[address]
+        self.entries = {entry for entry in self.entries if not start <= entry < end}
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -177,5 +200,6 @@ class Memory:
             os.close(self.fd)
 
 
-def _swap_byte(tid: int, address: int, byte: int) -> None:
-    poke(tid, address, peek(tid, address) & ~0xFF | byte)
+def _put(tid: int, address: int, data: bytes) -> None:
+    mask = (1 << 8 * len(data)) - 1
+    poke(tid, address, peek(tid, address) & ~mask | int.from_bytes(data, "little"))

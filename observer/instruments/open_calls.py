@@ -1,0 +1,140 @@
+"""Which calls of the allocator family a task is in, by what its stack shows.
+
+Calls end by returning, but also by jumps out of them (siglongjmp from a handler), and a coroutine may leave one open
+while another runs. A call entered deeper on the same stack is part of the open one; one entered above it shows that it
+was left; one on another stack says nothing of it. Signal handlers are known from their delivery to their sigreturn(2):
+what is entered between is the handler's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from observer.instruments.sink import Sink
+from observer.linux.procfs import read_mappings
+from observer.tracee.memory import Memory
+from observer.tracee.task import Frame, Interruption, Task
+
+__all__ = ["OpenCalls"]
+
+_INNER: Final = 1 << 15
+"""So deep, in bytes, may a call lie below the one that it is part of on a stack that is no thread's own."""
+
+
+class OpenCalls:
+    """Keeps the frames of all tasks; *given_up* is told of a frame that was left by a jump."""
+
+    def __init__(self, sink: Sink, given_up: Callable[[Task, Frame], None]) -> None:
+        self._sink = sink
+        self._given_up = given_up
+
+    def enclosing(self, task: Task, memory: Memory, sp: int, operation: int) -> Frame | None:
+        """Return the open call that a call of *operation* at *sp* is part of; gives up what *sp* shows to be left."""
+        while task.frames or task.handlers:
+            if task.handlers and len(task.frames) <= task.handlers[-1].frames:
+                if not self._is_left(task, task.handlers[-1], sp):
+                    return None
+                self.handler_ended(task)
+                continue
+            frame = task.frames[-1]
+            if sp == frame.sp and (frame.ends_in_another or operation in frame.tails):
+                return frame
+            if not _on_one_stack(task, sp, frame.sp):
+                self._set_aside(task, memory, frame)
+            elif sp < frame.sp and _stands(memory, frame):
+                return frame
+            else:
+                self.give_up(task)
+        return None
+
+    def _is_left(self, task: Task, handler: Interruption, sp: int) -> bool:
+        """Whether a handler was jumped out of: its frame lies below where the signal came, or on another stack."""
+        return sp >= handler.sp and _on_one_stack(task, sp, handler.sp)
+
+    def give_up(self, task: Task) -> None:
+        """The innermost call was left by a jump."""
+        frame = task.frames.pop()
+        if frame.trap:
+            task.stray[frame.sp] = frame
+        self._given_up(task, frame)
+
+    def _set_aside(self, task: Task, memory: Memory, frame: Frame) -> None:
+        task.frames.pop()
+        memory.set_aside[frame.sp] = frame
+        self._sink.notes.append("aside", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), sp=frame.sp)
+
+    def returning(self, task: Task, memory: Memory, sp: int) -> Frame | None:
+        """Take out the call whose return address stands at *sp*, or None: no call of the family ends here."""
+        frames = task.frames
+        if frames and frames[-1].sp == sp and not task.handlers:
+            return frames.pop()
+        if any(frame.sp == sp for frame in frames):
+            return self._take(task, sp)
+        return memory.set_aside.pop(sp, None)
+
+    def returning_to(self, task: Task, place: int, sp: int) -> Frame | None:
+        """Take out the call whose return address at *sp* was exchanged for *place*."""
+        if any(frame.trap == place and frame.sp == sp for frame in task.frames):
+            return self._take(task, sp)
+        return task.stray.pop(sp, None)
+
+    def _take(self, task: Task, sp: int) -> Frame:
+        while task.frames[-1].sp != sp:
+            self.give_up(task)
+        frame = task.frames.pop()
+        while task.handlers and task.handlers[-1].frames > len(task.frames):
+            self.handler_ended(task)  # it was jumped out of, into the call
+        return frame
+
+    def handler_began(self, task: Task, sp: int) -> None:
+        """A signal was delivered at the stack pointer *sp* that the program has a handler for."""
+        task.handlers.append(Interruption(sp, time.monotonic_ns(), len(task.frames)))
+
+    def handler_ended(self, task: Task) -> None:
+        """The innermost handler returned, or was left."""
+        handler = task.handlers.pop()
+        if handler.frames:
+            self._sink.notes.append(
+                "handler", pid=task.pid, tid=task.tid, t=handler.began, end=time.monotonic_ns(), sp=handler.sp
+            )
+
+    def ended(self, task: Task) -> list[Frame]:
+        """Take out all calls of a task that ends."""
+        while task.handlers:
+            self.handler_ended(task)
+        frames = list(reversed(task.frames))
+        task.frames.clear()
+        aside = task.memory.set_aside if task.memory is not None else {}
+        for frame in [frame for frame in aside.values() if frame.tid == task.tid]:
+            frames.append(aside.pop(frame.sp))
+        return frames
+
+
+def _stands(memory: Memory, frame: Frame) -> bool:
+    """Whether the stack still holds the return address of *frame*; taken for granted where it cannot be read."""
+    try:
+        return memory.read_word(frame.sp) == (frame.trap or frame.return_address)
+    except OSError:
+        return True
+
+
+def _on_one_stack(task: Task, sp: int, other: int) -> bool:
+    """Whether two stack pointers of *task* lie in one stack: its own, or near each other elsewhere."""
+    if not task.stack_area[1]:
+        task.stack_area = _stack_area(task)
+    low, high = task.stack_area
+    inside = (low <= sp < high) + (low <= other < high)
+    return inside == 2 or (inside == 0 and abs(sp - other) < _INNER)
+
+
+def _stack_area(task: Task) -> tuple[int, int]:
+    """Return what holds the stack that *task* began with; that of a process may grow down to what lies below it."""
+    lowest = 0
+    for mapping in read_mappings(task.tid):
+        is_own = mapping.start <= task.stack < mapping.end if task.stack else mapping.path == "[stack]"
+        if is_own:
+            return (lowest if mapping.path == "[stack]" else mapping.start), mapping.end
+        lowest = mapping.end
+    return 0, 1

@@ -1,0 +1,130 @@
+"""Breakpoints in the functions of the allocator family: at their beginnings, and wherever they may end.
+
+An ELF file says where its functions begin; their ends are found by reading their code. What is planted is remembered
+with the bytes that the file has there, so that it can be told whether it still stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from observer.linux.elf import Elf
+from observer.linux.exits import exits_of, piece_of
+from observer.linux.instructions import decode, emulation_of
+from observer.linux.prologue import prologue_of
+from observer.model.operations import FAMILY, OPERATORS
+from observer.tracee.memory import NO_OPERATION, Breakpoint
+from observer.tracee.task import Task
+
+__all__ = ["Planter"]
+
+_NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
+_OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
+_SYMBOLS: Final = _NUMBERS | _OPERATORS
+_INT3, _RET = b"\xcc", b"\xc3"
+_PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
+_CODE: Final = 24
+"""Bytes of code kept with a breakpoint: enough to know a copy of it again."""
+
+
+class Planter:
+    """Plants in images as they are mapped; `planted` counts functions by file, `refused` says which not, and why."""
+
+    def __init__(self) -> None:
+        self.planted: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+
+    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
+        """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many."""
+        memory = task.memory
+        if memory is None:
+            return 0
+        found = _functions(elf, role)
+        # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
+        # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
+        home = (start, end) if role == "libc" and elf.addresses_of(["gnu_get_libc_version"]) else (0, 0)
+        image = _Image(task, elf, bias, home)
+        entries: set[int] = set()
+        for name, address in sorted(found.items(), key=lambda item: _SYMBOLS[item[0]]):
+            if start <= address + bias < end and address + bias not in memory.entries:
+                why = image.plant_entry(address, _SYMBOLS[name])
+                if why:
+                    self.refused[f"{name} in {elf.path}"] = why
+                else:
+                    entries.add(address)
+        for address in entries:
+            exits = exits_of(elf, address)
+            for place in sorted(exits.returns | exits.jumps):
+                image.plant_exit(place, exits.targets)
+        if entries:
+            self.planted[elf.path] = len(entries)
+        return len(entries)
+
+
+def _functions(elf: Elf, role: str) -> dict[str, int]:
+    found = elf.addresses_of(_NUMBERS)
+    if role == "library" and "malloc" in found:
+        # An allocator's own operators of C++ do not go through its malloc, as those of libstdc++ do.
+        found |= elf.addresses_of(_OPERATORS)
+    return found
+
+
+class _Image:
+    """One mapped file to plant in."""
+
+    def __init__(self, task: Task, elf: Elf, bias: int, home: tuple[int, int]) -> None:
+        assert task.memory is not None
+        self._task = task
+        self._memory = task.memory
+        self._elf = elf
+        self._bias = bias
+        self._home = home
+
+    def plant_entry(self, entry: int, operation: int) -> str:
+        """Plant at the beginning of a function; return why not, empty if it is done."""
+        prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
+        why = self._plant(
+            prologue.place, exits.targets, operation=operation, pushed=prologue.pushed, entry=entry + self._bias,
+            home=self._home, leaves=prologue.place in exits.returns | exits.jumps,
+            tails=frozenset(_SYMBOLS[name] for name in exits.names if name in _SYMBOLS),
+        )  # fmt: skip
+        if not why:
+            self._memory.entries.add(entry + self._bias)
+        return why
+
+    def plant_exit(self, address: int, reached: set[int]) -> None:
+        """Plant where a function may end, whose jumps lead to *reached*."""
+        if address + self._bias not in self._memory.breakpoints:
+            self._plant(address, reached, operation=NO_OPERATION, pushed=0, leaves=True)
+
+    def _plant(self, address: int, reached: set[int], **role: Any) -> str:
+        place, code = address + self._bias, self._elf.read(address, _CODE)
+        emulation = emulation_of(code, place, 8 * self._elf.word)
+        if emulation is None:
+            return "its first instruction cannot be carried out elsewhere"
+        if self._memory.read(place, emulation.length) != code[: emulation.length]:
+            return "its code is not what the file has"
+        is_padding = self._is_padding(address + emulation.length, code[emulation.length :], reached)
+        # Right behind an instruction of several bytes, where int3 leaves it, no task stands for another reason.
+        role["is_certain"] = emulation.length > 1 or is_padding
+        if role["operation"] == NO_OPERATION:
+            role |= _in_place(code, is_padding=is_padding)
+        try:
+            self._memory.plant(self._task.tid, Breakpoint(address=place, code=code, emulation=emulation, **role))
+        except OSError as error:
+            return f"its code cannot be written ({error.strerror})"
+        return ""
+
+    def _is_padding(self, address: int, code: bytes, reached: set[int]) -> bool:
+        """Whether nobody comes to *address*, and unwinding from there goes as from the instruction before."""
+        piece = piece_of(self._elf, address)
+        instruction = decode(code, address, 8 * self._elf.word)
+        is_nop = instruction is not None and instruction.mnemonic == "nop"
+        return is_nop and address not in reached and piece is not None and piece[0] < address < piece[1]
+
+
+def _in_place(code: bytes, *, is_padding: bool) -> dict[str, Any]:
+    """Have the task do a `ret` by itself where there is room: moved into the padding behind it, or by its last byte."""
+    if code[:1] == _RET and is_padding:
+        return {"planted": _INT3 + _RET, "goes_on": True}
+    return {"goes_on": True} if code[:2] in _PREFIXED_RETS else {}
