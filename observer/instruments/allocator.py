@@ -13,6 +13,8 @@ handler's calls are not inside the call that the signal interrupted.
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import struct
 from time import monotonic_ns
 from typing import Final
@@ -57,6 +59,7 @@ class AllocatorCalls:
         self.unreturned = 0
         self.internal = 0
         self.unread = 0
+        self.stuck: set[str] = set()
 
     @property
     def refused(self) -> dict[str, str]:
@@ -107,8 +110,7 @@ class AllocatorCalls:
             else:
                 self._carry_out(memory, point, words)
         except OSError as error:
-            if error.errno == errno.ESRCH:
-                raise
+            self._not_reached(error)
             self._step_over(task, memory, point, registers)
             return True
         registers.write(tid)
@@ -127,12 +129,25 @@ class AllocatorCalls:
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
 
+    def _not_reached(self, error: OSError) -> None:
+        """Count that memory of the tracee's could not be reached; a tracee that is gone is the engine's business."""
+        if error.errno == errno.ESRCH:
+            raise error
+        self.unread += 1
+
     def _step_over(self, task: Task, memory: Memory, point: Breakpoint, registers: RegisterSet) -> None:
         """Have the task do the instruction itself, its breakpoint lifted for one step: it finds out what is wrong."""
         registers.read(task.tid)
-        memory.lift_for_a_step(task.tid, point)
-        task.stepping = point
         registers.jump(task.tid, point.address)
+        try:
+            memory.lift_for_a_step(task.tid, point)
+        except OSError as error:
+            self._not_reached(error)
+            # Neither its memory nor its code is open to us: run on it must not, from the middle of an instruction.
+            self.stuck.add(f"pid {task.pid} was ended: an instruction of its can neither be carried out nor put back")
+            os.kill(task.pid, signal.SIGKILL)
+            return
+        task.stepping = point
 
     # ---- calls begin ----
 
@@ -188,7 +203,10 @@ class AllocatorCalls:
         if frame is not None and frame.trap:
             words[_RIP], words[_RSP] = frame.return_address, sp + popped
             return False
-        if not point.goes_on:
+        spare = 0 if point.goes_on or memory.fd >= 0 else memory.spare_return()
+        if spare:
+            words[_RIP] = spare  # no memory is needed where the task does it itself
+        elif not point.goes_on:
             self._carry_out(memory, point, words)
         return point.goes_on
 
@@ -202,9 +220,7 @@ class AllocatorCalls:
         try:
             return memory.read_word(address)
         except OSError as error:
-            if error.errno == errno.ESRCH:
-                raise
-            self.unread += 1
+            self._not_reached(error)
             return None
 
     def _jumped(self, task: Task, memory: Memory, point: Breakpoint, words: memoryview) -> None:
@@ -216,9 +232,16 @@ class AllocatorCalls:
             frame.ends_in_another = True
             return
         trap = memory.any_return(point.address)
-        if trap and not frame.trap:
-            memory.pwrite(trap.to_bytes(memory.word, "little"), frame.sp)
+        if trap and not frame.trap and self._store(memory, trap, frame.sp):
             frame.trap = trap
+
+    def _store(self, memory: Memory, word: int, address: int) -> bool:
+        try:
+            memory.pwrite(word.to_bytes(memory.word, "little"), address)
+        except OSError as error:
+            self._not_reached(error)
+            return False
+        return True
 
     def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> None:
         self._sink.calls.append(

@@ -132,7 +132,11 @@ def _on_one_stack(task: Task, sp: int, other: int) -> bool:
 def _stack_area(task: Task) -> tuple[int, int]:
     """Return what holds the stack that *task* began with; that of a process may grow down to what lies below it."""
     lowest = 0
-    for mapping in read_mappings(task.tid):
+    try:
+        mappings = read_mappings(task.tid)
+    except PermissionError:
+        return 0, 1  # a process that forbids to be read
+    for mapping in mappings:
         is_own = mapping.start <= task.stack < mapping.end if task.stack else mapping.path == "[stack]"
         if is_own:
             return (lowest if mapping.path == "[stack]" else mapping.start), mapping.end

@@ -162,7 +162,12 @@ class _Session:
             counts["own_filters"] = 1
         if self._allocator is not None:
             counts |= self._allocator.counts()
-            notes += sorted(watch.traps.disturbed)
+            notes += sorted(watch.traps.disturbed | self._allocator.stuck)
+            if self._allocator.unread:
+                notes.append(
+                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could not be "
+                    "read or written: such calls have no line, or no end"
+                )
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR

@@ -132,6 +132,10 @@ class Memory:
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
+    def spare_return(self) -> int:
+        """Return the address of a `ret` that no breakpoint stands at, 0 if none is known."""
+        return next((each.address + 1 for each in self.breakpoints.values() if each.goes_on), 0)
+
     def any_return(self, near: int) -> int:
         """Return the `ret` with a breakpoint that lies nearest, 0 if there is none."""
         returns = [address for address, point in self.breakpoints.items() if point.emulation.is_return]
