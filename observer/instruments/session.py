@@ -108,7 +108,7 @@ class _Session:
         )  # fmt: skip
         launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
-        self._interrupts.watch(launched.pid, lambda: tuple(engine.tasks), engine.delivered, engine.pace)
+        self._interrupts.watch(launched.pid, engine.known, engine.delivered, engine.pace)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)
         seconds = (time.monotonic_ns() - began) / 1e9
@@ -165,8 +165,8 @@ class _Session:
             notes += sorted(watch.traps.disturbed | self._allocator.stuck)
             if self._allocator.unread:
                 notes.append(
-                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could not be "
-                    "read or written: such calls have no line, or no end"
+                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could not "
+                    "be read or written: such calls have no line, or no end"
                 )
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:

@@ -7,18 +7,12 @@ from typing import Final
 
 from observer.linux.libc import libc, libc_quick
 
-__all__ = ["adopt_orphans", "avoid_huge_pages", "shares_memory", "stop_randomizing"]
+__all__ = ["avoid_huge_pages", "shares_memory", "stop_randomizing"]
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_THP_DISABLE: Final = 41
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
 _SYS_KCMP: Final = 312
 _KCMP_VM: Final = 1
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends (Linux 3.4)."""
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def avoid_huge_pages() -> None:

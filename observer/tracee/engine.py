@@ -12,13 +12,14 @@ import errno
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import Final, Protocol
 
 from observer.linux import ptrace
 from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.tracee.affinity import Affinity
+from observer.tracee.births import Nursery
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -30,6 +31,9 @@ _SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
 _GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _TRAP_TRACE: Final = 2
+_OF_THE_TRACEE: Final = frozenset({errno.ESRCH, errno.EIO, errno.EPERM, errno.EACCES})
+"""Errors that say something of the task: it is gone, or its memory is not there, or closed to us."""
+_SHORTLY: Final = 0.001
 _BIRTHS: Final = {ptrace.EVENT_FORK: "fork", ptrace.EVENT_VFORK: "vfork", ptrace.EVENT_CLONE: "clone"}
 
 
@@ -74,12 +78,12 @@ class Engine:
         self._filtered = filtered
         self._registers = RegisterSet()
         self._info = SyscallInfo()
-        self._newborn: dict[int, int] = {}
-        self._buried: dict[int, int] = {}
+        self._nursery = Nursery()
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
         self.delivered: set[int] = set()
         self.stops = 0
+        self.stumbles: Counter[str] = Counter()
         self._paced = 0
 
     def run(self, root: int) -> int | None:
@@ -87,10 +91,10 @@ class Engine:
         self.tasks[root] = Task(root, root, None, 0)
         self.tasks[root].started = True
         pending: deque[tuple[int, int]] = deque()
-        wait, tasks = os.waitpid, self.tasks
-        while tasks:
+        tasks = self.tasks
+        while tasks or self._nursery:
             try:
-                tid, status = wait(-1, _WALL)
+                tid, status = self._wait() if self._nursery else os.waitpid(-1, _WALL)
             except ChildProcessError:
                 break
             self._handle(tid, status)
@@ -100,6 +104,22 @@ class Engine:
                 while pending:
                     self._handle(*pending.popleft())
         return self.root_status
+
+    def known(self) -> tuple[int, ...]:
+        """Return the ids of all tasks that live, those that nobody has told of yet included."""
+        return (*self.tasks, *self._nursery)
+
+    def _wait(self) -> tuple[int, int]:
+        """Return the next (tid, status) while a task waits for its maker's event, which may never come."""
+        while True:
+            tid, status = os.waitpid(-1, _WALL | os.WNOHANG)
+            if tid:
+                return tid, status
+            overdue = self._nursery.overdue()
+            if overdue is not None:
+                self._take_in(overdue[0])
+                return overdue
+            time.sleep(_SHORTLY)
 
     def _handle(self, tid: int, status: int) -> None:
         self.stops += 1
@@ -118,8 +138,9 @@ class Engine:
         except ProcessLookupError:
             return  # killed meanwhile; the end comes by as a status
         except OSError as error:
-            if error.errno not in (errno.ESRCH, errno.EIO):
-                raise
+            if error.errno not in _OF_THE_TRACEE:
+                # No descriptors or no memory for us: what this stop would have told is lost, the program is not.
+                self.stumbles[os.strerror(error.errno or 0)] += 1
             self._go_on(tid)
         except OverflowError:  # a stack pointer in the kernel's half, which pread(2) takes for a negative place
             self._go_on(tid)
@@ -143,17 +164,17 @@ class Engine:
 
     def abandon(self) -> None:
         """Kill all tracees and reap them: when `run` was left by an exception."""
-        for tid in tuple(self.tasks):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(tid, signal.SIGKILL)
-        # A killed tracee stops once more, at its exit, and waits for us there.
+        for tid in self.known():
+            _kill(tid)
         while True:
             try:
                 tid, status = os.waitpid(-1, _WALL)
             except ChildProcessError:
                 return
             if os.WIFSTOPPED(status):
-                with contextlib.suppress(ProcessLookupError):
+                # It is one that was not known, or has come to its exit, and waits for us there.
+                _kill(tid)
+                with contextlib.suppress(OSError):
                     ptrace.cont(tid)
 
     def pace(self, seconds: float) -> None:
@@ -173,8 +194,7 @@ class Engine:
             return
         task = self.tasks.get(tid)
         if task is None:
-            # A newborn may stop before its parent's event names it: it waits until then.
-            self._newborn[tid] = status
+            self._nursery.arrived(tid, status)
             return
         event, number = status >> 16, status >> 8 & 0xFF
         if event == ptrace.EVENT_SECCOMP:
@@ -235,7 +255,29 @@ class Engine:
 
     def _birth(self, parent: Task, how: str) -> None:
         tid = ptrace.event_message(parent.tid)
+        is_news, status = self._nursery.told_of(tid)
+        try:
+            if is_news:
+                self._admit(parent, tid, how)
+        finally:
+            if status is not None:
+                self._handle(tid, status)  # before the parent, which may be gone: the child must not wait for ever
+        self._resume(parent)
+
+    def _take_in(self, tid: int) -> None:
+        """Follow a task whose maker has ended without telling of it."""
+        maker = self._nursery.maker_of(tid, self.tasks.values())
+        if maker is not None:
+            self._admit(maker, tid, "clone")
+        else:
+            self.tasks[tid] = Task(tid, tid, None, tid)
+
+    def _admit(self, parent: Task, tid: int, how: str) -> None:
+        """Follow the new task *tid* with what it has from its parent."""
         child = Task(tid, tid, None, parent.tid)
+        self.tasks[tid] = child
+        child.has_exec = parent.has_exec
+        child.blocks_trap = parent.blocks_trap
         kin = relation(parent.pid, parent.tid, tid, how)
         if kin.same_process:
             child.pid = parent.pid
@@ -245,17 +287,10 @@ class Engine:
                 child.memory = parent.memory if kin.same_memory else parent.memory.fork(tid)
             except OSError:
                 child.memory = None  # killed before it could be opened
-        child.has_exec = parent.has_exec
-        child.blocks_trap = parent.blocks_trap
         self._affinity.inherit(parent.tid, tid)
         if not kin.same_memory:
             child.inherit_calls(parent)
-        self.tasks[tid] = child
         self._watcher.born(parent, child, how)
-        status = self._newborn.pop(tid, self._buried.pop(tid, None))
-        self._resume(parent)
-        if status is not None:
-            self._handle(tid, status)
 
     def _executed(self, task: Task) -> None:
         former = ptrace.event_message(task.tid)
@@ -297,16 +332,20 @@ class Engine:
 
     def _reaped(self, tid: int, status: int) -> None:
         task = self.tasks.pop(tid, None)
-        self._newborn.pop(tid, None)
         if task is None:
-            # Killed before its maker's event was seen: the event will find it here.
-            self._buried[tid] = status
+            self._nursery.arrived(tid, status)
             return
+        self._nursery.ended(task)
         if task.parent == 0:
             self.root_status = status
         self._close_if_unused(task.memory)
         if task.has_exec:
             self._watcher.gone(task, status)
+
+
+def _kill(tid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(tid, signal.SIGKILL)
 
 
 def _collect(pending: deque[tuple[int, int]]) -> None:

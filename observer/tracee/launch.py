@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
-from observer.linux.process import adopt_orphans, avoid_huge_pages, stop_randomizing
+from observer.linux.process import avoid_huge_pages, stop_randomizing
 
 __all__ = ["Launched", "Start", "check_exec", "find_program", "launch"]
 
@@ -93,7 +93,6 @@ def launch(start: Start) -> Launched:
     Raises:
         CannotObserve: ptrace is refused.
     """
-    adopt_orphans()
     go_read, go_write = os.pipe()
     report_read, report_write = os.pipe()
     pid = os.fork()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ INT3: Final = 0xCC
 
 
 NO_OPERATION: Final = -1
+_KEPT: Final = 12
+"""Descriptors that are not spent on tracees' memory."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -99,12 +102,10 @@ class Memory:
         self.tid = pid
         self.pread: Callable[[int, int], bytes]
         self.pwrite: Callable[[bytes, int], int]
-        try:
-            self.fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        self.fd = _open(pid)
+        if self.fd >= 0:
             self.pread, self.pwrite = partial(os.pread, self.fd), partial(os.pwrite, self.fd)
-        except PermissionError:
-            # A process may forbid it (PR_SET_DUMPABLE, an unreadable program); ptrace itself still reads and writes.
-            self.fd = -1
+        else:
             self.pread, self.pwrite = self._peek, self._poke
         self.breakpoints: dict[int, Breakpoint] = {}
         self.entries: set[int] = set()
@@ -202,6 +203,25 @@ class Memory:
         """Close the descriptor."""
         if self.fd >= 0:
             os.close(self.fd)
+
+
+def _open(pid: int) -> int:
+    """Open a process's memory; -1 where it forbids that (PR_SET_DUMPABLE) or too few descriptors are left.
+
+    Raises:
+        OSError: the process is gone.
+    """
+    try:
+        fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            return -1
+        raise
+    # The smallest free number is taken, so it tells how many are in use; some are kept for /proc.
+    if fd < resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _KEPT:
+        return fd
+    os.close(fd)
+    return -1
 
 
 def _put(tid: int, address: int, data: bytes) -> None:
