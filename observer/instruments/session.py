@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,20 +72,27 @@ def record(wish: Wish, sink: Sink, directory: Path) -> Recording:
     """
     path = find_program(wish.argv[0], wish.environment)
     interrupts = Interrupts()
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A descriptor for each process that is followed: as many as we may have, and the program what it would have had.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
-        return _Session(wish, path, sink, directory, interrupts).run()
+        return _Session(wish, path, sink, directory, interrupts, files).run()
     finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
         interrupts.release()
 
 
 class _Session:
     """The instruments of one run, wired together."""
 
-    def __init__(self, wish: Wish, path: str, sink: Sink, directory: Path, interrupts: Interrupts) -> None:
+    def __init__(
+        self, wish: Wish, path: str, sink: Sink, directory: Path, interrupts: Interrupts, files: tuple[int, int]
+    ) -> None:
         chosen = wish.selection.instruments
         self._wish = wish
         self._path = path
         self._interrupts = interrupts
+        self._files = files
         self._affinity = Affinity(share=wish.pin)
         self._pages = ObserversPages()
         self._allocator = AllocatorCalls(sink, self._pages) if "calls" in chosen else None
@@ -104,7 +112,7 @@ class _Session:
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
-            huge_pages=self._wish.huge_pages,
+            huge_pages=self._wish.huge_pages, files=self._files,
         )  # fmt: skip
         launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
@@ -165,8 +173,8 @@ class _Session:
             notes += sorted(watch.traps.disturbed | self._allocator.stuck)
             if self._allocator.unread:
                 notes.append(
-                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could not "
-                    "be read or written: such calls have no line, or no end"
+                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could "
+                    "not be read or written: such calls have no line, or no end"
                 )
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:

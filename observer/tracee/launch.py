@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import shutil
 import signal
 import stat
@@ -29,7 +30,7 @@ class Start:
 
     `program_filter` is the seccomp program, None to do without; `processor` where to pin the child, None for nowhere;
     `randomize` False turns address randomisation off, `huge_pages` False transparent huge pages; `signal_mask` is what
-    the program finds blocked.
+    the program finds blocked, `files` its limit of open files (soft, hard), None for the observer's own.
     """
 
     path: str
@@ -40,6 +41,7 @@ class Start:
     randomize: bool | None
     signal_mask: set[signal.Signals]
     huge_pages: bool = True
+    files: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ def _become_program(start: Start, go: int, report: int) -> None:
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, start.signal_mask)
+        if start.files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, start.files)
         if start.program_filter is not None:
             seccomp.install_somehow(start.program_filter)
         os.execve(start.path, list(start.argv), dict(start.environment))
