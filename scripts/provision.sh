@@ -9,6 +9,7 @@ set -u
 
 # shellcheck source=scripts/setup.sh
 . "$(dirname "$(readlink -f "$0")")/setup.sh"
+answer_help "$@"
 
 [ "$(id -u)" -eq 0 ] || fail "packages and kernel settings need root; type: sudo bash $0"
 command -v apt-get >/dev/null || fail "this machine has no apt-get; the labs' machine is Debian 12 or 13 or Ubuntu 24.04"

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The environment of the scripts: the system's packages, the place for built things, the virtual environment, the samples.
 #
-# Sourced by run, test, check and provision.sh; it only defines functions and these variables:
+# Sourced by run, test, check and provision.sh, and by environment.py for the scripts in Python; it only defines functions
+# and these variables:
 #
 #   checkout   the folder that holds pyproject.toml
 #   state      what is built and recorded goes here: build/ in the checkout, or a cache folder where the checkout is not ours
@@ -23,6 +24,16 @@ say() {
 fail() {
     say "$*"
     exit 125
+}
+
+# Where the first of a script's arguments asks for help, print the comment at the script's beginning and leave.
+answer_help() {
+    case ${1:-} in
+    -h | --help)
+        sed -n '2,${ /^#/!q; s/^# \{0,1\}//p }' "$0"
+        exit
+        ;;
+    esac
 }
 
 # ---- The system's packages ----
@@ -56,16 +67,16 @@ install_command() {
 }
 
 apt_update() {
-    local root
-    read -ra root <<<"$(as_root)"
-    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get update -q -o DPkg::Lock::Timeout=300 >&2 </dev/null ||
+    local become
+    read -ra become <<<"$(as_root)"
+    "${become[@]}" DEBIAN_FRONTEND=noninteractive apt-get update -q -o DPkg::Lock::Timeout=300 >&2 </dev/null ||
         say "apt-get update failed (no network?); going on with the package lists that are here"
 }
 
 apt_install() {
-    local root
-    read -ra root <<<"$(as_root)"
-    "${root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+    local become
+    read -ra become <<<"$(as_root)"
+    "${become[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
         -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2 </dev/null
 }
 
@@ -293,10 +304,15 @@ build_samples() {
 
 # All that the main job needs, and where it is, with the named extras of the package ("" for none).
 prepare() {
+    prepare_python "$1"
+    build_samples
+}
+
+# The same without the samples.
+prepare_python() {
     choose_place
     need_packages
-    need_environment "$1"
-    build_samples
+    need_environment "${1:-}"
 }
 
 # ---- The static checks ----
