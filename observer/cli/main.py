@@ -72,11 +72,11 @@ def _run_verb(name: str, words: Sequence[str]) -> int:
     module.configure(parser)
     try:
         arguments = parser.parse_args(words)
-    except SystemExit as end:
+        status: int = module.run(arguments)
+        return status
+    except SystemExit as end:  # a bad option, before the target or behind it
         # For `run`, every small status belongs to the program: a bad option is our own failure, as for env(1).
         return 125 if end.code and name == "run" else int(end.code or 0)
-    status: int = module.run(arguments)
-    return status
 
 
 def _occupy_standard_streams() -> None:
@@ -111,7 +111,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _guarded(words: Sequence[str]) -> int:
     from observer.errors import ObserverError, UsageError
+    from observer.tracee.environment import undo_coercion
 
+    undo_coercion()
     try:
         status = _run_verb(words[0], words[1:])
         sys.stdout.flush()
