@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.numbers import positive
 from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
@@ -56,20 +57,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.usage = "observer allocators [options] [--] PROG [ARG ...]"
+    parser.set_defaults(parse_again=parser.parse_args)
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("--json", action="store_true", help="print a list, an object for each allocator")
-    parser.add_argument("--runs", metavar="N", type=_positive, default=5, help="light runs of each (default: 5)")
+    parser.add_argument("--runs", metavar="N", type=positive, default=5, help="light runs of each (default: 5)")
     parser.add_argument("--source", metavar="FILE.c", help="the program's source, to compile it with musl-gcc")
     parser.add_argument("--only", metavar="A,B", help="only these, of glibc, jemalloc, mimalloc, tcmalloc, musl")
     parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the traces in this new folder, one for each")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program, or a workload")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     scratch = Path(tempfile.mkdtemp(prefix="observer-allocators-"))
     try:
+        target = _target(arguments, scratch)
         wanted = _wanted(arguments.only)
-        target = _target(arguments.words, arguments.source, scratch)
         variants, missing = _variants(target, wanted, scratch)
         if not variants:
             raise UsageError("there is nothing to run", "; ".join(_lines(missing)))
@@ -137,18 +132,22 @@ def _folder(given: str | None, scratch: Path) -> Path:
 # ---- what is run --------------------------------------------------------------------------------------------
 
 
-def _target(words: list[str], source: str | None, scratch: Path) -> _Target:
-    from observer.cli.workloads import find_workload
+def _target(arguments: argparse.Namespace, scratch: Path) -> _Target:
+    """Return what is run; where it is a workload, what stands behind it is read into *arguments*."""
+    from observer.cli.workloads import find_workload, take_options_behind
     from observer.tracee.launch import find_program
     from observer.tracee.musl import flags_like
 
-    is_program = words[:1] == ["--"]
-    words = words[1:] if is_program else words
+    is_program = arguments.words[:1] == ["--"]
+    words = arguments.words[1:] if is_program else arguments.words
     if not words:
         raise UsageError("no program to run", "", "observer allocators -- PROG [ARG ...]")
+    workload = None if is_program else find_workload(words[0], scratch)
+    if workload is not None:
+        take_options_behind(arguments, words)
+    source = arguments.source
     if source is not None and not Path(source).is_file():
         raise UsageError(f"cannot read {source}", "there is no such file")
-    workload = None if is_program or len(words) > 1 else find_workload(words[0], scratch)
     if workload is not None:
         return _workload(workload, words[0], source, scratch)
     path = find_program(words[0], os.environ)

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.numbers import positive
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.usage = "observer compare [options] [--] TARGET [ARG ...]"
+    parser.set_defaults(parse_again=parser.parse_args)
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument(
         "--allocator", choices=("book", "glibc"), default="book",
@@ -68,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="run again with each mechanism switched off: its differences must vanish",
     )  # fmt: skip
     parser.add_argument("--ask", action="store_true", help="let me predict before the answers are shown")
-    parser.add_argument("--questions", metavar="N", type=int, default=10, help="with --ask: so many (default: 10)")
+    parser.add_argument("--questions", metavar="N", type=positive, default=10, help="with --ask: so many (default: 10)")
     parser.add_argument("--all", action="store_true", help="leave no row of the aligned list out")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the recorded trace in this new folder")
@@ -250,7 +252,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     scratch = Path(tempfile.mkdtemp(prefix="observer-compare-"))
     try:
-        target = _target(arguments.words, scratch)
+        target = _target(arguments, scratch)
         directory = Path(arguments.directory) if arguments.directory else None
         work = _Work(target, arguments.fit, scratch, directory, arguments.allocator, arguments.libc)
         work.wants_rows = arguments.ask or not arguments.json
@@ -312,23 +314,32 @@ def _tell(
 # ---- what TARGET is -----------------------------------------------------------------------------------------
 
 
-def _target(words: list[str], scratch: Path) -> _Target:
-    from observer.cli.workloads import as_text, find_workload, read_checked
+def _target(arguments: argparse.Namespace, scratch: Path) -> _Target:
+    """Return what is compared; where it is a trace or a workload, what stands behind it is read into *arguments*."""
+    from observer.cli.workloads import find_workload, take_options_behind
 
-    is_program = words[:1] == ["--"]
-    words = words[1:] if is_program else words
+    is_program = arguments.words[:1] == ["--"]
+    words = arguments.words[1:] if is_program else arguments.words
     if not words:
         raise UsageError("nothing to compare", "", "observer compare TARGET [ARG ...]")
-    if is_program or len(words) > 1:
+    if is_program:
         return _Target(tuple(words))
     path = Path(words[0])
     if (path / "meta.json").is_file():
+        take_options_behind(arguments, words)
         return _Target((), trace=path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")
     workload = find_workload(words[0], scratch)
     if workload is None:
         return _Target(tuple(words))
+    take_options_behind(arguments, words)
+    return _interpreted(workload, scratch)
+
+
+def _interpreted(workload: Path, scratch: Path) -> _Target:
+    """Return the workload with the program that runs it."""
+    from observer.cli.workloads import as_text, read_checked
     from observer.tracee import interpreter
 
     operations = read_checked(workload)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.numbers import positive
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--print", choices=("workload", "rep"), dest="form", help="print the operations instead of running them"
     )
     machine = parser.add_argument_group("the machine")
-    machine.add_argument("--frames", metavar="N", type=_positive, help="so many page frames; then pages are swapped")
+    machine.add_argument("--frames", metavar="N", type=positive, help="so many page frames; then pages are swapped")
     machine.add_argument(
         "--policy", choices=("fifo", "clock", "lru"), default="clock", help="which page gives way (default: clock)"
     )
@@ -80,16 +81,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     machine.add_argument("--memory", metavar="BYTES", default="1G", help="memory for --overcommit (default: 1G)")
     random = parser.add_argument_group("random workloads")
-    random.add_argument("--random", metavar="N", type=_positive, help="make one of N operations instead of reading one")
+    random.add_argument("--random", metavar="N", type=positive, help="make one of N operations instead of reading one")
     random.add_argument("--seed", metavar="S", type=int, default=0, help="the same seed gives the same (default: 0)")
     random.add_argument("--profile", default="mixed", help="small, edges, mixed or large (default: mixed)")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
-"""Workloads as the command line names them: a file, one of the package, or standard input."""
+"""Workloads as the command line names them: a file, one of the package, or standard input; and options behind them."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 from itertools import islice
@@ -13,7 +14,7 @@ from observer.errors import UsageError
 if TYPE_CHECKING:
     from observer.simulator.workload import Operation
 
-__all__ = ["as_text", "find_workload", "read_checked"]
+__all__ = ["as_text", "find_workload", "read_checked", "take_options_behind"]
 
 _MOST_OPERATIONS: Final = 1_000_000
 
@@ -35,6 +36,22 @@ def find_workload(word: str, scratch: Path) -> Path | None:
     if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
         return None
     return packaged.path(word) if word in packaged.names() else None
+
+
+def take_options_behind(arguments: argparse.Namespace, words: list[str]) -> None:
+    """Read what stands behind a trace or a workload, the first of *words*, into *arguments*: it is ours, no program's.
+
+    `arguments.parse_again` is the verb's parser.
+
+    Raises:
+        UsageError: there is more than options.
+    """
+    arguments.parse_again(words[1:], arguments)
+    if arguments.words:
+        raise UsageError(
+            f"{arguments.words[0]!r} stands behind {words[0]}, which is no program and takes no arguments", "",
+            f"-- {words[0]}, if it is a program",
+        )  # fmt: skip
 
 
 def read_checked(path: Path) -> list[Operation]:

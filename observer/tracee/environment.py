@@ -15,7 +15,7 @@ _GIVEN: Final = "/proc/self/environ"
 def undo_coercion() -> None:
     """Give LC_CTYPE back the value that it had when this process began, or none.
 
-    In the locale C or POSIX the interpreter sets it to C.UTF-8 for itself and for whoever inherits it (PEP 538). Its own
+    In the locale C or POSIX the interpreter sets it to C.UTF-8 for itself and all who inherit it (PEP 538). Its own
     locale stays as it is. /proc/self/environ shows what execve(2) was given, whatever setenv(3) did later (proc(5)).
     """
     # An interpreter with file capabilities may not read its own: then there is nothing to know the difference by.
