@@ -2,6 +2,7 @@
 
 ObserverError
 ├── UsageError        the command line asks for something that cannot be
+├── NothingFound      the trace has nothing of what was asked for (status 1, as grep(1) does)
 ├── CannotLaunch      the program could not be started (status 126 or 127, as env(1) does)
 ├── CannotObserve     the machine refuses an instrument (ptrace, perf, /proc)
 ├── BadTrace          a trace folder cannot be written or read
@@ -12,7 +13,7 @@ Every message has three parts: what could not be done, the reason Linux gave, wh
 
 from __future__ import annotations
 
-__all__ = ["BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "ObserverError", "UsageError"]
+__all__ = ["BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError", "UsageError"]
 
 
 class ObserverError(Exception):
@@ -33,6 +34,12 @@ class ObserverError(Exception):
 
 class UsageError(ObserverError):
     """The command line contradicts itself or names something unknown."""
+
+
+class NothingFound(ObserverError):
+    """What was asked for can be asked, and is not in the trace; the message says why."""
+
+    exit_status = 1
 
 
 class CannotLaunch(ObserverError):

@@ -264,7 +264,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.ask:
             from observer.report.asking import ask
 
-            ask(work.rows, arguments.questions, sys.stdin, sys.stdout)
+            ask(work.rows, arguments.questions, sys.stdin, sys.stdout, comparison.predictor)
         experiments = (
             [_experiment(work, comparison, each) for each in switchable(comparison)] if arguments.confirm else []
         )

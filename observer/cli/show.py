@@ -34,6 +34,7 @@ part. Nothing is recorded anew, and DIR is not changed.
 _EPILOG: Final = """\
 Exit status:
   0    told
+  1    nothing happened at the line of --line; the message says why
   2    the options contradict each other or are not known
   125  DIR cannot be read, or the part asked for is not there
 
@@ -153,9 +154,25 @@ def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iter
         events = life_of(events, _call(trace, arguments.call))
     if arguments.line:
         events = at_line(events, *parse_line(arguments.line))
-    if kinds is None or not narrow:
-        return events
-    return (event for event in events if event.__struct_config__.tag in kinds)
+    if kinds is not None and narrow:
+        events = (event for event in events if event.__struct_config__.tag in kinds)
+    return _some(events, trace, arguments.line) if arguments.line else events
+
+
+def _some(events: Iterator[Event], trace: Trace, line: str) -> Iterator[Event]:
+    """Yield *events*, and say why where there are none.
+
+    Raises:
+        NothingFound: nothing happened at this line, or nothing of what else was asked for.
+    """
+    from observer.story.absence import nothing_at_line
+    from observer.story.query import parse_line
+
+    first = next(events, None)
+    if first is None:
+        raise nothing_at_line(trace.events(), *parse_line(line))
+    yield first
+    yield from events
 
 
 def _kinds(given: list[str] | None) -> frozenset[str] | None:

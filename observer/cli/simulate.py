@@ -43,9 +43,9 @@ Exit status:
 
 Examples:
   printf 'malloc a 100\\ntouch a\\nfree a\\n' | observer simulate -
-  observer simulate story
-  observer simulate --fit best lists.workload
-  observer simulate --frames 100 --policy lru scan.workload
+  observer simulate six_steps
+  observer simulate fragmentation --fit best
+  observer simulate --frames 100 --policy lru first_touch
   observer simulate --random 1000 --seed 7 --print workload > random.workload
 """
 
@@ -59,7 +59,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("workload", metavar="WORKLOAD", nargs="?", help="what to run")
     parser.add_argument("--list", action="store_true", help="show the workloads of the package")
-    parser.add_argument("--allocator", choices=("book",), default="book", help="which allocator (default: book)")
+    parser.add_argument(
+        "--allocator", choices=("book",), default="book", help="the book's; for glibc's see observer compare"
+    )
     parser.add_argument(
         "--fit", choices=("first", "best", "next"), default="first", help="how a free piece is chosen (default: first)"
     )

@@ -13,6 +13,7 @@ from typing import Final
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.sides import PAGE, ExactPrediction, ExactSide, MemorySide
 from observer.compare.together import NOWHERE, grouped
+from observer.model.account import IN_PLACE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING
@@ -249,10 +250,14 @@ class Exactly:
         observed = call.where or ("NULL" if call.op in ALLOCATING else "given back")
         predicted = prediction.served_by or observed
         if call.op in ALLOCATING and not rules:
-            predicted = f"the same, from {prediction.served_by or 'nowhere'}"
+            predicted = f"the same, {_from(prediction.served_by)}"
         elif rules:
             predicted = f"{prediction.pointer:#x} {prediction.served_by}"
         self._on_row(Row(call.n, what, site, (call, *inside), observed, predicted, rules))
+
+
+def _from(served_by: str) -> str:
+    return served_by if served_by == IN_PLACE else f"from {served_by or 'nowhere'}"
 
 
 def _listed(pages: Counter[int]) -> str:

@@ -14,6 +14,7 @@ from observer.model.operations import ALLOCATING
 __all__ = ["Question", "Tally", "questions"]
 
 _DIGITS = 20
+_THOUSANDS = str.maketrans("", "", ",_")
 _YES = {"y": True, "yes": True, "n": False, "no": False}
 
 
@@ -30,7 +31,13 @@ class Question:
         word = words.strip().lower()
         if isinstance(self.answer, bool):
             return _YES.get(word)
-        return int(word) if word.isdecimal() and len(word) < _DIGITS else None
+        digits = word.translate(_THOUSANDS)
+        return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < _DIGITS else None
+
+    @property
+    def wanted(self) -> str:
+        """What an answer looks like."""
+        return "y or n" if isinstance(self.answer, bool) else "a whole number, 0 or more"
 
 
 @dataclass(slots=True)
@@ -51,11 +58,14 @@ class Tally:
         return is_right
 
 
-def questions(rows: Iterable[Row], most: int) -> list[Question]:
-    """Return up to *most* questions about a run, in order, spread over all of it; of those alike only the first."""
+def questions(rows: Iterable[Row], most: int, predictor: str = "the book") -> list[Question]:
+    """Return up to *most* questions about a run, in order, spread over all of it; of those alike only the first.
+
+    *predictor* names who predicted, as in `the book`.
+    """
     found: dict[str, Question] = {}
     for entry in fold(rows):
-        question = _about_call(entry) or _about_touch(entry)
+        question = _about_call(entry, predictor) or _about_touch(entry, predictor)
         if question is not None:
             found.setdefault(f"{question.text} {question.answer}", question)
     every = list(found.values())
@@ -64,23 +74,25 @@ def questions(rows: Iterable[Row], most: int) -> list[Question]:
     return [every[i * len(every) // most] for i in range(most)]
 
 
-def _about_call(entry: Entry) -> Question | None:
+def _about_call(entry: Entry, predictor: str) -> Question | None:
     row = entry.row
     call = row.events[0] if row.events and isinstance(row.events[0], Call) else None
     if call is None or call.op not in ALLOCATING:
         return None
     entered = any(isinstance(event, Syscall) for event in row.events)
-    return Question(f"{row.what} at {row.site}: will it enter the kernel? [y/n]", entered, _reveal(row))
+    return Question(f"{row.what} at {row.site}: will it enter the kernel? [y/n]", entered, _reveal(row, predictor))
 
 
-def _about_touch(entry: Entry) -> Question | None:
+def _about_touch(entry: Entry, predictor: str) -> Question | None:
     row = entry.row
     if not row.what.startswith(("touch", "read")) or any(not isinstance(event, Fault) for event in row.events):
         return None
     what = f"{row.what} at {row.site}" if row.what != "touch" else f"{row.site} touches memory"
-    return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row))
+    return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row, predictor))
 
 
-def _reveal(row: Row) -> str:
+def _reveal(row: Row, predictor: str) -> str:
     why = "; ".join(f"{DEPARTURES[rule].title}: {DEPARTURES[rule].why}" for rule in row.rules if rule in DEPARTURES)
-    return f"{row.told_observed}. The book says: {row.told_predicted}." + (f" {why}." if why else "")
+    return f"{row.told_observed}. {predictor[:1].upper()}{predictor[1:]} says: {row.told_predicted}." + (
+        f" {why}." if why else ""
+    )

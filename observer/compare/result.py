@@ -91,3 +91,8 @@ class Comparison(msgspec.Struct):
     unexplained: int = 0
     ends: list[End] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def predictor(self) -> str:
+        """Who predicted, in a sentence: `the book`, `the model of glibc`."""
+        return "the book" if self.allocator == "book" else f"the model of {self.allocator}"

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Final, TextIO
 
-from observer.compare.questions import Tally, questions
+from rich.console import Console
+
+from observer.compare.questions import Question, Tally, questions
 from observer.compare.result import Row
 from observer.report.screen import heading, make_console, paragraph, put, safe
 
 __all__ = ["ask"]
 
 
-def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO) -> Tally:
-    """Ask about *rows*, reading answers line by line; an end of *answers* ends it. Return the tally."""
+_SKIP: Final = ""
+_END: Final = ("q", "quit")
+_TRIES: Final = 3
+"""So many times a question is asked: answers that come from a pipe may never be one."""
+
+
+def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO, predictor: str = "the book") -> Tally:
+    """Ask about *rows*, reading answers line by line; an end of *answers* ends it. Return the tally.
+
+    *predictor* names whose prediction is revealed, as in `the book`.
+    """
     console = make_console(out)
     heading(console, "Predict first", "an empty line skips a question, q ends")
     tally = Tally()
-    for number, question in enumerate(questions(rows, most), 1):
+    for number, question in enumerate(questions(rows, most, predictor), 1):
         paragraph(console, safe(question.text), first=f"  {number:>2}  ", hanging=6)
-        out.write("      > ")
-        out.flush()
-        line = answers.readline()
-        if not line or line.strip().lower() in ("q", "quit"):
+        word = _answer(console, question, answers, out)
+        if word in _END:
             put(console)
             break
-        answer = question.read(line)
+        answer = question.read(word)
         if answer is None:
             verdict = "skipped. "
         else:
@@ -33,6 +42,21 @@ def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO) -> Tally:
         paragraph(console, verdict + safe(question.reveal), first="      ", hanging=6)
     put(console, f"  {tally.right} of {tally.given} predicted rightly")
     return tally
+
+
+def _answer(console: Console, question: Question, answers: TextIO, out: TextIO) -> str:
+    """Return the next line that answers *question*, skips it or ends; for one that does neither it is asked again."""
+    for _ in range(_TRIES):
+        out.write("      > ")
+        out.flush()
+        line = answers.readline()
+        if not answers.isatty():  # nobody typed it here, the end of the line included
+            out.write(line if line.endswith("\n") else f"{line}\n")
+        word = line.strip().lower() if line else _END[0]
+        if word == _SKIP or word in _END or question.read(word) is not None:
+            return word
+        paragraph(console, f"that is no answer: {question.wanted}; an empty line skips", first="      ", hanging=6)
+    return _SKIP
 
 
 def _told(answer: bool | int) -> str:

@@ -29,7 +29,7 @@ def tell_comparison(
     everything: bool = False,
 ) -> None:  # fmt: skip
     """Tell a whole comparison; the list has about 40 entries unless *everything*."""
-    _print_list(console, list(fold(rows)), everything=everything)
+    _print_list(console, list(fold(rows)), comparison.predictor, everything=everything)
     _print_agreement(console, comparison)
     _print_departures(console, comparison, experiments)
     _print_unexplained(console, comparison)
@@ -37,12 +37,12 @@ def tell_comparison(
         paragraph(console, safe(note), first="  note: ", hanging=8)
 
 
-def _print_list(console: Console, entries: list[Entry], *, everything: bool) -> None:
+def _print_list(console: Console, entries: list[Entry], predictor: str, *, everything: bool) -> None:
     heading(console, "Side by side", "neighbours that tell the same are one row")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), expand=False, show_edge=False)
     table.add_column("", width=1)
     table.add_column("n", justify="right", width=6, style="dim")
-    for title, width in (("operation", 21), ("observed", 23), ("the book", 23)):
+    for title, width in (("operation", 21), ("observed", 23), (predictor, 23)):
         table.add_column(title, width=width, overflow="fold")
     shown = entries if everything else list(islice(entries, _ROWS))
     for entry in shown:
@@ -68,7 +68,7 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
 
 
 def _print_agreement(console: Console, comparison: Comparison) -> None:
-    allocator = "the book's allocator" if comparison.allocator == "book" else f"the model of {comparison.allocator}"
+    allocator = "the book's allocator" if comparison.allocator == "book" else comparison.predictor
     heading(console, "What agrees", f"with {allocator} and the model of paging")
     calls = comparison.calls
     aside = f", {number(calls.undetermined)} undetermined" if calls.undetermined else ""
@@ -103,19 +103,21 @@ def _print_departures(console: Console, comparison: Comparison, experiments: Seq
             by_rule.setdefault(difference.rule, []).append(difference)
     if not by_rule:
         return
-    heading(console, "Named departures", "what the book leaves out, with the evidence")
+    heading(console, "Named departures", f"what {comparison.predictor} leaves out, with the evidence")
     outcomes = {experiment.rule: experiment for experiment in experiments}
     for rule in (rule for rule in DEPARTURES if rule in by_rule):
-        _print_departure(console, rule, by_rule[rule], outcomes.get(rule))
+        _print_departure(console, rule, by_rule[rule], outcomes.get(rule), comparison.predictor)
 
 
-def _print_departure(console: Console, rule: str, found: list[Difference], outcome: Experiment | None) -> None:
+def _print_departure(
+    console: Console, rule: str, found: list[Difference], outcome: Experiment | None, predictor: str
+) -> None:
     departure = DEPARTURES[rule]
     aside = f"  {rule}, {plural(len(found), 'difference')}"
     put(console, Text.assemble((f"  {departure.title}", "bold"), (aside, "dim")))
     paragraph(console, departure.why, first="    ", hanging=4)
     for difference in found[:_EXAMPLES]:
-        told = f"{difference.observed}; the book: {difference.predicted} ({difference.why})"
+        told = f"{difference.observed}; {predictor}: {difference.predicted} ({difference.why})"
         paragraph(console, safe(told), first=Text(f"    {_place(difference):>7}  ", "dim"), hanging=13)
     if outcome is not None:
         verdict = (

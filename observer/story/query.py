@@ -8,7 +8,7 @@ from typing import Final
 from observer.errors import UsageError
 from observer.model.events import Call, Event, Fault, Signal, Syscall
 
-__all__ = ["KINDS", "at_line", "life_of", "parse_line"]
+__all__ = ["KINDS", "at_line", "is_file", "life_of", "parse_line"]
 
 KINDS: Final = ("call", "syscall", "fault", "signal", "process", "library", "lost")
 
@@ -33,7 +33,7 @@ def at_line(events: Iterable[Event], file: str, line: int) -> Iterator[Event]:
     calls: dict[int, int] = {}
     for event in events:
         site = getattr(event, "site", None)
-        hit = site is not None and site.line == line and _ends_with(site.file or "", file)
+        hit = site is not None and site.line == line and is_file(site.file or "", file)
         if isinstance(event, Call):
             calls[event.tid] = event.n if hit else -1
         inside = isinstance(event, Syscall | Fault) and event.cause is not None and calls.get(event.tid) == event.cause
@@ -41,7 +41,8 @@ def at_line(events: Iterable[Event], file: str, line: int) -> Iterator[Event]:
             yield event
 
 
-def _ends_with(path: str, end: str) -> bool:
+def is_file(path: str, end: str) -> bool:
+    """Say whether *end* names the file *path*: it is the whole path or the end of one."""
     return path == end or path.endswith(f"/{end.removeprefix('./')}")
 
 

@@ -26,6 +26,8 @@ _SERVED: Final = {
     "brk": "the heap that brk extended",
     "mmap": "a mapping of its own",
 }
+_BY_REALLOC: Final = {"in place": "", "mremap": ", by mremap"}
+"""How realloc serves without another piece: in words behind `keeps the piece` or `moves the piece`."""
 _ADVICE: Final = {
     4: "MADV_DONTNEED: the kernel takes the pages of {0} back",
     8: "MADV_FREE: the kernel may take the pages of {0} back",
@@ -74,7 +76,9 @@ def _asking(event: Call, words: str) -> str:
 
 
 def _from(event: Call) -> str:
-    return f", from {_SERVED.get(event.served_by, event.served_by)}" if event.served_by else ""
+    if not event.served_by or event.served_by in _BY_REALLOC:
+        return _BY_REALLOC.get(event.served_by or "", "")
+    return f", from {_SERVED.get(event.served_by, event.served_by)}"
 
 
 def _releasing(event: Call, words: str) -> str:
