@@ -41,10 +41,11 @@ Exit status:
 
 Examples:
   observer compare first_touch             a workload of the package
-  observer compare lists.workload --confirm
-  observer compare --ask story
+  observer compare fragmentation --confirm
+  observer compare --ask six_steps         predict first, then look
   observer compare --json -- ./prog arg
-  observer compare prog.trace
+  observer compare prog.trace --all        options may stand behind a trace or a
+                                           workload, but not behind a program
 """
 
 

@@ -38,7 +38,7 @@ Examples:
   observer libraries c_samples/library.c
   observer libraries c_samples/buffering.c -- none
   observer libraries --only glibc,musl --json prog.c -- arg
-  observer libraries --flags='-Iinclude -DN=4 -lz' prog.c
+  observer libraries --flags='-Iinclude -DN=4 -lm' prog.c
 """
 
 

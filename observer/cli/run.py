@@ -44,7 +44,7 @@ exit status:
 
 examples:
   observer run -- ./prog arg
-  observer run -o /tmp/ls.trace -q -- ls -R /usr/share/doc
+  observer run -o ls.trace -q -- ls -R /usr/share/doc
   observer run --aslr off -e trace=all -- ./prog
 """
 

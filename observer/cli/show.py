@@ -42,7 +42,8 @@ Examples:
   observer show story.trace                     the whole run
   observer show story.trace --all               every row, start-up included
   observer show story.trace --line story.c:28   what one line caused
-  observer show story.trace --call 118          one piece: made, touched, freed
+  observer show story.trace --call N            one piece: made, touched, freed;
+                                                N is its malloc's number in the story
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --source .          with the program's own lines
   observer show story.trace --kind syscall --json | jq .name

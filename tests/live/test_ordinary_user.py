@@ -3,55 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.recordings import ORDINARY, Recorded
+from tests.ordinary import PREFIX, PYTHON, open_to_everyone
+from tests.recordings import Recorded
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-def _python_for_everyone() -> tuple[str, str] | None:
-    """Return (interpreter, PYTHONPATH) that uid nobody may run: ours, or the system's of the same version with our packages."""
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    for python in (sys.executable, f"/usr/bin/{version}"):
-        path = os.pathsep.join([str(ROOT), *packages])
-        probe = [
-            *ORDINARY,
-            "env",
-            f"PYTHONPATH={path}",
-            python,
-            "-c",
-            "import observer.cli.run, duckdb, capstone, ptrace",
-        ]
-        if shutil.which(python) and subprocess.run(probe, capture_output=True, check=False, cwd="/").returncode == 0:
-            return python, path
-    return None
-
-
-PYTHON = _python_for_everyone() if os.geteuid() == 0 else (sys.executable, os.pathsep.join([str(ROOT), *sys.path]))
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
 
 
 @pytest.fixture
 def run_as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded]:
     folder = tmp_path_factory.mktemp("nobody")
-    for place in (folder, *list(folder.parents)[:2]):
-        place.chmod(0o777)
+    open_to_everyone(folder)
 
     def run(*command: str, options: tuple[str, ...] = ("-q",)) -> Recorded:
         assert PYTHON is not None
         python, path = PYTHON
         trace = folder / f"trace{len(list(folder.iterdir()))}"
-        prefix = ORDINARY if os.geteuid() == 0 else []
         words = [
-            *prefix,
+            *PREFIX,
             "env",
             f"PYTHONPATH={path}",
             "HOME=/nonexistent",
