@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,23 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
+def readme_lines() -> list[str]:
+    """Return what the README says is to be typed to have the command everywhere."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("To have the command everywhere")[2]
+    return re.findall(r"^    (.*)$", text.partition("\n## ")[0], re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a virtual environment with the package built and installed from the checkout."""
-    place = tmp_path_factory.mktemp("install") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-    # A build leaves nothing in the checkout, which may be read-only.
+    """Return the virtual environment that the README's lines make for a user with an empty home, in a copy of the checkout."""
+    home = tmp_path_factory.mktemp("home")
+    unbuilt = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, home / "checkout", ignore=unbuilt)
+    given = {"HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "XDG_CONFIG_HOME": str(Path.home() / ".config")}
     done = subprocess.run(
-        [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", str(ROOT)],
-        env={**os.environ, "PIP_USER": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        ["bash", "-e", "-c", "\n".join(readme_lines())],
+        cwd=home / "checkout",
+        env={**os.environ, **given},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -30,7 +39,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if done.returncode and ("Could not find a version" in done.stderr or "No matching distribution" in done.stderr):
         pytest.skip("pip reaches no package index")
     assert done.returncode == 0, done.stdout + done.stderr
-    return place
+    return home / ".local" / "share" / "malloc-observer"
+
+
+def test_the_last_of_the_readmes_lines_records_a_program(installed: Path) -> None:
+    assert readme_lines()[-1].startswith("observer run")
+    assert (installed.parents[2] / "checkout" / "ls.trace" / "meta.json").exists()
 
 
 def ask(place: Path, code: str, folder: Path) -> str:
