@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,12 @@ SCRIPTS = [
     for path in sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
     if path.is_file() and "bash" in path.read_text().partition("\n")[0]
 ]
+EVERY = sorted(
+    path.name
+    for path in (ROOT / "scripts").iterdir()
+    if path.is_file() and path.name not in ("setup.sh", "environment.py")
+)
+IN_PYTHON = [name for name in EVERY if "python3" in (ROOT / "scripts" / name).read_text().partition("\n")[0]]
 ORDINARY = 65534 if os.geteuid() == 0 else None
 """Whom root becomes to see what an ordinary user sees."""
 
@@ -149,6 +156,70 @@ def test_what_is_missing_is_named_in_one_line_with_the_command(checkout: Path, t
     assert "gcc libc6-dev make" in line
     assert line.endswith("make'")
     assert "su -c 'apt-get update && apt-get install -y " in line
+
+
+@pytest.mark.parametrize("script", EVERY)
+def test_help_is_answered_before_anything_is_made(script: str, checkout: Path) -> None:
+    for word in ("--help", "-h"):
+        done = subprocess.run([checkout / "scripts" / script, word], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"scripts/{script}" in done.stdout
+        assert "#" not in done.stdout
+    assert not (checkout / ".venv").exists()
+    assert not (checkout / "build").exists()
+
+
+def test_there_are_scripts_in_python() -> None:
+    assert IN_PYTHON == ["accuracy", "bench", "chapter", "crossing", "pressure", "soak"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "accuracy nothing", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
+        "pressure w 0", "soak --jobs 0", "soak --length x",
+    ],
+)  # fmt: skip
+def test_words_that_make_no_sense_are_a_usage_error(words: str) -> None:
+    script, *rest = words.split()
+    done = subprocess.run([sys.executable, ROOT / "scripts" / script, *rest], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "error: " in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_workload_that_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "pressure"
+    done = subprocess.run([sys.executable, script, tmp_path / "none", "8"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "No such file" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("user", [None, ORDINARY], ids=["own", "foreign"])
+def test_a_script_in_python_makes_the_environment_and_finds_it_again(user: int | None, foreign: Path) -> None:
+    for name in ("observer", "README.md", "LICENSE"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        foreign.chmod(0o755)
+        copy(source, foreign / name)
+    ours = foreign.parent / "ours"
+    # An interpreter without our packages: the system's, not the one that runs the tests.
+    given = {"HOME": "/nonexistent", "TMPDIR": str(ours), "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "SSL", "REQ"))}
+    words = [foreign / "scripts" / "crossing", "1"]
+    first, second = (
+        subprocess.run(words, env={**kept, **given}, user=user, cwd="/", capture_output=True, text=True) for _ in "12"
+    )
+    if "No matching distribution" in first.stderr:
+        pytest.skip("pip reaches no package index")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert "crossing: making a virtual environment" in first.stderr
+    assert second.stderr == ""
+    assert "getpid (system call)" in second.stdout
 
 
 def test_fresh_names_its_suites() -> None:
