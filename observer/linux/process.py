@@ -1,13 +1,15 @@
-"""Small questions and wishes about processes that Python's os module lacks: prctl(2), personality(2), kcmp(2)."""
+"""Small questions and wishes about processes that Python's os module lacks: prctl, personality, kcmp, execve (2)."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Sequence
 from typing import Final
 
-from observer.linux.libc import libc, libc_quick
+from observer.linux.libc import check, libc, libc_quick
 
-__all__ = ["avoid_huge_pages", "shares_memory", "stop_randomizing"]
+__all__ = ["avoid_huge_pages", "execute", "shares_memory", "stop_randomizing"]
 
 _PR_SET_THP_DISABLE: Final = 41
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
@@ -23,6 +25,21 @@ def avoid_huge_pages() -> None:
 def stop_randomizing() -> None:
     """Turn address randomisation off for the programs that this process execs; a container may refuse silently."""
     libc.personality(ctypes.c_ulong(_ADDR_NO_RANDOMIZE))
+
+
+def execute(path: str, argv: Sequence[str], environment: Sequence[bytes]) -> None:
+    """Become the program *path*: execve(2), with an environment of any strings, of which os.execve takes pairs only.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    words = [os.fsencode(word) for word in argv]
+    check(libc.execve(os.fsencode(path), _vector(words), _vector(environment)), f"cannot run {path}")
+
+
+def _vector(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    """Return *words* as execve(2) takes them: pointers, a null pointer behind the last."""
+    return (ctypes.c_char_p * (len(words) + 1))(*words, None)
 
 
 def shares_memory(tid: int, other: int) -> bool | None:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
-from observer.linux.process import avoid_huge_pages, stop_randomizing
+from observer.linux.process import avoid_huge_pages, execute, stop_randomizing
+from observer.tracee.environment import as_given
 
 __all__ = ["Launched", "Start", "check_exec", "find_program", "launch"]
 
@@ -95,13 +96,14 @@ def launch(start: Start) -> Launched:
     Raises:
         CannotObserve: ptrace is refused.
     """
+    environment = as_given(start.environment)
     go_read, go_write = os.pipe()
     report_read, report_write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(go_write)
         os.close(report_read)
-        _become_program(start, go_read, report_write)
+        _become_program(start, environment, go_read, report_write)
     os.close(go_read)
     os.close(report_write)
     try:
@@ -131,7 +133,7 @@ def check_exec(report: int, path: str) -> None:
         raise CannotLaunch(f"cannot run {path!r}", os.strerror(number), exit_status=code)
 
 
-def _become_program(start: Start, go: int, report: int) -> None:
+def _become_program(start: Start, environment: Sequence[bytes], go: int, report: int) -> None:
     """Run in the child; never returns."""
     try:
         os.read(go, 1)
@@ -148,7 +150,7 @@ def _become_program(start: Start, go: int, report: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, start.files)
         if start.program_filter is not None:
             seccomp.install_somehow(start.program_filter)
-        os.execve(start.path, list(start.argv), dict(start.environment))
+        execute(start.path, start.argv, environment)
     except OSError as error:
         os.write(report, str(error.errno or errno.EINVAL).encode())
     finally:
