@@ -33,7 +33,7 @@ class _Places:
         self.files[site.file] = None
         if is_file(site.file, file):
             self.lines.add(site.line)
-            if isinstance(event, Fault) and event.toucher == "program":
+            if isinstance(event, Fault) and event.cause is None:
                 self.pages[site.line] = event
 
 

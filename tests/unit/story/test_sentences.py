@@ -32,6 +32,14 @@ CALLS = [
         call(result=HEAP, served_by="tcache", site=None),
         "malloc(100) asks for 100 bytes, gets heap+0x0, from the thread cache",
     ),
+    (
+        call(op="realloc", pointer=HEAP, result=HEAP, served_by="in place", site=None),
+        "realloc(p, 100) keeps the piece at heap+0x0",
+    ),
+    (
+        call(op="realloc", pointer=MAP, result=MAP + 16, served_by="mremap", site=None),
+        "realloc(p, 100) moves the piece to map#3+0x10, by mremap",
+    ),
     (free(1, HEAP + 16, site=None), "free(heap+0x10) gives the piece back to the allocator"),
     (free(1, 0, site=None), "free(NULL) does nothing"),
 ]
