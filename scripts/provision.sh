@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Make a Debian or Ubuntu machine one for the labs; Vagrant calls this, and any other way to a virtual machine can.
+# Make a Debian or Ubuntu machine one for the labs; Vagrant calls this, and any
+# other way to a virtual machine can.
 #
 #   sudo bash scripts/provision.sh
 #
-# It may be run again at any time: what is there already is left alone. The observer is installed for the ordinary user that
-# the checkout belongs to (else for the one who called sudo, else for `vagrant`, else for root), and as the command `observer`.
+# It may be run again at any time: what is there already is left alone. The
+# observer is installed for the ordinary user that the checkout belongs to (else
+# for the one who called sudo, else for `vagrant`, else for root), and as the
+# command `observer`.
 set -u
 
 # shellcheck source=scripts/setup.sh

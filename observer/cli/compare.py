@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.numbers import positive
-from observer.errors import UsageError
+from observer.errors import CannotLaunch, UsageError
 
 if TYPE_CHECKING:
     from observer.compare.confirm import Experiment
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_NOT_FOUND: Final = 127
 _DESCRIPTION: Final = """\
 Set a real run beside the reference simulator. TARGET is a program (run and
 recorded now), a workload (run on the real allocator by a small C interpreter)
@@ -317,7 +318,7 @@ def _tell(
 
 def _target(arguments: argparse.Namespace, scratch: Path) -> _Target:
     """Return what is compared; where it is a trace or a workload, what stands behind it is read into *arguments*."""
-    from observer.cli.workloads import find_workload, take_options_behind
+    from observer.cli.workloads import find_workload, guess, take_options_behind
 
     is_program = arguments.words[:1] == ["--"]
     words = arguments.words[1:] if is_program else arguments.words
@@ -333,6 +334,9 @@ def _target(arguments: argparse.Namespace, scratch: Path) -> _Target:
         raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")
     workload = find_workload(words[0], scratch)
     if workload is None:
+        if not path.exists() and shutil.which(words[0]) is None:
+            why = "no program, trace or workload has this name"
+            raise CannotLaunch(f"cannot run {words[0]!r}", why, guess(words[0]), exit_status=_NOT_FOUND)
         return _Target(tuple(words))
     take_options_behind(arguments, words)
     return _interpreted(workload, scratch)

@@ -158,6 +158,7 @@ def _operations(arguments: argparse.Namespace) -> Iterator[tuple[str, Iterable[O
 
 
 def _file(word: str) -> Path:
+    from observer.cli.workloads import guess
     from observer.simulator import packaged
 
     path = Path(word)
@@ -165,6 +166,8 @@ def _file(word: str) -> Path:
         raise UsageError(f"{word} is a folder without a trace", "it has no meta.json")
     if not path.exists() and "/" not in word and word in packaged.names():
         return packaged.path(word)
+    if not path.exists():
+        raise UsageError(f"there is no workload {word}", "neither a file nor one of the package", guess(word))
     return path
 
 

@@ -14,7 +14,7 @@ from observer.errors import UsageError
 if TYPE_CHECKING:
     from observer.simulator.workload import Operation
 
-__all__ = ["as_text", "find_workload", "read_checked", "take_options_behind"]
+__all__ = ["as_text", "find_workload", "guess", "read_checked", "take_options_behind"]
 
 _MOST_OPERATIONS: Final = 1_000_000
 
@@ -36,6 +36,15 @@ def find_workload(word: str, scratch: Path) -> Path | None:
     if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
         return None
     return packaged.path(word) if word in packaged.names() else None
+
+
+def guess(word: str) -> str:
+    """Return what to try where nothing is called *word*: workloads of nearly that name, else their list."""
+    from difflib import get_close_matches
+
+    from observer.simulator import packaged
+
+    return " or ".join(get_close_matches(word, packaged.names())) or "observer simulate --list shows the workloads"
 
 
 def take_options_behind(arguments: argparse.Namespace, words: list[str]) -> None:

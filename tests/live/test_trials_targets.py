@@ -114,3 +114,11 @@ def test_ask_reveals_nothing_for_what_is_no_answer(observer: Type) -> None:
     before, _said, after = done.stdout.partition("that is no answer: y or n")
     assert "The book says" not in before
     assert after.lstrip().startswith("; an empty line skips\n      > y\n      right. ")
+
+
+def test_a_name_that_is_nearly_a_workloads_is_guessed(observer: Type) -> None:
+    compared, simulated = observer("compare", "six_step", "--json"), observer("simulate", "six_step")
+    assert (compared.returncode, simulated.returncode) == (127, 2)
+    assert compared.stderr.endswith("try: six_steps\n")
+    assert simulated.stderr.endswith("try: six_steps\n")
+    assert "--list" in observer("simulate", "nothing-like-it").stderr

@@ -165,6 +165,7 @@ def test_help_is_answered_before_anything_is_made(script: str, checkout: Path) -
         assert (done.returncode, done.stderr) == (0, "")
         assert f"scripts/{script}" in done.stdout
         assert "#" not in done.stdout
+        assert max(map(len, done.stdout.splitlines())) <= 80
     assert not (checkout / ".venv").exists()
     assert not (checkout / "build").exists()
 
