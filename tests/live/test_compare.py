@@ -365,7 +365,7 @@ _ASKED: Final = "malloc a 100\nmalloc b 100\nmap m 20K\ntouch m 0 20K\n"
     [
         ("y\nn\n5\n", "3 of 3", 3), ("yes\nNO\n4\n", "2 of 3", 3), ("n\ny\n7\n", "0 of 3", 3), ("\nn\n5\n", "2 of 2", 3),
         ("\n\n\n", "0 of 0", 3), ("y\nq\nn\n5\n", "1 of 1", 2), ("q\n", "0 of 0", 1), ("y\n", "1 of 1", 2),
-        ("", "0 of 0", 1), ("perhaps\nn\n-5\n", "1 of 1", 3),
+        ("", "0 of 0", 1), ("perhaps\nn\n-5\n", "0 of 1", 4), ("perhaps\ny\n5\nn\n-5\n5\n", "3 of 3", 6),
     ],
 )  # fmt: skip
 def test_answers_are_counted(answers: str, tally: str, asked: int, compare: Compare, tmp_path: Path) -> None:
