@@ -26,10 +26,10 @@ __all__ = ["configure", "run"]
 _MUSL: Final = "musl"
 _DESCRIPTION: Final = """\
 Run PROG under its C library's allocator and under each other one found on this
-machine: jemalloc, mimalloc and tcmalloc are put in front with LD_PRELOAD (behind
-what you preload yourself), musl needs the source to compile it anew. Each is
-recorded once, call by call, and then run without instruments a few times in
-turns. The program's output is shown once, on standard error.
+machine: jemalloc, mimalloc and tcmalloc are put in front with LD_PRELOAD
+(behind what you preload yourself), musl needs the source to compile it anew.
+Each is recorded once, call by call, and then run without instruments a few
+times in turns. The program's output is shown once, on standard error.
 """
 _EPILOG: Final = """\
 PROG may also be a workload: one of the package by name, or a file.

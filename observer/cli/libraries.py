@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _DESCRIPTION: Final = """\
-Compile FILE.c with glibc (dynamic and static), musl, and for i386, whatever there
-is a compiler for; record each program with all system calls and the calls that
-FILE.c makes into the library; print them side by side. A build for arm64 is run by
-qemu-user, which lists its system calls. The programs' output goes nowhere.
+Compile FILE.c with glibc (dynamic and static), musl, and for i386, whatever
+there is a compiler for; record each program with all system calls and the calls
+that FILE.c makes into the library; print them side by side. A build for arm64
+is run by qemu-user, which lists its system calls. The programs' output goes
+nowhere.
 """
 _OTHER_LANGUAGES: Final = frozenset({".C", ".cc", ".cpp", ".cxx", ".c++", ".m", ".mm", ".rs", ".go", ".f90"})
 _EPILOG: Final = """\

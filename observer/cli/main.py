@@ -28,9 +28,10 @@ VERBS: Final = {
     "doctor": "say what this machine allows, and what would allow more",
 }
 
-_DESCRIPTION: Final = """Run a real program on Linux and see where its memory comes from: every malloc, every brk and
-mmap inside it, every page fault with the line of C that caused it, told in six steps, and a ledger that proves
-nothing was missed."""
+_DESCRIPTION: Final = """\
+Run a real program on Linux and see where its memory comes from: every malloc,
+every brk and mmap inside it, every page fault with the line of C that caused
+it, told in six steps, and a ledger that proves nothing was missed."""
 
 _EPILOG: Final = """examples:
   observer run -- ./prog arg        the main job; leaves ./prog.trace
@@ -38,7 +39,8 @@ _EPILOG: Final = """examples:
   observer doctor                   what works on this machine
 
 exit status:
-  run: the program's own; 125 the observer failed, 126 not executable, 127 not found
+  run: the program's own; 125 the observer failed, 126 not executable, 127 not
+  found; the others: see observer VERB --help
 """
 
 

@@ -39,7 +39,8 @@ _EPILOG: Final = """what -e takes (strace's grammar):
 
 exit status:
   the program's own; killed by a signal: the same signal
-  125  the observer failed, or the ledger is INCOMPLETE or INCONSISTENT (see --allow-loss)
+  125  the observer failed, or the ledger is INCOMPLETE or INCONSISTENT
+       (see --allow-loss)
   126  the program cannot be executed       127  it was not found
 
 examples:

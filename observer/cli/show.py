@@ -43,7 +43,7 @@ Examples:
   observer show story.trace --all               every row, start-up included
   observer show story.trace --line story.c:28   what one line caused
   observer show story.trace --call N            one piece: made, touched, freed;
-                                                N is its malloc's number in the story
+                                                N: its malloc's number
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --source .          with the program's own lines
   observer show story.trace --kind syscall --json | jq .name

@@ -138,6 +138,13 @@ def test_an_example_of_the_readme_works_for_an_ordinary_user(line: str, ordinary
     assert_good(ordinary_desk, line)
 
 
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_fits_80_columns(verb: str) -> None:
+    words = [*OBSERVER, *filter(None, [verb]), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"})
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+
+
 def test_every_verb_gives_examples_and_is_in_the_readme() -> None:
     assert {verb for verb, _line in HELP} == set(VERBS)
     assert len(OVERVIEW) == 3
