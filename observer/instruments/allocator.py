@@ -24,6 +24,7 @@ from observer.instruments.open_calls import OpenCalls
 from observer.instruments.planting import Planter
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
+from observer.instruments.standing import Standing, copied_breakpoint
 from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING
@@ -53,6 +54,7 @@ class AllocatorCalls:
         self._pages = pages
         self._planter = Planter()
         self._open = OpenCalls(sink, self._given_up)
+        self._standing = Standing(pages)
         self.begun = 0
         self.returned = 0
         self.left = 0
@@ -76,6 +78,8 @@ class AllocatorCalls:
         return {
             "calls_begun": self.begun, "calls_returned": self.returned, "calls_left": self.left,
             "calls_unreturned": self.unreturned, "calls_internal": self.internal, "calls_unread": self.unread,
+            "breakpoints": self._standing.expected, "breakpoints_standing": self._standing.found,
+            "breakpoints_moved": self._standing.moved, "breakpoints_planted_again": self._standing.planted_again,
         }  # fmt: skip
 
     def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
@@ -95,7 +99,9 @@ class AllocatorCalls:
         words = registers.words
         point = memory.breakpoints.get(words[_RIP] - 1)
         if point is None:
-            return False
+            point = self._copied(task, memory, words[_RIP] - 1)
+            if point is None:
+                return False
         if task.blocks_trap:
             restore_blocked_trap(tid)
         if not point.is_certain and signal_info(tid)[1] != _SI_KERNEL:
@@ -115,6 +121,14 @@ class AllocatorCalls:
             return True
         registers.write(tid)
         return True
+
+    @staticmethod
+    def _copied(task: Task, memory: Memory, place: int) -> Breakpoint | None:
+        """Return the breakpoint of ours that the program copied to *place*, None for other SIGTRAPs."""
+        if place == memory.trap or place in memory.probes or signal_info(task.tid)[1] != _SI_KERNEL:
+            return None
+        memory.tid = task.tid
+        return copied_breakpoint(memory, place)
 
     def _carry_out(self, memory: Memory, point: Breakpoint, words: memoryview) -> None:
         """Do what the instruction under the breakpoint does; nothing is done if its memory cannot be reached."""
@@ -266,6 +280,24 @@ class AllocatorCalls:
         """A signal handler returns (sigreturn(2))."""
         if task.handlers:
             self._open.handler_ended(task)
+
+    def text_changed(self, task: Task, start: int, end: int) -> None:
+        """A call of the program's returned that may have changed the code of [start, end)."""
+        if task.memory is not None and task.memory.holds_any(start, end):
+            task.memory.tid = task.tid
+            self._standing.check(task, start, end)
+
+    def settle(self, task: Task) -> None:
+        """The address space of *task* is about to end: count what stands of what was planted."""
+        self._standing.settle(task)
+
+    @property
+    def altered(self) -> list[str]:
+        """In words, where calls may be missing because breakpoints of ours were gone at the end."""
+        return [
+            f"{name}: the program changed the code where a breakpoint stood ({count} times): calls are missing"
+            for name, count in sorted(self._standing.altered.items())
+        ]
 
     def ended(self, task: Task) -> None:
         """*task* ends, or its address space does: the calls it is in never return."""

@@ -110,7 +110,12 @@ class _Image:
         if role["operation"] == NO_OPERATION:
             role |= _in_place(code, is_padding=is_padding)
         try:
-            self._memory.plant(self._task.tid, Breakpoint(address=place, code=code, emulation=emulation, **role))
+            self._memory.plant(
+                self._task.tid,
+                Breakpoint(
+                    address=place, before=self._elf.read(address - 8, 8), code=code, emulation=emulation, **role
+                ),
+            )
         except OSError as error:
             return f"its code cannot be written ({error.strerror})"
         return ""

@@ -170,7 +170,7 @@ class _Session:
             counts["own_filters"] = 1
         if self._allocator is not None:
             counts |= self._allocator.counts()
-            notes += sorted(watch.traps.disturbed | self._allocator.stuck)
+            notes += sorted(watch.traps.disturbed | self._allocator.stuck) + self._allocator.altered
             if self._allocator.unread:
                 notes.append(
                     f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could "

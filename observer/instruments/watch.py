@@ -49,7 +49,10 @@ _PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
 OWN_BY_ARGUMENT: Final = {SIGACTION: int(signal.SIGTRAP), _PRCTL: _PR_SET_SECCOMP}
 """Calls that the instruments must see only with this first argument."""
 
-_ALWAYS_FOLLOWED: Final = frozenset({_MMAP, _MUNMAP, SIGPROCMASK, _SECCOMP, _PRCTL})
+_MPROTECT, _PKEY_MPROTECT = 10, 329
+_CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
+"""Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
+_ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGPROCMASK, _SECCOMP, _PRCTL}
 _SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
 # What these do to the mappings does not follow from their arguments and result.
 _OPAQUE: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
@@ -63,7 +66,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     if calls or faults:
         needed |= {_MMAP, _MUNMAP, _SECCOMP}
     if calls:
-        needed |= {SIGPROCMASK, _SIGRETURN}
+        needed |= {SIGPROCMASK, _SIGRETURN, _MREMAP, _EXECVE, _EXECVEAT} | _CHANGING_TEXT
     if faults:
         needed |= _ALWAYS_POPULATING | {_MADVISE}
     return frozenset(needed)
@@ -138,8 +141,11 @@ class Watch:
         wanted = self.crossings.wants(arch, foreign)
         if wanted:
             self.crossings.entered(task, entry)
-        if number == _SIGRETURN and self._allocator is not None:
-            self._allocator.handler_returned(task)
+        if self._allocator is not None:
+            if number == _SIGRETURN:
+                self._allocator.handler_returned(task)
+            elif number in (_EXECVE, _EXECVEAT) and not self._is_shared(task.memory, task.pid):
+                self._allocator.settle(task)
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
         return wanted or task.tid in self._before or number in _ALWAYS_FOLLOWED
@@ -165,16 +171,28 @@ class Watch:
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
         if number in _TRAP_CALLS:
             self.traps.left(task, number)
+        if self._allocator is not None:
+            self._text_changed(self._allocator, task, number, args, result)
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
             self._mapped_file(task, args, result, now)
-        elif number == _MUNMAP and task.memory is not None:
-            task.memory.forget(args[0], args[0] + args[1])
         elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
         elif number in _OPAQUE:
             self._sink.notes.append("maps", pid=task.pid, t=now, mappings=procfs.read_mappings(task.tid))
         elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
             self._locks_future.add(task.pid)
+
+    @staticmethod
+    def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
+        """Take breakpoints off the list that went with their pages; see to those whose pages may have changed."""
+        if number in _CHANGING_TEXT:
+            allocator.text_changed(task, args[0], args[0] + args[1])
+        elif task.memory is None:
+            return
+        elif number == _MUNMAP or (number == _MREMAP and result != args[0]):
+            task.memory.forget(args[0], args[0] + args[1])
+        elif number == _MMAP:
+            task.memory.forget(result, result + args[1])  # what was mapped there before
 
     def _mapped_file(self, task: Task, args: tuple[int, ...], start: int, now: int) -> None:
         try:
@@ -299,6 +317,8 @@ class Watch:
         )
         if last and not self._is_shared(task.memory, task.pid):
             # By the thread's own number: the leader may be a zombie, whose maps are empty.
+            if self._allocator is not None:
+                self._allocator.settle(task)
             snapshot = self._snapshot(task)
             if snapshot is None:
                 return

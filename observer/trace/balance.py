@@ -201,7 +201,17 @@ def _call_lines(evidence: Evidence) -> list[LedgerLine]:
         _count(evidence, "calls_begun"),
         excluded=excluded,
     )
-    return [begun]
+    return [begun, _standing_line(evidence)]
+
+
+def _standing_line(evidence: Evidence) -> LedgerLine:
+    """A second witness for calls: what was planted is still there when an address space ends."""
+    again = _count(evidence, "breakpoints_planted_again")
+    note = f"{again} were overwritten or discarded, and planted again when that was seen" if again else ""
+    moved = Exclusion(_count(evidence, "breakpoints_moved"), "moved elsewhere by the program, and seen there")
+    seen, expected = _count(evidence, "breakpoints_standing"), _count(evidence, "breakpoints")
+    lost = expected - seen - moved.count
+    return balance("breakpoints standing at the end = planted", seen, expected, lost=lost, excluded=(moved,), note=note)
 
 
 def _library_lines(evidence: Evidence) -> list[LedgerLine]:

@@ -36,14 +36,15 @@ class Breakpoint:
     """A planted int3 in a function of the allocator family.
 
     At its beginning `operation` is the number of the operation and `pushed` the bytes below its return address; where
-    it may end, at a `ret` or a jump, `operation` is NO_OPERATION. `leaves` says that control leaves the function
-    here. `code` is what the file has from `address` on, `emulation` how to carry its first instruction out.
+    it may end, at a `ret` or a jump, `operation` is NO_OPERATION. `leaves` says that control leaves the function here.
+    `before` and `code` are what the file has before and from `address` on, `emulation` is how to carry its first
+    instruction out.
 
     `home` is the code of the library that defines it, if calls from there that do not go through the symbol are the
     allocator's own business (glibc); otherwise empty. `entry` is where the function begins, `tails` the operations of
     the functions that it may end by jumping to. `planted` is what stands there instead, `goes_on` that the task needs
-    but be resumed: a `ret` follows the int3. `is_certain` says that a task stopped right behind the int3 can only
-    have come by it.
+    but be resumed: a `ret` follows the int3. `is_certain` says that a task stopped right behind the int3 can only have
+    come by it, `is_copy` that not we but the program put it there, with code that it copied.
     """
 
     address: int
@@ -58,6 +59,8 @@ class Breakpoint:
     planted: bytes = bytes([INT3])
     goes_on: bool = False
     is_certain: bool = True
+    before: bytes = b""
+    is_copy: bool = False
 
     @property
     def after(self) -> int:
@@ -165,6 +168,10 @@ class Memory:
             raise OSError(5, "short read")
         return int.from_bytes(raw, "little")
 
+    def holds_any(self, start: int, end: int) -> bool:
+        """Whether a breakpoint stands in [start, end)."""
+        return any(start <= address < end for address in self.breakpoints)
+
     def plant(self, tid: int, breakpoint_: Breakpoint) -> None:
         """Put int3 over the first byte of an instruction, through the stopped task *tid*."""
         _put(tid, breakpoint_.address, breakpoint_.planted)
@@ -191,7 +198,7 @@ class Memory:
         self.trap_word = self.trap.to_bytes(self.word, "little")
 
     def forget(self, start: int, end: int) -> None:
-        """Drop the breakpoints of a range that was unmapped."""
+        """Drop the breakpoints of a range whose pages are no longer there."""
         self.pushed_pages.clear()
         for address in [address for address in self.probes if start <= address < end]:
             del self.probes[address]
