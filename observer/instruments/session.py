@@ -25,6 +25,7 @@ from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
+from observer.tracee.unnoticed import Unnoticed
 
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
@@ -122,17 +123,19 @@ class _Session:
         seconds = (time.monotonic_ns() - began) / 1e9
         check_exec(launched.report, self._path)
         after = procfs.child_counters()
-        return self._result(status, seconds, totals, after.total - before.total)
+        return self._result(engine, status, seconds, totals, after.total - before.total)
 
     def _filter(self) -> bytes:
         selection = self._wish.selection
         if selection.syscalls is None:
             return build_filter(None, None)
+        by_argument = {**Unnoticed().by_argument, **OWN_BY_ARGUMENT}
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
+        own |= Unnoticed.NUMBERS
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
         native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
         foreign = numbers_of(selection.syscalls, AUDIT_ARCH_I386) | foreign_numbers(own)
-        return build_filter(native, foreign, OWN_BY_ARGUMENT, foreign_by_argument(OWN_BY_ARGUMENT))
+        return build_filter(native, foreign, by_argument, foreign_by_argument(by_argument))
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
         self._affinity.enter()
@@ -148,7 +151,9 @@ class _Session:
             if self._frames is not None:
                 self._frames.close()
 
-    def _result(self, status: int | None, seconds: float, faults: FaultTotals, rusage_faults: int) -> Recording:
+    def _result(
+        self, engine: Engine, status: int | None, seconds: float, faults: FaultTotals, rusage_faults: int
+    ) -> Recording:
         watch = self._watch
         planting, brought_in = self._pages.result()
         self._pages.close()
@@ -157,6 +162,7 @@ class _Session:
             "faults_lost": faults.lost, "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
             "pages_pushed": self._pages.pushed, "interrupts": len(self._interrupts.taken),
+            "stops": engine.stops, "stumbles": sum(engine.stumbles.values()),
         }  # fmt: skip
         counts |= {f"stops_cs_{selector:#x}": count for selector, count in watch.selectors.items()}
         if faults.with_failed is not None:
@@ -165,7 +171,8 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes)
+        notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes | engine.unnoticed.notes)
+        notes += [f"{count} stops could not be followed: {why}" for why, count in engine.stumbles.items()]
         if watch.own_filters:
             counts["own_filters"] = 1
         if self._allocator is not None:

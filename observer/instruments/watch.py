@@ -46,8 +46,8 @@ _MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
 _SIGRETURN: Final = 15
 _PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
-OWN_BY_ARGUMENT: Final = {SIGACTION: int(signal.SIGTRAP), _PRCTL: _PR_SET_SECCOMP}
-"""Calls that the instruments must see only with this first argument."""
+OWN_BY_ARGUMENT: Final = {SIGACTION: {int(signal.SIGTRAP)}}
+"""Calls that the instruments must see only with one of these first arguments."""
 
 _MPROTECT, _PKEY_MPROTECT = 10, 329
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})

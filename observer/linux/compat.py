@@ -6,7 +6,7 @@ What follows mappings, masks and threads thinks in x86-64's numbers; the calls o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
@@ -49,6 +49,6 @@ def foreign_numbers(natives: frozenset[int]) -> frozenset[int]:
     return frozenset(number for number, native in _natives().items() if native in natives)
 
 
-def foreign_by_argument(natives: Mapping[int, int]) -> dict[int, int]:
-    """Return *natives* (x86-64 number to first argument) with i386's numbers."""
+def foreign_by_argument(natives: Mapping[int, Collection[int]]) -> dict[int, Collection[int]]:
+    """Return *natives* (x86-64 number to first arguments) with i386's numbers."""
     return {number: natives[native] for number, native in _natives().items() if native in natives}

@@ -199,6 +199,7 @@ class RegisterSet:
     RDI: Final = INDEX["rdi"]
     RSI: Final = INDEX["rsi"]
     RDX: Final = INDEX["rdx"]
+    RBX: Final = INDEX["rbx"]
     CS: Final = INDEX["cs"]
     EFLAGS: Final = INDEX["eflags"]
     ORIG_RAX: Final = INDEX["orig_rax"]
@@ -224,6 +225,11 @@ class RegisterSet:
         if _ptrace(PTRACE_POKEUSER, tid, _RIP_OFFSET, _Wide(address)) == -1:
             raise _fail()
 
+    @staticmethod
+    def poke(tid: int, register: int, value: int) -> None:
+        """Set one register of *tid*, named by its place among the words."""
+        _request(PTRACE_POKEUSER, tid, 8 * register, value & 0xFFFF_FFFF_FFFF_FFFF)
+
 
 _USER32_CS: Final = 0x23
 
@@ -245,6 +251,7 @@ class SyscallInfo:
     EXIT: Final = 2
     SECCOMP: Final = 3
     _ENTRY = struct.Struct("=B3xIQQ7Q")
+    _DATA = struct.Struct("=I")
     _EXIT = struct.Struct("=B3xIQQqB")
 
     def __init__(self) -> None:
@@ -260,6 +267,10 @@ class SyscallInfo:
         """Return (op, arch, ip, sp, nr, arg0..arg5) at an entry or seccomp stop."""
         self._read(tid)
         return self._ENTRY.unpack_from(self._buffer)
+
+    def filter_data(self) -> int:
+        """Return what the filter handed over with its SECCOMP_RET_TRACE, at the stop that `entry` was asked at."""
+        return int(self._DATA.unpack_from(self._buffer, self._ENTRY.size)[0])
 
     def exit(self, tid: int) -> tuple[int, int, int, int, int, int]:
         """Return (op, arch, ip, sp, rval, is_error) at an exit stop."""

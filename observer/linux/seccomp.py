@@ -1,8 +1,9 @@
 """A seccomp filter made by us: only the calls that were asked for stop the tracee (seccomp(2), Linux 4.8 order).
 
 The filter looks at the architecture first, because i386 numbers collide with x86-64 ones (brk is 45 there,
-recvfrom here). `clone` with CLONE_UNTRACED is refused and `clone3`, whose flags a filter cannot read, answers
-ENOSYS, so that no child escapes; the C library falls back to `clone`.
+recvfrom here). `clone` with CLONE_UNTRACED stops, too, and `clone3`, whose flags a filter cannot read, answers
+ENOSYS, so that no child escapes; the C library falls back to `clone`. What it hands over with a stop is TRACE_DATA, by
+which it is told from a filter of the program's own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import secrets
 import struct
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -19,6 +21,8 @@ from observer.linux.libc import check, libc
 __all__ = [
     "AUDIT_ARCH_I386",
     "AUDIT_ARCH_X86_64",
+    "CLONE_UNTRACED",
+    "TRACE_DATA",
     "X32_BIT",
     "build_filter",
     "install",
@@ -34,7 +38,10 @@ _LD_W_ABS: Final = 0x20
 _JEQ: Final = 0x15
 _JSET: Final = 0x45
 _RET: Final = 0x06
-_RET_TRACE: Final = 0x7FF00000
+TRACE_DATA: Final = 1 + secrets.randbelow(0xFFFF)
+"""What our filter returns with SECCOMP_RET_TRACE; another number in each run of the observer."""
+
+_RET_TRACE: Final = 0x7FF00000 | TRACE_DATA
 _RET_ALLOW: Final = 0x7FFF0000
 _RET_ERRNO: Final = 0x00050000
 _OFFSET_NR: Final = 0
@@ -43,7 +50,7 @@ _OFFSET_ARG0: Final = 16
 _CLONE: Final = 56
 _I386_CLONE: Final = 120
 _CLONE3: Final = 435
-_CLONE_UNTRACED: Final = 0x00800000
+CLONE_UNTRACED: Final = 0x00800000
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_SET_SECCOMP: Final = 22
 _MODE_FILTER: Final = 2
@@ -67,42 +74,38 @@ def _select(numbers: Collection[int] | None) -> list[bytes]:
 
 
 def _no_escape(clone: int) -> list[bytes]:
-    """Instructions that refuse the loaded call if it would make a child that is not traced."""
+    """Instructions that stop at, or refuse, the loaded call if it would make a child that is not traced."""
     return [
         _op(_JEQ, _CLONE3, 0, 1),
         _op(_RET, _RET_ERRNO | errno.ENOSYS),
         _op(_JEQ, clone, 0, 4),
         _op(_LD_W_ABS, _OFFSET_ARG0),
-        _op(_JSET, _CLONE_UNTRACED, 0, 1),
-        _op(_RET, _RET_ERRNO | errno.EPERM),
+        _op(_JSET, CLONE_UNTRACED, 0, 1),
+        _op(_RET, _RET_TRACE),
         _op(_LD_W_ABS, _OFFSET_NR),
     ]
 
 
-def _select_by_argument(calls: Mapping[int, int]) -> list[bytes]:
-    """Instructions that trace the loaded call if its first argument is the one given for it."""
+def _select_by_argument(calls: Mapping[int, Collection[int]]) -> list[bytes]:
+    """Instructions that trace the loaded call if its first argument is one of those given for it."""
     body: list[bytes] = []
-    for number, argument in sorted(calls.items()):
-        body += [
-            _op(_JEQ, number, 0, 4),
-            _op(_LD_W_ABS, _OFFSET_ARG0),
-            _op(_JEQ, argument, 0, 1),
-            _op(_RET, _RET_TRACE),
-            _op(_LD_W_ABS, _OFFSET_NR),
-        ]
+    for number, arguments in sorted(calls.items()):
+        tests = [step for argument in sorted(arguments) for step in (_op(_JEQ, argument, 0, 1), _op(_RET, _RET_TRACE))]
+        asked = [_op(_LD_W_ABS, _OFFSET_ARG0), *tests, _op(_LD_W_ABS, _OFFSET_NR)]
+        body += [_op(_JEQ, number, 0, len(asked)), *asked]
     return body
 
 
 def build_filter(
     native: Collection[int] | None,
     i386: Collection[int] | None,
-    by_argument: Mapping[int, int] | None = None,
-    i386_by_argument: Mapping[int, int] | None = None,
+    by_argument: Mapping[int, Collection[int]] | None = None,
+    i386_by_argument: Mapping[int, Collection[int]] | None = None,
 ) -> bytes:
     """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all.
 
     Args:
-        by_argument: native calls that stop only with this first argument; *i386_by_argument* likewise.
+        by_argument: native calls that stop only with one of these first arguments; *i386_by_argument* likewise.
     """
     other_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),

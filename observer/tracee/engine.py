@@ -18,11 +18,13 @@ from typing import Final, Protocol
 from observer.linux import ptrace
 from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
+from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity
 from observer.tracee.births import Nursery
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
+from observer.tracee.unnoticed import Unnoticed
 
 __all__ = ["Engine", "Watcher"]
 
@@ -79,6 +81,7 @@ class Engine:
         self._registers = RegisterSet()
         self._info = SyscallInfo()
         self._nursery = Nursery()
+        self.unnoticed = Unnoticed()
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
         self.delivered: set[int] = set()
@@ -183,7 +186,7 @@ class Engine:
         self._affinity.adapt(tuple(self.tasks), stops / seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
-        if task.entered is not None or not self._filtered:
+        if task.entered is not None or not self._filtered or task.is_strict or task.put_back is not None:
             ptrace.to_syscall_exit(task.tid, number)
         else:
             ptrace.cont(task.tid, number)
@@ -218,7 +221,14 @@ class Engine:
 
     def _syscall_entry(self, task: Task) -> None:
         entry = (time.monotonic_ns(), *self._info.entry(task.tid))
-        self._entered(task, entry)
+        if entry[1] == SyscallInfo.SECCOMP and self._info.filter_data() != TRACE_DATA:
+            self.unnoticed.own_trace(task)
+        else:
+            self.unnoticed.entered(task, entry)
+        if self._filtered or entry[1] == SyscallInfo.ENTRY:
+            self._entered(task, entry)
+        else:
+            self._resume(task)
 
     def _entered(self, task: Task, entry: tuple[int, ...]) -> None:
         if self._affinity.concerns(as_native(entry[2], entry[5], ())[0]):
@@ -229,22 +239,32 @@ class Engine:
         self._resume(task)
 
     def _syscall_stop(self, task: Task) -> None:
-        op, _arch, _ip, _sp, value, *_rest = self._info.exit(task.tid)
+        op, arch, _ip, _sp, value, *_rest = self._info.exit(task.tid)
         if op == SyscallInfo.ENTRY:
-            if not self._filtered:
+            if task.is_strict and not self.unnoticed.allows(arch, value):
+                _kill(task.tid)  # as the kernel would (seccomp(2))
+            elif not self._filtered:
                 self._syscall_entry(task)
             else:
                 self._resume(task)
             return
+        self._put_back(task)
         entry, task.entered = task.entered, None
         if entry is not None:
             self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
             self._watcher.syscall_left(task, entry, value)
         self._resume(task)
 
+    @staticmethod
+    def _put_back(task: Task) -> None:
+        if task.put_back is not None:
+            RegisterSet.poke(task.tid, *task.put_back)
+            task.put_back = None
+
     def _stopped(self, task: Task, number: int) -> None:
         if not task.started:
             task.started = True
+            self._put_back(task)
             self._registers.read(task.tid)
             task.stack = task.stack or self._registers.words[RegisterSet.RSP]
             self._resume(task)
@@ -277,7 +297,7 @@ class Engine:
         child = Task(tid, tid, None, parent.tid)
         self.tasks[tid] = child
         child.has_exec = parent.has_exec
-        child.blocks_trap = parent.blocks_trap
+        child.blocks_trap, child.is_strict, child.put_back = parent.blocks_trap, parent.is_strict, parent.put_back
         kin = relation(parent.pid, parent.tid, tid, how)
         if kin.same_process:
             child.pid = parent.pid

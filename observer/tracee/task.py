@@ -97,8 +97,8 @@ class Task:
     """
 
     __slots__ = (
-        "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "memory", "parent", "pid", "probed",
-        "stack", "stack_area", "started", "stepping", "stray", "stray_library", "tid",
+        "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "is_strict", "memory", "parent", "pid",
+        "probed", "put_back", "stack", "stack_area", "started", "stepping", "stray", "stray_library", "tid",
     )  # fmt: skip
 
     def __init__(self, tid: int, pid: int, memory: Memory | None, parent: int) -> None:
@@ -112,6 +112,8 @@ class Task:
         self.stack = 0
         self.stack_area = (0, 0)
         self.stepping: Breakpoint | None = None
+        self.is_strict = False
+        self.put_back: tuple[int, int] | None = None
         self.blocks_trap = False
         self.entered: tuple[int, ...] | None = None
         self.started = False

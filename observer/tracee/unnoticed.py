@@ -1,0 +1,106 @@
+"""System calls that would answer otherwise because we are there: answered, or carried out, as without us.
+
+- a filter of the program's own says SECCOMP_RET_TRACE: without a tracer the call fails with ENOSYS (seccomp(2));
+- strict mode, which the kernel refuses since our filter is there: from then on only read, write, _exit and sigreturn;
+- PR_GET_SECCOMP, which would show our filter;
+- clone with CLONE_UNTRACED, by which a child would escape with breakpoints in its text: made without the flag;
+- tracing or stopping the observer itself, which would leave everyone waiting: the one is refused, the other not done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Collection, Mapping
+from errno import ENOSYS, EPERM
+from typing import Final
+
+from observer.linux.compat import as_native
+from observer.linux.procfs import read_status_field
+from observer.linux.ptrace import RegisterSet
+from observer.linux.seccomp import AUDIT_ARCH_X86_64, CLONE_UNTRACED
+from observer.tracee.task import Task
+
+__all__ = ["Unnoticed"]
+
+_READ, _WRITE, _RT_SIGRETURN, _CLONE, _EXIT, _KILL, _PTRACE = 0, 1, 15, 56, 60, 62, 101
+_PRCTL, _TKILL, _TGKILL, _SECCOMP = 157, 200, 234, 317
+_PR_GET_SECCOMP, _PR_SET_SECCOMP, _STRICT = 21, 22, 1
+_SET_MODE_STRICT: Final = 0
+_ATTACHING: Final = frozenset({16, 0x4206})  # PTRACE_ATTACH, PTRACE_SEIZE
+_STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+_STRICTLY_ALLOWED: Final = frozenset({_READ, _WRITE, _EXIT, _RT_SIGRETURN})
+_SIGNAL_AT: Final = {_KILL: 1, _TKILL: 1, _TGKILL: 2}
+_SKIPPED: Final = -1
+
+
+class Unnoticed:
+    """Stands in for the kernel where we are in its way. `notes` says where that can be noticed all the same.
+
+    `NUMBERS` and `by_argument` are the calls that it has to see: all, or with these first arguments.
+    """
+
+    NUMBERS: Final = frozenset({_PTRACE, _SECCOMP})
+
+    def __init__(self) -> None:
+        self._own = frozenset(int(name) for name in os.listdir("/proc/self/task"))
+        self.notes: set[str] = set()
+
+    @property
+    def by_argument(self) -> Mapping[int, Collection[int]]:
+        """Numbers of x86-64 to first arguments."""
+        own = {os.getpid(), *self._own}
+        return {_PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP}, _KILL: own, _TKILL: own, _TGKILL: own}
+
+    def own_trace(self, task: Task) -> None:
+        """A filter of the program's stopped *task*, though it knows of no tracer: its call fails."""
+        self._skip(task, -ENOSYS)
+
+    def entered(self, task: Task, entry: tuple[int, ...]) -> None:
+        """A system call begins; *entry* is (time, op, arch, ip, sp, nr, args…)."""
+        number, args = as_native(entry[2], entry[5], entry[6:])
+        if number == _CLONE and args[0] & CLONE_UNTRACED:
+            register = RegisterSet.RDI if entry[2] == AUDIT_ARCH_X86_64 else RegisterSet.RBX
+            RegisterSet.poke(task.tid, register, args[0] & ~CLONE_UNTRACED)
+            task.put_back = (register, args[0])
+        elif number in (_PRCTL, _SECCOMP):
+            self._seccomp(task, number, args)
+        elif number == _PTRACE:
+            self._ptrace(task, args)
+        elif number in _SIGNAL_AT and args[_SIGNAL_AT[number]] in _STOPPING and args[0] in self._own:
+            self.notes.add("the program stopped its parent, the observer, which went on all the same")
+            self._skip(task, 0)
+
+    def _seccomp(self, task: Task, number: int, args: tuple[int, ...]) -> None:
+        mode = (_PR_SET_SECCOMP, _STRICT) if number == _PRCTL else (_SET_MODE_STRICT, 0)
+        asks = number == _PRCTL and args[0] == _PR_GET_SECCOMP
+        if not (asks or tuple(args[:2]) == mode) or _filters(task.tid) > 1:
+            return  # with a filter of its own the kernel's answer is what it would be without us
+        task.is_strict = task.is_strict or not asks
+        self._skip(task, 0)
+
+    def _ptrace(self, task: Task, args: tuple[int, ...]) -> None:
+        if args[0] in _ATTACHING and args[1] in self._own:
+            self.notes.add("the program tried to trace its parent, the observer: refused")
+            self._skip(task, -EPERM)
+        else:
+            self.notes.add("the program uses ptrace(2): what the observer traces cannot be traced by it")
+
+    @staticmethod
+    def allows(arch: int, foreign: int) -> bool:
+        """Whether strict mode allows a call (seccomp(2))."""
+        return as_native(arch, foreign, ())[0] in _STRICTLY_ALLOWED
+
+    @staticmethod
+    def _skip(task: Task, result: int) -> None:
+        """Have the kernel leave the call out that *task* is about to make, with *result* for its caller."""
+        RegisterSet.poke(task.tid, RegisterSet.ORIG_RAX, _SKIPPED)
+        RegisterSet.poke(task.tid, RegisterSet.RAX, result)
+
+
+def _filters(tid: int) -> int:
+    """Return how many filters a task has (Seccomp_filters of status, Linux 5.9); 1 where that is not told."""
+    try:
+        return int(read_status_field(tid, "Seccomp_filters"))
+    except (OSError, ValueError, KeyError, StopIteration):
+        return 1
