@@ -25,7 +25,6 @@ from observer.instruments.planting import Planter
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing, copied_breakpoint
-from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING
 from observer.linux.ptrace import RegisterSet, signal_info
@@ -102,8 +101,6 @@ class AllocatorCalls:
             point = self._copied(task, memory, words[_RIP] - 1)
             if point is None:
                 return False
-        if task.blocks_trap:
-            restore_blocked_trap(tid)
         if not point.is_certain and signal_info(tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         memory.tid = tid

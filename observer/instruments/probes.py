@@ -20,7 +20,6 @@ from typing import Final
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import WRAPPER, keep_stack
-from observer.instruments.traps import restore_blocked_trap
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
 from observer.linux.outgoing import names_any, outgoing_calls
@@ -145,8 +144,6 @@ class LibraryCalls:
             return False
         if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _SI_KERNEL:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
-        if task.blocks_trap:
-            restore_blocked_trap(task.tid)
         memory.tid = task.tid
         if probe is None:
             return self._return(task, memory, registers)

@@ -15,7 +15,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
-from observer.instruments.watch import OWN_BY_ARGUMENT, Watch, own_syscalls
+from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.compat import foreign_by_argument, foreign_numbers
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
@@ -129,7 +129,7 @@ class _Session:
         selection = self._wish.selection
         if selection.syscalls is None:
             return build_filter(None, None)
-        by_argument = {**Unnoticed().by_argument, **OWN_BY_ARGUMENT}
+        by_argument = Unnoticed().by_argument
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
         own |= Unnoticed.NUMBERS
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()

@@ -7,7 +7,6 @@ asked for make no record.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from typing import Any, Final
 
@@ -31,7 +30,7 @@ from observer.model.addresses import Mapping
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["OWN_BY_ARGUMENT", "Watch", "own_syscalls"]
+__all__ = ["Watch", "own_syscalls"]
 
 _PROT_EXEC: Final = 4
 _MAP_TYPE: Final = 0xF
@@ -46,13 +45,10 @@ _MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
 _SIGRETURN: Final = 15
 _PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
-OWN_BY_ARGUMENT: Final = {SIGACTION: {int(signal.SIGTRAP)}}
-"""Calls that the instruments must see only with one of these first arguments."""
-
 _MPROTECT, _PKEY_MPROTECT = 10, 329
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
-_ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGPROCMASK, _SECCOMP, _PRCTL}
+_ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
 _SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
 # What these do to the mappings does not follow from their arguments and result.
 _OPAQUE: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
@@ -66,7 +62,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     if calls or faults:
         needed |= {_MMAP, _MUNMAP, _SECCOMP}
     if calls:
-        needed |= {SIGPROCMASK, _SIGRETURN, _MREMAP, _EXECVE, _EXECVEAT} | _CHANGING_TEXT
+        needed |= {SIGACTION, SIGPROCMASK, _SIGRETURN, _MREMAP, _EXECVE, _EXECVEAT} | _CHANGING_TEXT
     if faults:
         needed |= _ALWAYS_POPULATING | {_MADVISE}
     return frozenset(needed)
@@ -101,7 +97,7 @@ class Watch:
         self.first_exec = 0
         self.not_observed: dict[str, str] = {}
         self.intervals: FaultIntervals | None = None
-        self.traps = TrapWatch()
+        self.traps = TrapWatch(pages)
         self.own_filters: set[str] = set()
         self.selectors = self.crossings.selectors
         self.unreadable: set[str] = set()
@@ -113,6 +109,8 @@ class Watch:
         ours = self._allocator is not None and self._allocator.hit(task, registers)
         if ours or self._library.hit(task, registers):
             self.selectors[registers.words[RegisterSet.CS]] += 1
+            if task.memory is not None and self.traps.concerns(task):
+                self.traps.put_back(task, task.memory)
             return True
         return False
 
@@ -148,7 +146,8 @@ class Watch:
                 self._allocator.settle(task)
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
-        return wanted or task.tid in self._before or number in _ALWAYS_FOLLOWED
+        returns = number == _SIGRETURN and self.traps.is_returning(task)
+        return wanted or returns or task.tid in self._before or number in _ALWAYS_FOLLOWED
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
@@ -165,12 +164,14 @@ class Watch:
             )
         if self.crossings.wants(arch, foreign):
             self.crossings.left(task, entry, result, now)
+        if number in _TRAP_CALLS and result is not None:
+            self.traps.left(task, number, worked=result == 0)
+        elif number == _SIGRETURN and result is not None and self.traps.is_returning(task):
+            self.traps.handler_left(task)
         if result is not None and result >= 0:
             self._follow(task, number, args, result, now)
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
-        if number in _TRAP_CALLS:
-            self.traps.left(task, number)
         if self._allocator is not None:
             self._text_changed(self._allocator, task, number, args, result)
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
@@ -252,6 +253,7 @@ class Watch:
         counters = procfs.task_counters(task.pid, task.tid)
         mappings = self._readable_mappings(task)
         self._locks_future.discard(task.pid)
+        self.traps.executed(task)
         self._sink.notes.append(
             "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.tid), former=former_tid, first=first,
             minor=counters.minor, major=counters.major,
@@ -291,6 +293,7 @@ class Watch:
             "born", pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
             child_pid=child.pid, shares=child.memory is parent.memory,
         )  # fmt: skip
+        self.traps.forked(parent, child)
         if parent.pid in self._locks_future and child.pid == parent.pid:
             self._locks_future.add(child.pid)
 
@@ -300,7 +303,11 @@ class Watch:
             return
         note_signal(self._sink, task, self._registers)
         self.selectors[self._registers.words[RegisterSet.CS]] += 1
-        if self._allocator is not None and task.frames and procfs.catches(task.tid, number):
+        blocked, caught = procfs.signal_sets(task.tid)
+        if not caught >> (number - 1) & 1:
+            return
+        self.traps.delivering(task, number, blocked)
+        if self._allocator is not None and task.frames:
             self._allocator.handler_began(task, self._registers.words[RegisterSet.RSP])
 
     def exiting(self, task: Task, status: int, last: bool) -> None:

@@ -16,7 +16,6 @@ __all__ = [
     "PAGE",
     "OwnCounters",
     "TaskCounters",
-    "catches",
     "child_counters",
     "heap_start",
     "process_counters",
@@ -27,6 +26,7 @@ __all__ = [
     "read_pagemap",
     "read_resident_bytes",
     "read_status_field",
+    "signal_sets",
     "task_counters",
 ]
 
@@ -105,9 +105,13 @@ def processor_seconds(tid: int) -> float:
         return 0.0
 
 
-def catches(tid: int, signal: int) -> bool:
-    """Whether the process of *tid* has a handler for *signal* (SigCgt of status)."""
-    return bool(int(read_status_field(tid, "SigCgt"), 16) >> (signal - 1) & 1)
+def signal_sets(tid: int) -> tuple[int, int]:
+    """Return the signals that a task blocks now, and those its process has handlers for (bit n-1 for signal n).
+
+    SigBlk of status shows the mask of a sigsuspend(2) that goes on, which PTRACE_GETSIGMASK does not.
+    """
+    fields = {line.partition(b":")[0]: line.partition(b":")[2] for line in _read(f"/proc/{tid}/status").split(b"\n")}
+    return int(fields[b"SigBlk"], 16), int(fields[b"SigCgt"], 16)
 
 
 class OwnCounters:

@@ -21,6 +21,7 @@ from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity
 from observer.tracee.births import Nursery
+from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -140,6 +141,8 @@ class Engine:
             self._dispatch(tid, status)
         except ProcessLookupError:
             return  # killed meanwhile; the end comes by as a status
+        except EndedMeanwhile as end:
+            self._reaped(end.tid, end.status)
         except OSError as error:
             if error.errno not in _OF_THE_TRACEE:
                 # No descriptors or no memory for us: what this stop would have told is lost, the program is not.

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from observer.linux.instructions import Emulation
+from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ INT3: Final = 0xCC
 
 
 NO_OPERATION: Final = -1
+_SYSCALL: Final = b"\x0f\x05"
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
 
@@ -115,6 +117,7 @@ class Memory:
         self.word = 8
         self.trap_home = 0
         self.set_aside: dict[int, Frame] = {}
+        self._syscall: int | None = None
         self.libc_text: list[tuple[int, int]] = []
         self.probes: dict[int, Probe] = {}
         self.trap = 0
@@ -135,6 +138,16 @@ class Memory:
         child.open_calls = {sp: frame.ghost() for sp, frame in self.open_calls.items()}
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
+
+    def syscall_instruction(self) -> int:
+        """Return the address of a `syscall` instruction: the vDSO has some; 0 where none is found."""
+        if self._syscall is None:
+            self._syscall = 0
+            for mapping in read_mappings(self.tid):
+                if mapping.path == "[vdso]":
+                    found = self.read(mapping.start, mapping.size).find(_SYSCALL)
+                    self._syscall = mapping.start + found if found >= 0 else 0
+        return self._syscall
 
     def spare_return(self) -> int:
         """Return the address of a `ret` that no breakpoint stands at, 0 if none is known."""

@@ -1,0 +1,80 @@
+"""A system call made in the tracee's place: its registers lent for the while, its signals held back.
+
+Some things only a process itself can do, such as set its signals' actions (sigaction(2)). The stopped task is put on a
+`syscall` instruction of its own code, makes the call, and finds its registers, mask and memory as they were.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+from observer.linux import ptrace
+from observer.linux.ptrace import RegisterSet
+from observer.tracee.memory import Memory
+
+__all__ = ["EndedMeanwhile", "call_in"]
+
+_WALL: Final = 0x40000000
+_ALL_SIGNALS: Final = 0xFFFF_FFFF_FFFF_FFFF
+_NO_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
+_RED_ZONE: Final = 256
+_SYSCALL_STOP: Final = (signal.SIGTRAP | 0x80) << 8 | 0x7F
+_ARGUMENTS: Final = tuple(RegisterSet.INDEX[name] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9"))
+
+
+class EndedMeanwhile(Exception):
+    """The task was killed while it made a call for us; `status` is its wait status, which nobody else will get."""
+
+    def __init__(self, tid: int, status: int) -> None:
+        super().__init__(f"task {tid} ended")
+        self.tid = tid
+        self.status = status
+
+
+def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | bytes, ...]) -> int:
+    """Have the stopped task *tid* make a system call by the instruction at *code*; return its result.
+
+    Bytes among the arguments are passed by address. A failure is a negative errno.
+
+    Raises:
+        OSError: the task is gone, or its stack cannot be written.
+        EndedMeanwhile: it was killed.
+    """
+    registers, lent = RegisterSet(), RegisterSet()
+    registers.read(tid)
+    lent.read(tid)
+    mask = ptrace.signal_mask(tid)
+    place = (registers.words[RegisterSet.RSP] - _RED_ZONE) & -16
+    kept: list[tuple[int, bytes]] = []
+    for register, value in zip(_ARGUMENTS, args, strict=False):
+        if isinstance(value, bytes):
+            place -= (len(value) + 15) & -16
+            kept.append((place, memory.read(place, len(value))))
+            memory.pwrite(value, place)
+            value = place
+        lent.words[register] = value
+    lent.words[RegisterSet.RIP], lent.words[RegisterSet.RAX] = code, number
+    lent.words[RegisterSet.ORIG_RAX] = _NO_CALL
+    ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+    lent.write(tid)
+    _make(tid)
+    lent.read(tid)
+    result = int(lent.words[RegisterSet.RAX])
+    for address, data in kept:
+        memory.pwrite(data, address)
+    registers.write(tid)
+    ptrace.set_signal_mask(tid, mask)
+    return result - (1 << 64) if result >> 63 else result
+
+
+def _make(tid: int) -> None:
+    """Let the task run from the entry to the exit of the call. A single step would raise a SIGTRAP of its own."""
+    stops = 0
+    while stops < 2:
+        ptrace.to_syscall_exit(tid)
+        _tid, status = os.waitpid(tid, _WALL)
+        if not os.WIFSTOPPED(status):
+            raise EndedMeanwhile(tid, status)
+        stops += status == _SYSCALL_STOP  # a filter, ours too, may stop it between
