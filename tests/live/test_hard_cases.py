@@ -233,12 +233,31 @@ def test_all_system_calls_are_seen_when_asked_for(tmp_path: Path) -> None:
     assert all(call.ring_before == 3 for call in recorded.syscalls)
 
 
-def test_an_untraced_clone_is_refused_not_lost(tmp_path: Path) -> None:
+def test_an_untraced_clone_is_made_and_followed(tmp_path: Path) -> None:
     recorded = run_c(
-        "int main(void) { long r = syscall(SYS_clone, 0x00800000 | SIGCHLD, 0, 0, 0, 0); return !(r == -1 && errno == EPERM); }",
+        """
+        static char stack[65536];
+        static int child(void *p) { for (int i = 0; i < 11; i++) free(malloc(23)); return 7; }
+        int main(void)
+        {
+            register long kept __asm__("rdi");
+            int status = 0;
+            pid_t pid = clone(child, stack + sizeof stack, 0x00800000 | SIGCHLD, NULL);
+            long result;
+            __asm__ volatile("syscall" : "=a"(result), "=D"(kept) : "a"(56), "D"(0x00800000 | SIGCHLD), "S"(0), "d"(0)
+                             : "rcx", "r11", "memory");
+            if (result == 0)
+                _exit(kept == (0x00800000 | SIGCHLD) ? 9 : 1);
+            if (kept != (0x00800000 | SIGCHLD) || waitpid(pid, &status, 0) != pid || status != 7 << 8)
+                return 1;
+            return waitpid(result, &status, 0) != result || status != 9 << 8;
+        }
+        """,
         tmp_path,
     )
     assert recorded.status == 0
+    assert own(recorded).count("malloc") == 11
+    assert len([process for process in recorded.processes if process.child]) == 2
 
 
 def test_many_threads_ending_at_once_are_all_read(tmp_path: Path) -> None:
@@ -347,6 +366,10 @@ def test_a_blocked_sigtrap_stays_blocked(tmp_path: Path) -> None:
     assert own(recorded).count("malloc") == 23
 
 
-def test_an_ignored_sigtrap_is_named_as_disturbed(tmp_path: Path) -> None:
-    recorded = run_c("int main(void) { signal(SIGTRAP, SIG_IGN); free(malloc(1)); return 0; }", tmp_path)
-    assert any("SIGTRAP" in note for note in recorded.trace.meta.notes)
+def test_an_ignored_sigtrap_stays_ignored(tmp_path: Path) -> None:
+    recorded = run_c(
+        "int main(void) { signal(SIGTRAP, SIG_IGN); free(malloc(1)); return signal(SIGTRAP, SIG_DFL) != SIG_IGN; }",
+        tmp_path,
+    )
+    assert recorded.status == 0
+    assert not any("SIGTRAP" in note for note in recorded.trace.meta.notes)

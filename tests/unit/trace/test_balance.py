@@ -25,6 +25,7 @@ SAMPLES = "fault samples = kernel's event count"
 COUNTERS = "page faults = minflt + majflt of all tasks"
 RUSAGE = "tasks' counters = getrusage of the tree"
 REFUSED = "faults the kernel refused = SIGSEGV, SIGBUS"
+STANDING = "breakpoints standing at the end = planted"
 CALLS = "allocator calls returned = begun"
 SYSCALLS = "system calls left = entered"
 BREAK = "break = last brk = end of [heap]"
@@ -77,7 +78,7 @@ def test_the_ledger_has_a_line_for_everything(recorder: Recorder) -> None:
     recorder.start(1, WHAT_THERE_IS)
     found = ledger(recorder, instruments=frozenset({"calls", "faults", "residency"}), faults_with_failed=0)
     assert list(found) == [
-        SAMPLES, COUNTERS, RUSAGE, REFUSED, CALLS, SYSCALLS, BREAK, MAPS, HEAP_PAGES, TASKS, OWN_PAGES, STORED,
+        SAMPLES, COUNTERS, RUSAGE, REFUSED, CALLS, STANDING, SYSCALLS, BREAK, MAPS, HEAP_PAGES, TASKS, OWN_PAGES, STORED,
     ]  # fmt: skip
 
 
@@ -89,6 +90,21 @@ def test_a_run_that_was_cut_off_has_one_line_and_it_is_incomplete(recorder: Reco
     (line,) = ledger(recorder, cut_off=True).values()
     assert line.verdict == "INCOMPLETE"
     assert "the observer was killed" in line.note
+
+
+@pytest.mark.parametrize(
+    ("standing", "moved", "told_as"),
+    [
+        (29, 0, (29, 29, 0, "COMPLETE")),
+        (28, 1, (28, 29, 0, "COMPLETE WITH EXCLUSIONS")),
+        (27, 1, (27, 29, 0, "INCOMPLETE")),
+    ],
+)
+def test_breakpoints_that_are_gone_are_calls_that_may_be_missing(
+    recorder: Recorder, standing: int, moved: int, told_as: tuple[int, int, int, str]
+) -> None:
+    found = ledger(recorder, breakpoints=29, breakpoints_standing=standing, breakpoints_moved=moved)
+    assert told(found[STANDING]) == told_as
 
 
 # ---- page faults --------------------------------------------------------------------------------------------
