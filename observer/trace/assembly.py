@@ -15,7 +15,7 @@ from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
 from observer.trace.columns import Columns, SiteTable
-from observer.trace.order import enclosing_calls, number
+from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
 
 __all__ = ["LIVES", "Assembly", "Timeline"]
@@ -43,15 +43,29 @@ class Timeline:
         places = number(times)
         self.life_places, self.places_in_libraries, self.call_places, self.syscall_places, self.fault_places = places
         self.start = min((int(np.min(part)) for part in times if len(part)), default=0)
-        self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"])
+        away = _elsewhere(spooled)
+        self.fault_calls = enclosing_calls(calls, faults["tid"], faults["time"], faults["user_sp"], away)
         self.fault_library = enclosing_calls(library, faults["tid"], faults["time"], faults["user_sp"])
         self.call_library = enclosing_calls(library, calls["tid"], calls["began"], calls["sp"])
         self.syscall_library = enclosing_calls(library, syscalls["tid"], syscalls["began"], syscalls["sp"])
-        self.syscall_calls = enclosing_calls(calls, syscalls["tid"], syscalls["began"], syscalls["sp"])
+        self.syscall_calls = enclosing_calls(calls, syscalls["tid"], syscalls["began"], syscalls["sp"], away)
 
     def causes(self, calls: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the numbers of the events that *calls* (indexes, or -1 for none) are."""
         return _numbered(calls, self.call_places)
+
+
+def _elsewhere(spooled: Spooled) -> list[Elsewhere]:
+    """Return when threads were in signal handlers that came in the midst of a call, or on another coroutine's stack."""
+    away = [Elsewhere(note["tid"], note["t"], note["end"]) for note in spooled.notes if note["what"] == "handler"]
+    calls = spooled.calls
+    for note in spooled.notes:
+        if note["what"] == "aside":
+            # Until the call returns that was set aside: when its coroutine went on is not known.
+            open_ones = calls["ended"][(calls["sp"] == note["sp"]) & (calls["began"] < note["t"])]
+            ended = open_ones[open_ones >= note["t"]]
+            away.append(Elsewhere(note["tid"], note["t"], int(ended.min()) if len(ended) else note["t"]))
+    return away
 
 
 def _numbered(indexes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

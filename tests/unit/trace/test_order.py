@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observer.trace.order import enclosing_calls, number
+from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spool import CALL_FIELDS
 from tests.unit.seeded import seeded
 
@@ -54,10 +56,13 @@ def call_records(*calls: tuple[int, int, int, int]) -> np.ndarray:
     return records
 
 
-def inside(calls: list[tuple[int, int, int, int]], *things: tuple[int, int, int]) -> list[int]:
+def inside(
+    calls: list[tuple[int, int, int, int]], *things: tuple[int, int, int], elsewhere: Sequence[Elsewhere] = ()
+) -> list[int]:
     """Indexes of the calls that things (tid, time, stack pointer) lie in."""
     columns = [np.array([thing[i] for thing in things], dtype=np.uint64) for i in range(3)]
-    return enclosing_calls(call_records(*calls), columns[0].astype(np.uint32), columns[1], columns[2]).tolist()
+    records = call_records(*calls)
+    return enclosing_calls(records, columns[0].astype(np.uint32), columns[1], columns[2], elsewhere).tolist()
 
 
 def test_a_thing_lies_in_the_call_that_was_entered_and_had_not_returned() -> None:
@@ -89,6 +94,24 @@ def test_the_innermost_of_nested_calls_wins() -> None:
 def test_after_any_number_of_nested_calls_the_outer_one_is_still_found(nested: int) -> None:
     calls = [(10, 1000, 1, SP), *((20 + 10 * i, 25 + 10 * i, 1, SP - 0x400) for i in range(nested))]
     assert inside(calls, (1, 999, SP - 64)) == [0]
+
+
+def test_what_a_signal_handler_does_is_not_the_calls_that_it_interrupted() -> None:
+    calls = [(10, 50, 1, SP), (20, 60, 2, SP + 0x10000)]
+    things = [(1, 15, SP - 64), (1, 23, SP - 64), (1, 29, SP - 64), (1, 37, SP - 64), (2, 23, SP)]
+    assert inside(calls, *things, elsewhere=[Elsewhere(1, 17, 31)]) == [0, -1, -1, 0, 1]
+
+
+def test_what_a_handlers_own_call_does_is_that_calls() -> None:
+    calls = [(10, 50, 1, SP), (20, 30, 1, SP - 0x400)]
+    things = [(1, time, SP - 0x800) for time in (15, 19, 25, 33, 45)]
+    assert inside(calls, *things, elsewhere=[Elsewhere(1, 17, 41)]) == [0, -1, 1, -1, 0]
+
+
+def test_a_handler_in_a_handlers_call_is_neithers() -> None:
+    calls = [(10, 90, 1, SP), (20, 60, 1, SP - 0x400)]
+    away = [Elsewhere(1, 17, 71), Elsewhere(1, 31, 47)]
+    assert inside(calls, *((1, time, SP - 0x800) for time in (23, 37, 53, 67, 79)), elsewhere=away) == [1, -1, 1, -1, 0]
 
 
 def test_without_calls_nothing_lies_in_one() -> None:
