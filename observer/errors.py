@@ -13,7 +13,24 @@ Every message has three parts: what could not be done, the reason Linux gave, wh
 
 from __future__ import annotations
 
-__all__ = ["BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError", "UsageError"]
+import errno
+from typing import Final
+
+__all__ = [
+    "SCARCE", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError", "UsageError", "remedy_for",
+]  # fmt: skip
+
+SCARCE: Final = {
+    errno.ENOSPC: "free space on that disk", errno.EDQUOT: "free space within your quota",
+    errno.EMFILE: "ulimit -n with a larger number", errno.ENFILE: "close files: the whole machine has too many open",
+    errno.ENOMEM: "ulimit -v with a larger number, or free memory", errno.EAGAIN: "ulimit -u with a larger number",
+}  # fmt: skip
+"""What gives more of that of which there is too little, by errno."""
+
+
+def remedy_for(error: OSError, otherwise: str = "") -> str:
+    """Return what to try against *error*: more of what is scarce, or *otherwise*."""
+    return SCARCE.get(error.errno or 0, otherwise)
 
 
 class ObserverError(Exception):

@@ -9,11 +9,13 @@ import argparse
 import errno
 import importlib
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from typing import Final
 
 from observer import __version__
+from observer.cli.complaint import complain, drop_output
 
 __all__ = ["main"]
 
@@ -27,6 +29,9 @@ VERBS: Final = {
     "allocators": "run a program under every allocator found here, and say which to take",
     "doctor": "say what this machine allows, and what would allow more",
 }
+
+_ADDRESS_SPACE: Final = 3 << 29
+"""Bytes; most of it is only reserved: threads' stacks and arenas."""
 
 _DESCRIPTION: Final = """\
 Run a real program on Linux and see where its memory comes from: every malloc,
@@ -112,34 +117,54 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _guarded(words: Sequence[str]) -> int:
-    from observer.errors import ObserverError, UsageError
+    from observer.errors import SCARCE, ObserverError, UsageError
     from observer.tracee.environment import undo_coercion
 
     undo_coercion()
     try:
+        _ask_for_address_space()
         status = _run_verb(words[0], words[1:])
         sys.stdout.flush()
         return status
     except UsageError as error:
-        print(f"observer: {error}", file=sys.stderr)
+        complain(error.what, error.why, error.remedy)
         return 2 if words[0] != "run" else 125
     except ObserverError as error:
-        print(f"observer: {error}", file=sys.stderr)
+        complain(error.what, error.why, error.remedy)
         return error.exit_status
     except BrokenPipeError:
         # Whoever read our output has gone: nobody is left to complain to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output(sys.stdout.fileno())
         return 141
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, MemoryError, RuntimeError) as error:
+        number = _exhausted(error)
+        if number not in SCARCE:
             raise
-        # What is still in the buffer would fail again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print(f"observer: cannot write the output: {os.strerror(error.errno)}", file=sys.stderr)
+        drop_output(sys.stdout.fileno())  # what is still in the buffer would fail again at the end
+        complain("cannot go on", os.strerror(number), SCARCE[number])
         return 125
     except KeyboardInterrupt:
-        print("observer: interrupted", file=sys.stderr)
+        complain("interrupted")
         return 130
+
+
+def _ask_for_address_space() -> None:
+    """Refuse at once where the libraries (numpy, DuckDB) would end the process in the midst of their work."""
+    from observer.errors import ObserverError
+
+    soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY and soft < _ADDRESS_SPACE:
+        why = f"ulimit -v is {soft >> 10}, and it needs {_ADDRESS_SPACE >> 10}"
+        raise ObserverError("cannot work in so little address space", why, "ulimit -v unlimited")
+
+
+def _exhausted(error: Exception) -> int:
+    """Return the errno that says what there was too little of, 0 where it was something else."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    if isinstance(error, MemoryError):
+        return errno.ENOMEM
+    return errno.EAGAIN if "start new thread" in str(error) else 0
 
 
 if __name__ == "__main__":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import resource
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.complaint import complain, drop_output
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,17 +115,32 @@ def run(arguments: argparse.Namespace) -> int:
         words=tuple(words), environment=os.environ, selection=parse(arguments.expression, all_names(), all_families()),
         stack=arguments.stack, max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr,
     )  # fmt: skip
-    directory = Path(arguments.directory or f"{Path(words[0]).name}.trace")
-    meta = record_run(order, directory, describe_machine(), force=arguments.force, while_finishing=_progress)
-    meta = _with_sources(meta, directory)
-    _tell(meta, directory, quiet=arguments.quiet)
+    directory = _directory(arguments.directory, words[0])
+    may_replace = arguments.force or arguments.directory is None
+    meta = record_run(
+        order, directory, describe_machine(), replacing=partial(_say_replaced, directory) if may_replace else None,
+        while_finishing=_progress,
+    )  # fmt: skip
+    try:
+        meta = _with_sources(meta, directory)
+        _tell(meta, directory, quiet=arguments.quiet)
+    except KeyboardInterrupt:
+        complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _directory(given: str | None, program: str) -> Path:
+    if given == "":
+        raise UsageError("-o needs the name of a folder", "it is empty", "-o DIR, or nothing for ./NAME.trace")
+    return Path(given if given is not None else f"{Path(program).name}.trace")
+
+
+def _say_replaced(directory: Path) -> None:
+    complain(f"{directory} replaces the trace of an earlier run")
 
 
 def _with_sources(meta: Meta, directory: Path) -> Meta:
     """Ask the model of the run's C library where each allocation came from, if there is one."""
-    from functools import partial
-
     from observer.compare.served_by import served_by
     from observer.simulator.glibc_side import GlibcSide
     from observer.trace.reader import Trace
@@ -142,10 +160,10 @@ def _with_sources(meta: Meta, directory: Path) -> Meta:
     except UsageError:
         return meta
     with _progress():
-        events = Trace.open(directory).events(frozenset({"call", "syscall", "process"}))
-        sources = served_by(events, model)
+        trace = Trace.open(directory)
+        sources = served_by(trace.events(frozenset({"call", "syscall", "process"})), model)
         how = f"inferred: by the model of glibc {machine.libc_version}, as long as it gives every pointer exactly"
-        return add_sources(directory, meta, sources, how)
+        return add_sources(trace, sources, how)
 
 
 def _progress() -> AbstractContextManager[object]:
@@ -169,9 +187,11 @@ def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:
         elif worst(meta.ledger) in FAILING:
             print_ledger(make_console(sys.stderr), meta.ledger)
         sys.stderr.flush()
-    except BrokenPipeError:
-        # stderr is gone; the trace and the program's status are not.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    except OSError as error:
+        # Nobody reads stderr any more, or there is no room for it; the trace and the program's status are there.
+        if error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        drop_output(2)
 
 
 def _leave(meta: Meta, *, allow_loss: bool) -> int:

@@ -12,14 +12,23 @@ import os
 import select
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from observer.errors import CannotObserve
-from observer.linux.perf import FAULT_FIELDS, PAGE_FAULTS, Counter, Ring, SampleLayout, open_counter, open_fault_ring
+from observer.files import Folder, NewFile
+from observer.linux.perf import (
+    FAULT_FIELDS,
+    PAGE_FAULTS,
+    PERF_RECORD_SAMPLE,
+    Counter,
+    Ring,
+    SampleLayout,
+    open_counter,
+    open_fault_ring,
+)
 from observer.linux.procfs import PAGE
 
-__all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "FaultInstrument", "FaultTotals", "SampleLayout"]
+__all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
@@ -41,17 +50,17 @@ class FaultInstrument:
         CannotObserve: the kernel refuses page-fault events to this user.
     """
 
-    def __init__(self, directory: Path, stack_bytes: int) -> None:
+    def __init__(self, folder: Folder, stack_bytes: int) -> None:
         self.layout = SampleLayout(stack_bytes)
-        self._directory = directory
+        self.files: list[NewFile] = []
+        self._folder = folder
         self._rings: list[Ring] = []
-        self._files: list[int] = []
         self._failed: Counter | None = None
         self._stop_read, self._stop_write = os.pipe()
         self._thread: threading.Thread | None = None
         self.sees_kernel = True
         self.error: OSError | None = None
-        self.discarded = False
+        self._discarded = 0
 
     def start(self, tid: int) -> None:
         """Open the events on the stopped task *tid*; its future threads and children are included."""
@@ -69,13 +78,16 @@ class FaultInstrument:
                     raise self._refusal(error) from error
         with contextlib.suppress(OSError):
             self._failed = open_counter(PAGE_FAULTS, tid, -1, kernel=self.sees_kernel)
-        for processor in processors:
-            path = self._directory / f"faults.{processor}.bin"
-            self._files.append(
-                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            )
-        self._thread = threading.Thread(target=self._empty, name="fault rings", daemon=True)
-        self._thread.start()
+        try:
+            self.files = [NewFile(self._folder, f"faults.{processor}.bin") for processor in processors]
+            self._thread = threading.Thread(target=self._empty, name="fault rings", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError) as error:  # RuntimeError: no further thread
+            self._thread = None
+            self._close_rings()
+            raise CannotObserve(
+                "cannot see page faults", f"no file or thread for their samples: {error}", "raise ulimit -n, -u and -v"
+            ) from error
 
     def _open(self, tid: int, processors: list[int], pages: int) -> None:
         for kernel in (True, False) if self.sees_kernel else (False,):
@@ -126,22 +138,22 @@ class FaultInstrument:
                     poller.unregister(fd)  # the traced tree has ended: POLLHUP for ever
 
     def _drain(self) -> None:
-        for ring, file in zip(self._rings, self._files, strict=True):
+        for ring, file in zip(self._rings, self.files, strict=True):
             if self.error is None:
                 try:
                     ring.drain(file)
                     continue
                 except OSError as error:
                     self.error = error
-            ring.discard()
+            self._discarded += ring.discard()
 
     def stop(self) -> FaultTotals:
         """Empty the rings for the last time, close everything, return the kernel's counts."""
-        os.write(self._stop_write, b"s")
         if self._thread is not None:
+            os.write(self._stop_write, b"s")
             self._thread.join()
-        self._drain()
-        counted = lost = 0
+            self._drain()
+        counted, lost = 0, self._discarded
         for ring in self._rings:
             for counter in (ring.minor, ring.major):
                 count, missing = counter.read()
@@ -151,8 +163,8 @@ class FaultInstrument:
         self._close_rings()
         if self._failed is not None:
             self._failed.close()
-        for file in [*self._files, self._stop_read, self._stop_write]:
-            os.close(file)
+        os.close(self._stop_read)
+        os.close(self._stop_write)
         return FaultTotals(counted, lost, failed)
 
     def _close_rings(self) -> None:

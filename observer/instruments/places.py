@@ -15,6 +15,7 @@ from observer.linux.instructions import access_of, decode, disassemble
 from observer.linux.lines import line_table
 from observer.linux.unwind import Frame, Unwinder, step
 from observer.model.events import Site
+from observer.model.filenames import as_name
 from observer.model.machine import Image
 
 __all__ = ["CodeMap", "StackPiece"]
@@ -120,7 +121,7 @@ class CodeMap:
     def _elf(self, image: Image) -> Elf | None:
         """Return the image's file, if it is still the one that was mapped."""
         if image.path not in self._elves:
-            elf = load(image.path)
+            elf = load(as_name(image.path))
             self._elves[image.path] = elf if elf is not None and elf.build_id == image.build_id else None
         return self._elves[image.path]
 

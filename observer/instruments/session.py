@@ -6,9 +6,9 @@ import resource
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
+from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.observed import ObserversPages
@@ -52,7 +52,7 @@ class Wish:
 class Recording:
     """What a finished run leaves beside its records: counts for the ledger, and what could not be done.
 
-    `lost` counts records that could not be stored, by kind.
+    `lost` counts records that could not be stored, by kind; `changed` names the files that somebody else changed.
     """
 
     status: int | None
@@ -62,10 +62,11 @@ class Recording:
     not_observed: dict[str, str]
     sees_kernel_faults: bool
     lost: dict[str, int] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
 
 
-def record(wish: Wish, sink: Sink, directory: Path) -> Recording:
-    """Run the program to its end and of all it started; records go to *sink*, bulk data into files in *directory*.
+def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
+    """Run the program to its end and of all it started; records go to *sink*, bulk data into files in *folder*.
 
     Raises:
         CannotLaunch: the program cannot be started.
@@ -77,7 +78,7 @@ def record(wish: Wish, sink: Sink, directory: Path) -> Recording:
     # A descriptor for each process that is followed: as many as we may have, and the program what it would have had.
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
-        return _Session(wish, path, sink, directory, interrupts, files).run()
+        return _Session(wish, path, sink, folder, interrupts, files).run()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
         interrupts.release()
@@ -87,7 +88,7 @@ class _Session:
     """The instruments of one run, wired together."""
 
     def __init__(
-        self, wish: Wish, path: str, sink: Sink, directory: Path, interrupts: Interrupts, files: tuple[int, int]
+        self, wish: Wish, path: str, sink: Sink, folder: Folder, interrupts: Interrupts, files: tuple[int, int]
     ) -> None:
         chosen = wish.selection.instruments
         self._wish = wish
@@ -100,8 +101,8 @@ class _Session:
         self._library = LibraryCalls(
             sink, self._pages, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
-        self._faults = FaultInstrument(directory, wish.stack_bytes) if "faults" in chosen else None
-        self._frames = Frames(directory) if "residency" in chosen else None
+        self._faults = FaultInstrument(folder, wish.stack_bytes) if "faults" in chosen else None
+        self._frames = Frames(folder) if "residency" in chosen else None
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, allocator=self._allocator, library=self._library,
             faults=self._faults, frames=self._frames, pages=self._pages,
@@ -140,16 +141,29 @@ class _Session:
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
         self._affinity.enter()
         try:
-            return engine.run(root), FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
+            status = engine.run(root)
         except BaseException:
             engine.abandon()
-            if self._faults is not None:
-                self._faults.stop()
             raise
         finally:
             self._affinity.leave()
-            if self._frames is not None:
-                self._frames.close()
+            totals = FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
+        return status, totals
+
+    def _not_stored(self) -> list[str]:
+        """Say what there was no room for."""
+        kinds = {"page-fault samples": self._faults, "page frames": self._frames}
+        failed = {name: kind.error for name, kind in kinds.items() if kind is not None}
+        return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
+
+    def _close_files(self) -> list[str]:
+        """Close the files of bulk data; return the names of those that somebody else has changed."""
+        files = [] if self._faults is None else list(self._faults.files)
+        files += [] if self._frames is None else [self._frames.file]
+        changed = [file.name for file in files if not file.is_as_written()]
+        for file in files:
+            file.close()
+        return changed
 
     def _result(
         self, engine: Engine, status: int | None, seconds: float, faults: FaultTotals, rusage_faults: int
@@ -186,8 +200,10 @@ class _Session:
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
+        notes += self._not_stored()
         sees_faults = self._faults is not None and "faults" not in watch.not_observed
         return Recording(
             status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
+            changed=self._close_files(),
         )  # fmt: skip

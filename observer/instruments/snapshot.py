@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import Any, Final
 
+from observer.files import Folder, NewFile
 from observer.linux.procfs import heap_start, read_mapped_resident, read_mappings, read_pagemap, read_resident_bytes
 
 __all__ = ["Frames", "take_snapshot"]
@@ -28,11 +28,8 @@ def take_snapshot(tid: int) -> dict[str, Any]:
 class Frames:
     """The file of pagemap entries: 8 bytes a page, runs of pages named by notes."""
 
-    def __init__(self, directory: Path) -> None:
-        self._fd = os.open(
-            directory / "frames.bin", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
-        self._at = 0
+    def __init__(self, folder: Folder) -> None:
+        self.file = NewFile(folder, "frames.bin")
         self.error: OSError | None = None
 
     def save(self, tid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
@@ -46,20 +43,15 @@ class Frames:
             for mapping in snapshot["mappings"]:
                 if snapshot["resident"].get(mapping.start) and mapping.size <= _LARGEST:
                     entries = read_pagemap(pagemap, mapping.start, mapping.end)
-                    runs.append((mapping.start, len(entries) // 8, self._at))
-                    self._write(entries)
+                    at = self.file.size
+                    self.file.append(entries)
+                    runs.append((mapping.start, len(entries) // 8, at))
         except OSError as error:
             self.error = error
         finally:
             os.close(pagemap)
         return runs
 
-    def _write(self, entries: bytes) -> None:
-        view = memoryview(entries)
-        while len(view):
-            view = view[os.write(self._fd, view) :]
-        self._at += len(entries)
-
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self.file.close()

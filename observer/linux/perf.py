@@ -15,9 +15,10 @@ import os
 import struct
 from typing import Final
 
+from observer.files import NewFile
 from observer.linux.libc import libc
 
-__all__ = ["FAULT_FIELDS", "Counter", "Ring", "SampleLayout", "open_counter", "open_fault_ring"]
+__all__ = ["FAULT_FIELDS", "PERF_RECORD_SAMPLE", "Counter", "Ring", "SampleLayout", "open_counter", "open_fault_ring"]
 
 _SYS_PERF_EVENT_OPEN: Final = 298 if os.uname().machine == "x86_64" else 241
 _TYPE_SOFTWARE: Final = 1
@@ -58,6 +59,9 @@ FAULT_FIELDS: Final = [
     ("user_bp", "<u8"), ("user_sp", "<u8"), ("user_ip", "<u8"), ("user_cs", "<u8"), ("stack_size", "<u8"),
 ]  # fmt: skip
 """The fixed part of a sample, as a numpy record; the copied stack and its true length (u64) follow it."""
+
+PERF_RECORD_SAMPLE: Final = 9
+_HEADER: Final = struct.Struct("=IHH")  # struct perf_event_header: type, misc, size
 
 _syscall = libc.syscall
 _syscall.restype = ctypes.c_long
@@ -187,25 +191,33 @@ class Ring:
         self._tail = view[self._TAIL : self._TAIL + 8].cast("Q")
         self._data = view[mmap.PAGESIZE :]
 
-    def drain(self, fd: int) -> int:
-        """Append everything that is in the ring to the file *fd*; return how many bytes. Raises OSError ENOSPC."""
-        head, tail = self._head[0], self._tail[0]
-        amount: int = head - tail
-        if amount == 0:
-            return 0
-        start = tail % self.size
-        pieces = [self._data[start : min(start + amount, self.size)]]
-        if len(pieces[0]) < amount:
-            pieces.append(self._data[: amount - len(pieces[0])])
-        for piece in pieces:
-            while len(piece):
-                piece = piece[os.write(fd, piece) :]
+    def drain(self, file: NewFile) -> None:
+        """Append all that is in the ring to *file*; raises OSError, and takes nothing, when there is no room."""
+        head, tail, before = self._head[0], self._tail[0], file.size
+        if head == tail:
+            return
+        start, amount = tail % self.size, head - tail
+        beyond = max(start + amount - self.size, 0)
+        try:
+            # Released at once: a slice that an exception keeps alive would keep the ring from being closed.
+            with self._data[start : start + amount - beyond] as first, self._data[:beyond] as second:
+                file.append(first)
+                file.append(second)
+        except OSError:
+            file.cut(before)
+            raise
         self._tail[0] = head
-        return amount
 
-    def discard(self) -> None:
-        """Forget what is in the ring, so that the kernel can go on writing (nothing can be stored any more)."""
-        self._tail[0] = self._head[0]
+    def discard(self) -> int:
+        """Forget what is in the ring, so that the kernel can go on writing; return how many samples that were."""
+        head, at, samples = self._head[0], self._tail[0], 0
+        while at < head:
+            # Records are multiples of 8 bytes, as the ring is, so no header is cut by its end (perf_event.h).
+            kind, _misc, length = _HEADER.unpack_from(self._data, at % self.size)
+            samples += kind == PERF_RECORD_SAMPLE
+            at += length
+        self._tail[0] = head
+        return samples
 
     def close(self) -> None:
         """Unmap and close."""

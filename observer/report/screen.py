@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
-import unicodedata
 from typing import Final, TextIO
 
 from rich.console import Console
 from rich.text import Text
+
+from observer.model.filenames import safe
 
 __all__ = ["bar", "heading", "make_console", "paragraph", "put", "safe"]
 
@@ -32,21 +33,6 @@ def make_console(stream: TextIO) -> Console:
     """Return a console on *stream*; 80 columns where it is no terminal. NO_COLOR and COLUMNS are rich's to honour."""
     width = None if stream.isatty() else _FALLBACK_COLUMNS
     return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
-
-
-def safe(text: str) -> str:
-    r"""Return *text* with every character escaped that could steer a terminal: controls, bidi marks, lone surrogates.
-
-    >>> safe("a\x1b[31mb\n")
-    'a\\x1b[31mb\\n'
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(char if _is_harmless(char) else repr(char)[1:-1] for char in text)
-
-
-def _is_harmless(char: str) -> bool:
-    return char == " " or unicodedata.category(char)[0] not in "CZ"
 
 
 def put(console: Console, text: Text | str = "", style: str = "") -> None:

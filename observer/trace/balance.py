@@ -10,6 +10,7 @@ import numpy as np
 from observer.model.addresses import AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
 from observer.trace.assembly import Assembly
+from observer.trace.cut_off import cut_off_lines
 from observer.trace.spooled import Spooled
 
 __all__ = ["Evidence", "balance_all"]
@@ -71,18 +72,9 @@ class Evidence:
 
 def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
     """Return all lines of the ledger."""
-    lines: list[LedgerLine] = []
     if evidence.totals is None:
-        lines.append(
-            balance(
-                "recording closed in order",
-                0,
-                1,
-                lost=1,
-                note="cut off: the observer was killed; the trace ends where its spools end",
-            )
-        )
-        return tuple(lines)
+        return cut_off_lines(evidence)
+    lines: list[LedgerLine] = []
     lines += _fault_lines(evidence) if "faults" in evidence.instruments else []
     lines += _call_lines(evidence) if "calls" in evidence.instruments else []
     lines += _library_lines(evidence)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["Columns", "SiteTable"]
+__all__ = ["LONGEST", "Columns", "SiteTable"]
+
+LONGEST: Final = 1 << 14
+"""Bytes of one text: a path (PATH_MAX) with each byte written as \\xff. Longer names of functions (C++) are cut."""
 
 
 class SiteTable:
@@ -33,7 +36,7 @@ class SiteTable:
         """Return the table's columns."""
         return {
             "id": np.arange(1, len(self.sites) + 1, dtype=np.int64),
-            "function": _objects([site.function for site in self.sites]),
+            "function": _objects([_cut(site.function) for site in self.sites]),
             "file": _objects([site.file for site in self.sites]),
             "line": np.array([site.line or 0 for site in self.sites], dtype=np.int64),
             "module": _objects([site.module for site in self.sites]),
@@ -42,6 +45,12 @@ class SiteTable:
 
 
 _NOWHERE = Site()
+
+
+def _cut(name: str | None) -> str | None:
+    if name is None or len(name) <= LONGEST // 4:  # bytes of a character in UTF-8, at the most
+        return name
+    return name[: LONGEST // 4 - 1] + "…"
 
 
 def _objects(values: list[str | None]) -> npt.NDArray[Any]:

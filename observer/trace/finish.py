@@ -2,88 +2,127 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
-import shutil
-from pathlib import Path
+from collections.abc import Iterator
 
 import msgspec
 
 from observer.errors import BadTrace
+from observer.files import Folder
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
 from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly
 from observer.trace.balance import Evidence, balance_all
+from observer.trace.cut_off import without_notes
+from observer.trace.kept import changed, read_kept
+from observer.trace.layout import META, SPOOL, held, remove_spools
 from observer.trace.machine import with_libc
 from observer.trace.replay import assemble
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.tables import write_tables
 
-__all__ = ["SPOOL", "begin", "finish", "is_unfinished", "recover", "write_meta"]
-
-SPOOL = "spool"
+__all__ = ["begin", "finish", "recover", "write_meta"]
 
 
-def begin(directory: Path, machine: Machine, request: Request) -> None:
+def begin(folder: Folder, machine: Machine, request: Request) -> None:
     """Write the first meta.json, which says that the run was cut off: true until `finish` says otherwise."""
     outcome = Outcome(status=None, signal=None, ended="cut off")
-    write_meta(directory, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
+    write_meta(folder, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
 
 
-def is_unfinished(directory: Path) -> bool:
-    """Whether *directory* holds spools that were never made into tables."""
-    return (directory / SPOOL / "notes.jsonl").is_file()
+def finish(folder: Folder, machine: Machine, request: Request, recording: Recording) -> Meta:
+    """Make the tables and the ledger of a run that came to its end; return its meta.
+
+    Raises:
+        BadTrace: they cannot be written, or the spools are damaged.
+    """
+    with _explained(folder):
+        spooled = read_spools(folder.folder(SPOOL), request.stack)
+        for name, count in spooled.damaged.items():
+            raise changed(folder, f"{count:,} records of {SPOOL}/{name} are damaged")
+        return _finish(folder, spooled, machine, request, recording)
 
 
-def finish(directory: Path, machine: Machine, request: Request, recording: Recording) -> Meta:
-    """Make the tables and the ledger of a run that came to its end; return its meta."""
-    outcome = Outcome(
-        status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
-        seconds=recording.seconds,
-    )  # fmt: skip
-    return _finish(directory, machine, request, outcome, recording)
-
-
-def recover(directory: Path, meta: Meta) -> Meta:
-    """Make a readable trace of the spools that a killed observer left behind.
+def recover(folder: Folder, meta: Meta) -> Meta:
+    """Make a readable trace of the spools that an observer left behind: all that is whole, and what is not is said.
 
     Raises:
         BadTrace: the observer that writes them is still at work, or they cannot be read.
     """
-    with open(directory / SPOOL / "notes.jsonl", "rb") as notes:
-        try:
-            fcntl.flock(notes, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BadTrace(f"{directory} is being recorded right now", "", "wait for the run to end") from error
-    return _finish(directory, meta.machine, meta.request, meta.outcome, None)
+    with _explained(folder), held(folder):
+        spool = folder.folder(SPOOL)
+        spooled = read_spools(spool, meta.request.stack)
+        return _finish(folder, spooled, meta.machine, meta.request, read_kept(spool))
 
 
-def _finish(directory: Path, machine: Machine, request: Request, outcome: Outcome, recording: Recording | None) -> Meta:
-    spooled = read_spools(directory / SPOOL, request.stack)
+@contextlib.contextmanager
+def _explained(folder: Folder) -> Iterator[None]:
+    remedy = f"observer show {folder.path} tries again"
+    try:
+        yield
+    except OSError as error:
+        raise BadTrace(
+            f"cannot finish {folder.path}", error.strerror or str(error), "observer show tries again"
+        ) from error
+    except MemoryError as error:
+        why = "there is not enough memory for its events"
+        raise BadTrace(f"cannot finish {folder.path}", why, f"raise ulimit -v; {remedy}") from error
+
+
+def _outcome(recording: Recording | None) -> Outcome:
+    if recording is None:
+        return Outcome(status=None, signal=None, ended="cut off")
+    return Outcome(
+        status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
+        seconds=recording.seconds,
+    )  # fmt: skip
+
+
+def _finish(folder: Folder, spooled: Spooled, machine: Machine, request: Request, recording: Recording | None) -> Meta:
     assembly = assemble(spooled, residency="residency" in request.instruments, all_syscalls=request.syscalls is None)
-    lost = dict(recording.lost) if recording else {}
+    totals, lost = _balanced(spooled, recording)
     _add_lost(assembly, spooled, lost, recording)
-    events = write_tables(directory, assembly)
+    events = write_tables(folder, assembly)
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
-        spooled, assembly, recording.totals if recording else None, instruments=frozenset(request.instruments),
+        spooled, assembly, totals if recording else None, instruments=frozenset(request.instruments),
         sees_kernel_faults=recording.sees_kernel_faults if recording else False,
         replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
-    totals = dict(recording.totals) if recording else {}
     totals |= {"live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks}
+    ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
         schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,
-        outcome=msgspec.structs.replace(outcome, events=events), ledger=balance_all(evidence),
-        how=_how(assembly, recording), notes=tuple(recording.notes) if recording else (),
+        outcome=msgspec.structs.replace(_outcome(recording), events=events), ledger=ledger,
+        how=_how(assembly, recording), notes=_notes(recording),
         totals=totals,
         images=tuple(assembly.images), ends=tuple(assembly.ends),
     )  # fmt: skip
-    write_meta(directory, meta)
-    shutil.rmtree(directory / SPOOL)
+    write_meta(folder, meta)
+    remove_spools(folder)
     return meta
+
+
+def _notes(recording: Recording | None) -> tuple[str, ...]:
+    if recording is None:
+        return ()
+    return (*recording.notes, *(f"somebody else changed {name} while it was recorded" for name in recording.changed))
+
+
+def _balanced(spooled: Spooled, recording: Recording | None) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the totals, and what was lost: when it was to be stored, and since then by damage."""
+    totals, lost = (dict(recording.totals), dict(recording.lost)) if recording else ({}, {})
+    for name, count in spooled.damaged.items():
+        kind = name.partition(".")[0]
+        lost[kind] = lost.get(kind, 0) + count
+    for kind, records in (("calls", spooled.calls), ("syscalls", spooled.syscalls)):
+        missing = totals.get(kind, len(records)) - len(records)
+        lost[kind] = max(lost.get(kind, 0), missing)
+        totals[kind] = len(records)
+    return totals, lost
 
 
 def _replayable(syscalls: tuple[str, ...] | None) -> bool:
@@ -121,18 +160,12 @@ def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
     }  # fmt: skip
 
 
-def write_meta(directory: Path, meta: Meta) -> None:
+def write_meta(folder: Folder, meta: Meta) -> None:
     """Write meta.json, whole or not at all; raises BadTrace when that is not possible."""
-    partial = directory / "meta.json.partial"
-    text = msgspec.json.format(msgspec.json.encode(meta), indent=1)
     try:
-        with open(partial, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, directory / "meta.json")
+        folder.replace(META, msgspec.json.format(msgspec.json.encode(meta), indent=1))
     except OSError as error:
-        raise BadTrace(f"cannot write {directory / 'meta.json'}", error.strerror or str(error)) from error
+        raise BadTrace(f"cannot write {folder.path / META}", error.strerror or str(error)) from error
 
 
 def _exit_status(status: int | None) -> int | None:

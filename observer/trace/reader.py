@@ -1,4 +1,7 @@
-"""Reading a trace: its meta.json, and its events as values in their order, without holding them all."""
+"""Reading a trace: its meta.json, and its events as values in their order, without holding them all.
+
+Whoever may write the trace's folder may have changed what is in it: all of it is checked before it is told.
+"""
 
 from __future__ import annotations
 
@@ -7,63 +10,102 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import msgspec
 
 from observer.errors import BadTrace
+from observer.files import File, Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
-from observer.trace.finish import is_unfinished, recover
-from observer.trace.tables import TABLES
+from observer.trace.database import database
+from observer.trace.finish import recover
+from observer.trace.layout import META, TABLES, is_unfinished
+from observer.trace.schema import COLUMNS, faults_of, selection_of
 
 __all__ = ["Trace", "read_meta"]
 
 _BATCH: Final = 4096
+_AGAIN: Final = "record the program again"
+_LARGEST_META: Final = 1 << 28
+_MOST_LINES: Final = 1000
 
 
-def read_meta(directory: Path) -> Meta:
-    """Return meta.json of the trace in *directory*.
+def read_meta(folder: Folder) -> Meta:
+    """Return meta.json of the trace in *folder*.
 
     Raises:
         BadTrace: it is not a trace, or one of another schema version.
     """
-    path = directory / "meta.json"
+    path = folder.path / META
     try:
-        meta = msgspec.json.decode(path.read_bytes(), type=Meta)
+        meta = msgspec.json.decode(folder.read(META, _LARGEST_META), type=Meta)
+        msgspec.msgpack.encode(meta)  # which knows no number that has more than 64 bits
     except FileNotFoundError as error:
         raise BadTrace(
-            f"{directory} is not a trace", "it has no meta.json", "name a folder that observer run made"
+            f"{folder.path} is not a trace", "it has no meta.json", "name a folder that observer run made"
         ) from error
     except OSError as error:
         raise BadTrace(f"cannot read {path}", error.strerror or "") from error
-    except msgspec.MsgspecError as error:
-        raise BadTrace(f"{path} is damaged", str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError) as error:
+        raise BadTrace(f"{path} is damaged", str(error), _AGAIN) from error
+    if len(meta.ledger) > _MOST_LINES:
+        raise BadTrace(f"{path} is damaged", f"its ledger has {len(meta.ledger):,} lines", _AGAIN)
     if meta.schema != SCHEMA:
-        raise BadTrace(f"{directory} has schema version {meta.schema}", f"this version reads {SCHEMA}")
+        raise BadTrace(f"{folder.path} has schema version {meta.schema}", f"this version reads {SCHEMA}")
     return meta
+
+
+def _open(directory: Path) -> Folder:
+    try:
+        return Folder.open(directory)
+    except FileNotFoundError as error:
+        raise BadTrace(f"{directory} is not a trace", "there is no such folder", "observer run makes one") from error
+    except OSError as error:
+        raise BadTrace(
+            f"cannot read {directory}", error.strerror or "", "name a folder that observer run made"
+        ) from error
 
 
 class Trace:
     """A finished trace on disk."""
 
-    def __init__(self, directory: Path, meta: Meta) -> None:
-        self.directory = directory
+    def __init__(self, folder: Folder, meta: Meta) -> None:
+        self.folder = folder
         self.meta = meta
+        self._checked: set[str] = set()
+
+    @property
+    def directory(self) -> Path:
+        """Where it was found."""
+        return self.folder.path
 
     @classmethod
     def open(cls, directory: Path) -> Trace:
         """Open the trace in *directory*, recovering it first if the observer that recorded it was killed.
 
         Raises:
-            BadTrace: as `read_meta`; a table is missing; the run is still being recorded.
+            BadTrace: as `read_meta`; a table is missing or has other rows than meta.json tells; the run is still being
+                recorded.
         """
-        meta = read_meta(directory)
-        if is_unfinished(directory):
-            meta = recover(directory, meta)
-        missing = [name for name in TABLES.values() if not (directory / name).is_file()]
-        if missing:
-            raise BadTrace(f"{directory} is incomplete", f"{missing[0]} is missing")
-        return cls(directory, meta)
+        folder = _open(directory)
+        meta = read_meta(folder)
+        if is_unfinished(folder):
+            meta = recover(folder, meta)
+        trace = cls(folder, meta)
+        rows = sum(trace._rows(kind) for kind in TABLES)
+        if rows != meta.outcome.events:
+            why = f"its tables hold {rows:,} events, its meta.json tells of {meta.outcome.events:,}"
+            raise BadTrace(f"{directory} is damaged", why, _AGAIN)
+        return trace
+
+    def table(self, kind: str) -> File:
+        """Return the file of one kind of event; raises BadTrace when there is none."""
+        try:
+            return self.folder.file(TABLES[kind])
+        except FileNotFoundError as error:
+            raise BadTrace(f"{self.directory} is incomplete", f"{TABLES[kind]} is missing") from error
+        except OSError as error:
+            what = f"cannot read {TABLES[kind]} of {self.directory}"
+            raise BadTrace(what, error.strerror or "", _AGAIN) from error
 
     def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
         """Yield the events of *kinds* (None: all) in order of n."""
@@ -78,20 +120,41 @@ class Trace:
         return None
 
     def _kind(self, kind: str, n: int | None = None) -> Iterator[Event]:
-        make, fields = _MAKERS[kind]
-        names = ", ".join(f'"{name}"' for name in fields)
-        connection = duckdb.connect()
-        try:
-            condition = "" if n is None else " where n = ?"
-            query = f"select {names} from read_parquet(?){condition} order by n"
-            rows = connection.execute(query, [str(self.directory / TABLES[kind]), *([] if n is None else [n])])
+        self._check(kind)
+        make, last = _MAKERS[kind], -1
+        condition = "" if n is None else f" where n = {n}"
+        for row in self._query(kind, f"select {selection_of(kind)} from read_parquet(?){condition}"):
+            if row[0] <= last:
+                raise self._damaged(kind, "n", 1)
+            last = row[0]
+            yield make(row)
+
+    def _check(self, kind: str) -> None:
+        """Raise BadTrace when a value cannot have been recorded; asked of DuckDB, once a table."""
+        if kind in self._checked:
+            return
+        select = f"select {selection_of(kind)} from read_parquet(?)"
+        (counts,) = self._query(kind, f"select {faults_of(kind)} from ({select})")
+        for name, count in zip(COLUMNS[kind], counts, strict=True):
+            if count:
+                raise self._damaged(kind, name, count)
+        self._checked.add(kind)
+
+    def _rows(self, kind: str) -> int:
+        ((count,),) = self._query(kind, "select coalesce(sum(num_rows), 0) from parquet_file_metadata(?)")
+        return int(count)
+
+    def _query(self, kind: str, query: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that *query* selects from the table of *kind*, whose name is its parameter."""
+        file = self.table(kind)
+        with database(f"cannot read {TABLES[kind]} of {self.directory}", _AGAIN) as connection:
+            rows = connection.execute(query, [file.path])
             while batch := rows.fetchmany(_BATCH):
-                for row in batch:
-                    yield make(row)
-        except duckdb.Error as error:
-            raise BadTrace(f"cannot read {TABLES[kind]} of {self.directory}", str(error).splitlines()[0]) from error
-        finally:
-            connection.close()
+                yield from batch
+
+    def _damaged(self, kind: str, column: str, count: int) -> BadTrace:
+        why = f"{count:,} rows have in column {column} what cannot have been recorded"
+        return BadTrace(f"{TABLES[kind]} of {self.directory} is damaged", why, _AGAIN)
 
 
 def _site(value: dict[str, Any] | None) -> Site | None:
@@ -145,16 +208,8 @@ def _lost(row: tuple[Any, ...]) -> Lost:
     return Lost(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], instrument=row[4], count=row[5])
 
 
-_MAKERS: Final[dict[str, tuple[Callable[[tuple[Any, ...]], Event], tuple[str, ...]]]] = {
-    "call": (_call, ("n", "t_ns", "pid", "tid", "op", "size", "count", "alignment", "pointer", "result", "where",
-                     "end_ns", "errno", "site", "origin", "served_by", "steps", "inner_calls")),
-    "syscall": (_syscall, ("n", "t_ns", "pid", "tid", "name", "number", "args", "result", "errno", "gate",
-                           "ring_before", "end_ns", "cause", "site", "decoded", "within")),
-    "fault": (_fault, ("n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
-                       "chunk", "toucher", "cause", "site", "frame")),
-    "signal": (_signal, ("n", "t_ns", "pid", "tid", "signal", "code", "address", "fatal", "site", "instruction", "ring",
-                         "exception", "reason", "access", "where", "mapping", "protection")),
-    "process": (_process, ("n", "t_ns", "pid", "tid", "what", "child", "status", "path")),
-    "library": (_library, ("n", "t_ns", "pid", "tid", "function", "module", "result", "end_ns", "site", "crossings")),
-    "lost": (_lost, ("n", "t_ns", "pid", "tid", "instrument", "count")),
+_MAKERS: Final[dict[str, Callable[[tuple[Any, ...]], Event]]] = {
+    "call": _call, "syscall": _syscall, "fault": _fault, "signal": _signal, "process": _process, "library": _library,
+    "lost": _lost,
 }  # fmt: skip
+"""Each takes a row in the order of `schema.COLUMNS`."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from observer.errors import BadTrace
+from observer.errors import BadTrace, remedy_for
+from observer.files import Folder
 from observer.instruments.session import Recording, Wish
 from observer.instruments.session import record as run_instruments
 from observer.trace.spool import Spools
@@ -12,21 +11,21 @@ from observer.trace.spool import Spools
 __all__ = ["record"]
 
 
-def record(wish: Wish, directory: Path) -> Recording:
-    """Run the program and leave its spools in the new folder *directory*.
+def record(wish: Wish, folder: Folder) -> Recording:
+    """Run the program and leave its spools in the empty *folder*.
 
     Raises:
         BadTrace: the folder cannot be written.
         CannotLaunch, CannotObserve: as `instruments.session.record`.
     """
     try:
-        spools = Spools(directory, wish.max_events)
+        spools = Spools(folder, wish.max_events)
     except OSError as error:
-        raise BadTrace(
-            f"cannot write {directory}", error.strerror or str(error), "-o with a folder you may write"
-        ) from error
+        remedy = remedy_for(error, "-o with a folder you may write")
+        raise BadTrace(f"cannot write {folder.path}", error.strerror or str(error), remedy) from error
     try:
-        recording = run_instruments(wish, spools, directory)
+        recording = run_instruments(wish, spools, folder)
+        recording.changed += spools.changed()
     finally:
         spools.close()
     recording.totals |= {"calls": spools.calls.count, "syscalls": spools.syscalls.count}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from observer.errors import BadTrace
-from observer.instruments.session import Wish
+from observer.errors import BadTrace, remedy_for
+from observer.files import Folder
+from observer.instruments.session import Recording, Wish
+from observer.model.filenames import as_text
 from observer.model.machine import Machine, Meta, Request
 from observer.model.selection import Selection
-from observer.trace.finish import SPOOL, begin, finish
+from observer.trace.finish import begin, finish
+from observer.trace.kept import Kept
+from observer.trace.layout import SPOOL
+from observer.trace.place import new_folder
 from observer.trace.record import record
 from observer.tracee.launch import find_program
 
@@ -47,13 +50,13 @@ class Order:
     def request(self, directory: Path) -> Request:
         """Return it as meta.json keeps it."""
         kept = {
-            name: _readable(value)
+            name: as_text(value)
             for name, value in self.environment.items()
             if name.startswith(("GLIBC_TUNABLES", "MALLOC_", "LD_"))
         }
         syscalls = self.selection.syscalls
         return Request(
-            command=tuple(map(_readable, self.words)), directory=_readable(str(directory.absolute())),
+            command=tuple(map(as_text, self.words)), directory=as_text(str(directory.absolute())),
             expression=self.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
             instruments=tuple(sorted(self.selection.instruments)), recorder="breakpoint", stack=self.stack,
             max_events=self.max_events, allow_loss=self.allow_loss, aslr=self.aslr or "as the system has it",
@@ -62,42 +65,47 @@ class Order:
 
 
 def record_run(
-    order: Order, directory: Path, machine: Machine, *, force: bool = False,
+    order: Order, directory: Path, machine: Machine, *, replacing: Callable[[], None] | None = None,
     while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Meta:  # fmt: skip
-    """Run the program and leave its finished trace in *directory*; an existing one is replaced only if *force*.
+    """Run the program and leave its finished trace in *directory*.
+
+    Args:
+        replacing: called when an older trace in *directory* has given way; None: whatever is there is refused.
 
     Raises:
-        BadTrace: the folder exists, or cannot be written.
+        BadTrace: the folder exists, cannot be written, was changed by somebody else while the program ran, or its
+            records cannot be made into a trace; then they stay, for `Trace.open` to try again.
         CannotLaunch, CannotObserve: as `instruments.session.record`; then no folder is left.
     """
     find_program(order.words[0], order.environment)
-    _make_directory(directory, force=force)
     request = order.request(directory)
+    with new_folder(directory, replacing) as folder:
+        begin(folder, machine, request)
+        recording = _record(order, folder)
     try:
-        begin(directory, machine, request)
-        recording = record(order.wish(), directory / SPOOL)
-    except BaseException:
-        if not (directory / SPOOL / "notes.jsonl").is_file() or not (directory / SPOOL / "notes.jsonl").stat().st_size:
-            shutil.rmtree(directory, ignore_errors=True)  # nothing was recorded: leave nothing behind
-        raise
-    with while_finishing():
-        return finish(directory, machine, request, recording)
+        with while_finishing():
+            return finish(folder, machine, request, recording)
+    except KeyboardInterrupt as error:
+        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
 
 
-def _readable(text: str) -> str:
-    """Return *text* with bytes that are no UTF-8 written as \\xff."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+def _record(order: Order, folder: Folder) -> Recording:
+    with ExitStack() as opened:  # closed at once: where descriptors are few, clearing away needs some
+        with _explained(folder):
+            spool = opened.enter_context(closing(folder.make_folder(SPOOL)))
+            kept = opened.enter_context(closing(Kept(spool)))
+        recording = record(order.wish(), spool)
+        with _explained(folder):
+            kept.write(recording)
+        kept.refuse_changes(folder, recording)
+    return recording
 
 
-def _make_directory(directory: Path, *, force: bool) -> None:
+@contextmanager
+def _explained(folder: Folder) -> Iterator[None]:
     try:
-        if force and (directory / "meta.json").is_file():
-            shutil.rmtree(directory)
-        directory.mkdir(mode=0o755)
-    except FileExistsError as error:
-        raise BadTrace(f"{directory} exists", "", "--force to replace a trace, or -o with another folder") from error
+        yield
     except OSError as error:
-        raise BadTrace(
-            f"cannot make the folder {directory}", error.strerror or "", "-o with a folder you may write"
-        ) from error
+        remedy = remedy_for(error, "-o with a folder you may write")
+        raise BadTrace(f"cannot write {folder.path}", error.strerror or str(error), remedy) from error

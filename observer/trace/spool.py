@@ -1,25 +1,24 @@
 """Append-only spools: what is written while the program runs, before names and order are worked out.
 
-Records have a fixed size and go straight into preallocated, mapped file space: a record that was written is in
-the page cache even if the observer is killed in the next instant, and a full disk is an error of the allocation
-(posix_fallocate), never a SIGBUS. A record's first word is a time and never 0, so the zeroes that follow the last
-record end the file. Rare things (processes, images, snapshots) are JSON lines.
+Records have a fixed size and are written one by one: a record that was written is in the page cache even if the
+observer is killed in the next instant, a full disk is an error of that write, and nothing is mapped, since whoever
+truncates the file would end us by SIGBUS. A record's first word is a time and never 0: zeroes are a hole that somebody
+else made. Rare things (processes, images, snapshots) are JSON lines.
 """
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import fcntl
-import mmap
-import os
 import struct
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from observer.files import Folder, NewFile
 from observer.instruments.names import ARGUMENT_BYTES
 from observer.instruments.stacks import KEPT
+from observer.model.filenames import as_text
 
 __all__ = [
     "ARGUMENT_FIELDS",
@@ -31,8 +30,6 @@ __all__ = [
     "Spool",
     "Spools",
 ]
-
-_CHUNK: Final = 1 << 20
 
 CALL_FIELDS: Final = [
     ("began", "<u8"), ("ended", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("op", "<u2"), ("flags", "<u2"),
@@ -77,61 +74,32 @@ class Spool:
     After a failure `error` says why, and what comes is counted in `lost`.
     """
 
-    def __init__(self, path: Path, layout: struct.Struct, most: int | None = None) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._pack = layout.pack_into
-        self._size = layout.size
+    def __init__(self, folder: Folder, name: str, layout: struct.Struct, most: int | None = None) -> None:
+        self.file = NewFile(folder, name)
+        self._pack = layout.pack
+        self._append = self.file.append
         self._most = most
-        self._room = _CHUNK // layout.size * layout.size
-        self._at = self._room
-        self._map: mmap.mmap | None = None
         self.count = 0
         self.lost = 0
         self.error: OSError | None = None
 
     def append(self, *fields: Any) -> int:
         """Write one record; return its number, from 1 (0 when it was lost)."""
-        if self._at >= self._room and not self._grow():
-            self.lost += 1
-            return 0
-        assert self._map is not None
-        self._pack(self._map, self._at, *fields)
-        self._at += self._size
-        self.count += 1
-        return self.count
-
-    def _grow(self) -> bool:
-        if self.error is not None or self.count == self._most:
-            return False
-        # A mapping begins at a page, a record anywhere: each chunk is mapped with the odd bytes before it.
-        start = self.count * self._size
-        head = start % mmap.ALLOCATIONGRANULARITY
-        try:
-            os.posix_fallocate(self._fd, start, _CHUNK)
-            if self._map is not None:
-                self._map.close()
-            self._map = mmap.mmap(self._fd, head + _CHUNK, offset=start - head)
-        except OSError as error:
-            self.error = error
-            return False
-        records = _CHUNK // self._size
-        if self._most is not None:
-            records = min(records, self._most - self.count)
-        self._at = head
-        self._room = head + records * self._size
-        return True
-
-    def close(self) -> None:
-        """Cut the unused end off and close."""
-        if self._map is not None:
-            self._map.close()
-        os.ftruncate(self._fd, self.count * self._size)
-        os.close(self._fd)
+        if self.error is None and self.count != self._most:
+            try:
+                self._append(self._pack(*fields))
+            except OSError as error:
+                self.error = error
+            else:
+                self.count += 1
+                return self.count
+        self.lost += 1
+        return 0
 
 
 def _readable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return as_text(value)
     if isinstance(value, dict):
         return {key: _readable(item) for key, item in value.items()}
     return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
@@ -140,12 +108,10 @@ def _readable(value: Any) -> Any:
 class NoteFile:
     """JSON lines for what is rare, each written at once."""
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(
-            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.file = NewFile(folder, name)
         # Held as long as the recording goes on: who finds it free finds the spools of a dead observer.
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._encoder = msgspec.json.Encoder()
         self.lost = 0
         self.error: OSError | None = None
@@ -156,33 +122,35 @@ class NoteFile:
         try:
             line = self._encoder.encode(note) + b"\n"
         except UnicodeEncodeError:
-            # A name that is no text: its odd bytes are written as \xff, and no file is found by it afterwards.
             line = self._encoder.encode(_readable(msgspec.to_builtins(note))) + b"\n"
-        try:
-            if self.error is None and os.write(self._fd, line) == len(line):
+        if self.error is None:
+            try:
+                self.file.append(line)
                 return
-            self.error = self.error or OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            self.error = error
+            except OSError as error:
+                self.error = error
         self.lost += 1
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
 
 
 class Spools:
-    """All spools of one recording, in the trace's `spool` folder."""
+    """All spools of one recording, in the trace's `spool` folder; at *most* so many calls and system calls each."""
 
-    def __init__(self, directory: Path, most: int | None = None) -> None:
-        self.directory = directory
-        directory.mkdir(mode=0o700)
-        self.calls = Spool(directory / "calls.bin", _CALL, most)
-        self.syscalls = Spool(directory / "syscalls.bin", _SYSCALL, most)
-        self.into_libraries = Spool(directory / "library.bin", _LIBRARY, most)
-        self.arguments = Spool(directory / "arguments.bin", _ARGUMENT)
-        self.stacks = Spool(directory / "stacks.bin", _STACK)
-        self.notes = NoteFile(directory / "notes.jsonl")
+    def __init__(self, folder: Folder, most: int | None = None) -> None:
+        with contextlib.ExitStack() as opened:  # where one cannot be made, the others are closed
+
+            def spool(name: str, layout: struct.Struct, most: int | None = None) -> Spool:
+                made = Spool(folder, name, layout, most)
+                opened.callback(made.file.close)
+                return made
+
+            self.calls = spool("calls.bin", _CALL, most)
+            self.syscalls = spool("syscalls.bin", _SYSCALL, most)
+            self.into_libraries = spool("library.bin", _LIBRARY, most)
+            self.arguments = spool("arguments.bin", _ARGUMENT)
+            self.stacks = spool("stacks.bin", _STACK)
+            self.notes = NoteFile(folder, "notes.jsonl")
+            opened.callback(self.notes.file.close)
+            self.close = opened.pop_all().close
 
     def _all(self) -> dict[str, Spool | NoteFile]:
         return {
@@ -198,7 +166,6 @@ class Spools:
         """Return the first reason why something could not be stored."""
         return next((spool.error for spool in self._all().values() if spool.error is not None), None)
 
-    def close(self) -> None:
-        """Close all."""
-        for spool in self._all().values():
-            spool.close()
+    def changed(self) -> list[str]:
+        """Return the names of the files that somebody else has changed, removed or replaced."""
+        return [spool.file.name for spool in self._all().values() if not spool.file.is_as_written()]

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from observer.errors import BadTrace
+from observer.files import Folder
 from observer.trace.assembly import Assembly
+from observer.trace.database import database
+from observer.trace.layout import TABLES
 
-__all__ = ["TABLES", "write_tables"]
-
-TABLES: Final = {
-    "call": "calls.parquet", "syscall": "syscalls.parquet", "fault": "faults.parquet", "signal": "signals.parquet",
-    "process": "processes.parquet", "library": "library.parquet", "lost": "lost.parquet",
-}  # fmt: skip
-"""The file of each kind of event."""
+__all__ = ["write_table", "write_tables"]
 
 _SITE: Final = """case when s.id is null then null else
     {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
@@ -104,8 +98,8 @@ def _lost(rows: list[dict[str, Any]]) -> Arrays:
     return columns
 
 
-def write_tables(directory: Path, assembly: Assembly) -> int:
-    """Write all tables into *directory*; return the number of events.
+def write_tables(folder: Folder, assembly: Assembly) -> int:
+    """Write all tables into *folder*; return the number of events.
 
     Raises:
         BadTrace: the disk is full, or the folder cannot be written.
@@ -115,16 +109,26 @@ def write_tables(directory: Path, assembly: Assembly) -> int:
         "signal": _signals(assembly), "process": _processes(assembly), "library": assembly.into_libraries.arrays(),
         "lost": _lost(assembly.lost),
     }  # fmt: skip
-    connection = duckdb.connect()
-    try:
-        connection.register("sites", assembly.sites.columns())
-        for kind, columns in tables.items():
-            connection.register("rows", columns)
-            target = str(directory / TABLES[kind]).replace("'", "''")
-            connection.execute(f"copy ({_QUERIES[kind]}) to '{target}' (format parquet, compression zstd)")
-            connection.unregister("rows")
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise BadTrace(f"cannot write the tables of {directory}", str(error).splitlines()[0]) from error
-    finally:
-        connection.close()
+    sites = assembly.sites.columns()
+    for kind, columns in tables.items():
+        write_table(folder, kind, _QUERIES[kind], rows=columns, sites=sites)
     return sum(len(columns["n"]) for columns in tables.values())
+
+
+def write_table(folder: Folder, kind: str, query: str, **given: Arrays) -> None:
+    """Put what *query* selects, from the *given* columns by their names, in the place of the table of *kind*.
+
+    DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
+
+    Raises:
+        BadTrace: it cannot be written; then the older table is still there.
+    """
+    what = f"cannot write {TABLES[kind]} of {folder.path}"
+    with (
+        database(what, f"observer show {folder.path} tries again") as connection,
+        folder.replacing(TABLES[kind]) as file,
+    ):
+        for relation, columns in given.items():
+            connection.register(relation, columns)
+        target = f"/proc/self/fd/{file.fileno()}"
+        connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd, use_tmp_file false)")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from observer.files import Folder
 from observer.instruments.faults import FAULT_FIELDS
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
@@ -28,7 +29,8 @@ class Recorder:
 
     def __init__(self, directory: Path, most: int | None = None) -> None:
         self.directory = directory
-        self.spools = Spools(directory, most)
+        self.folder = Folder.make(directory)
+        self.spools = Spools(self.folder, most)
         self._faults: list[bytes] = []
 
     def call(
@@ -85,4 +87,4 @@ class Recorder:
         self.spools.close()
         if self._faults:
             (self.directory / "faults.0.bin").write_bytes(b"".join(self._faults))
-        return read_spools(self.directory, 0)
+        return read_spools(self.folder, 0)

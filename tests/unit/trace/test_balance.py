@@ -86,10 +86,13 @@ def test_instruments_that_did_not_run_have_no_lines(recorder: Recorder) -> None:
     assert {SAMPLES, COUNTERS, CALLS}.isdisjoint(ledger(recorder, instruments=frozenset()))
 
 
-def test_a_run_that_was_cut_off_has_one_line_and_it_is_incomplete(recorder: Recorder) -> None:
-    (line,) = ledger(recorder, cut_off=True).values()
-    assert line.verdict == "INCOMPLETE"
-    assert "the observer was killed" in line.note
+def test_a_run_that_was_cut_off_is_incomplete_and_its_rings_are_lost(recorder: Recorder) -> None:
+    recorder.fault(HEAP, 8)
+    closed, faults = ledger(recorder, cut_off=True).values()
+    assert {closed.verdict, faults.verdict} == {"INCOMPLETE"}
+    assert "the observer was killed" in closed.note
+    assert (faults.seen, faults.expected) == (1, None)
+    assert "rings" in faults.note
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from observer.model.addresses import Mapping
 from observer.model.events import Call, ChunkRef, Event, Fault, Syscall
 from observer.trace.assembly import Assembly
 from observer.trace.reader import Trace
 from observer.trace.replay import assemble
-from observer.trace.tables import write_tables
-from tests.builders import HEAP, MAP, PAGE, PID, meta
+from tests.builders import HEAP, MAP, PAGE, PID
 from tests.unit.trace.spooling import KERNEL, LEFT, SP, USER, Recorder
+from tests.unit.trace.written import trace_of
 
 CHILD = PID + 6
 READ_WRITE, ANONYMOUS = 3, 0x22
@@ -28,9 +26,8 @@ def events(recorder: Recorder) -> list[Event]:
     """Write the tables of what was recorded, and read the events back."""
     directory = recorder.directory.parent / "trace"
     directory.mkdir()
-    written = write_tables(directory, assembled(recorder))
-    (directory / "meta.json").write_bytes(msgspec.json.encode(meta()))
-    found = list(Trace.open(directory).events())
+    trace, written = trace_of(assembled(recorder), directory)
+    found = list(trace.events())
     assert len(found) == written
     assert [event.n for event in found] == list(range(written))
     return found

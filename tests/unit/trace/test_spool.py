@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from observer.files import Folder
 from observer.trace.spool import (
     CALL_FIELDS,
     STACK_FIELDS,
@@ -24,7 +25,6 @@ from observer.trace.spool import (
 
 PAIR = struct.Struct("<QQ")
 ODD = struct.Struct("<QQQ")  # 24 bytes do not divide a page
-CHUNK = 1 << 20
 
 
 def words(path: Path, layout: struct.Struct) -> list[tuple[int, ...]]:
@@ -32,52 +32,38 @@ def words(path: Path, layout: struct.Struct) -> list[tuple[int, ...]]:
 
 
 def test_records_are_numbered_from_one_and_kept_in_order(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "x", PAIR)
+    spool = Spool(Folder.open(tmp_path), "x", PAIR)
     assert [spool.append(10 + i, i) for i in range(3)] == [1, 2, 3]
-    spool.close()
+    spool.file.close()
     assert words(tmp_path / "x", PAIR) == [(10, 0), (11, 1), (12, 2)]
 
 
 def test_an_empty_spool_is_an_empty_file(tmp_path: Path) -> None:
-    Spool(tmp_path / "x", PAIR).close()
+    Spool(Folder.open(tmp_path), "x", PAIR).file.close()
     assert (tmp_path / "x").read_bytes() == b""
 
 
-@pytest.mark.parametrize("beyond", [-1, 0, 1, CHUNK // ODD.size + 1])
-def test_records_go_on_behind_the_end_of_a_chunk(tmp_path: Path, beyond: int) -> None:
-    count = CHUNK // ODD.size + beyond
-    spool = Spool(tmp_path / "x", ODD)
-    for i in range(1, count + 1):
-        spool.append(i, 2 * i, 3 * i)
-    spool.close()
-    found = np.fromfile(tmp_path / "x", dtype="<u8").reshape(-1, 3)
-    assert len(found) == count
-    assert (found == np.arange(1, count + 1)[:, None] * np.array([1, 2, 3])).all()
-
-
 def test_what_was_written_is_in_the_file_before_it_is_closed(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "x", PAIR)
+    spool = Spool(Folder.open(tmp_path), "x", PAIR)
     spool.append(17, 23)
-    raw = (tmp_path / "x").read_bytes()
-    assert raw[:16] == PAIR.pack(17, 23)
-    assert not any(raw[16:])
-    spool.close()
+    assert (tmp_path / "x").read_bytes() == PAIR.pack(17, 23)
+    spool.file.close()
 
 
 def test_beyond_the_most_everything_is_counted_as_lost(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "x", PAIR, most=5)
+    spool = Spool(Folder.open(tmp_path), "x", PAIR, most=5)
     assert [spool.append(1, i) for i in range(7)] == [1, 2, 3, 4, 5, 0, 0]
     assert (spool.count, spool.lost, spool.error) == (5, 2, None)
-    spool.close()
+    spool.file.close()
     assert len(words(tmp_path / "x", PAIR)) == 5
 
 
-def test_the_most_may_lie_behind_the_first_chunk(tmp_path: Path) -> None:
-    most = CHUNK // ODD.size + 17
-    spool = Spool(tmp_path / "x", ODD, most=most)
+def test_the_most_holds_for_records_of_any_size(tmp_path: Path) -> None:
+    most = 17
+    spool = Spool(Folder.open(tmp_path), "x", ODD, most=most)
     for i in range(most + 23):
         spool.append(1, i, i)
-    spool.close()
+    spool.file.close()
     assert (spool.count, spool.lost, (tmp_path / "x").stat().st_size) == (most, 23, most * 24)
 
 
@@ -95,22 +81,45 @@ def no_file_larger_than_a_page() -> Iterator[None]:
 
 
 def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path: Path) -> None:
+    fitting = 4096 // ODD.size  # the next record would fit in part
     with no_file_larger_than_a_page():
-        spool = Spool(tmp_path / "x", PAIR)
-        numbers = [spool.append(1, i) for i in range(3)]
-        spool.close()
-    assert numbers == [0, 0, 0]
-    assert (spool.count, spool.lost) == (0, 3)
+        spool = Spool(Folder.open(tmp_path), "x", ODD)
+        numbers = [spool.append(1, i, i) for i in range(fitting + 3)]
+        spool.file.close()
+    assert numbers[-4:] == [fitting, 0, 0, 0]
+    assert (spool.count, spool.lost) == (fitting, 3)
     assert isinstance(spool.error, OSError)
-    assert (tmp_path / "x").stat().st_size == 0
+    assert (tmp_path / "x").stat().st_size == fitting * ODD.size
+
+
+@pytest.mark.parametrize("harm", ["truncate", "lengthen", "replace", "remove", "link"])
+def test_a_file_that_somebody_else_changed_is_known(tmp_path: Path, harm: str) -> None:
+    spool = Spool(Folder.open(tmp_path), "x", PAIR)
+    spool.append(1, 2)
+    assert spool.file.is_as_written()
+    path = tmp_path / "x"
+    if harm in ("replace", "remove", "link"):
+        path.rename(tmp_path / "y")
+    if harm == "truncate":
+        os.truncate(path, 0)
+    elif harm == "lengthen":
+        path.write_bytes(bytes(40))
+    elif harm == "replace":
+        path.write_bytes(PAIR.pack(1, 2))
+    elif harm == "link":
+        path.symlink_to("y")
+    assert not spool.file.is_as_written()
+    spool.append(3, 4)
+    assert not spool.file.is_as_written()
+    spool.file.close()
 
 
 def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
     with no_file_larger_than_a_page():
-        notes = NoteFile(tmp_path / "x")
+        notes = NoteFile(Folder.open(tmp_path), "x")
         for i in range(3):
             notes.append("born", text="x" * 3000, i=i)
-        notes.close()
+        notes.file.close()
     assert (notes.lost, isinstance(notes.error, OSError)) == (2, True)
 
 
@@ -119,15 +128,15 @@ def test_a_spool_never_follows_or_replaces_what_is_there(tmp_path: Path) -> None
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("there", "link"):
         with pytest.raises(FileExistsError):
-            Spool(tmp_path / name, PAIR)
+            Spool(Folder.open(tmp_path), name, PAIR)
         with pytest.raises(FileExistsError):
-            NoteFile(tmp_path / name)
+            NoteFile(Folder.open(tmp_path), name)
     assert (tmp_path / "there").read_bytes() == b"kept"
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
-    spools = Spools(tmp_path / "spool")
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     spools.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]}
     assert modes == {
@@ -137,7 +146,7 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
 
 
 def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None:
-    spools = Spools(tmp_path / "spool", most=1)
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700), most=1)
     for _ in range(3):
         spools.calls.append(*range(1, 15))
     spools.syscalls.append(*range(1, 19))
@@ -147,7 +156,7 @@ def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None
 
 
 def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) -> None:
-    spools = Spools(tmp_path / "spool")
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     spools.calls.append(*range(1, 15))
     spools.syscalls.append(*range(1, 19))
     spools.stacks.append(1, 2, 3, 4, b"x")
@@ -157,18 +166,18 @@ def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) ->
 
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:
-    notes = NoteFile(tmp_path / "x")
+    notes = NoteFile(Folder.open(tmp_path), "x")
     notes.append("born", pid=1, path='a "quoted"\nname')
     notes.append("gone", pid=1)
-    notes.close()
+    notes.file.close()
     assert (tmp_path / "x").read_text(encoding="utf-8").splitlines() == [
         r'{"what":"born","pid":1,"path":"a \"quoted\"\nname"}', '{"what":"gone","pid":1}',
     ]  # fmt: skip
 
 
 def test_a_name_that_is_no_text_can_be_noted(tmp_path: Path) -> None:
-    notes = NoteFile(tmp_path / "x")
+    notes = NoteFile(Folder.open(tmp_path), "x")
     notes.append("file", path=os.fsdecode(b"/tmp/\xff"))
-    notes.close()
+    notes.file.close()
     assert notes.lost == 0
     assert (tmp_path / "x").read_bytes().endswith(b"}\n")

@@ -13,14 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observer.errors import BadTrace
+from observer.files import Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
 from observer.trace.assembly import Assembly
 from observer.trace.columns import Columns, SiteTable
+from observer.trace.layout import TABLES
 from observer.trace.reader import Trace, read_meta
-from observer.trace.tables import TABLES, write_tables
+from observer.trace.tables import write_tables
 from tests.builders import HEAP, PID, call, fault, free, library, lost, meta, process, signal, site, story_run, syscall
 from tests.unit.seeded import seeded
+from tests.unit.trace.written import trace_of
 
 WIDE = {"size", "count", "alignment", "pointer", "result", "address", "ip", "a0", "a1", "a2", "a3", "a4", "a5"}
 
@@ -118,9 +121,9 @@ def _none(like: Assembly | None, kind: str) -> Columns:
 
 
 def written(directory: Path, events: list[Event]) -> Trace:
-    assert write_tables(directory, assembly_of(events)) == len(events)
-    (directory / "meta.json").write_bytes(msgspec.json.encode(meta()))
-    return Trace.open(directory)
+    trace, count = trace_of(assembly_of(events), directory)
+    assert count == len(events)
+    return trace
 
 
 EVERY_KIND: list[Event] = [
@@ -209,7 +212,7 @@ def test_events_of_any_content_survive_the_disk(tmp_path_factory: pytest.TempPat
 
 def test_meta_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_bytes(msgspec.json.encode(meta("./story", "-n", "17")))
-    assert read_meta(tmp_path) == meta("./story", "-n", "17")
+    assert read_meta(Folder.open(tmp_path)) == meta("./story", "-n", "17")
 
 
 def with_meta(directory: Path, text: bytes) -> Path:
@@ -217,20 +220,24 @@ def with_meta(directory: Path, text: bytes) -> Path:
     return directory
 
 
+def opened_with(directory: Path, text: bytes) -> Folder:
+    return Folder.open(with_meta(directory, text))
+
+
 def test_a_folder_that_is_no_trace_is_refused_with_a_reason(tmp_path: Path) -> None:
     with pytest.raises(BadTrace, match=r"is not a trace: it has no meta\.json"):
-        read_meta(tmp_path)
+        read_meta(Folder.open(tmp_path))
     with pytest.raises(BadTrace, match="is damaged"):
-        read_meta(with_meta(tmp_path, b'{"schema": 1'))
+        read_meta(opened_with(tmp_path, b'{"schema": 1'))
     with pytest.raises(BadTrace, match="is damaged"):
-        read_meta(with_meta(tmp_path, b'{"schema": 1}'))
+        read_meta(opened_with(tmp_path, b'{"schema": 1}'))
     newer: Meta = msgspec.structs.replace(meta(), schema=4711)
     with pytest.raises(BadTrace, match="has schema version 4711"):
-        read_meta(with_meta(tmp_path, msgspec.json.encode(newer)))
+        read_meta(opened_with(tmp_path, msgspec.json.encode(newer)))
     (tmp_path / "meta.json").unlink()
     (tmp_path / "meta.json").mkdir()
     with pytest.raises(BadTrace, match="cannot read"):
-        read_meta(tmp_path)
+        read_meta(Folder.open(tmp_path))
 
 
 @pytest.mark.parametrize("table", ["calls.parquet", "lost.parquet"])
@@ -245,11 +252,12 @@ def test_a_trace_that_lacks_a_table_is_refused(tmp_path: Path, table: str) -> No
 def test_a_damaged_table_is_refused_when_it_is_read(tmp_path: Path, content: bytes) -> None:
     for name in TABLES.values():
         (tmp_path / name).write_bytes(content)
-    trace = Trace.open(with_meta(tmp_path, msgspec.json.encode(meta())))
     with pytest.raises(BadTrace, match=r"cannot read calls\.parquet"):
-        list(trace.events())
+        Trace.open(with_meta(tmp_path, msgspec.json.encode(meta())))
 
 
 def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
-    with pytest.raises(BadTrace, match="cannot write the tables"):
-        write_tables(tmp_path / "gone", assembly_of([*story_run(), library(9999)]))
+    gone = Folder.make(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"):
+        write_tables(gone, assembly_of([*story_run(), library(9999)]))

@@ -1,0 +1,43 @@
+"""DuckDB as the tables are written and read with it, its failures in our words."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import duckdb
+
+from observer.errors import BadTrace
+
+__all__ = ["database"]
+
+_ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
+
+
+@contextmanager
+def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a database in memory; *what* is the failure when something cannot be done in it.
+
+    Raises:
+        BadTrace: with DuckDB's reason, or Linux's where there is one.
+        KeyboardInterrupt: DuckDB, which takes Ctrl-C while it works, was interrupted.
+    """
+    try:
+        with duckdb.connect() as connection:
+            yield connection
+    except (duckdb.Error, OSError, UnicodeDecodeError) as error:
+        raise BadTrace(what, _reason(error), remedy) from error
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    found = _ERRNO.search(str(error))
+    return os.strerror(int(found[1])) if found is not None else str(error).splitlines()[0]

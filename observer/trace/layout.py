@@ -1,0 +1,127 @@
+"""What lies in the folder of a trace, and how such a folder is known from any other.
+
+A trace is meta.json and a table a kind of event. One that is being recorded, or was cut off, has a folder `spool`
+besides, in it the records of each kind, the notes, and (from the moment the program has ended) `recording.json`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from observer.errors import BadTrace
+from observer.files import Folder
+
+__all__ = [
+    "META", "NOTES", "RECORDING", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
+    "remove_trace",
+]  # fmt: skip
+
+META: Final = "meta.json"
+SPOOL: Final = "spool"
+NOTES: Final = "notes.jsonl"
+RECORDING: Final = "recording.json"
+
+TABLES: Final = {
+    "call": "calls.parquet", "syscall": "syscalls.parquet", "fault": "faults.parquet", "signal": "signals.parquet",
+    "process": "processes.parquet", "library": "library.parquet", "lost": "lost.parquet",
+}  # fmt: skip
+"""The file of each kind of event."""
+
+_SPOOLS: Final = frozenset(
+    {"calls.bin", "syscalls.bin", "library.bin", "arguments.bin", "stacks.bin", "frames.bin", NOTES, RECORDING}
+)
+_FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
+_HEAD: Final = 1 << 28
+
+
+class _Head(msgspec.Struct):
+    """What every meta.json of ours has, of whatever schema version."""
+
+    schema: int
+    machine: dict[str, Any]
+    request: dict[str, Any]
+    outcome: dict[str, Any]
+
+
+def is_unfinished(folder: Folder) -> bool:
+    """Whether *folder* holds spools that were never made into tables."""
+    try:
+        return folder.folder(SPOOL).has(NOTES)
+    except OSError:
+        return False
+
+
+def foreign_name(folder: Folder) -> str | None:
+    """Return what makes *folder* no trace of ours: a name that no trace has, or META; None when it is one."""
+    known = {META, *TABLES.values()}
+    for name in sorted(folder.names() - {SPOOL}):
+        if folder.whole_name(name) not in known or not folder.has(name):
+            return name
+    if SPOOL in folder.names() and (odd := _foreign_spool(folder)) is not None:
+        return odd
+    return None if is_unfinished(folder) or _has_head(folder) else META
+
+
+def _foreign_spool(folder: Folder) -> str | None:
+    try:
+        spool = folder.folder(SPOOL)
+    except OSError:
+        return SPOOL
+    for name in sorted(spool.names()):
+        whole = spool.whole_name(name)
+        if not (whole in _SPOOLS or _FAULTS.fullmatch(whole)) or not spool.has(name):
+            return f"{SPOOL}/{name}"
+    return None
+
+
+def _has_head(folder: Folder) -> bool:
+    try:
+        msgspec.json.decode(folder.read(META, _HEAD), type=_Head)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def held(folder: Folder) -> Iterator[None]:
+    """Keep others from recovering or replacing the unfinished trace in *folder*.
+
+    Raises:
+        BadTrace: the observer that writes its spools is still at work, or another recovers them.
+    """
+    if not is_unfinished(folder):
+        yield
+        return
+    notes = folder.folder(SPOOL).file(NOTES)
+    try:
+        fcntl.flock(notes.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BadTrace(f"{folder.path} is being recorded right now", "", "wait for the run to end") from error
+    yield
+    notes.close()
+
+
+def remove_spools(folder: Folder) -> None:
+    """Remove the spools file by file, never what no trace has; raises OSError, ENOTEMPTY when more is there."""
+    spool = folder.folder(SPOOL)
+    for name in spool.names():
+        if spool.whole_name(name) in _SPOOLS or _FAULTS.fullmatch(name):
+            spool.remove(name)
+    folder.remove_folder(SPOOL)
+
+
+def remove_trace(folder: Folder) -> None:
+    """Remove a trace file by file, never what no trace has; raises OSError as `remove_spools`."""
+    if SPOOL in folder.names():
+        remove_spools(folder)
+    for name in folder.names():
+        if folder.whole_name(name) in (META, *TABLES.values()):
+            folder.remove(name)
+    os.rmdir(folder.path)
