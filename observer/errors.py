@@ -17,7 +17,8 @@ import errno
 from typing import Final
 
 __all__ = [
-    "SCARCE", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError", "UsageError", "remedy_for",
+    "SCARCE", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError",
+    "UsageError", "remedy_for",
 ]  # fmt: skip
 
 SCARCE: Final = {
