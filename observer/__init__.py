@@ -3,7 +3,8 @@
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
-  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong.
+  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong. `files.py`: files
+  and folders that others can reach, opened without following links or waiting.
 - `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF, DWARF lines,
   call-frame rules, x86 instructions, system-call tables and prototypes, arguments in words (`arguments.py`,
   `flags.py`), the vDSO. python-ptrace is used here alone.
@@ -16,9 +17,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `intervals.py` faults where perf is refused, `images.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py`
   hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
   is what `doctor` tries.
-- `trace/`: `spool.py` writes fixed records while the program runs, `spooled.py` reads them back; `order.py`,
-  `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py` and `reader.py` are the Parquet
-  side; `balance.py` the ledger; `finish.py` closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is
+- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
+  while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
+  `order.py`, `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py`, `schema.py` and
+  `reader.py` are the Parquet side, through `database.py`; `balance.py` and `cut_off.py` the ledger; `finish.py` closes
+  or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is
   one program under several allocators, `builds.py` one source under several C libraries.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;

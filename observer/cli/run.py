@@ -60,8 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.usage = "observer run [options] [--] PROG [ARG ...]"
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.add_argument("-o", metavar="DIR", dest="directory", help="the trace's folder (default: ./NAME.trace)")
-    parser.add_argument("--force", action="store_true", help="replace an existing trace")
+    parser.add_argument(
+        "-o",
+        metavar="DIR",
+        dest="directory",
+        help="the trace's folder (default: ./NAME.trace, in place of an older one)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace the trace in -o DIR; what is no trace never")
     parser.add_argument(
         "-e", metavar="EXPR", dest="expression", default="trace=memory", help="what to observe, see below"
     )

@@ -12,6 +12,7 @@ from typing import Final
 import psutil
 
 import observer
+from observer.files import open_regular
 from observer.model.machine import Image, Machine
 
 __all__ = ["describe_machine", "with_libc"]
@@ -21,6 +22,7 @@ _ASLR: Final = {"0": "off", "1": "on, without the heap", "2": "on"}
 
 
 _BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
+_LARGEST: Final = 1 << 26  # bytes of a C library
 _ELFCLASS32: Final = b"F\x01"  # behind \x7fEL
 _PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
 
@@ -84,7 +86,7 @@ def with_libc(machine: Machine, images: Iterable[Image]) -> Machine:
 def _bits(path: str) -> int:
     """Return the class of the ELF file at *path*; 64 where it cannot be read any more."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return 32 if file.read(5).endswith(_ELFCLASS32) else 64
     except OSError:
         return 64
@@ -93,7 +95,8 @@ def _bits(path: str) -> int:
 def _glibc_version(path: str) -> str:
     """Return the release that the library's banner names (`2.36-9+deb12u10`), empty if there is none to be read."""
     try:
-        found = _BANNER.search(Path(path).read_bytes())
+        with open_regular(path) as file:
+            found = _BANNER.search(file.read(_LARGEST))
     except OSError:
         return ""
     if found is None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from observer.files import open_regular
 from observer.linux.elf import Elf, load
 from observer.model.machine import Image
 from observer.model.operations import ALLOCATING
@@ -185,7 +186,7 @@ def program_behind(path: str) -> str:
 
 def _first_line(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return file.readline(256)
     except OSError:
         return b""  # a program may be run without being readable

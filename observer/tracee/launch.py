@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from observer.errors import CannotLaunch, CannotObserve
+from observer.files import open_regular
 from observer.linux import ptrace, seccomp
 from observer.linux.elf import describe_foreign
 from observer.linux.process import avoid_huge_pages, execute, stop_randomizing
@@ -74,7 +75,7 @@ def _check_executable(path: str) -> None:
         raise CannotLaunch(f"cannot run {path!r}", "it is a directory", "name the program inside it")
     if not os.access(path, os.X_OK):
         raise CannotLaunch(f"cannot run {path!r}", "permission denied", f"chmod +x {path}")
-    with contextlib.suppress(OSError), open(path, "rb") as file:  # an unreadable program may still be run
+    with contextlib.suppress(OSError), open_regular(path) as file:  # an unreadable program may still be run
         head = file.read(20)
         foreign = describe_foreign(head)
         if foreign:
