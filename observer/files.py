@@ -149,7 +149,11 @@ class Folder:
     def make(cls, path: Path, mode: int = 0o755) -> Folder:
         """Make the folder *path*; raises FileExistsError when something is there, a dangling link, too."""
         os.mkdir(path, mode)
-        return cls(path, os.open(path, _READ | os.O_DIRECTORY | os.O_NOFOLLOW))
+        try:
+            return cls(path, os.open(path, _READ | os.O_DIRECTORY | os.O_NOFOLLOW))
+        except OSError:
+            os.rmdir(path)
+            raise
 
     def fileno(self) -> int:
         """Return the descriptor."""

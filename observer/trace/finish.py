@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from observer.errors import BadTrace
+from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
@@ -165,7 +165,10 @@ def write_meta(folder: Folder, meta: Meta) -> None:
     try:
         folder.replace(META, msgspec.json.format(msgspec.json.encode(meta), indent=1))
     except OSError as error:
-        raise BadTrace(f"cannot write {folder.path / META}", error.strerror or str(error)) from error
+        what = f"cannot write {folder.path / META}"
+        raise BadTrace(
+            what, error.strerror or str(error), remedy_for(error, "-o with a folder you may write")
+        ) from error
 
 
 def _exit_status(status: int | None) -> int | None:

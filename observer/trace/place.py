@@ -8,13 +8,11 @@ import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from observer.errors import BadTrace
+from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
 from observer.trace.layout import META, NOTES, SPOOL, foreign_name, held, remove_trace
 
 __all__ = ["new_folder"]
-
-_REMEDY = "-o with a folder you may write"
 
 
 @contextlib.contextmanager
@@ -42,19 +40,26 @@ def new_folder(path: Path, replacing: Callable[[], None] | None) -> Iterator[Fol
 
 @contextlib.contextmanager
 def _empty_folder(path: Path) -> Iterator[Folder]:
+    with open(os.devnull, "rb") as spare:  # where descriptors are few, clearing away needs one
+        folder = _made(path)
+        try:
+            yield folder
+        except BaseException:
+            spare.close()
+            if folder.is_at_its_path() and not _is_recorded(folder):
+                with contextlib.suppress(OSError):  # what made the recording fail matters more
+                    remove_trace(folder)
+            raise
+
+
+def _made(path: Path) -> Folder:
     try:
-        folder = Folder.make(path)
+        return Folder.make(path)
     except FileExistsError as error:
         raise BadTrace(f"{path} exists", "", "--force to replace a trace, or -o with another folder") from error
     except OSError as error:
-        raise BadTrace(f"cannot make the folder {path}", error.strerror or "", _REMEDY) from error
-    try:
-        yield folder
-    except BaseException:
-        if folder.is_at_its_path() and not _is_recorded(folder):
-            with contextlib.suppress(OSError):  # what made the recording fail matters more
-                remove_trace(folder)
-        raise
+        remedy = remedy_for(error, "-o with a folder you may write")
+        raise BadTrace(f"cannot make the folder {path}", error.strerror or "", remedy) from error
 
 
 def _is_recorded(folder: Folder) -> bool:
