@@ -140,6 +140,21 @@ class _Interval(TypedDict):
     pages: list[tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]]
 
 
+class _Handler(TypedDict):
+    pid: _Pid
+    tid: _Pid
+    t: _Time
+    end: _Time
+    sp: _Word
+
+
+class _Aside(TypedDict):
+    pid: _Pid
+    tid: _Pid
+    t: _Time
+    sp: _Word
+
+
 class _Rings(TypedDict):
     major_ids: list[_Count]
 
@@ -157,7 +172,7 @@ class _Other(TypedDict):
 _KINDS: Final[dict[str, Any]] = {
     "exec": _Exec, "born": _Born, "maps": _Maps, "file": _File, "image": _Image, "signal": _Signal,
     "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone, "interval": _Interval, "rings": _Rings,
-    "probe": _Probe,
+    "probe": _Probe, "handler": _Handler, "aside": _Aside,
 }  # fmt: skip
 _WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
 
