@@ -130,7 +130,7 @@ def _allocator() -> _Outcome:
     elf = load(libc) if libc else None
     if elf is None:
         return _Outcome(True, "by symbol in the program (this Python has no shared C library to look at)")
-    found = elf.addresses_of([operation.name for operation in FAMILY])
+    found = {symbol.name for symbol in elf.definitions_of(operation.name for operation in FAMILY)}
     return _Outcome(True, f"breakpoints: {len(found)} functions of {libc}")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from observer.linux.definitions import definitions
 from observer.linux.elf import Elf
 from observer.linux.exits import exits_of, piece_of
 from observer.linux.instructions import decode, emulation_of
@@ -42,10 +43,10 @@ class Planter:
         found = _functions(elf, role)
         # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
         # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
-        home = (start, end) if role == "libc" and elf.addresses_of(["gnu_get_libc_version"]) else (0, 0)
+        home = (start, end) if role == "libc" and elf.defines("gnu_get_libc_version") else (0, 0)
         image = _Image(task, elf, bias, home)
         entries: set[int] = set()
-        for name, address in sorted(found.items(), key=lambda item: _SYMBOLS[item[0]]):
+        for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
             if start <= address + bias < end and address + bias not in memory.entries:
                 why = image.plant_entry(address, _SYMBOLS[name])
                 if why:
@@ -61,12 +62,13 @@ class Planter:
         return len(entries)
 
 
-def _functions(elf: Elf, role: str) -> dict[str, int]:
-    found = elf.addresses_of(_NUMBERS)
-    if role == "library" and "malloc" in found:
+def _functions(elf: Elf, role: str) -> list[tuple[str, int]]:
+    """Return names and file addresses; a name may have several, and an address several names."""
+    found = definitions(elf, _NUMBERS)
+    if role == "library" and any(symbol.name == "malloc" for symbol in found):
         # An allocator's own operators of C++ do not go through its malloc, as those of libstdc++ do.
-        found |= elf.addresses_of(_OPERATORS)
-    return found
+        found += definitions(elf, _OPERATORS)
+    return [(symbol.name, symbol.address) for symbol in found]
 
 
 class _Image:

@@ -22,7 +22,7 @@ from observer.instruments.sink import Sink
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
-from observer.linux.outgoing import names_any, outgoing_calls
+from observer.linux.outgoing import names_any, outgoing_calls, why_none
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
@@ -55,7 +55,6 @@ _UNWINDER: Final = -1
 _POPPED: Final = 64
 """Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _BY_TABLES: Final = "library calls are seen at their entry only: the program may unwind its stack by tables (C++)"
-_NO_LINES: Final = "no line tells which code is the program's own: compile it with -g"
 
 
 class LibraryCalls:
@@ -81,7 +80,7 @@ class LibraryCalls:
             return
         outgoing = outgoing_calls(elf)
         if not outgoing:
-            self.notes.add(f"calls into libraries are not observed in {elf.path}: {_NO_LINES}")
+            self.notes.add(f"calls into libraries are not observed in {elf.path}: {why_none(elf)}")
         by_tables = names_any(elf, _UNWINDING)
         if by_tables:
             self.notes.add(_BY_TABLES)
@@ -101,8 +100,8 @@ class LibraryCalls:
         memory = task.memory
         if not self._library or memory is None:
             return
-        for address in elf.addresses_of(_UNWINDERS).values():
-            place, code = address + bias, elf.read(address, _LONGEST)
+        for symbol in elf.definitions_of(_UNWINDERS):
+            place, code = symbol.address + bias, elf.read(symbol.address, _LONGEST)
             emulation = emulation_of(code, place, 8 * elf.word)
             if emulation is not None and place not in memory.probes and memory.read(place, 1) == code[:1]:
                 self._put(task, memory, Probe(place, _UNWINDER, emulation, code[0], is_entry=True, returns=False))

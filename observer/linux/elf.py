@@ -7,19 +7,23 @@ large libraries. A file that cannot be parsed costs names, never the run.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import ESTALE
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
-__all__ = ["DAMAGED", "Elf", "Segment", "describe_foreign", "load"]
+from observer.linux.symbols import Symbol, read_symbols
+
+__all__ = ["DAMAGED", "Elf", "Identity", "Segment", "describe_foreign", "is_credible", "load"]
 
 DAMAGED: Final = (
     ELFError, DWARFError, ConstructError, struct.error, ValueError, LookupError, TypeError, AttributeError,
@@ -27,10 +31,12 @@ DAMAGED: Final = (
 )  # fmt: skip
 """What pyelftools raises for files that are damaged: they cost names and lines, not the run."""
 
-_SYMBOL: Final = struct.Struct("<IBBHQQ")
-_SYMBOL_32: Final = struct.Struct("<IIIBBH")
 _OURS: Final = frozenset({(64, "EM_X86_64"), (32, "EM_386")})
-_FUNC: Final = frozenset({2, 10})  # STT_FUNC, STT_GNU_IFUNC
+_BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
+_PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
+_DF_1_PIE: Final = 0x0800_0000
+_MOST_GROWTH: Final = 16
+"""How much larger than their file compressed sections may be: a compiler's do not reach that."""
 _MACHINES: Final = {3: "i386", 62: "x86-64", 183: "aarch64", 40: "arm", 243: "riscv", 21: "ppc64", 22: "s390"}
 
 
@@ -45,13 +51,35 @@ class Segment:
     executable: bool
 
 
-class Elf:
-    """A parsed ELF file of x86-64 or i386; raises ValueError when it is not one. `word` is the size of its pointers."""
+class Identity(NamedTuple):
+    """Which file it is and as of when, so that no other file at its path is taken for it (stat(2))."""
 
-    def __init__(self, path: str) -> None:
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """Return the identity in *status*."""
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class Elf:
+    """A parsed ELF file of x86-64 or i386; raises ValueError when it is not one. `word` is the size of its pointers.
+
+    Args:
+        path: what the file is called. Several files may be called so, in other roots or one after the other.
+        source: where it is read, if no path of ours leads to it.
+    """
+
+    def __init__(self, path: str, source: str = "") -> None:
         self.path = path
-        with open(path, "rb") as file:
+        self._source = source or path
+        self._descriptor = -1
+        with open(self._source, "rb") as file:
             try:
+                self.identity = Identity.of(os.fstat(file.fileno()))
                 elf = ELFFile(file)
                 if (elf.elfclass, elf.header["e_machine"]) not in _OURS:
                     raise ValueError("neither x86-64 nor i386")
@@ -66,17 +94,38 @@ class Elf:
                     (segment["p_vaddr"] for segment in segments if segment["p_type"] == "PT_GNU_EH_FRAME"), None
                 )
                 self.build_id = _build_id(segments)
+                self.soname, self.is_program = _dynamic(elf, segments, self.interpreter)
+                self.version = _first_version(elf)
                 self.offset_table = _offset_table(elf)
                 self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
-                self._symbols = _read_symbols(elf)
+                self.is_credible = is_credible(elf, self.identity.size)
+                self._symbols = read_symbols(elf)
             except DAMAGED as error:
                 raise ValueError(f"{path}: not a readable ELF file ({error})") from error
+
+    def open(self) -> BinaryIO:
+        """Open the file to read; raises OSError (ESTALE) when it is no longer the one that was parsed."""
+        file = open(self._source, "rb", buffering=0)  # noqa: SIM115
+        if Identity.of(os.fstat(file.fileno())) != self.identity:
+            file.close()
+            raise OSError(ESTALE, "the file has changed", self.path)
+        return file
+
+    def hold(self, descriptor: int) -> None:
+        """Read the file by *descriptor* from now on, wherever it goes; it is ours now."""
+        self._descriptor, self._source = descriptor, f"/proc/self/fd/{descriptor}"
+
+    def release(self) -> None:
+        """Close the descriptor; what is at the path now may be another file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor, self._source = -1, self.path
 
     @cached_property
     def functions(self) -> list[tuple[int, int, str]]:
         """The functions this file defines, (address, size, name) each, in order of address."""
         best: dict[int, tuple[int, int, str]] = {}
-        for address, size, name in self._symbols:
+        for address, size, name, *_kind in self._symbols:
             known = best.get(address)
             # Of several names for one place, the one without leading underscores is what people know.
             if known is None or (known[2].startswith("_"), len(known[2])) > (name.startswith("_"), len(name)):
@@ -95,16 +144,39 @@ class Elf:
         start, size, name = self.functions[i]
         return name if address < start + max(size, 1) else None
 
+    def definitions_of(self, names: Iterable[str]) -> list[Symbol]:
+        """Return the functions of *names* that this file defines for others, all versions, in order of address.
+
+        A static function of such a name is none of them, nor is one that is hidden in a library: what else is linked
+        calls another. In a program a hidden one is what its own code calls.
+        """
+        return [symbol for symbol in self._defined(names) if not symbol.is_resolver]
+
+    def resolvers_of(self, names: Iterable[str]) -> list[Symbol]:
+        """Return the functions by which this file chooses, as it is loaded, what code bears some of *names*."""
+        return [symbol for symbol in self._defined(names) if symbol.is_resolver]
+
+    def _defined(self, names: Iterable[str]) -> list[Symbol]:
+        return sorted({symbol for name in names for symbol in self._public.get(name, ())})
+
+    @cached_property
+    def _public(self) -> dict[str, list[Symbol]]:
+        """The functions that are called by their names from elsewhere, by name."""
+        found: dict[str, list[Symbol]] = {}
+        for symbol in self._symbols:
+            if not symbol.is_local and (self.is_program or not symbol.is_hidden):
+                found.setdefault(symbol.name, []).append(symbol)
+        return found
+
+    def defines(self, name: str) -> bool:
+        """Whether this file defines the function *name* for others."""
+        return name in self._public
+
     def bounds_at(self, address: int) -> tuple[int, int] | None:
         """Return [start, end) of the function that holds *address*, where its symbol tells its size."""
         i = bisect_right(self._function_starts, address) - 1
         start, size, _name = self.functions[i] if i >= 0 else (0, 0, "")
         return (start, start + size) if start <= address < start + size else None
-
-    def addresses_of(self, names: Iterable[str]) -> dict[str, int]:
-        """Return where those functions of *names* begin that this file defines."""
-        wanted = set(names)
-        return {name: address for address, _size, name in self._symbols if name in wanted}
 
     @property
     def has_symbols(self) -> bool:
@@ -122,13 +194,32 @@ class Elf:
         return None
 
     def read(self, address: int, length: int) -> bytes:
-        """Return file bytes at *address* (without bias); empty when nothing of the file is there."""
+        """Return file bytes at *address* (without bias); empty when nothing of the file is there, or it has changed."""
         for segment in self.segments:
             if segment.address <= address < segment.address + segment.file_size:
                 length = min(length, segment.address + segment.file_size - address)
-                with open(self.path, "rb", buffering=0) as file:
-                    return os.pread(file.fileno(), length, segment.offset + address - segment.address)
+                return self._pread(length, segment.offset + address - segment.address)
         return b""
+
+    def _pread(self, length: int, offset: int) -> bytes:
+        try:
+            with self.open() as file:
+                return os.pread(file.fileno(), length, offset)
+        except OSError:
+            return b""  # as for a file that cannot be parsed: it costs names, not the run
+
+    @cached_property
+    def glibc_release(self) -> str:
+        """The release that glibc's banner names (`2.36-9+deb12u10`), empty if this is another library."""
+        try:
+            with self.open() as file:
+                found = _BANNER.search(file.read())
+        except OSError:
+            return ""
+        if found is None:
+            return ""
+        package = _PACKAGE.search(found[1])
+        return (package[1] if package is not None else found[2]).decode("ascii", "replace")
 
     @cached_property
     def eh_frame(self) -> tuple[int, bytes]:
@@ -136,6 +227,12 @@ class Elf:
         if self._eh_frame_header is None:
             return 0, b""
         return self._eh_frame_header, self.read(self._eh_frame_header, 1 << 28)
+
+
+def is_credible(elf: Any, size: int) -> bool:
+    """Whether the compressed sections of pyelftools' *elf*, a file of *size* bytes, are such as a compiler makes."""
+    grown: int = sum(section.data_size for section in elf.iter_sections() if section.compressed)
+    return grown <= _MOST_GROWTH * size
 
 
 def _segment(segment: Any) -> Segment:
@@ -146,6 +243,27 @@ def _segment(segment: Any) -> Segment:
         memory_size=segment["p_memsz"],
         executable=bool(segment["p_flags"] & 1),
     )
+
+
+def _dynamic(elf: Any, segments: list[Any], interpreter: str | None) -> tuple[str, bool]:
+    """Return the library's own name (DT_SONAME), empty if it has none, and whether the file is a program.
+
+    Programs at fixed addresses are of the type ET_EXEC; others say DF_1_PIE (binutils 2.26) or want a loader. So do
+    libraries that may be started (libc.so.6), but these have a name.
+    """
+    tags = {tag["d_tag"]: tag for each in segments if each["p_type"] == "PT_DYNAMIC" for tag in each.iter_tags()}
+    soname = str(tags["DT_SONAME"].soname) if "DT_SONAME" in tags else ""
+    is_pie = "DT_FLAGS_1" in tags and bool(tags["DT_FLAGS_1"]["d_val"] & _DF_1_PIE)
+    return soname, elf.header["e_type"] == "ET_EXEC" or is_pie or (interpreter is not None and not soname)
+
+
+def _first_version(elf: Any) -> str:
+    """Return the first version of its names that the library defines (`GLIBC_2.2.5`), empty if it has none."""
+    section = elf.get_section_by_name(".gnu.version_d")
+    if section is None or not hasattr(section, "iter_versions"):
+        return ""
+    names = (next(auxiliaries).name for version, auxiliaries in section.iter_versions() if not version["vd_flags"] & 1)
+    return str(next(names, ""))
 
 
 def _offset_table(elf: Any) -> int:
@@ -166,32 +284,8 @@ def _build_id(segments: list[Any]) -> str:
     return ""
 
 
-def _read_symbols(elf: Any) -> list[tuple[int, int, str]]:
-    found: list[tuple[int, int, str]] = []
-    for table_name, strings_name in ((".symtab", ".strtab"), (".dynsym", ".dynstr")):
-        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
-        if table is None or strings is None:
-            continue
-        raw, text = table.data(), strings.data()
-        for name, info, section, value, size in _entries(raw, elf.elfclass):
-            if section and value and info & 15 in _FUNC:
-                end = text.find(b"\0", name)
-                found.append((value, size, text[name:end].decode("utf-8", "replace")))
-    return found
-
-
-def _entries(raw: bytes, bits: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """Yield (name, info, section, value, size) of a symbol table, whose fields stand in another order by class."""
-    if bits == 64:
-        for name, info, _other, section, value, size in _SYMBOL.iter_unpack(raw[: len(raw) // 24 * 24]):
-            yield name, info, section, value, size
-    else:
-        for name, value, size, info, _other, section in _SYMBOL_32.iter_unpack(raw[: len(raw) // 16 * 16]):
-            yield name, info, section, value, size
-
-
 @lru_cache(maxsize=512)
-def _load_version(path: str, _identity: tuple[int, int, int, int]) -> Elf | None:
+def _load_version(path: str, _identity: Identity) -> Elf | None:
     try:
         return Elf(path)
     except (OSError, ValueError):
@@ -206,7 +300,7 @@ def load(path: str) -> Elf | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None  # a FIFO would keep us waiting
-    return _load_version(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    return _load_version(path, Identity.of(status))
 
 
 def describe_foreign(head: bytes) -> str | None:

@@ -135,7 +135,8 @@ class _Walk:
         name = self._elf.function_at(target)
         if slot_behind(self._elf, target) is not None:
             name = name_behind(self._elf, target)
-            function = self._elf.addresses_of([name]).get(name) if name is not None else None
+            places = {each.address for each in self._elf.definitions_of([name])} if name is not None else set()
+            function = places.pop() if len(places) == 1 else None
         if name is not None:
             self._exits.names.add(name)
         if function is None or (name is not None and _FOR_EVERYBODY.fullmatch(name)):

@@ -15,11 +15,11 @@ from capstone import x86
 
 from observer.linux.elf import Elf
 from observer.linux.instructions import decode
-from observer.linux.lines import line_table
+from observer.linux.lines import MOST_ROWS, line_table
 from observer.linux.reached import Call, reached_calls
 from observer.linux.stubs import imports_of, name_behind, slot_of
 
-__all__ = ["Outgoing", "names_any", "outgoing_calls"]
+__all__ = ["Outgoing", "names_any", "outgoing_calls", "why_none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,8 @@ class Outgoing:
 def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
     """Return the calls of the program's own functions in order of address; none where no line tells which they are."""
     rows = line_table(elf)
+    if not rows.has_rows:
+        return ()
     own = _Own([(start, size) for start, size, _name in elf.functions if size and rows.find(start) is not None])
     callees = _Callees(elf, imports_of(elf), own)
     found: dict[int, Outgoing] = {}
@@ -45,6 +47,13 @@ def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
             if name is not None:
                 found[call.address] = Outgoing(call.address, call.code, name)
     return tuple(found[address] for address in sorted(found))
+
+
+def why_none(elf: Elf) -> str:
+    """Say why no calls of the program's own functions are known, as a clause."""
+    if elf.has_debug_lines and not line_table(elf).has_rows:
+        return f"where its instructions begin cannot be read from its line table (more than {MOST_ROWS >> 20} MiB?)"
+    return "no line tells which code is the program's own: compile it with -g"
 
 
 class _Own:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from itertools import islice
 from typing import Final
 
 from elftools.elf.elffile import ELFFile
 
-from observer.linux.elf import DAMAGED
+from observer.linux.elf import DAMAGED, is_credible
 
 __all__ = ["options_that_matter"]
 
@@ -23,7 +24,7 @@ def options_that_matter(path: str) -> tuple[str, ...] | None:
     try:
         with open(path, "rb") as file:
             elf = ELFFile(file)
-            if not elf.has_dwarf_info():
+            if not elf.has_dwarf_info() or not is_credible(elf, os.fstat(file.fileno()).st_size):
                 return None
             for unit in islice(elf.get_dwarf_info().iter_CUs(), _UNITS):
                 producer = unit.get_top_DIE().attributes.get("DW_AT_producer")

@@ -23,8 +23,8 @@ _IRELATIVE: Final = {8: 37, 4: 42}  # R_X86_64_IRELATIVE, R_386_IRELATIVE
 def imports_of(elf: Elf) -> dict[int, str]:
     """Return the names of the functions whose addresses are written at the start, by where they are written."""
     found: dict[int, str] = {}
-    with open(elf.path, "rb") as file:
-        try:
+    try:
+        with elf.open() as file:
             parsed = ELFFile(file)
             sections: list[Any] = list(parsed.iter_sections())
             for section in sections:
@@ -32,8 +32,8 @@ def imports_of(elf: Elf) -> dict[int, str]:
                     symbols = parsed.get_section(section["sh_link"])
                     names = ((each["r_offset"], _imported(elf, each, symbols)) for each in section.iter_relocations())
                     found.update({slot: name for slot, name in names if name})
-        except DAMAGED:
-            return {}
+    except (OSError, *DAMAGED):
+        return {}
     return found
 
 

@@ -69,8 +69,7 @@ def _from_string(pattern: bytes, what: str, elf: Elf, content: bytes) -> tuple[s
 def _mimalloc(elf: Elf, content: bytes) -> tuple[str, str] | None:
     """Read mi_version(), which does nothing but return a constant: `mov eax, 209; ret`."""
     del content
-    address = elf.addresses_of(["mi_version"]).get("mi_version")
-    code = elf.read(address, 16) if address is not None else b""
+    code = b"".join(elf.read(symbol.address, 16) for symbol in elf.definitions_of(["mi_version"]))
     found = re.match(rb"(?:\xf3\x0f\x1e\xfa)?\xb8(.{4})\xc3", code, re.DOTALL)
     return (_mimalloc_release(int.from_bytes(found[1], "little")), "its function mi_version") if found else None
 
@@ -140,7 +139,7 @@ def known(path: str) -> Library | None:
     name = os.path.basename(path).partition(".so")[0]
     allocator = next((each for each, kind in _KINDS.items() if name in kind.stems), None)
     elf = load(path)
-    if allocator is None or elf is None or elf.word != 8 or "malloc" not in elf.addresses_of(["malloc"]):
+    if allocator is None or elf is None or elf.word != 8 or not elf.defines("malloc"):
         return None
     return Library(allocator, path, *_version(_KINDS[allocator], elf))
 
@@ -209,7 +208,7 @@ def why_not_preloaded(path: str) -> str:
 def has_glibc_inside(path: str) -> bool:
     """Whether the static program at *path* has glibc's allocator linked in."""
     elf = load(path)
-    return elf is not None and "__libc_malloc" in elf.addresses_of(["__libc_malloc"])
+    return elf is not None and elf.defines("__libc_malloc")
 
 
 def lacking(path: str, operations: Iterable[str]) -> list[str]:
@@ -218,9 +217,9 @@ def lacking(path: str, operations: Iterable[str]) -> list[str]:
     reallocarray is not one of them: glibc's own goes through whichever realloc is in front.
     """
     elf = load(path)
-    ours = elf.addresses_of(ALLOCATING) if elf is not None else {}
+    ours = {symbol.name for symbol in elf.definitions_of(ALLOCATING)} if elf is not None else set()
     in_c = ALLOCATING & {operation for operation in operations if operation.isidentifier()}
-    return sorted(in_c - {"reallocarray"} - set(ours))
+    return sorted(in_c - {"reallocarray"} - ours)
 
 
 def definers_of_malloc(images: Iterable[Image]) -> list[str]:
@@ -228,6 +227,6 @@ def definers_of_malloc(images: Iterable[Image]) -> list[str]:
     found: dict[str, None] = {}
     for image in images:
         elf = load(image.path)
-        if elf is not None and "malloc" in elf.addresses_of(["malloc"]):
+        if elf is not None and elf.defines("malloc"):
             found[image.path] = None
     return list(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import shutil
 import subprocess
@@ -9,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from observer.linux.elf import Elf
 
 HERE = Path(__file__).resolve().parent
 
@@ -57,6 +61,23 @@ def lines_of(*command: str | Path) -> list[str]:
     words = [str(word) for word in command]
     done = subprocess.run(words, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     return done.stdout.splitlines()
+
+
+def address_in(view: mmap.mmap) -> int:
+    """Where *view* is mapped."""
+    first = ctypes.c_char.from_buffer(view)
+    return ctypes.addressof(first)
+
+
+def address_of(elf: Elf, name: str) -> int:
+    """Where the function *name* begins, static or not."""
+    (address,) = addresses_of(elf, name)
+    return address
+
+
+def addresses_of(elf: Elf, *names: str) -> list[int]:
+    """Where those of *names* begin that are there (a compiler may have left none of a static function)."""
+    return [address for address, _size, name in elf.functions if name in names]
 
 
 @cache

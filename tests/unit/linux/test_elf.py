@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from observer.linux.elf import Elf, Segment, describe_foreign, load
 from observer.linux.lines import LineTable
 from observer.linux.unwind import Unwinder
-from tests.unit.linux.compiled import compile_c, lines_of, needs_binutils, needs_compiler
+from tests.unit.linux.compiled import address_of, compile_c, libc_path, lines_of, needs_binutils, needs_compiler
 from tests.unit.seeded import seeded
 
 
@@ -42,7 +42,8 @@ def test_below_the_first_function_there_is_no_name(program: Path) -> None:
 def test_functions_are_found_by_name_and_others_are_left_out(program: Path) -> None:
     functions = functions_of(program)
     expected = {name: functions[name][0] for name in ("main", "touch")}
-    assert Elf(str(program)).addresses_of(["main", "touch", "malloc", "nothing", "touched"]) == expected
+    found = Elf(str(program)).definitions_of(["main", "touch", "malloc", "nothing", "touched"])
+    assert {symbol.name: symbol.address for symbol in found} == expected
 
 
 @needs_binutils
@@ -79,7 +80,74 @@ def test_of_two_names_for_one_place_the_public_one_is_told(tmp_path: Path) -> No
     source = 'int __inner_name(void) { return 7; }\nint name(void) __attribute__((alias("__inner_name")));\n'
     path = compile_c(tmp_path, "aliases.so", source, "-shared", "-fPIC")
     elf = Elf(str(path))
-    assert elf.function_at(elf.addresses_of(["__inner_name"])["__inner_name"]) == "name"
+    assert [name for _address, _size, name in elf.functions if "name" in name] == ["name"]
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("attribute", "options", "is_defined"),
+    [
+        ("static", ("-shared", "-fPIC"), False),
+        ("static", (), False),
+        ('__attribute__((visibility("hidden")))', ("-shared", "-fPIC"), False),
+        ('__attribute__((visibility("hidden")))', ("-static",), True),
+        ('__attribute__((visibility("protected")))', ("-shared", "-fPIC"), True),
+        ("__attribute__((weak))", ("-shared", "-fPIC"), True),
+    ],
+)
+def test_a_name_is_a_files_own_where_others_call_it_by_that_name(
+    tmp_path: Path, attribute: str, options: tuple[str, ...], is_defined: bool
+) -> None:
+    source = f"{attribute} __attribute__((noinline)) int give(int x) {{ return x; }}\n"
+    source += "int use(int x) { return give(x); }\nint main(void) { return use(0); }\n"
+    elf = Elf(str(compile_c(tmp_path, "scopes", source, "-O0", *options)))
+    assert elf.function_at(address_of(elf, "give")) == "give"
+    assert elf.defines("give") == is_defined
+
+
+@needs_compiler
+def test_each_version_of_a_name_is_a_definition(tmp_path: Path) -> None:
+    (tmp_path / "map").write_text("V1 { global: give; local: *; };\nV2 { global: give; } V1;\n", encoding="ascii")
+    source = "int old(int x) { return x; }\nint now(int x) { return x + 1; }\n"
+    source += '__asm__(".symver old,give@V1\\n.symver now,give@@V2");\n'
+    path = compile_c(tmp_path, "versions.so", source, "-shared", "-fPIC", f"-Wl,--version-script={tmp_path / 'map'}")
+    lines_of("strip", path)
+    elf = Elf(str(path))
+    found = elf.definitions_of(["give"])
+    assert len({symbol.address for symbol in found}) == 2
+
+
+@needs_compiler
+def test_a_resolver_is_told_from_a_function(tmp_path: Path) -> None:
+    source = "static int one(void) { return 1; }\nstatic void *choose(void) { return one; }\n"
+    source += 'int give(void) __attribute__((ifunc("choose")));\n'
+    elf = Elf(str(compile_c(tmp_path, "chosen.so", source, "-shared", "-fPIC")))
+    assert [symbol.name for symbol in elf.resolvers_of(["give", "choose"])] == ["give"]
+    assert elf.definitions_of(["give", "choose"]) == []
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("options", "soname", "is_program"),
+    [
+        (("-shared", "-fPIC"), "", False),
+        (("-shared", "-fPIC", "-Wl,-soname,libgive.so.1"), "libgive.so.1", False),
+        ((), "", True),
+        (("-no-pie",), "", True),
+        (("-static",), "", True),
+        (("-static-pie",), "", True),
+    ],
+)
+def test_programs_are_told_from_libraries(
+    tmp_path: Path, options: tuple[str, ...], soname: str, is_program: bool
+) -> None:
+    elf = Elf(str(compile_c(tmp_path, "kinds", "int main(void) { return 0; }", *options)))
+    assert (elf.soname, elf.is_program) == (soname, is_program)
+
+
+def test_the_c_library_is_none_though_it_may_be_started() -> None:
+    elf = Elf(libc_path())
+    assert (elf.soname, elf.is_program) == ("libc.so.6", False)
 
 
 @needs_compiler
@@ -159,7 +227,7 @@ def test_a_file_that_is_replaced_is_read_again(tmp_path: Path) -> None:
     second = load(str(path))
     assert first is not None
     assert second is not None
-    assert [bool(elf.addresses_of(["two"])) for elf in (first, second)] == [False, True]
+    assert [elf.defines("two") for elf in (first, second)] == [False, True]
 
 
 def test_what_is_no_elf_file_is_nothing(tmp_path: Path) -> None:
@@ -204,7 +272,7 @@ def use(path: Path) -> None:
     elf = load(str(path))
     if elf is None:
         return
-    places = [0, elf.entry, 0x100, 0x200, *elf.addresses_of(["twice", "main"]).values()]
+    places = [0, elf.entry, 0x100, 0x200, *(symbol.address for symbol in elf.definitions_of(["twice", "main"]))]
     for place in places:
         elf.function_at(place)
         elf.read(place, 16)
@@ -217,7 +285,7 @@ def use(path: Path) -> None:
 
 def test_the_small_file_is_good_before_it_is_damaged(small: Path) -> None:
     elf = Elf(str(small))
-    place = elf.addresses_of(["twice"])["twice"]
+    place = address_of(elf, "twice")
     assert Unwinder(elf).rule_at(place) is not None
     assert LineTable(elf).find(place) is not None
     assert small.stat().st_size < 20_000

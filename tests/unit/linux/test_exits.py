@@ -11,7 +11,7 @@ from observer.linux.elf import Elf
 from observer.linux.exits import exits_of, piece_of
 from observer.linux.prologue import prologue_of
 from observer.model.operations import FAMILY
-from tests.unit.linux.compiled import compile_c, libc_path, lines_of, needs_binutils, needs_compiler
+from tests.unit.linux.compiled import address_of, compile_c, libc_path, lines_of, needs_binutils, needs_compiler
 
 pytestmark = [needs_compiler, needs_binutils]
 
@@ -56,7 +56,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Elf:
 
 
 def function(elf: Elf, name: str) -> int:
-    return elf.addresses_of([name])[name]
+    return address_of(elf, name)
 
 
 def returns_of_objdump(elf: Elf, name: str) -> set[int]:
@@ -99,7 +99,7 @@ def test_code_without_symbols_sizes_and_tables_is_followed(tmp_path: Path) -> No
             "1: mov %rdi, %rax\\n ret\\n .byte 0xc3, 0xc3\\n2: rep ret\\n");
     """
     elf = Elf(str(compile_c(tmp_path, "bare.so", source, "-shared", "-fPIC")))
-    [start] = elf.addresses_of(["bare"]).values()
+    start = address_of(elf, "bare")
     assert piece_of(elf, start) is None
     # test 3, je 2, call 5, jmp 2, mov 3, ret; then two bytes that nobody reaches, and the ret with a prefix.
     assert {place - start for place in exits_of(elf, start).returns} == {15, 18}
@@ -107,11 +107,10 @@ def test_code_without_symbols_sizes_and_tables_is_followed(tmp_path: Path) -> No
 
 def test_the_allocator_family_of_the_c_library_is_known_to_its_ends() -> None:
     elf = Elf(libc_path())
-    found = elf.addresses_of([operation.name for operation in FAMILY])
-    for name, address in found.items():
-        exits = exits_of(elf, address)
+    for symbol in elf.definitions_of(operation.name for operation in FAMILY):
+        exits = exits_of(elf, symbol.address)
         # Padding that could be data shows as ret only where objdump shows it, too.
-        assert exits.returns, name
+        assert exits.returns, symbol.name
         assert all(elf.read(place, 2)[:1] in (b"\xc3", b"\xf3", b"\xf2") for place in exits.returns)
 
 
@@ -125,11 +124,8 @@ def test_arguments_are_in_their_registers_where_it_is_planted(tmp_path: Path) ->
             "loops: push %rbx\\n1: mov %rdi, %rax\\n test %rax, %rax\\n jne 1b\\n pop %rbx\\n ret\\n");
     """
     elf = Elf(str(compile_c(tmp_path, "asm.so", source, "-shared", "-fPIC")))
-    places = {
-        name: prologue_of(elf, address)
-        for name, address in elf.addresses_of(["pushes", "keeps", "reads", "loops"]).items()
-    }
-    starts = elf.addresses_of(places)
+    starts = {name: address_of(elf, name) for name in ("pushes", "keeps", "reads", "loops")}
+    places = {name: prologue_of(elf, start) for name, start in starts.items()}
     assert {name: (found.place - starts[name], found.pushed) for name, found in places.items()} == {
         "pushes": (3, 16),  # push rbp (1), push r12 (2)
         "keeps": (0, 0),  # its first instruction takes the argument away

@@ -333,6 +333,7 @@ def test_a_return_whose_stack_cannot_be_read_is_an_error() -> None:
 
 def test_the_first_instructions_of_the_allocator_family_can_be_carried_out() -> None:
     elf = Elf(libc_path())
-    found = elf.addresses_of(OPERATIONS)
-    assert {"malloc", "calloc", "realloc", "free"} <= set(found)
-    assert [name for name, address in found.items() if emulation_of(elf.read(address, 16), address) is None] == []
+    found = elf.definitions_of(OPERATIONS)
+    assert {"malloc", "calloc", "realloc", "free"} <= {symbol.name for symbol in found}
+    refused = [each.name for each in found if emulation_of(elf.read(each.address, 16), each.address) is None]
+    assert refused == []
