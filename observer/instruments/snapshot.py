@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from observer.files import Folder, NewFile
-from observer.linux.procfs import heap_start, read_mapped_resident, read_mappings, read_pagemap, read_resident_bytes
+from observer.linux.pagemap import present_runs
+from observer.linux.procfs import (
+    PAGE,
+    heap_start,
+    read_mapped_resident,
+    read_mappings,
+    read_pagemap,
+    read_resident_bytes,
+)
 
 __all__ = ["Frames", "take_snapshot"]
 
-_LARGEST: Final = 1 << 36  # bytes of one mapping whose pages are looked up
+_BRIDGED: Final = 64 * PAGE
+"""Bytes between two runs of pages that are saved as one: an entry a page costs less than a run of its own."""
+
+_LARGEST: Final = 1 << 32
+"""Bytes of address space in one run: 8 MiB of entries."""
 
 
 def take_snapshot(tid: int) -> dict[str, Any]:
@@ -26,14 +39,14 @@ def take_snapshot(tid: int) -> dict[str, Any]:
 
 
 class Frames:
-    """The file of pagemap entries: 8 bytes a page, runs of pages named by notes."""
+    """The file of pagemap entries: 8 bytes a page, runs of pages named by notes. What is not there costs nothing."""
 
     def __init__(self, folder: Folder) -> None:
         self.file = NewFile(folder, "frames.bin")
         self.error: OSError | None = None
 
     def save(self, tid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
-        """Append the entries of all resident mappings; return (first address, pages, position in the file)."""
+        """Append the entries of the pages that are there; return (first address, pages, position in the file)."""
         runs: list[tuple[int, int, int]] = []
         try:
             pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
@@ -41,11 +54,13 @@ class Frames:
             return runs
         try:
             for mapping in snapshot["mappings"]:
-                if snapshot["resident"].get(mapping.start) and mapping.size <= _LARGEST:
-                    entries = read_pagemap(pagemap, mapping.start, mapping.end)
+                resident = snapshot["resident"].get(mapping.start, 0)
+                present = present_runs(pagemap, mapping.start, mapping.end, resident) if resident else ()
+                for start, end in _bridged(present):
+                    entries = read_pagemap(pagemap, start, end)
                     at = self.file.size
                     self.file.append(entries)
-                    runs.append((mapping.start, len(entries) // 8, at))
+                    runs.append((start, len(entries) // 8, at))
         except OSError as error:
             self.error = error
         finally:
@@ -55,3 +70,17 @@ class Frames:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
+
+
+def _bridged(runs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the runs [start, end), those with little between them as one, and none larger than what is read at once."""
+    open_run: tuple[int, int] | None = None
+    for start, end in runs:
+        if open_run is not None and start - open_run[1] <= _BRIDGED and end - open_run[0] <= _LARGEST:
+            open_run = (open_run[0], end)
+            continue
+        if open_run is not None:
+            yield open_run
+        open_run = (start, end)
+    if open_run is not None:
+        yield open_run

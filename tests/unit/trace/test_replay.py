@@ -315,6 +315,36 @@ def test_frames_are_those_of_the_pages_at_the_end(recorder: Recorder) -> None:
     assert found.has_visible_frames
 
 
+def test_frames_are_found_in_whatever_stretches_they_were_saved(recorder: Recorder) -> None:
+    present = 1 << 63
+    recorder.start(1)
+    for page in (0, 3, 4, 5, 40, 41, 99):
+        recorder.fault(MAP + page * PAGE, 10 + page)
+    stretches = [[MAP + 40 * PAGE, 1, 0], [MAP, 1, 8], [MAP + 4 * PAGE, 2, 16]]
+    recorder.note("end", 200, path="", mappings=[], resident={}, rss={}, break_start=HEAP, frames=stretches)
+    words = [present | 40, present | 1, present | 4, present | 5]
+    (recorder.directory / "frames.bin").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
+    found = assemble(recorder.read(), residency=True)
+    assert found.faults.numbers["frame"].tolist() == [1, -1, 4, 5, 40, -1, -1]
+
+
+def test_what_was_attached_lies_where_it_was_found_and_leaves_in_all_its_parts(recorder: Recorder) -> None:
+    recorder.start(1)
+    shared = {"protection": "rw-", "path": "/SYSV00000000 (deleted)", "shared": True, "inode": 7}
+    parts = [
+        {**shared, "start": MAP, "end": MAP + PAGE, "offset": 0},
+        {**shared, "start": MAP + 2 * PAGE, "end": MAP + 3 * PAGE, "offset": 2 * PAGE},
+        {**shared, "start": MAP + 3 * PAGE, "end": MAP + 4 * PAGE, "offset": 0},
+    ]
+    recorder.note("region", 10, start=MAP, end=MAP + 4 * PAGE, mappings=parts)
+    recorder.fault(MAP + 2 * PAGE, 11)
+    recorder.note("detached", 20, address=MAP)
+    recorder.fault(MAP + 2 * PAGE, 21)
+    recorder.fault(MAP + 3 * PAGE, 22)
+    mapped = assembled(recorder).faults.texts["mapping"].tolist()
+    assert mapped == [shared["path"], None, shared["path"]]
+
+
 def test_a_run_of_nothing_has_no_events(recorder: Recorder) -> None:
     assert events(recorder) == []
 
