@@ -5,17 +5,17 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
   replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong. `files.py`: files
   and folders that others can reach, opened without following links or waiting.
-- `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF, DWARF lines,
-  call-frame rules, x86 instructions, system-call tables and prototypes, arguments in words (`arguments.py`,
-  `flags.py`), the vDSO. python-ptrace is used here alone.
+- `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
+  mapped, DWARF lines, call-frame rules, x86 instructions, system-call tables and prototypes, arguments in words
+  (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used here alone.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `memory.py` an
   address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other
   programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs
   one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `probes.py` the program's calls
   into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
-  `intervals.py` faults where perf is refused, `images.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py`
-  hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
+  `intervals.py` faults where perf is refused, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own
+  footprint; `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
   is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
   while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;

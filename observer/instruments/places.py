@@ -6,19 +6,23 @@ Worked out after the run, from the files that were mapped. Every answer is cache
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from observer.linux.elf import Elf, load
+from msgspec.structs import replace as replace_image
+
+from observer.linux.elf import Elf, Identity, load
 from observer.linux.instructions import access_of, decode, disassemble
 from observer.linux.lines import line_table
+from observer.linux.mapped import held
 from observer.linux.unwind import Frame, Unwinder, step
 from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image
 
-__all__ = ["CodeMap", "StackPiece"]
+__all__ = ["CodeMap", "StackPiece", "file_of", "without_names"]
 
 _DEEPEST: Final = 64
 _SHORTEST_CALL: Final = 2
@@ -55,20 +59,50 @@ def _unwinder_of(elf: Elf) -> Unwinder:
     return Unwinder(elf)
 
 
+def file_of(image: Image) -> Elf | None:
+    """Return the file that was mapped, None if neither it nor one with its build id is to be had any more."""
+    elf = held(Identity(*image.file)) or load(as_name(image.path))
+    if elf is None or (elf.identity != image.file and not (elf.build_id and elf.build_id == image.build_id)):
+        return None
+    return elf
+
+
+def without_names(images: Iterable[Image]) -> list[str]:
+    """Say of which *images* functions or lines cannot be named, and why."""
+    return [why for why in dict.fromkeys(map(_why_nameless, images)) if why]
+
+
+def _why_nameless(image: Image) -> str:
+    elf = file_of(image)
+    if elf is None:
+        return f"no functions and lines of {image.path}: the file that was mapped has changed or is gone"
+    if not line_table(elf).is_readable:
+        return f"no lines of {image.path}: its debug information cannot be read"
+    return ""
+
+
+def _beside(image: Image, start: int, end: int) -> list[Image]:
+    """Return the parts of *image* outside [start, end)."""
+    if image.end <= start or image.start >= end:
+        return [image]
+    parts = replace_image(image, end=start), replace_image(image, start=end)
+    return [part for part in parts if part.start < part.end]
+
+
 class CodeMap:
     """The images of one process at one time."""
 
     def __init__(self, images: tuple[Image, ...] = ()) -> None:
         self._images = sorted(images, key=lambda image: image.start)
         self._starts = [image.start for image in self._images]
-        self._elves: dict[str, Elf | None] = {}
+        self._elves: dict[Image, Elf | None] = {}
         self._sites: dict[int, Site] = {}
         self._access: dict[int, str | None] = {}
         self._word = 0
 
     def add(self, image: Image) -> None:
-        """Know a further image; what overlaps it is gone."""
-        kept = [known for known in self._images if known.end <= image.start or known.start >= image.end]
+        """Know a further image; what it covers of others is gone."""
+        kept = [part for known in self._images for part in _beside(known, image.start, image.end)]
         self._images = sorted([*kept, image], key=lambda known: known.start)
         self._starts = [known.start for known in self._images]
         self._sites.clear()
@@ -119,11 +153,9 @@ class CodeMap:
         return self.site_at(return_address - 1)
 
     def _elf(self, image: Image) -> Elf | None:
-        """Return the image's file, if it is still the one that was mapped."""
-        if image.path not in self._elves:
-            elf = load(as_name(image.path))
-            self._elves[image.path] = elf if elf is not None and elf.build_id == image.build_id else None
-        return self._elves[image.path]
+        if image not in self._elves:
+            self._elves[image] = file_of(image)
+        return self._elves[image]
 
     def _find(self, address: int) -> Site:
         image = self.image_at(address)

@@ -191,6 +191,7 @@ class _Session:
             counts["own_filters"] = 1
         if self._allocator is not None:
             counts |= self._allocator.counts()
+            notes += sorted(watch.images.unobserved)
             notes += sorted(watch.traps.disturbed | self._allocator.stuck) + self._allocator.altered
             if self._allocator.unread:
                 notes.append(

@@ -6,7 +6,6 @@ asked for make no record.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, Final
 
@@ -14,10 +13,11 @@ from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
-from observer.instruments.images import note_image
+from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
+from observer.instruments.remapped import REMAPPING, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
@@ -33,8 +33,6 @@ from observer.tracee.task import Task
 __all__ = ["Watch", "own_syscalls"]
 
 _PROT_EXEC: Final = 4
-_MAP_TYPE: Final = 0xF
-_SHARED_TYPES: Final = frozenset({1, 3})
 _MAP_ANONYMOUS: Final = 0x20
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
@@ -49,9 +47,7 @@ _MPROTECT, _PKEY_MPROTECT = 10, 329
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
-_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
-# What these do to the mappings does not follow from their arguments and result.
-_OPAQUE: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
+_SHMAT, _REMAP_FILE_PAGES = 30, 216
 _ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT, _REMAP_FILE_PAGES, _SHMAT})
 _FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
 
@@ -89,6 +85,7 @@ class Watch:
         self._faults = faults
         self._frames = frames
         self._pages = pages
+        self.images = Images(sink, allocator, library, pages)
         self._registers = RegisterSet()
         self._before: dict[int, int] = {}
         self._locks_future: set[int] = set()
@@ -175,11 +172,14 @@ class Watch:
         if self._allocator is not None:
             self._text_changed(self._allocator, task, number, args, result)
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
-            self._mapped_file(task, args, result, now)
+            executable = bool(args[2] & _PROT_EXEC)
+            self.images.mapped(task, args[4], result, args[1], now, executable=executable)
+        elif number in (_MPROTECT, _PKEY_MPROTECT) and args[2] & _PROT_EXEC:
+            self.images.made_executable(task, args[0], args[1], now)
         elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
-        elif number in _OPAQUE:
-            self._sink.notes.append("maps", pid=task.pid, t=now, mappings=procfs.read_mappings(task.tid))
+        elif number in REMAPPING:
+            note_remapped(self._sink, task, number, args, result, now)
         elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
             self._locks_future.add(task.pid)
 
@@ -194,45 +194,6 @@ class Watch:
             task.memory.forget(args[0], args[0] + args[1])
         elif number == _MMAP:
             task.memory.forget(result, result + args[1])  # what was mapped there before
-
-    def _mapped_file(self, task: Task, args: tuple[int, ...], start: int, now: int) -> None:
-        try:
-            path = os.readlink(f"/proc/{task.tid}/fd/{args[4]}")
-        except OSError:
-            path = ""
-        self._sink.notes.append("file", pid=task.pid, t=now, start=start, length=args[1], path=path)
-        if args[2] & _PROT_EXEC and path:
-            shared = args[3] & _MAP_TYPE in _SHARED_TYPES
-            self._image(task, Mapping(start, start + args[1], "r-x", path, args[5], shared=shared), now)
-
-    def _image(self, task: Task, mapping: Mapping, now: int) -> None:
-        found = note_image(self._sink, task.pid, now, mapping, self._program_of(task.tid))
-        memory = task.memory
-        if found is None or memory is None:
-            return
-        elf, bias, role = found
-        memory.word = elf.word
-        if role in ("libc", "loader"):
-            memory.libc_text.append((mapping.start, mapping.end))
-        if role == "loader" or (role == "program" and not memory.trap_home):
-            # Where there is a loader, its entry ran first; the program's own is still to come.
-            memory.trap_home = elf.entry + bias
-        # A byte written into a shared mapping would be written into the file.
-        if self._allocator is not None and not mapping.shared:
-            with self._pages.excluded():
-                self._allocator.plant(task, elf, bias, mapping.start, mapping.end, role)
-        if not mapping.shared:
-            with self._pages.excluded():
-                if role == "program":
-                    self._library.plant(task, elf, bias, calls_seen=self._allocator is not None)
-                self._library.plant_unwinder(task, elf, bias)
-
-    @staticmethod
-    def _program_of(tid: int) -> str:
-        try:
-            return os.readlink(f"/proc/{tid}/exe")
-        except OSError:
-            return ""
 
     def executing(self, task: Task) -> None:
         """See Watcher."""
@@ -255,13 +216,11 @@ class Watch:
         self._locks_future.discard(task.pid)
         self.traps.executed(task)
         self._sink.notes.append(
-            "exec", pid=task.pid, tid=task.tid, t=now, path=self._program_of(task.tid), former=former_tid, first=first,
+            "exec", pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
             minor=counters.minor, major=counters.major,
             break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=mappings,
         )  # fmt: skip
-        for mapping in mappings:
-            if "x" in mapping.protection and mapping.path.startswith("/"):
-                self._image(task, mapping, now)
+        self.images.executed(task, mappings, now)
         with self._pages.excluded():
             self._library.plant_vdso(task, mappings)
 
@@ -271,7 +230,7 @@ class Watch:
             return procfs.read_mappings(task.tid)
         except PermissionError:
             self.unreadable.add(
-                f"{self._program_of(task.tid) or 'a program'} may be run but not read: its calls are not seen"
+                f"{program_of(task.tid) or 'a program'} may be run but not read: its calls are not seen"
             )
             return []
 
@@ -330,9 +289,7 @@ class Watch:
             if snapshot is None:
                 return
             frames = self._frames.save(task.tid, snapshot) if self._frames is not None else []
-            self._sink.notes.append(
-                "end", pid=task.pid, t=now, path=self._program_of(task.tid), frames=frames, **snapshot
-            )
+            self._sink.notes.append("end", pid=task.pid, t=now, path=program_of(task.tid), frames=frames, **snapshot)
 
     def _snapshot(self, task: Task) -> dict[str, Any] | None:
         try:

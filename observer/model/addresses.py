@@ -73,15 +73,21 @@ class AddressSpace:
         twin.break_start, twin.break_end, twin._anonymous = self.break_start, self.break_end, self._anonymous
         return twin
 
-    def become(self, mappings: Iterable[Mapping]) -> None:
-        """Take over *mappings* as they were read; anonymous ones keep the names that the replay gave them."""
+    def become(self, start: int, end: int, mappings: Iterable[Mapping]) -> None:
+        """Replace [start, end) by *mappings* as they were read; anonymous ones keep the names that the replay gave."""
         named = []
         for mapping in mappings:
             known = self.find(mapping.start)
             path = mapping.path or (known.path if known else "")
             named.append(msgspec.structs.replace(mapping, path=path))
-        self._mappings = sorted(named, key=lambda mapping: mapping.start)
-        self._starts = [mapping.start for mapping in self._mappings]
+        self._replace(start, end, named)
+
+    def detach(self, address: int) -> None:
+        """Replay shmdt, and io_destroy: what was attached at *address*, in however many parts it lies there now."""
+        first = next((mapping for mapping in self._mappings if mapping.start - mapping.offset == address), None)
+        for mapping in self.mappings:
+            if first is not None and mapping.path == first.path and mapping.start - mapping.offset == address:
+                self._replace(mapping.start, mapping.end, [])
 
     @property
     def mappings(self) -> tuple[Mapping, ...]:

@@ -57,7 +57,11 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Image(msgspec.Struct, frozen=True):
-    """A file with code that a process mapped: `bias` is added to the file's own addresses."""
+    """A file with code that a process mapped: `bias` is added to the file's own addresses.
+
+    `file` tells which one it was, whatever lies at the path now: device, inode, size in bytes and time of its last
+    change in nanoseconds. `bits` is how wide its words are; `release` is what glibc says of itself.
+    """
 
     path: str
     bias: int
@@ -65,6 +69,9 @@ class Image(msgspec.Struct, frozen=True):
     end: int
     build_id: str = ""
     role: str = "library"
+    bits: int = 64
+    release: str = ""
+    file: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 class ProcessEnd(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
+from observer.instruments.places import without_names
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
@@ -97,7 +98,7 @@ def _finish(folder: Folder, spooled: Spooled, machine: Machine, request: Request
     meta = Meta(
         schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,
         outcome=msgspec.structs.replace(_outcome(recording), events=events), ledger=ledger,
-        how=_how(assembly, recording), notes=_notes(recording),
+        how=_how(assembly, recording), notes=(*_notes(recording), *without_names(assembly.images)),
         totals=totals,
         images=tuple(assembly.images), ends=tuple(assembly.ends),
     )  # fmt: skip

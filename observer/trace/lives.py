@@ -42,7 +42,8 @@ class Lives:
         self._stack_site = stack_site
         self._signalled_at: dict[int, tuple[int, int]] = {}
         self._handlers: dict[str, Callable[[Note], None]] = {
-            "exec": self._exec, "born": self._born, "maps": self._maps, "file": self._file, "image": self._image,
+            "exec": self._exec, "born": self._born, "region": self._region, "detached": self._detached,
+            "file": self._file, "image": self._image,
             "signal": self._signal, "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
         }  # fmt: skip
 
@@ -77,8 +78,11 @@ class Lives:
             self._states[note["child_pid"]] = parent if note["shares"] else parent.fork()
         self._life(note, note["how"], child=note["child"])
 
-    def _maps(self, note: Note) -> None:
-        self._state(note["pid"]).space.become(mappings_from(note["mappings"]))
+    def _region(self, note: Note) -> None:
+        self._state(note["pid"]).space.become(note["start"], note["end"], mappings_from(note["mappings"]))
+
+    def _detached(self, note: Note) -> None:
+        self._state(note["pid"]).space.detach(note["address"])
 
     def _file(self, note: Note) -> None:
         self._state(note["pid"]).files[note["start"]] = note["path"] or "file"
@@ -86,7 +90,7 @@ class Lives:
     def _image(self, note: Note) -> None:
         image = Image(
             path=note["path"], bias=note["bias"], start=note["start"], end=note["end"], build_id=note["build_id"],
-            role=note["role"],
+            role=note["role"], bits=note["bits"], release=note["release"], file=tuple(note["file"]),
         )  # fmt: skip
         self._state(note["pid"]).code.add(image)
         if image not in self._out.images:

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import psutil
 
 import observer
-from observer.files import open_regular
 from observer.model.machine import Image, Machine
 
 __all__ = ["describe_machine", "with_libc"]
 
 _OVERCOMMIT: Final = {"0": "heuristic", "1": "always", "2": "never beyond the limit"}
 _ASLR: Final = {"0": "off", "1": "on, without the heap", "2": "on"}
-
-
-_BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
-_LARGEST: Final = 1 << 26  # bytes of a C library
-_ELFCLASS32: Final = b"F\x01"  # behind \x7fEL
-_PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
 
 
 def _text(path: str) -> str | None:
@@ -70,36 +62,17 @@ def describe_machine() -> Machine:
     )  # fmt: skip
 
 
-def with_libc(machine: Machine, images: Iterable[Image]) -> Machine:
+def with_libc(machine: Machine, images: Sequence[Image]) -> Machine:
     """Return *machine* with the C library that the program really used, and how wide the program's words are."""
     import msgspec
 
-    for image in images:
-        if image.role == "program":
-            machine = msgspec.structs.replace(machine, program_bits=_bits(image.path))
-        if image.role == "libc":
-            version = _glibc_version(image.path)
-            return msgspec.structs.replace(machine, libc=image.path, libc_build_id=image.build_id, libc_version=version)
+    programs = [image for image in images if image.role == "program"]
+    # Other libraries of glibc name no release.
+    libraries = sorted((image for image in images if image.role == "libc"), key=lambda image: not image.release)
+    for program in programs[:1]:
+        machine = msgspec.structs.replace(machine, program_bits=program.bits)
+    for libc in libraries[:1]:
+        machine = msgspec.structs.replace(
+            machine, libc=libc.path, libc_build_id=libc.build_id, libc_version=libc.release
+        )
     return machine
-
-
-def _bits(path: str) -> int:
-    """Return the class of the ELF file at *path*; 64 where it cannot be read any more."""
-    try:
-        with open_regular(path) as file:
-            return 32 if file.read(5).endswith(_ELFCLASS32) else 64
-    except OSError:
-        return 64
-
-
-def _glibc_version(path: str) -> str:
-    """Return the release that the library's banner names (`2.36-9+deb12u10`), empty if there is none to be read."""
-    try:
-        with open_regular(path) as file:
-            found = _BANNER.search(file.read(_LARGEST))
-    except OSError:
-        return ""
-    if found is None:
-        return ""
-    package = _PACKAGE.search(found[1])
-    return (package[1] if package is not None else found[2]).decode("ascii", "replace")

@@ -1,0 +1,42 @@
+"""System calls that change mappings in ways that their arguments and results do not tell: what is there afterwards.
+
+Only the places that a call can have changed are looked at (shmat(2), io_setup(2), remap_file_pages(2),
+map_shadow_stack: Linux 6.6), however many mappings there are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from observer.instruments.sink import Sink
+from observer.linux.regions import regions_within
+from observer.tracee.task import Task
+
+__all__ = ["REMAPPING", "note_remapped"]
+
+_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
+REMAPPING: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
+"""Their numbers."""
+_DETACHING: Final = frozenset({_SHMDT, _IO_DESTROY})
+
+
+def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
+    """Note what the successful call *number* of the stopped *task* left: `detached` an address, or a `region`."""
+    if number in _DETACHING:
+        sink.notes.append("detached", pid=task.pid, t=now, address=args[0])
+        return
+    start, length = args[:2] if number == _REMAP_FILE_PAGES else (_place(task, number, args, result), 1)
+    try:
+        found = [region.mapping for region in regions_within(task.tid, start, start + length)]
+    except PermissionError:
+        return  # it forbade to be read (PR_SET_DUMPABLE): its end is not compared either, and that is said
+    if found:
+        start, end = found[0].start, found[-1].end
+        sink.notes.append("region", pid=task.pid, t=now, start=start, end=end, mappings=found)
+
+
+def _place(task: Task, number: int, args: tuple[int, ...], result: int) -> int:
+    """Return where the call mapped something: io_setup writes the address, as the context's number."""
+    if number != _IO_SETUP or task.memory is None:
+        return result
+    return task.memory.read_word(args[1])
