@@ -13,6 +13,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Iterator
 from errno import ENOENT
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import Final
 
 from observer.linux.elf import Elf, Identity, load
@@ -21,6 +22,8 @@ from observer.linux.regions import Region, region_at
 __all__ = ["held", "load_mapped"]
 
 _MOST_HELD: Final = 32
+_SHARE: Final = 16
+"""Which part of the descriptors that we may have is given to held files."""
 _held: OrderedDict[Identity, Elf] = OrderedDict()
 
 
@@ -28,7 +31,8 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
     """Return the parsed file behind *region* of the stopped task *tid*, None when it is no ELF file of ours.
 
     Files with source lines are held open, and those that no path of ours leads to: a program may delete or replace
-    them while it runs. They are 32 at most; then the one used longest ago is let go.
+    them while it runs. They are 32 at most, fewer where few descriptors are allowed; then the one used longest ago is
+    let go.
 
     Args:
         descriptor: the task's own one, by which it mapped the file.
@@ -74,7 +78,8 @@ def _parse(path: str, fd: int) -> Elf | None:
 def _hold(elf: Elf, fd: int) -> None:
     elf.hold(fd)
     _held[elf.identity] = elf
-    if len(_held) > _MOST_HELD:
+    may_have = max(getrlimit(RLIMIT_NOFILE)[0] // _SHARE, 1)
+    while len(_held) > min(_MOST_HELD, may_have):
         _held.popitem(last=False)[1].release()
 
 
