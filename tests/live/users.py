@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ordinary import PREFIX, PYTHON, open_to_everyone
+from tests.ordinary import PREFIX, PYTHON
 from tests.recordings import Recorded, run_observer
 
 TRIALS = Path(__file__).resolve().parent / "trials"
@@ -18,12 +19,22 @@ Observe = Callable[..., Recorded]
 """Runs `observer run OPTIONS -- COMMAND`; `before` is a command that the observer itself is started by."""
 
 
+@pytest.fixture
+def workshop() -> Iterator[Path]:
+    """Yield a folder in which everyone may write and run programs; pytest's own are closed again by every new run."""
+    with tempfile.TemporaryDirectory(prefix="observer-workshop-") as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
 @pytest.fixture(params=["as started", "as nobody"])
-def observe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Observe:
+def observe(request: pytest.FixtureRequest, workshop: Path) -> Observe:
     if request.param == "as nobody" and os.geteuid() != 0:
         pytest.skip("whoever runs the tests is an ordinary user already")
-    folder = tmp_path_factory.mktemp("traces")
-    open_to_everyone(folder)
+    folder = workshop / "traces"
+    folder.mkdir()
+    folder.chmod(0o777)
     run = _as_started if request.param == "as started" else _as_nobody
 
     def observe(*command: str, options: tuple[str, ...] = ("-q",), before: tuple[str, ...] = ()) -> Recorded:
@@ -46,14 +57,6 @@ def _as_nobody(trace: Path, command: tuple[str, ...], options: tuple[str, ...], 
         capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False, cwd="/",
     )  # fmt: skip
     return Recorded(trace, done.returncode, done.stdout, done.stderr)
-
-
-@pytest.fixture
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which everyone may write and run programs."""
-    folder = tmp_path_factory.mktemp("workshop")
-    open_to_everyone(folder)
-    return folder
 
 
 def compiled(folder: Path, name: str, *flags: str, source: str = "") -> str:
