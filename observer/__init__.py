@@ -15,8 +15,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `probes.py` the program's calls
   into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own
-  footprint; `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
-  is what `doctor` tries.
+  footprint; `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
+  `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
   while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
   `order.py`, `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py`, `schema.py` and

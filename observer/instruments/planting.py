@@ -48,7 +48,7 @@ class Planter:
         entries: set[int] = set()
         for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
             if start <= address + bias < end and address + bias not in memory.entries:
-                why = image.plant_entry(address, _SYMBOLS[name])
+                why = image.plant_entry(address, _SYMBOLS[name], found)
                 if why:
                     self.refused[f"{name} in {elf.path}"] = why
                 else:
@@ -82,13 +82,13 @@ class _Image:
         self._bias = bias
         self._home = home
 
-    def plant_entry(self, entry: int, operation: int) -> str:
-        """Plant at the beginning of a function; return why not, empty if it is done."""
+    def plant_entry(self, entry: int, operation: int, found: list[tuple[str, int]]) -> str:
+        """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
         why = self._plant(
             prologue.place, exits.targets, operation=operation, pushed=prologue.pushed, entry=entry + self._bias,
             home=self._home, leaves=prologue.place in exits.returns | exits.jumps,
-            tails=frozenset(_SYMBOLS[name] for name in exits.names if name in _SYMBOLS),
+            tails=frozenset(_SYMBOLS[name] for name, at in found if name in exits.names or at in exits.entered),
         )  # fmt: skip
         if not why:
             self._memory.entries.add(entry + self._bias)

@@ -37,13 +37,14 @@ class Exits:
     """File addresses: `returns` of ret instructions, `jumps` of jumps that may leave for where nobody knows.
 
     `targets` are the places that jumps of the function's own lead to, `names` the functions that it may end by
-    jumping to.
+    jumping to, `entered` where those of them begin that the file itself has.
     """
 
     returns: set[int] = field(default_factory=set)
     jumps: set[int] = field(default_factory=set)
     targets: set[int] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    entered: set[int] = field(default_factory=set)
 
 
 @lru_cache(maxsize=64)
@@ -142,6 +143,7 @@ class _Walk:
         if function is None or (name is not None and _FOR_EVERYBODY.fullmatch(name)):
             self._exits.jumps.add(address)
         else:
+            self._exits.entered.add(function)
             self._pending.append(function)
 
 

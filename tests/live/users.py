@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,18 +61,14 @@ def _as_nobody(trace: Path, command: tuple[str, ...], options: tuple[str, ...], 
 
 
 def compiled(folder: Path, name: str, *flags: str, source: str = "") -> str:
-    """Compile trials/SOURCE.c (NAME.c, if none is given) to *folder*/NAME; return its path."""
+    """Compile trials/SOURCE.c or .cc (NAME's, if none is given) to *folder*/NAME; return its path."""
     target, code = folder / name, TRIALS / f"{source or name}.c"
-    words = [
-        "gcc",
-        "-O0",
-        "-g",
-        "-Wall",
-        "-Werror",
-        "-Wno-error=builtin-declaration-mismatch",
-        "-fno-builtin",
-        str(code),
-    ]
+    compiler, only_c = "gcc", ["-Wno-error=builtin-declaration-mismatch"]
+    if not code.exists():
+        compiler, code, only_c = "g++", code.with_suffix(".cc"), []
+        if shutil.which(compiler) is None:
+            pytest.skip("g++ is not installed")
+    words = [compiler, "-O0", "-g", "-Wall", "-Werror", *only_c, "-fno-builtin", str(code)]
     subprocess.run([*words, "-o", str(target), *flags], check=True)
     return str(target)
 
