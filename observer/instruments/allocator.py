@@ -54,6 +54,7 @@ class AllocatorCalls:
         self._planter = Planter()
         self._open = OpenCalls(sink, self._given_up)
         self._standing = Standing(pages)
+        self._implementations = 0
         self.begun = 0
         self.returned = 0
         self.left = 0
@@ -83,7 +84,14 @@ class AllocatorCalls:
 
     def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
         """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many."""
-        return self._planter.plant(task, elf, bias, start, end, role)
+        number = self._implementations + 1
+        planted = self._planter.plant(task, elf, bias, start, end, role, number)
+        if planted:
+            self._implementations = number
+            self._sink.notes.append(
+                "allocator", number=number, pid=task.pid, t=monotonic_ns(), path=elf.path, is_glibc=_is_glibcs(elf)
+            )
+        return planted
 
     def hit(self, task: Task, registers: RegisterSet) -> bool:
         """Handle a SIGTRAP of *task*; return whether it was one of our breakpoints.
@@ -178,7 +186,7 @@ class AllocatorCalls:
             self.internal += 1
             return
         entered = Frame(task.tid, sp, point.operation, *arguments, return_address, now)
-        entered.tails = point.tails
+        entered.tails, entered.implementation = point.tails, point.implementation
         for start, end in memory.libc_text:
             if start <= return_address < end:
                 entered.stack = keep_stack(self._sink, memory, now, sp, registers)
@@ -258,6 +266,7 @@ class AllocatorCalls:
         self._sink.calls.append(
             frame.began, ended, task.pid, task.tid, frame.operation, flags, frame.inner, frame.first, frame.second,
             frame.third, result & _MASK, frame.return_address, frame.sp, frame.stack,
+            frame.implementation,
         )  # fmt: skip
 
     def _given_up(self, task: Task, frame: Frame) -> None:
@@ -303,6 +312,12 @@ class AllocatorCalls:
             if not frame.is_uncounted:
                 self.unreturned += 1
                 self._record(task, frame, now, 0, 0)
+
+
+def _is_glibcs(elf: Elf) -> bool:
+    """Whether the allocator that *elf* defines is glibc's own, which has these names for itself, static or shared."""
+    found = elf.addresses_of(["malloc", "__libc_malloc", "__libc_memalign"])
+    return len(found) == 3 and found["malloc"] == found["__libc_malloc"]
 
 
 def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:

@@ -35,8 +35,11 @@ class Planter:
         self.planted: dict[str, int] = {}
         self.refused: dict[str, str] = {}
 
-    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
-        """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many."""
+    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str, number: int) -> int:
+        """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many.
+
+        They are those of the allocator *number*.
+        """
         memory = task.memory
         if memory is None:
             return 0
@@ -44,7 +47,7 @@ class Planter:
         # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
         # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
         home = (start, end) if role == "libc" and elf.defines("gnu_get_libc_version") else (0, 0)
-        image = _Image(task, elf, bias, home)
+        image = _Image(task, elf, bias, home, number)
         entries: set[int] = set()
         for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
             if start <= address + bias < end and address + bias not in memory.entries:
@@ -74,20 +77,21 @@ def _functions(elf: Elf, role: str) -> list[tuple[str, int]]:
 class _Image:
     """One mapped file to plant in."""
 
-    def __init__(self, task: Task, elf: Elf, bias: int, home: tuple[int, int]) -> None:
+    def __init__(self, task: Task, elf: Elf, bias: int, home: tuple[int, int], number: int) -> None:
         assert task.memory is not None
         self._task = task
         self._memory = task.memory
         self._elf = elf
         self._bias = bias
         self._home = home
+        self._number = number
 
     def plant_entry(self, entry: int, operation: int, found: list[tuple[str, int]]) -> str:
         """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
         why = self._plant(
             prologue.place, exits.targets, operation=operation, pushed=prologue.pushed, entry=entry + self._bias,
-            home=self._home, leaves=prologue.place in exits.returns | exits.jumps,
+            home=self._home, implementation=self._number, leaves=prologue.place in exits.returns | exits.jumps,
             tails=frozenset(_SYMBOLS[name] for name, at in found if name in exits.names or at in exits.entered),
         )  # fmt: skip
         if not why:

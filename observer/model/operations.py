@@ -15,8 +15,8 @@ __all__ = ["ALLOCATING", "FAMILY", "FREEING", "OPERATIONS", "OPERATORS", "Operat
 class Operation:
     """What one function of the family takes and gives.
 
-    `arguments` maps the roles `pointer`, `size`, `count`, `alignment` and `slot` (the place posix_memalign stores
-    its result in) to the position of the argument.
+    `arguments` maps the roles `pointer`, `size`, `count`, `alignment`, `slot` (the place posix_memalign stores
+    its result in), `parameter` and `value` (those of mallopt) to the position of the argument.
     """
 
     name: str
@@ -46,6 +46,7 @@ FAMILY: Final = (
     _operation("operator new", "size"),
     _operation("operator new (aligned)", "size alignment"),
     _operation("operator delete", "pointer", allocates=False, releases=True),
+    _operation("mallopt", "parameter value", allocates=False),
 )
 """Index in this tuple is the number that spools carry; append only."""
 

@@ -34,9 +34,10 @@ __all__ = [
 CALL_FIELDS: Final = [
     ("began", "<u8"), ("ended", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("op", "<u2"), ("flags", "<u2"),
     ("inner", "<u4"), ("a0", "<u8"), ("a1", "<u8"), ("a2", "<u8"), ("result", "<u8"), ("ret", "<u8"), ("sp", "<u8"),
-    ("stack", "<u8"),
+    ("stack", "<u8"), ("implementation", "<u8"),
 ]  # fmt: skip
-"""One allocator call; flags: 1 returned, 2 left by a jump. `stack` is the number of a stack record, from 1."""
+"""One allocator call; flags: 1 returned, 2 left by a jump. `stack` is the number of a stack record, from 1;
+`implementation` that of the allocator whose function was called, as notes name it."""
 
 SYSCALL_FIELDS: Final = [
     ("began", "<u8"), ("ended", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("number", "<u4"), ("arch", "<u4"),
@@ -57,7 +58,7 @@ LIBRARY_FIELDS: Final = [
 """One call that a probe saw; flags: 1 returned, 2 left by a jump, 4 seen at its entry only."""
 
 STACK_BYTES: Final = KEPT
-_CALL: Final = struct.Struct("<QQIIHHIQQQQQQQ")
+_CALL: Final = struct.Struct("<QQIIHHIQQQQQQQQ")
 _SYSCALL: Final = struct.Struct("<QQIIII6QqQQIIQ")
 _LIBRARY: Final = struct.Struct("<QQIIIIQQQQ")
 _ARGUMENT: Final = struct.Struct(f"<QHHI{ARGUMENT_BYTES}s")

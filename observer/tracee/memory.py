@@ -44,9 +44,10 @@ class Breakpoint:
 
     `home` is the code of the library that defines it, if calls from there that do not go through the symbol are the
     allocator's own business (glibc); otherwise empty. `entry` is where the function begins, `tails` the operations of
-    the functions that it may end by jumping to. `planted` is what stands there instead, `goes_on` that the task needs
-    but be resumed: a `ret` follows the int3. `is_certain` says that a task stopped right behind the int3 can only have
-    come by it, `is_copy` that not we but the program put it there, with code that it copied.
+    the functions that it may end by jumping to, `implementation` the number of the allocator that it belongs to.
+    `planted` is what stands there instead, `goes_on` that the task needs but be resumed: a `ret` follows the int3.
+    `is_certain` says that a task stopped right behind the int3 can only have come by it, `is_copy` that not we but the
+    program put it there, with code that it copied.
     """
 
     address: int
@@ -58,6 +59,7 @@ class Breakpoint:
     home: tuple[int, int] = (0, 0)
     entry: int = 0
     tails: frozenset[int] = frozenset()
+    implementation: int = 0
     planted: bytes = bytes([INT3])
     goes_on: bool = False
     is_certain: bool = True

@@ -12,13 +12,14 @@ __all__ = ["Frame", "Interruption", "LibraryFrame", "Task"]
 class Frame:
     """A call of the allocator family that was entered and has not returned: *sp* is where its return address stands.
 
-    `first`, `second` and `third` are its arguments, `tid` the thread that entered it. `tails` are the operations
+    `first`, `second` and `third` are its arguments, `tid` the thread that entered it, `implementation` the number of
+    the allocator. `tails` are the operations
     whose functions it may end by jumping to, which then return in its place; `ends_in_another` says that it was seen
     to. `trap` is the place that its return address was exchanged for, 0 where the stack is as the program made it.
     """
 
     __slots__ = (
-        "began", "ends_in_another", "first", "inner", "is_uncounted", "operation", "return_address", "second", "sp",
+        "began", "ends_in_another", "first", "implementation", "inner", "is_uncounted", "operation", "return_address", "second", "sp",
         "stack", "tails", "third", "tid", "trap",
     )  # fmt: skip
 
@@ -39,6 +40,7 @@ class Frame:
         self.tails: frozenset[int] = frozenset()
         self.stack = 0
         self.trap = 0
+        self.implementation = 0
 
     def ghost(self) -> Frame:
         """Return the copy that a forked child finds on its stack: to be returned from, not to be counted."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
 
-from observer.compare.exactly import Exactly, ExactSide
+from observer.compare.exactly import Exactly
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.model.account import Reach
 from observer.model.events import Call, Fault, Syscall
@@ -30,21 +32,45 @@ class Said:
     asked: tuple[str, ...] = ()
     wrong: tuple[tuple[str, str], ...] = ()
     reaches: tuple[Reach, ...] = ()
+    arenas: frozenset[int] = frozenset({0})
+    is_certain: bool = True
 
 
 class Told:
-    """An allocator that predicts what really came, but of the calls of which it was told otherwise."""
+    """An allocator that predicts what really came, but of the calls of which it was told otherwise.
 
-    def __init__(self, run: Run, task: int) -> None:
+    Once something came otherwise it knows nothing of the calls that the run names in `open`.
+    """
+
+    def __init__(
+        self, run: Run, task: int, environment: Mapping[str, str] | None = None, is_first: bool = True
+    ) -> None:
         self._run = run
-        self.task = task
+        self.task, self.environment, self.is_first = task, environment, is_first
+        self.has_adopted = False
+        self.done: tuple[int, ...] = ()
         self.heap_bytes = run.heap_bytes
         self.heard: list[object] = []
         run.sides.append(self)
 
     def predict(self, call: Call, inside: Sequence[Syscall]) -> Said:
         self.heard.append(call.n)
-        return replace(self._run.said_of(call, inside), **self._run.otherwise.get(call.n, {}))
+        otherwise = self._run.otherwise.get(call.n, {})
+        if self._run.only_after.get(call.n, -1) in self.done:
+            otherwise = {}
+        self.done += (call.n,)
+        is_certain = not (self.has_adopted and call.n in self._run.open)
+        return replace(self._run.said_of(call, inside), is_certain=is_certain, **otherwise)
+
+    def adopt(self, call: Call, inside: Sequence[Syscall]) -> None:
+        self.heard.append(("adopted", call.n))
+        self.has_adopted = True
+
+    def twin(self) -> Told:
+        return copy(self)
+
+    def same_as(self, other: Told) -> bool:
+        return self._run.orders_alike
 
     def describe(self, call: Call) -> str:
         return f"nothing for {call.op}"
@@ -61,9 +87,11 @@ class Told:
     def lend(self, task: int, child: int) -> None:
         self.heard.append(("lent", task, child))
 
-    def copy(self, task: int, child: int) -> ExactSide:
+    def copy(self, task: int, child: int) -> Told:
         self.heard.append(("copied", task))
-        return Told(self._run, child)
+        twin = Told(self._run, child)
+        twin.has_adopted = self.has_adopted
+        return twin
 
 
 class Run:
@@ -72,12 +100,16 @@ class Run:
     def __init__(self) -> None:
         self.script = Script()
         self.otherwise: dict[int, dict[str, Any]] = {}
+        self.only_after: dict[int, int] = {}
+        """Calls that are told otherwise unless another was before them."""
+        self.open: set[int] = set()
+        self.orders_alike = True
         self.sides: list[Told] = []
         self.rows: list[Row] = []
         self.heap_bytes = GROWN
         self.exactly = Exactly(
-            lambda task: Told(self, task), lambda: FrameSide("never"), "told", on_row=self.rows.append
-        )
+            partial(Told, self), lambda: FrameSide("never"), "told", on_row=self.rows.append
+        )  # fmt: skip
         self.script.process("start", path="/home/ada/story")
         self.script.syscall("brk", 0, result=HEAP)
 
@@ -279,27 +311,48 @@ def test_numbers_that_are_no_pointers_may_be_wrong(op: str, pointer: int | None)
 # ---- after the first divergence -----------------------------------------------------------------------------
 
 
-def test_what_follows_a_divergence_is_not_judged() -> None:
+def test_what_depends_on_a_divergence_is_not_judged() -> None:
     run = Run()
     run.heap()
-    run.diverge()
-    heard = len(run.script.events)
+    n = run.diverge()
     for i in range(5):
-        run.call(
+        run.open.add(run.call(
             "malloc", 24, HEAP + 0x1000 * i, brk(GROWN + PAGE), faults=(HEAP + (i + 1) * PAGE,),
             otherwise={"pointer": 1, "wrong": (("none", "brk(0x1)"),), "reaches": ()},
-        )  # fmt: skip
+        ))  # fmt: skip
     run.script.syscall("brk", HEAP + GROWN, result=HEAP + GROWN)
     assert run.only_difference().what == "pointer"
     assert counts(run.exactly.comparison) == (7, 1, 5)
-    assert run.sides[0].heard == ["brk", 2, heard - 1]
+    assert run.sides[0].heard[:4] == ["brk", 2, n, ("adopted", n)]
+
+
+def test_from_the_first_call_that_is_certain_again_agreement_is_claimed_and_told() -> None:
+    run = Run()
+    run.heap()
+    run.diverge()
+    run.open |= {run.call("malloc", 24, FIRST + 32 * i, otherwise={"pointer": 1}) for i in (1, 2, 3)}
+    n = run.call("malloc", 24, FIRST + 256)
+    run.only_difference()
+    assert counts(run.exactly.comparison) == (6, 2, 3)
+    told = run.exactly.comparison.notes[-1]
+    assert told == f"from event {n:,} on the model of process {PID} tells again; 3 calls before it were undetermined"
+
+
+def test_a_second_divergence_is_told_as_the_first() -> None:
+    run = Run()
+    run.heap()
+    run.diverge()
+    run.call("malloc", 24, FIRST + 32)
+    run.diverge()
+    comparison = run.compare()
+    assert (comparison.unexplained, counts(comparison)) == (2, (4, 2, 0))
 
 
 def test_the_memory_of_what_is_not_judged_is_still_followed() -> None:
     run = Run()
     run.heap()
     run.diverge()
-    run.call("malloc", 200_000, MAP + 16, mmap(MAP, 50 * PAGE), faults=(MAP,))
+    run.open.add(run.call("malloc", 200_000, MAP + 16, mmap(MAP, 50 * PAGE), faults=(MAP,)))
     for page in (1, 2):
         run.script.fault(MAP + page * PAGE)
     run.only_difference()
@@ -328,7 +381,7 @@ def test_a_call_that_never_returned_is_told_and_ends_what_is_known() -> None:
     run = Run()
     run.heap()
     n = run.call("malloc", 24, None, end_ns=None)
-    run.call("malloc", 24, HEAP + 0x400, otherwise={"pointer": 1})
+    run.open.add(run.call("malloc", 24, HEAP + 0x400, otherwise={"pointer": 1}))
     comparison = run.compare()
     assert (comparison.agree, comparison.unexplained, comparison.differences) == (True, 0, [])
     assert counts(comparison) == (3, 1, 2)
@@ -366,8 +419,8 @@ def test_a_child_and_its_parent_diverge_apart() -> None:
     run.heap()
     fork(run)
     run.diverge(pid=CHILD, tid=CHILD)
-    run.call("malloc", 24, FIRST + 32, pid=CHILD, tid=CHILD)
-    run.call("malloc", 24, FIRST + 32)
+    run.open.add(run.call("malloc", 24, FIRST + 32, pid=CHILD, tid=CHILD))
+    run.open.add(run.call("malloc", 24, FIRST + 32))
     run.only_difference()
     assert counts(run.exactly.comparison) == (4, 2, 1)
 
@@ -377,7 +430,7 @@ def test_a_forked_child_inherits_the_divergence() -> None:
     run.heap()
     run.diverge()
     fork(run)
-    run.call("malloc", 24, FIRST, pid=CHILD, tid=CHILD, otherwise={"pointer": 1})
+    run.open.add(run.call("malloc", 24, FIRST, pid=CHILD, tid=CHILD, otherwise={"pointer": 1}))
     run.only_difference()
     assert counts(run.exactly.comparison) == (3, 1, 1)
 
@@ -399,7 +452,7 @@ def test_vfork_shares_until_exec() -> None:
     run.heap()
     fork(run, "vfork")
     run.diverge(pid=CHILD, tid=CHILD)
-    run.call("malloc", 24, FIRST + 32)
+    run.open.add(run.call("malloc", 24, FIRST + 32))
     run.script.process("exec", pid=CHILD, tid=CHILD, path="/bin/true")
     run.script.syscall("brk", 0, result=HEAP, pid=CHILD, tid=CHILD)
     run.call("malloc", 24, FIRST, brk(GROWN), faults=(HEAP,), pid=CHILD, tid=CHILD)
@@ -427,10 +480,10 @@ def test_threads_begin_and_end() -> None:
     assert run.sides[0].heard == ["brk", ("started", OTHER), ("ended", OTHER)]
 
 
-def overlap(run: Run) -> None:
-    """Two threads are in the allocator at once."""
-    run.call("malloc", 24, FIRST, end_ns=1 << 40)
-    run.call("malloc", 24, FIRST + 32, tid=OTHER)
+def overlap(run: Run, **fields: Any) -> tuple[int, int]:
+    """Two threads are in the allocator at once; return the places of their calls."""
+    first = run.call("malloc", 24, FIRST, end_ns=2500 + 1000 * len(run.script.events), **fields)
+    return first, run.call("malloc", 24, FIRST + 32, tid=OTHER)
 
 
 def test_calls_that_overlap_and_are_predicted_rightly_agree() -> None:
@@ -440,34 +493,53 @@ def test_calls_that_overlap_and_are_predicted_rightly_agree() -> None:
     assert (counts(comparison), comparison.notes) == ((2, 2, 0), [])
 
 
-@pytest.mark.parametrize("otherwise", [{"pointer": 1}, {"wrong": (("none", "brk(0x1)"),)}])
-def test_after_an_overlap_a_wrong_prediction_is_not_determined(otherwise: dict[str, Any]) -> None:
+def test_the_call_that_began_later_may_have_been_served_first() -> None:
     run = Run()
-    overlap(run)
-    n = run.call("malloc", 24, FIRST + 64, otherwise=otherwise)
-    run.call("malloc", 24, FIRST + 96, otherwise=otherwise)
+    first, second = overlap(run, otherwise={"pointer": 1})
+    run.only_after[first] = second
+    comparison = run.compare()
+    assert (counts(comparison), comparison.differences, comparison.notes) == ((2, 2, 0), [], [])
+    assert [row.n for row in run.rows] == [second, first]
+
+
+@pytest.mark.parametrize("otherwise", [{"pointer": 1}, {"wrong": (("none", "brk(0x1)"),)}])
+def test_overlapping_calls_that_fit_in_no_order_are_not_determined(otherwise: dict[str, Any]) -> None:
+    run = Run()
+    first, _second = overlap(run, otherwise=otherwise)
     comparison = run.compare()
     assert (comparison.agree, comparison.unexplained, comparison.differences) == (True, 0, [])
-    assert counts(comparison) == (4, 2, 2)
-    [note] = comparison.notes
-    assert note.startswith(f"from event {n:,} on the order of process {PID}'s threads")
+    assert counts(comparison) == (2, 1, 1)
+    [note] = comparison.notes[:1]
+    assert note.startswith(f"at event {first:,} the order of process {PID}'s threads")
     assert note.endswith("their calls overlap")
 
 
-def test_after_an_overlap_a_page_more_is_not_determined() -> None:
+def test_an_overlap_long_ago_excuses_nothing() -> None:
     run = Run()
     overlap(run)
-    run.call("malloc", 24, FIRST + 64, brk(GROWN), faults=(HEAP,), otherwise={"reaches": ()})
-    assert run.compare().unexplained == 0
+    run.call("malloc", 24, FIRST + 64)
+    run.diverge()
+    run.only_difference()
 
 
-def test_a_child_of_threads_that_overlapped_inherits_that() -> None:
+def test_both_orders_are_followed_until_one_is_wrong() -> None:
     run = Run()
-    overlap(run)
-    fork(run)
-    run.diverge(pid=CHILD, tid=CHILD)
+    run.orders_alike = False
+    first, second = overlap(run)
+    n = run.call("malloc", 24, FIRST + 64)
+    run.otherwise[n] = {"pointer": 1}
+    run.only_after[n] = first
     comparison = run.compare()
-    assert (comparison.unexplained, counts(comparison)) == (0, (3, 2, 1))
+    assert (counts(comparison), comparison.unexplained) == ((3, 3, 0), 0)
+    assert second > first
+
+
+def test_threads_that_take_turns_are_never_rearranged() -> None:
+    run = Run()
+    first = run.call("malloc", 24, FIRST)
+    second = run.call("malloc", 24, FIRST + 32, tid=OTHER, otherwise={"pointer": 1})
+    run.only_after[first] = second
+    run.only_difference()
 
 
 def test_threads_that_take_turns_do_not_overlap() -> None:
@@ -520,6 +592,8 @@ def test_after_a_divergence_the_break_says_nothing() -> None:
 
 
 def test_a_process_without_a_break_or_an_end_has_none_to_compare() -> None:
-    nothing = Exactly(lambda _task: pytest.fail("no process"), lambda: FrameSide("never"), "told")
+    nothing = Exactly(
+        lambda _task, _environment, **_more: pytest.fail("no process"), lambda: FrameSide("never"), "told"
+    )
     nothing.finish(ended(heap=GROWN, resident_pages=1))
     assert (nothing.comparison.ends, nothing.comparison.differences) == ([], [])
