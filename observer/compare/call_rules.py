@@ -246,9 +246,11 @@ def _rounded(case: CallCase) -> Explanation | None:
 
 
 def _refused(case: CallCase) -> Explanation | None:
-    asked = case.call.bytes_asked
+    asked, alignment = case.call.bytes_asked, case.call.alignment
     if case.observed.served != REFUSED:
         return None
+    if case.call.op == "aligned_alloc" and alignment is not None and alignment.bit_count() != 1:
+        return Explanation("memalign", f"an alignment of {alignment:,} is no power of two: EINVAL")
     if asked > _FITS_ANYWHERE or asked >= case.memory_bytes > 0 or any(ask.failed for ask in case.observed.asks):
         return Explanation("limit", f"{asked:,} bytes, on a machine with {case.memory_bytes:,}")
     return None

@@ -36,12 +36,23 @@ class Tunables:
     perturb: int = 0
     dynamic: bool = True
 
+    def set(self, name: str, number: int) -> None:
+        """Set what a tunable or mallopt(3) calls *name*; names that no rule depends on are ignored."""
+        if name not in _SETTABLE:
+            return
+        if name == "mxfast":
+            # The limit is on chunks, 16 bytes more than the request it is given as.
+            number = (number + 8) & -16 if number else 0
+        setattr(self, name, number)
+        self.dynamic = self.dynamic and name not in _FIXING
+
     def freed_mapping(self, size: int) -> None:
         """Note that a mapped chunk of *size* bytes was freed: the thresholds follow it, up to 32 MiB."""
         if self.dynamic and self.mmap_threshold < size <= 32 << 20:
             self.mmap_threshold, self.trim_threshold = size, 2 * size
 
 
+_FIXING: Final = frozenset({"mmap_threshold", "trim_threshold", "top_pad", "mmap_max"})
 _SETTABLE: Final = frozenset(field.name for field in fields(Tunables)) - {"dynamic"}
 _NUMBER: Final = re.compile(r"(?P<hex>0[xX][0-9a-fA-F]{1,16})|(?P<octal>0[0-7]{1,22})|[0-9]{1,20}")
 """As strtoul(3) with base 0 reads them."""
@@ -63,14 +74,6 @@ def read_tunables(environment: Mapping[str, str]) -> Tunables:
     tunables = Tunables()
     for name, value in given.items():
         match = _NUMBER.fullmatch(value.strip())
-        if match is None or name not in _SETTABLE:
-            continue
-        number = int(match[0], 16 if match["hex"] else 8 if match["octal"] else 10)
-        if name == "mxfast":
-            # The limit is on chunks, 16 bytes more than the request it is given as.
-            tunables.mxfast = (number + 8) & -16 if number else 0
-        else:
-            setattr(tunables, name, number)
-        if name in ("mmap_threshold", "trim_threshold", "top_pad", "mmap_max"):
-            tunables.dynamic = False
+        if match is not None:
+            tunables.set(name, int(match[0], 16 if match["hex"] else 8 if match["octal"] else 10))
     return tunables

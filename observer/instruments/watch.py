@@ -47,6 +47,8 @@ _MPROTECT, _PKEY_MPROTECT = 10, 329
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
+_HEEDED: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH")
+"""What of its environment a program's allocator and loader heed."""
 _SHMAT, _REMAP_FILE_PAGES = 30, 216
 _ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT, _REMAP_FILE_PAGES, _SHMAT})
 _FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
@@ -219,6 +221,7 @@ class Watch:
             "exec", pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
             minor=counters.minor, major=counters.major,
             break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=mappings,
+            environment=procfs.heeded_environment(task.tid, _HEEDED),
         )  # fmt: skip
         self.images.executed(task, mappings, now)
         with self._pages.excluded():

@@ -18,6 +18,7 @@ __all__ = [
     "TaskCounters",
     "child_counters",
     "heap_start",
+    "heeded_environment",
     "process_counters",
     "processor_seconds",
     "read_mapped_resident",
@@ -140,6 +141,27 @@ class OwnCounters:
 def heap_start(pid: int) -> int:
     """Return start_brk (stat field 47): where the heap begins; 0 when not allowed to know."""
     return int(_stat_fields(f"/proc/{pid}/stat")[44])
+
+
+_AT_SECURE: Final = 23
+
+
+def heeded_environment(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables of a program that begins whose names start with one of *names*.
+
+    They lie in the pages that exec itself wrote. Where the kernel tells the loader to distrust the environment
+    (AT_SECURE, getauxval(3)) nothing of it counts; where we may not read it nothing is known.
+    """
+    try:
+        auxiliary = _read(f"/proc/{pid}/auxv")
+        raw = _read(f"/proc/{pid}/environ")
+    except PermissionError:
+        return {}
+    words = [int.from_bytes(auxiliary[i : i + 8], "little") for i in range(0, len(auxiliary), 8)]
+    if dict(zip(words[::2], words[1::2], strict=False)).get(_AT_SECURE):
+        return {}
+    pairs = (os.fsdecode(word).partition("=") for word in raw.split(b"\0") if b"=" in word)
+    return {name: value for name, _equals, value in reversed(list(pairs)) if name.startswith(names)}
 
 
 def read_status_field(pid: int, field: str) -> str:

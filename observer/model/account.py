@@ -9,7 +9,7 @@ from observer.model.events import Call, Syscall
 
 __all__ = [
     "FREE_PIECE", "GROWTH", "IN_PLACE", "NOTHING", "OWN_MAPPING", "REFUSED", "SPARE_ROOM", "UNKNOWN", "Account", "Ask",
-    "Reach", "alignment_of", "ask_of", "request_of",
+    "Reach", "alignment_of", "ask_of", "is_forbidden", "request_of",
 ]  # fmt: skip
 
 FREE_PIECE: Final = "a free piece"
@@ -24,6 +24,8 @@ UNKNOWN: Final = "memory that is neither free nor new"
 _PAGE: Final = 4096
 _SIZES: Final = {"mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1}
 _PROT_NONE: Final = 0
+_WORD: Final = 8
+_USUAL_ALIGNMENT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,17 @@ def request_of(call: Call) -> int:
 
 
 def alignment_of(call: Call) -> int:
-    """Return the alignment that *call* asks for, 0 for the usual one."""
+    """Return the alignment that *call* asks for, 0 for the usual one.
+
+    memalign(3) of glibc takes an alignment that is no power of two for the next one that is.
+    """
     if call.op in ("valloc", "pvalloc"):
         return _PAGE
-    return call.alignment or 0
+    alignment = call.alignment or 0
+    return 1 << (alignment - 1).bit_length() if alignment > _USUAL_ALIGNMENT else 0
+
+
+def is_forbidden(call: Call) -> bool:
+    """Whether *call* asks for an alignment that posix_memalign(3) refuses (EINVAL), whatever the allocator."""
+    alignment = call.alignment or 0
+    return call.op == "posix_memalign" and (not alignment or alignment % _WORD != 0 or alignment.bit_count() != 1)

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 __all__ = [
-    "ADDRESS_RESULTS", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Process", "Signal", "Site", "Syscall",
+    "ADDRESS_RESULTS", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process", "Signal", "Site",
+    "Syscall",
 ]  # fmt: skip
 
 
@@ -49,6 +50,22 @@ class ChunkRef(msgspec.Struct, frozen=True):
     size: int
 
 
+class Misuse(msgspec.Struct, frozen=True):
+    """How a call breaks the allocator's rules (malloc(3)), as far as the calls that were seen tell.
+
+    `what` is `freed before` (the pointer was given back already), `inside` (it points into the piece, not to its
+    start), `never given` (no call that was seen returned it), or `two hands` (the allocator hands out a piece that is
+    in use: it had been given back twice). `given` and `freed` are the numbers of the calls that gave the piece and
+    gave it back first, `given_at` and `freed_at` their places.
+    """
+
+    what: str
+    given: int | None = None
+    given_at: str | None = None
+    freed: int | None = None
+    freed_at: str | None = None
+
+
 class _Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
     n: int
     t_ns: int
@@ -63,6 +80,9 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     asked for (of one element for calloc and reallocarray, with `count`), null for free. `pointer` is the pointer
     passed in. `steps` is the sequence of the book's steps the call took, such as `1-5` or `1-2-3-4-5`; null for
     calls that allocate nothing. `inner` counts calls of the family made inside this one.
+
+    `allocator` is whose function was called: `glibc` (`glibc#2` for a further copy in the process), else the base name
+    of the file that defines it; null if that was not recorded. `parameter` and `value` are mallopt's.
     """
 
     op: str
@@ -79,6 +99,10 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     served_by: str | None
     steps: str | None
     inner: int
+    allocator: str | None = None
+    parameter: int | None = None
+    value: int | None = None
+    misuse: Misuse | None = None
 
     @property
     def bytes_asked(self) -> int:
@@ -153,12 +177,17 @@ class Signal(_Event, frozen=True, tag="signal", kw_only=True):
 
 
 class Process(_Event, frozen=True, tag="process", kw_only=True):
-    """Life of a task: `what` is start, fork, vfork, clone, exec, exit or killed."""
+    """Life of a task: `what` is start, fork, vfork, clone, exec, exit or killed.
+
+    `environment` is, of start and exec, what of the program's own environment an allocator or the loader may heed
+    (GLIBC_TUNABLES, MALLOC_…, LD_PRELOAD, LD_LIBRARY_PATH); null where it was not recorded.
+    """
 
     what: str
     child: int | None
     status: int | None
     path: str | None
+    environment: dict[str, str] | None = None
 
 
 class Library(_Event, frozen=True, tag="library", kw_only=True):

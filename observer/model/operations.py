@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ALLOCATING", "FAMILY", "FREEING", "OPERATIONS", "OPERATORS", "Operation"]
+__all__ = ["ALLOCATING", "FAMILY", "FREEING", "MALLOPT", "OPERATIONS", "OPERATORS", "Operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,12 @@ OPERATIONS: Final = {operation.name: operation for operation in FAMILY}
 FREEING: Final = frozenset(operation.name for operation in FAMILY if operation.releases and not operation.allocates)
 """The operations that only give back."""
 ALLOCATING: Final = frozenset(operation.name for operation in FAMILY if operation.allocates)
+
+MALLOPT: Final = {
+    1: "M_MXFAST", -1: "M_TRIM_THRESHOLD", -2: "M_TOP_PAD", -3: "M_MMAP_THRESHOLD", -4: "M_MMAP_MAX",
+    -5: "M_CHECK_ACTION", -6: "M_PERTURB", -7: "M_ARENA_TEST", -8: "M_ARENA_MAX",
+}  # fmt: skip
+"""The parameters of mallopt(3) by number (malloc.h of glibc)."""
 
 _ALIGNED: Final = "St11align_val_t"
 _NOTHROW: Final = "RKSt9nothrow_t"

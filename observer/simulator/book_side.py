@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.errors import BadWorkload
 from observer.model.account import (
     FREE_PIECE,
     GROWTH,
@@ -16,10 +15,11 @@ from observer.model.account import (
     Account,
     Ask,
     alignment_of,
+    is_forbidden,
     request_of,
 )
 from observer.model.events import Call
-from observer.model.operations import FREEING
+from observer.model.operations import ALLOCATING, FREEING
 from observer.simulator.book import BookAllocator, Outcome
 
 __all__ = ["BookSide", "Prediction"]
@@ -70,13 +70,13 @@ class BookSide:
     def predict(self, call: Call) -> Prediction:
         """Do what *call* asks in the book's heap, and return how it was served there.
 
-        Operations that the book does not have (malloc_trim, malloc_usable_size) do nothing.
+        Operations that the book does not have (malloc_trim, malloc_usable_size, mallopt) do nothing.
         """
         if call.op in FREEING or (call.op == "realloc" and call.pointer and not call.size):
             return self._free(call.pointer)
         if call.op in ("realloc", "reallocarray") and call.pointer:
             return self._realloc(call, call.pointer)
-        if call.op in ("malloc_trim", "malloc_usable_size"):
+        if call.op not in ALLOCATING:
             return Prediction(Account(NOTHING), 0, 0)
         return self._allocate(call)
 
@@ -87,11 +87,10 @@ class BookSide:
         return Prediction(Account(NOTHING), 0, 0)
 
     def _allocate(self, call: Call) -> Prediction:
-        size, alignment = request_of(call), alignment_of(call)
-        try:
-            outcome = self.heap.memalign(alignment, size) if alignment else self.heap.malloc(size)
-        except BadWorkload:  # an alignment that is no power of two is refused by real allocators, too
+        if is_forbidden(call):
             return Prediction(Account(REFUSED), 0, 0)
+        size, alignment = request_of(call), alignment_of(call)
+        outcome = self.heap.memalign(alignment, size) if alignment else self.heap.malloc(size)
         return self._place(call, outcome)
 
     def _realloc(self, call: Call, pointer: int) -> Prediction:

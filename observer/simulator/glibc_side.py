@@ -161,6 +161,8 @@ class GlibcSide:
             return model.pvalloc(size, task)
         if call.op == "malloc_trim":
             return model.malloc_trim(size)
+        if call.op == "mallopt":
+            return model.mallopt(call.parameter or 0, call.value or 0)
         return Outcome(model.malloc_usable_size(call.pointer or 0))
 
 

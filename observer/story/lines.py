@@ -8,7 +8,7 @@ from typing import Final
 from observer.model.events import Call, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.rows import Row
-from observer.story.sentences import call_words, page_words, sentence, touch_words
+from observer.story.sentences import call_words, misuse_words, page_words, sentence, touch_words
 from observer.story.wording import bytes_exactly, number, plural, size
 
 __all__ = ["before_main_words", "row_words"]
@@ -58,7 +58,8 @@ def _children(row: Row, first: Process) -> str:
 
 def _calls(row: Row, first: Call) -> str:
     if first.op not in ALLOCATING:
-        return call_words(first) if first.op == "malloc_trim" else f"{first.op}(p)"
+        words = f"{first.op}(p)" if first.pointer else call_words(first)
+        return f"{words}{misuse_words(first, '; the first: ')}"
     if row.low == row.high:
         return f"{call_words(first)}: {plural(row.total, 'byte')}"
     return f"{first.op}: {number(row.low)} to {number(row.high)} bytes, {size(row.total)} in all"

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
-from observer.model.operations import ALLOCATING, OPERATIONS
+from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS
 from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
-__all__ = ["call_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
+__all__ = ["call_words", "misuse_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
 
 _PAGE: Final = 4096
 _MAP_ANONYMOUS: Final = 0x20
@@ -49,8 +49,11 @@ def sentence(event: Event, moved: int | None = None, *, at_site: bool = True) ->
 def call_words(event: Call) -> str:
     """Write the call as C does, pointers as `p`: `malloc(100)`, `calloc(10, 16)`, `realloc(p, 200)`."""
     operation = OPERATIONS.get(event.op)
-    values = {"size": event.size, "count": event.count, "alignment": event.alignment, "slot": "&p"}
-    values["pointer"] = "p" if event.pointer else "NULL"
+    values: dict[str, int | str | None] = {
+        "size": event.size, "count": event.count, "alignment": event.alignment, "slot": "&p", "value": event.value,
+        "pointer": "p" if event.pointer else "NULL",
+        "parameter": MALLOPT.get(event.parameter or 0, str(event.parameter)),
+    }  # fmt: skip
     roles = operation.arguments if operation else {"size": 0}
     return f"{event.op}({', '.join(str(values[role]) for role in roles if values[role] is not None)})"
 
@@ -58,12 +61,33 @@ def call_words(event: Call) -> str:
 def _call(event: Call, _moved: int | None) -> str:
     words = call_words(event)
     if event.end_ns is None:
-        return f"{words} never returned"
+        return f"{words} never returned{misuse_words(event, ': ')}"
     if event.op not in ALLOCATING:
         return _releasing(event, words)
     if not event.result:
-        return f"{words} returns NULL" + (f": {error_name(event.errno)}" if event.errno else "")
-    return f"{_asking(event, words)}{_from(event)}"
+        told = f"{words} returns NULL" + (f": {error_name(event.errno)}" if event.errno else "")
+    else:
+        told = f"{_asking(event, words)}{_from(event)}"
+    return f"{told}{misuse_words(event, '; ')}"
+
+
+def misuse_words(event: Call, before: str = "") -> str:
+    """Say which rule of malloc(3) the call breaks, behind the words *before*; empty if none is known to be broken."""
+    if event.misuse is None:
+        return ""
+    misuse = event.misuse
+    given, freed = _place_of(misuse.given, misuse.given_at), _place_of(misuse.freed, misuse.freed_at)
+    told = {
+        "freed before": f"the piece of {given} was given back already, by {freed}",
+        "inside": f"the pointer is not the one that {given} returned, but lies inside that piece",
+        "never given": "no call that was seen returned this pointer",
+        "two hands": f"the piece is in use already, by who got it from {given}: it was given back twice",
+    }
+    return f"{before}{told[misuse.what]}"
+
+
+def _place_of(number: int | None, site: str | None) -> str:
+    return f"call {number}" + (f" ({site})" if site else "")
 
 
 def _asking(event: Call, words: str) -> str:
@@ -84,11 +108,14 @@ def _from(event: Call) -> str:
 def _releasing(event: Call, words: str) -> str:
     if event.op == "malloc_trim":
         return f"{words} {'gave memory' if event.result else 'found nothing to give'} back to the kernel"
+    if event.op == "mallopt":
+        return f"{words} changes a setting of the allocator" if event.result else f"{words} is refused"
     if event.op == "malloc_usable_size":
         return f"{words} says {plural(event.result or 0, 'byte')}"
     if not event.pointer:
         return f"{event.op}(NULL) does nothing"
-    return f"{event.op}({event.where or hex(event.pointer)}) gives the piece back to the allocator"
+    freeing = f"{event.op}({event.where or hex(event.pointer)})"
+    return f"{freeing}{misuse_words(event, ': ') or ' gives the piece back to the allocator'}"
 
 
 def syscall_words(event: Syscall) -> str:
@@ -220,7 +247,7 @@ _PROCESS: Final[dict[str, Callable[[Process], str]]] = {
     "fork": lambda event: f"fork: a child process, {event.child}",
     "vfork": lambda event: f"vfork: a child process, {event.child}, in the same memory until it calls exec",
     "clone": lambda event: f"clone: a new thread, {event.child}",
-    "exit": lambda event: f"exit with status {event.status}",
+    "exit": lambda event: f"exit with status {event.status}" if event.tid == event.pid else f"thread {event.tid} ends",
     "killed": lambda event: f"killed by signal {event.status}",
 }
 

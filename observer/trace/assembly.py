@@ -14,19 +14,23 @@ from observer.instruments.probes import ENTRY_ONLY
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
+from observer.trace.allocators import allocators_of
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
 
 __all__ = ["LIVES", "Assembly", "Timeline"]
 
-LIVES = frozenset({"signal", "exec", "born", "gone"})
-"""Notes that become events."""
+LIVES = frozenset({"signal", "exec", "born", "gone", "exiting"})
+"""Notes that become events, if `_is_told`."""
 
 _KERNEL_MISC = 1
-_ENOMEM = 12
+_ENOMEM, _EINVAL = 12, 22
 _VDSO = "[vdso]"
-_GIVING = frozenset({"malloc_usable_size", "malloc_trim"})
+_GIVING = frozenset({"malloc_usable_size", "malloc_trim", "mallopt"})
+_INTS = frozenset({"malloc_trim", "mallopt"})
+"""What returns an int: the upper half of the register may hold anything."""
+_SETTINGS = ("parameter", "value")
 
 
 class Timeline:
@@ -35,7 +39,7 @@ class Timeline:
     def __init__(self, spooled: Spooled) -> None:
         calls, syscalls, faults, library = spooled.calls, spooled.syscalls, spooled.faults, spooled.into_libraries
         self.lives = [note for note in spooled.notes if note["what"] in LIVES]
-        self.lives = [note for note in self.lives if note["what"] != "gone" or note["tid"] == note["pid"]]
+        self.lives = [note for note in self.lives if _is_told(note)]
         times = [
             np.array([note["t"] for note in self.lives], dtype=np.uint64),
             library["began"], calls["began"], syscalls["began"], faults["time"],
@@ -66,6 +70,15 @@ def _elsewhere(spooled: Spooled) -> list[Elsewhere]:
             ended = open_ones[open_ones >= note["t"]]
             away.append(Elsewhere(note["tid"], note["t"], int(ended.min()) if len(ended) else note["t"]))
     return away
+
+
+def _is_told(note: dict[str, Any]) -> bool:
+    """Whether a note of an end becomes an event: a process when it is gone, a thread when it begins to exit.
+
+    A thread's way out ends after that, when who waits for it may go on already.
+    """
+    is_thread = note["tid"] != note["pid"]
+    return is_thread != (note["what"] == "gone") if note["what"] in ("gone", "exiting") else True
 
 
 def _numbered(indexes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -116,7 +129,10 @@ def _common(
 
 def _calls(spooled: Spooled, timeline: Timeline) -> Columns:
     calls = spooled.calls
-    columns = Columns(len(calls), ("errno", "has_result"), ("op", "where", "origin", "steps"))
+    columns = Columns(
+        len(calls), ("errno", "has_result"),
+        ("op", "where", "origin", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at"),
+    )  # fmt: skip
     numbers = columns.numbers
     numbers.update(_common(calls, "began", timeline.call_places, timeline.start))
     numbers["end_ns"] = calls["ended"].astype(np.int64) - timeline.start
@@ -126,22 +142,37 @@ def _calls(spooled: Spooled, timeline: Timeline) -> Columns:
     for role in ("size", "count", "alignment", "pointer"):
         numbers[role] = np.zeros(len(calls), dtype=np.uint64)
         numbers[f"has_{role}"] = np.zeros(len(calls), dtype=np.int64)
+    for role in _SETTINGS:
+        numbers[role], numbers[f"has_{role}"] = np.zeros((2, len(calls)), dtype=np.int64)
+    numbers["misuse_given"] = np.full(len(calls), -1, dtype=np.int64)
+    numbers["misuse_freed"] = np.full(len(calls), -1, dtype=np.int64)
+    columns.texts["allocator"][:] = allocators_of(spooled)
     for i, operation in enumerate(FAMILY):
         chosen = calls["op"] == i
         columns.texts["op"][chosen] = operation.name
         for role, position in operation.arguments.items():
             if role != "slot":
-                numbers[role][chosen] = calls[f"a{position}"][chosen]
+                words = calls[f"a{position}"][chosen]
+                numbers[role][chosen] = words.astype(np.uint32).view(np.int32) if role in _SETTINGS else words
                 numbers[f"has_{role}"][chosen] = 1
         if operation.allocates or operation.name in _GIVING:
             numbers["has_result"][chosen] = numbers["returned"][chosen]
-        if operation.name == "malloc_trim":
+        if operation.name in _INTS:
             numbers["result"][chosen] &= np.uint64(0xFFFF_FFFF)
         if operation.allocates:
             # realloc(p, 0) returns NULL because it frees, not because there is no memory.
             failed = chosen & (calls["result"] == 0) & (numbers["returned"] == 1) & (numbers["size"] != 0)
             numbers["errno"][failed] = _ENOMEM
+        if operation.name == "posix_memalign":
+            numbers["errno"][failed & _is_forbidden(numbers["alignment"])] = _EINVAL
     return columns
+
+
+def _is_forbidden(alignments: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Return which alignments posix_memalign(3) refuses: those that are no power of two or less than a pointer's."""
+    odd = alignments & (alignments - np.uint64(1)) != 0
+    found: npt.NDArray[np.bool_] = odd | (alignments % np.uint64(8) != 0) | (alignments == 0)
+    return found
 
 
 def _syscalls(spooled: Spooled, timeline: Timeline) -> Columns:

@@ -45,6 +45,7 @@ class Lives:
             "exec": self._exec, "born": self._born, "region": self._region, "detached": self._detached,
             "file": self._file, "image": self._image,
             "signal": self._signal, "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
+            "exiting": self._exiting,
         }  # fmt: skip
 
     def take(self, note: Note) -> None:
@@ -62,7 +63,7 @@ class Lives:
         }  # fmt: skip
 
     def _life(self, note: Note, what: str, **fields: Any) -> None:
-        row = {"child": None, "status": None, "path": None, **fields}
+        row = {"child": None, "status": None, "path": None, "environment": None, **fields}
         self._out.processes.append({**self._common(note), "what": what, **row})
 
     def _exec(self, note: Note) -> None:
@@ -70,7 +71,8 @@ class Lives:
         if note["break_start"]:
             space.break_start = space.break_end = note["break_start"]
         self._states[note["pid"]] = ProcessState(space, CodeMap(), path=note["path"])
-        self._life(note, "start" if note["first"] else "exec", path=note["path"])
+        what = "start" if note["first"] else "exec"
+        self._life(note, what, path=note["path"], environment=note.get("environment"))
 
     def _born(self, note: Note) -> None:
         parent = self._state(note["pid"])
@@ -130,6 +132,10 @@ class Lives:
                 resident_bytes=note["rss"].get("resident", 0), rss_bytes=note["rss"],
             )
         )  # fmt: skip
+
+    def _exiting(self, note: Note) -> None:
+        if note["tid"] != note["pid"]:
+            self._life(note, "exit")
 
     def _gone(self, note: Note) -> None:
         if note["tid"] != note["pid"]:

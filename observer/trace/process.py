@@ -32,6 +32,10 @@ class ProcessState:
     moving: dict[int, Mapping | None] = field(default_factory=dict)
     heap_pages: set[int] = field(default_factory=set)
     unforked: list[tuple[int, int]] = field(default_factory=list)
+    freed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Pointers that were given back and not given since: the index of the call that did, the number of the giver."""
+    twice: set[int] = field(default_factory=set)
+    """Pointers that were given back twice at some time."""
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
@@ -40,7 +44,7 @@ class ProcessState:
             space.unmap(start, length)
         return ProcessState(
             space, self.code.copy(), self.live.copy(), dict(self.files), self.path,
-            heap_pages=set(self.heap_pages),
+            heap_pages=set(self.heap_pages), freed=dict(self.freed), twice=set(self.twice),
         )  # fmt: skip
 
     def fault(self, address: int) -> None:

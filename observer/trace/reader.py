@@ -14,7 +14,7 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
+from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
 from observer.trace.database import database
 from observer.trace.finish import recover
@@ -165,7 +165,8 @@ def _call(row: tuple[Any, ...]) -> Call:
     return Call(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
         pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_site(row[13]),
-        origin=row[14], served_by=row[15], steps=row[16], inner=row[17],
+        origin=row[14], served_by=row[15], steps=row[16], inner=row[17], allocator=row[18], parameter=row[19],
+        value=row[20], misuse=Misuse(**row[21]) if row[21] else None,
     )  # fmt: skip
 
 
@@ -194,7 +195,10 @@ def _signal(row: tuple[Any, ...]) -> Signal:
 
 
 def _process(row: tuple[Any, ...]) -> Process:
-    return Process(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], what=row[4], child=row[5], status=row[6], path=row[7])
+    return Process(
+        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], what=row[4], child=row[5], status=row[6], path=row[7],
+        environment=dict(pair.partition("=")[::2] for pair in row[8]) if row[8] is not None else None,
+    )  # fmt: skip
 
 
 def _library(row: tuple[Any, ...]) -> Library:

@@ -19,6 +19,7 @@ from observer.model.operations import FAMILY
 from observer.trace.assembly import Assembly, Timeline
 from observer.trace.frames import fill_frames
 from observer.trace.lives import Lives
+from observer.trace.misuses import Misuses
 from observer.trace.process import ProcessState, apply_grant, apply_release
 from observer.trace.spooled import Spooled
 
@@ -50,6 +51,7 @@ class _Replay:
     def __init__(self, spooled: Spooled, timeline: Timeline, assembly: Assembly) -> None:
         self._spooled = spooled
         self._out = assembly
+        self._misuses = Misuses(assembly)
         self._states: dict[int, ProcessState] = {}
         self._lives = Lives(timeline, assembly, self._states, self._stack_site)
         self._call_places: list[int] = timeline.call_places.tolist()
@@ -189,13 +191,16 @@ class _Replay:
             role = "libc"  # in a static program, code without lines below a call of the program's own
         self._out.calls.numbers["site"][index] = self._site_of(library if role in _LIBRARY else -1, site)
         self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
-        operation = FAMILY[op]
-        if operation.releases:
-            if not operation.allocates and pointer:
-                self._out.calls.texts["where"][index] = state.where(pointer)
-            given_back = state.live.remove(pointer)
-            if operation.allocates and given_back is not None:
-                self._given_back[index] = given_back
+        if FAMILY[op].releases and pointer:
+            self._gives_back(index, state, pointer, allocates=FAMILY[op].allocates)
+
+    def _gives_back(self, index: int, state: ProcessState, pointer: int, *, allocates: bool) -> None:
+        if not allocates:
+            self._out.calls.texts["where"][index] = state.where(pointer)
+        given_back = state.live.remove(pointer)
+        self._misuses.given_back(state, index, pointer, given_back.call if given_back is not None else None)
+        if allocates and given_back is not None:
+            self._given_back[index] = given_back
 
     def _call_ended(self, index: int) -> None:
         pid, op, flags, _pointer, result, _back, _stack = self._call_rows[index]
@@ -205,10 +210,12 @@ class _Replay:
         state = self._state(pid)
         size = self._bytes[index]
         if result:
+            self._misuses.handed_out(state, index, result)
             state.live.add(ChunkRef(self._call_places[index], result, size))
             self._out.calls.texts["where"][index] = state.where(result)
         elif size and index in self._given_back:
             state.live.add(self._given_back[index])  # a realloc that failed keeps the old piece
+            state.freed.pop(self._given_back[index].address, None)
         self._given_back.pop(index, None)
 
     # ---- system calls ---------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ __all__ = ["COLUMNS", "faults_of", "selection_of"]
 _MOST: Final = 64  # texts or numbers of one list
 
 _SITE: Final = 'struct("function" varchar, file varchar, line bigint, module varchar, "offset" ubigint)'
+_MISUSE: Final = "struct(what varchar, given bigint, given_at varchar, freed bigint, freed_at varchar)"
 _COMMON: Final = {"n": "bigint!", "t_ns": "bigint!", "pid": "bigint!", "tid": "bigint!"}
 
 COLUMNS: Final[dict[str, dict[str, str]]] = {
@@ -21,6 +22,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         **_COMMON, "op": "varchar!", "size": "ubigint", "count": "ubigint", "alignment": "ubigint",
         "pointer": "ubigint", "result": "ubigint", "where": "varchar", "end_ns": "bigint", "errno": "bigint",
         "site": _SITE, "origin": "varchar!", "served_by": "varchar", "steps": "varchar", "inner_calls": "bigint!",
+        "allocator": "varchar", "parameter": "bigint", "value": "bigint", "misuse": _MISUSE,
     },
     "syscall": {
         **_COMMON, "name": "varchar!", "number": "bigint!", "args": "ubigint[]!", "result": "bigint",
@@ -38,7 +40,8 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "instruction": "varchar", "ring": "bigint!", "exception": "varchar", "reason": "varchar", "access": "varchar",
         "where": "varchar", "mapping": "varchar", "protection": "varchar",
     },
-    "process": {**_COMMON, "what": "varchar!", "child": "bigint", "status": "bigint", "path": "varchar"},
+    "process": {**_COMMON, "what": "varchar!", "child": "bigint", "status": "bigint", "path": "varchar",
+                "environment": "varchar[]"},
     "library": {
         **_COMMON, "function": "varchar!", "module": "varchar", "result": "ubigint", "end_ns": "bigint",
         "site": _SITE, "crossings": "bigint",
@@ -52,6 +55,7 @@ _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("syscall", "gate"): GATES,
     ("process", "what"): ("start", "fork", "vfork", "clone", "exec", "exit", "killed"),
 }
+_MISUSES: Final = ("freed before", "inside", "never given", "two hands")
 _NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})
 
 
@@ -81,6 +85,9 @@ def _faults(kind: str, name: str, type_: str) -> Iterable[str]:
         yield f"strlen(array_to_string({quoted}, '')) > {LONGEST}"
     if plain == _SITE:
         yield " or ".join(f'strlen({quoted}."{part}") > {LONGEST}' for part in ("function", "file", "module"))
+    elif plain == _MISUSE:
+        yield " or ".join(f"strlen({quoted}.{part}) > {LONGEST}" for part in ("given_at", "freed_at"))
+        yield f"{quoted} is not null and coalesce({quoted}.what not in {_MISUSES}, true)"
     elif plain.startswith("struct"):
         yield f'{quoted} is not null and ({quoted}."call" is null or {quoted}.address is null or {quoted}.size is null)'
     if plain == "bigint" and name in _NEVER_NEGATIVE:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from observer.files import Folder
 from observer.trace.assembly import Assembly
+from observer.trace.columns import LONGEST
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 
@@ -18,6 +20,7 @@ _SITE: Final = """case when s.id is null then null else
     {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
     end as site"""
 
+_MOST_VARIABLES: Final = 50
 _OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
 
 _QUERIES: Final = {
@@ -27,7 +30,11 @@ _QUERIES: Final = {
         case when has_pointer = 1 then pointer end as pointer,
         case when has_result = 1 then result end as result, "where",
         case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, {_SITE}, origin,
-        cast(null as varchar) as served_by, steps, inner_calls
+        cast(null as varchar) as served_by, steps, inner_calls, cast(allocator as varchar) as allocator,
+        case when has_parameter = 1 then parameter end as parameter, case when has_value = 1 then value end as value,
+        case when misuse is null then null else {{'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
+        'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
+        'freed_at': cast(misuse_freed_at as varchar)}} end as misuse
         from rows left join sites s on rows.site = s.id order by n""",
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
@@ -44,7 +51,8 @@ _QUERIES: Final = {
         {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
         from rows left join sites s on rows.site = s.id order by n""",
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
-        case when has_status = 1 then status end as status, path from rows order by n""",
+        case when has_status = 1 then status end as status, path, from_json(environment, '["varchar"]') as environment
+        from rows order by n""",
     "library": f"""select n, t_ns, pid, tid, cast(rows.function as varchar) as function,
         cast(rows.module as varchar) as module, case when returned = 1 then result end as result,
         case when returned = 1 then end_ns end as end_ns, {_SITE}, nullif(crossings, -1) as crossings
@@ -87,7 +95,19 @@ def _processes(assembly: Assembly) -> Arrays:
         columns[name] = np.array([row[name] or 0 for row in rows], dtype=np.int64)
         columns[f"has_{name}"] = np.array([row[name] is not None for row in rows], dtype=np.int64)
     columns["path"] = _column([row["path"] for row in rows])
+    columns["environment"] = _column([_settings(row["environment"]) for row in rows])
     return columns
+
+
+def _settings(environment: dict[str, str] | None) -> str | None:
+    """Return NAME=value of each variable as a JSON list, those of the allocator first, as long as a text may be."""
+    if environment is None:
+        return None
+    kept: list[str] = []
+    for name in sorted(environment, key=lambda name: (name.startswith("LD_"), name)):
+        if sum(map(len, kept)) + len(name) + len(environment[name]) < LONGEST // 4 and len(kept) < _MOST_VARIABLES:
+            kept.append(f"{name}={environment[name]}")
+    return msgspec.json.encode(kept).decode()
 
 
 def _lost(rows: list[dict[str, Any]]) -> Arrays:

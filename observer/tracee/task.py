@@ -13,14 +13,14 @@ class Frame:
     """A call of the allocator family that was entered and has not returned: *sp* is where its return address stands.
 
     `first`, `second` and `third` are its arguments, `tid` the thread that entered it, `implementation` the number of
-    the allocator. `tails` are the operations
-    whose functions it may end by jumping to, which then return in its place; `ends_in_another` says that it was seen
-    to. `trap` is the place that its return address was exchanged for, 0 where the stack is as the program made it.
+    the allocator. `tails` are the operations whose functions it may end by jumping to, which then return in its place;
+    `ends_in_another` says that it was seen to. `trap` is the place that its return address was exchanged for, 0 where
+    the stack is as the program made it.
     """
 
     __slots__ = (
-        "began", "ends_in_another", "first", "implementation", "inner", "is_uncounted", "operation", "return_address", "second", "sp",
-        "stack", "tails", "third", "tid", "trap",
+        "began", "ends_in_another", "first", "implementation", "inner", "is_uncounted", "operation", "return_address",
+        "second", "sp", "stack", "tails", "third", "tid", "trap",
     )  # fmt: skip
 
     def __init__(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from observer.model.operations import MALLOPT
 from observer.simulator.glibc.chunks import LARGEST, MINIMUM, chunk_size
 from observer.simulator.glibc.versions import Version
 
@@ -21,10 +22,6 @@ _MOST_CACHED: Final = 65535
 _CACHE_SIZES: Final = 64
 _CACHE_LARGE_MOST: Final = 4194304
 _FIXED: Final = ("mmap_threshold", "trim_threshold", "top_pad", "mmap_max")
-_MALLOPT: Final = {
-    1: "mxfast", -1: "trim_threshold", -2: "top_pad", -3: "mmap_threshold", -4: "mmap_max", -6: "perturb",
-    -7: "arena_test", -8: "arena_max",
-}  # fmt: skip
 
 
 class Parameters:
@@ -65,8 +62,8 @@ class Parameters:
 
     def mallopt(self, parameter: int, value: int) -> bool:
         """Set what mallopt(3) sets; return whether it was accepted. Unknown parameters are."""
-        name = _MALLOPT.get(parameter)
-        if name is None or (name in ("arena_test", "arena_max") and value <= 0):
+        name = MALLOPT.get(parameter, "").removeprefix("M_").lower()
+        if name in ("", "check_action") or (name in ("arena_test", "arena_max") and value <= 0):
             return True
         return self.set(name, value if name in ("perturb", "mmap_max") else value & ((1 << 64) - 1))
 

@@ -24,7 +24,7 @@ def test_a_call_has_exactly_the_fields_of_the_format() -> None:
     record = exported(call(3, result=HEAP + 0x2A0))
     assert list(record) == [
         *COMMON, "op", "size", "count", "alignment", "pointer", "result", "where", "end_ns", "errno", "site", "origin",
-        "served_by", "steps", "inner",
+        "served_by", "steps", "inner", "allocator", "parameter", "value", "misuse",
     ]  # fmt: skip
     assert (record["kind"], record["size"], record["pointer"]) == ("call", 100, None)
     assert (record["result"], record["where"]) == (hex(HEAP + 0x2A0), "heap+0x2a0")
@@ -69,7 +69,7 @@ def test_the_rare_kinds_have_their_fields_too() -> None:
         "where", "mapping", "protection",
     ]  # fmt: skip
     assert exported(signal(0))["address"] == "0x0"
-    assert list(exported(process(0, "start"))) == [*COMMON, "what", "child", "status", "path"]
+    assert list(exported(process(0, "start"))) == [*COMMON, "what", "child", "status", "path", "environment"]
     assert list(exported(lost(0))) == [*COMMON, "instrument", "count"]
 
 

@@ -42,7 +42,7 @@ class Recorder:
         pid, tid, sp = fields.get("pid", PID), fields.get("tid", PID), fields.get("sp", SP)
         self.spools.calls.append(
             began, ended, pid, tid, number, flags, fields.get("inner", 0), first, second, third, result,
-            fields.get("ret", 0x1149), sp, fields.get("stack", 0),
+            fields.get("ret", 0x1149), sp, fields.get("stack", 0), fields.get("implementation", 0),
         )  # fmt: skip
 
     def syscall(

@@ -282,12 +282,13 @@ def test_a_process_killed_by_a_real_time_signal_is_told_too(recorder: Recorder) 
     assert [(row["what"], row["status"]) for row in assembled(recorder).processes][1:] == [("killed", 40)]
 
 
-def test_only_the_end_of_a_process_is_an_event_not_that_of_its_threads(recorder: Recorder) -> None:
+def test_a_thread_ends_when_it_begins_to_exit_a_process_when_it_is_gone(recorder: Recorder) -> None:
     recorder.start(1)
     recorder.note("born", 2, how="clone", child=CHILD, child_pid=PID, shares=True)
     recorder.exit(10, tid=CHILD)
     recorder.exit(20)
-    assert [row["what"] for row in assembled(recorder).processes] == ["start", "clone", "exit"]
+    ends = [(row["what"], row["tid"], row["t_ns"]) for row in assembled(recorder).processes]
+    assert ends == [("start", PID, 0), ("clone", PID, 1), ("exit", CHILD, 9), ("exit", PID, 20)]
 
 
 def test_an_i386_call_is_named_by_its_own_table(recorder: Recorder) -> None:

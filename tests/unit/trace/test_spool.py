@@ -148,7 +148,7 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
 def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None:
     spools = Spools(Folder.make(tmp_path / "spool", 0o700), most=1)
     for _ in range(3):
-        spools.calls.append(*range(1, 15))
+        spools.calls.append(*range(1, 16))
     spools.syscalls.append(*range(1, 19))
     spools.close()
     assert spools.lost() == {"calls": 2, "syscalls": 0, "library": 0, "arguments": 0, "notes": 0}
@@ -157,7 +157,7 @@ def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None
 
 def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) -> None:
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
-    spools.calls.append(*range(1, 15))
+    spools.calls.append(*range(1, 16))
     spools.syscalls.append(*range(1, 19))
     spools.stacks.append(1, 2, 3, 4, b"x")
     spools.close()

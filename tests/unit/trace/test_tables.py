@@ -52,7 +52,14 @@ def call_row(event: Call, sites: SiteTable) -> dict[str, Any]:
         "errno": event.errno or 0, "inner_calls": event.inner, "returned": int(event.end_ns is not None),
         "end_ns": event.end_ns or 0,
     }  # fmt: skip
-    for name in ("size", "count", "alignment", "pointer", "result"):
+    misuse = event.misuse
+    row |= {
+        "allocator": event.allocator, "misuse": misuse.what if misuse else None,
+        "misuse_given": -1 if misuse is None or misuse.given is None else misuse.given,
+        "misuse_freed": -1 if misuse is None or misuse.freed is None else misuse.freed,
+        "misuse_given_at": misuse.given_at if misuse else None, "misuse_freed_at": misuse.freed_at if misuse else None,
+    }  # fmt: skip
+    for name in ("size", "count", "alignment", "pointer", "result", "parameter", "value"):
         value = getattr(event, name)
         row |= {name: value or 0, f"has_{name}": int(value is not None)}
     return row
@@ -88,6 +95,9 @@ def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
+CALL_TEXTS = ("op", "where", "origin", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at")
+
+
 def assembly_of(events: list[Event]) -> Assembly:
     """The columns that a recording of *events* would have led to."""
     sites = SiteTable()
@@ -99,7 +109,7 @@ def assembly_of(events: list[Event]) -> Assembly:
         assembly_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
     )
     made = Assembly(
-        columns(calls, ("op", "where", "origin", "steps")) if calls else _none(empty, "calls"),
+        columns(calls, CALL_TEXTS) if calls else _none(empty, "calls"),
         columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
         columns(into, ("function", "module")) if into else _none(empty, "into_libraries"),
