@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from observer.model.account import Account, Reach
 from observer.model.events import Call, Fault, Syscall
 
 __all__ = [
-    "PAGE", "AllocatorSide", "ExactPrediction", "ExactSide", "MemorySide", "Operation", "Predicted", "Resolved",
+    "PAGE", "AllocatorSide", "ExactMaker", "ExactPrediction", "ExactSide", "MemorySide", "Operation", "Predicted",
+    "Resolved",
 ]  # fmt: skip
 
 PAGE: Final = 4096
@@ -141,6 +142,10 @@ class ExactPrediction(Protocol):
     def reaches(self) -> tuple[Reach, ...]:
         """What the allocator itself reads and writes."""
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether it was predicted at all; else it was taken as it was seen."""
+
 
 class ExactSide(Protocol):
     """An allocator that predicts pointers."""
@@ -151,6 +156,15 @@ class ExactSide(Protocol):
 
     def predict(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
         """Do what *call* asks, with what the kernel answered."""
+
+    def adopt(self, call: Call, inside: Sequence[Syscall]) -> None:
+        """*call*, predicted last, came otherwise: go on with what it shows, and leave open what it leaves open."""
+
+    def twin(self) -> ExactSide:
+        """Return a second one of the same process, in the same state."""
+
+    def same_as(self, other: ExactSide) -> bool:
+        """Whether both will predict the same for ever."""
 
     def describe(self, call: Call) -> str:
         """Say what it holds for the size of *call*, in words."""
@@ -169,3 +183,13 @@ class ExactSide(Protocol):
 
     def copy(self, task: int, child: int) -> ExactSide:
         """Return that of a child forked by *task*."""
+
+
+class ExactMaker(Protocol):
+    """Makes the exact model of one copy of the allocator."""
+
+    def __call__(self, task: int, environment: Mapping[str, str] | None, *, is_first: bool = True) -> ExactSide:
+        """Return that of a process with the first thread *task* and *environment* (None: as the run was asked for).
+
+        A further copy in the process (dlmopen(3)) is not the first, and must leave the break alone.
+        """

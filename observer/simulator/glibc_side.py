@@ -5,21 +5,28 @@ The model is told what the kernel answered (where the heap begins, where mapping
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload, UsageError
-from observer.model.account import Reach
+from observer.model.account import Reach, alignment_of, request_of
 from observer.model.events import Call, Syscall
-from observer.simulator.glibc.kernel import RecordedKernel, SystemCall
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
+from observer.simulator.glibc.chunks import round_up
+from observer.simulator.glibc.kernel import PROT_NONE, RecordedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc, Outcome
+from observer.simulator.glibc.seen import Seen
 from observer.simulator.glibc.tunables import read_tunables
 from observer.simulator.glibc.versions import version_of
 
-__all__ = ["ExactPrediction", "GlibcSide"]
+__all__ = ["ExactPrediction", "GlibcMaker", "GlibcSide"]
 
 _HUGE: Final = 2 << 20
+_PAGE: Final = 4096
+_PLAIN: Final = frozenset({"malloc", "calloc", "free", "cfree"})
+"""What cuts off no parts, which would go nobody knows where."""
 _LOADERS: Final = ("ld-linux", "ld.so", "ld-2")
 _EARLY: Final = frozenset({"_dl_early_allocate", "__libc_setup_tls"})
 _TAKEN: Final[dict[str, tuple[int, ...]]] = {
@@ -33,6 +40,8 @@ class ExactPrediction:
     """What the model says of a call: its pointer, where it came from, what the allocator touches itself.
 
     `asked` are the system calls in words, `wrong` those that the run did not make so, each as (asked, recorded).
+    `is_certain` is False for a call that had to be taken as it was seen, since too little is known after another that
+    came otherwise than predicted.
     """
 
     pointer: int
@@ -40,6 +49,7 @@ class ExactPrediction:
     asked: tuple[str, ...]
     wrong: tuple[tuple[str, str], ...]
     reaches: tuple[Reach, ...]
+    is_certain: bool = True
 
 
 class GlibcSide:
@@ -51,7 +61,9 @@ class GlibcSide:
 
     name = "glibc"
 
-    def __init__(self, version: str, environment: Mapping[str, str], task: int, *, cpus: int, thp: str) -> None:
+    def __init__(
+        self, version: str, environment: Mapping[str, str], task: int, *, cpus: int, thp: str, is_first: bool = True
+    ) -> None:  # fmt: skip
         try:
             release = version_of(version)
         except ValueError as error:
@@ -59,10 +71,12 @@ class GlibcSide:
         self._kernel = RecordedKernel()
         self._model = Glibc(
             release, read_tunables(environment, release), main_task=task, kernel=self._kernel, cpus=cpus,
-            huge_page=0 if thp == "never" else _HUGE, huge_advised=thp == "madvise",
+            huge_page=0 if thp == "never" else _HUGE, huge_advised=thp == "madvise", has_break=is_first,
         )  # fmt: skip
         self._heap = 0
         self._lent: dict[int, int] = {}
+        self._before = self._predicted = 0
+        self._frees_stranger = False
 
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
@@ -70,7 +84,17 @@ class GlibcSide:
         twin._kernel = RecordedKernel(self._kernel.end)
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
         twin._heap, twin._lent = self._heap, {}
+        twin._before, twin._predicted, twin._frees_stranger = 0, 0, False
         return twin
+
+    def twin(self) -> GlibcSide:
+        """Return a second one of the same process, in the same state."""
+        twin: GlibcSide = pickle.loads(pickle.dumps(self))
+        return twin
+
+    def same_as(self, other: GlibcSide) -> bool:
+        """Whether both are in the same state."""
+        return self._model.facts() == other._model.facts()
 
     @property
     def heap_bytes(self) -> int:
@@ -114,6 +138,15 @@ class GlibcSide:
         """Do what *call* asks; *inside* are the system calls that were recorded in it."""
         if not self._heap:
             self._heap = next((event.result for event in inside if event.name == "brk" and event.result), 0)
+        self._before = self._kernel.end
+        self._frees_stranger = call.op in FREEING and self._model.is_stranger(call.pointer or 0)
+        if not self._model.is_sure:
+            seen, task = self._seen(call, inside), self._lent.get(call.tid, call.tid)
+            if not self._model.is_certain(seen, task):
+                return self._taken_as_seen(call, inside, seen, task)
+        return self._modelled(call, inside)
+
+    def _modelled(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
         self._kernel.begin([_system_call(event) for event in inside if event.name in _TAKEN])
         impossible: tuple[tuple[str, str], ...] = ()
         try:
@@ -127,9 +160,49 @@ class GlibcSide:
             for asked, recorded in self._kernel.mismatches
         )
         self._kernel.mismatches.clear()
+        self._predicted = outcome.pointer
         return ExactPrediction(
             outcome.pointer, outcome.served_by, tuple(_told(asked[:2]) for asked in outcome.asks), wrong,
             tuple(Reach(start, length, write, "allocator") for start, length, write in outcome.touched),
+        )  # fmt: skip
+
+    def _taken_as_seen(self, call: Call, inside: Sequence[Syscall], seen: Seen, task: int) -> ExactPrediction:
+        self._kernel.begin([_system_call(event) for event in inside if event.name in _TAKEN])
+        done = self._model.take_as_seen(seen, task)
+        self._kernel.finish()
+        self._kernel.mismatches.clear()
+        if not done and call.op not in _PLAIN:
+            self._predicted = 0
+            self.adopt(call, inside)
+        elif not done:
+            self._kernel.end = self._before
+            prediction = self._modelled(call, inside)
+            if prediction.wrong or (call.op in ALLOCATING and prediction.pointer != seen.result):
+                self.adopt(call, inside)
+            else:
+                self._model.unsettle(seen)
+        return ExactPrediction(call.result or 0, "", (), (), (), is_certain=False)
+
+    def adopt(self, call: Call, inside: Sequence[Syscall]) -> None:
+        """*call*, predicted last, came otherwise: go on with what it shows, and leave open what it leaves open."""
+        if self._frees_stranger and not inside:
+            self._model.take_stranger(call.pointer or 0)
+        else:
+            self._model.give_up(self._seen(call, inside), self._predicted, self._lent.get(call.tid, call.tid))
+
+    def _seen(self, call: Call, inside: Sequence[Syscall]) -> Seen:
+        after, mapping = self._before, None
+        for event in inside:
+            if event.errno is None and event.result is not None:
+                after = event.result if event.name == "brk" else after
+                if event.name in ("mmap", "mremap") and event.args[2] != PROT_NONE:
+                    length = event.args[2] if event.name == "mremap" else event.args[1]
+                    mapping = event.result, round_up(length, _PAGE)
+        allocates = call.op in ALLOCATING
+        return Seen(
+            request_of(call) if allocates else None, alignment_of(call) if allocates else 0,
+            call.pointer or 0 if OPERATIONS[call.op].releases else 0, call.result or 0 if allocates else 0,
+            self._before or after, after, mapping,
         )  # fmt: skip
 
     def describe(self, call: Call) -> str:
@@ -164,6 +237,27 @@ class GlibcSide:
         if call.op == "mallopt":
             return model.mallopt(call.parameter or 0, call.value or 0)
         return Outcome(model.malloc_usable_size(call.pointer or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class GlibcMaker:
+    """Makes the models of a run's processes, of one release on one machine.
+
+    `environment` is that of programs whose own was not recorded.
+
+    Raises:
+        UsageError: when called, if the release is not one that the model knows.
+    """
+
+    version: str
+    environment: Mapping[str, str]
+    cpus: int
+    thp: str
+
+    def __call__(self, task: int, environment: Mapping[str, str] | None = None, *, is_first: bool = True) -> GlibcSide:
+        """Return the model of a process with the first thread *task*."""
+        given = self.environment if environment is None else environment
+        return GlibcSide(self.version, given, task, cpus=self.cpus, thp=self.thp, is_first=is_first)
 
 
 def _is_start_up(event: Syscall) -> bool:

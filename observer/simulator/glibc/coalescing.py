@@ -11,9 +11,9 @@ from observer.simulator.glibc.fastbins import FastBins
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache
 
-__all__ = ["Coalescing"]
+__all__ = ["CONSOLIDATE_FROM", "Coalescing"]
 
-_CONSOLIDATE_FROM: Final = 64 << 10
+CONSOLIDATE_FROM: Final = 64 << 10
 """A joined chunk of at least that many bytes has the fast bins emptied and top looked at."""
 
 
@@ -62,7 +62,7 @@ class Coalescing(ABC):
     def settle(self, chunk: int, size: int) -> None:
         """Join a free range with what is free behind it, put it in its bin, and trim if it has become large."""
         size = self._join_forward(chunk, size, direct=self.state.version.small_bins_direct)
-        if size >= _CONSOLIDATE_FROM:
+        if size >= CONSOLIDATE_FROM:
             if self.fast.filled:
                 self.consolidate()
             self.trim_if_large()
@@ -77,6 +77,11 @@ class Coalescing(ABC):
                 size += self.bins.remove(before)
                 chunk = before
             self._join_forward(chunk, size, direct=False)
+
+    def facts(self) -> tuple[object, ...]:
+        """Return what is free and in which order, to be compared."""
+        fast = self.fast.lists, self.fast.filled
+        return self.bins.sizes, self.bins.forward, fast, self.top, self.top_size, self.last_remainder
 
     def is_free(self, chunk: int) -> bool:
         """Whether *chunk* is in a bin."""

@@ -13,10 +13,12 @@ from observer.simulator.glibc.arenas import Arenas, Thread
 from observer.simulator.glibc.calloc import allocate_cleared
 from observer.simulator.glibc.calls import Calls
 from observer.simulator.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk_size, round_down, round_up
+from observer.simulator.glibc.doubts import Doubts
 from observer.simulator.glibc.kernel import DONTNEED, Asked, Kernel, SimulatedKernel, SystemCall
 from observer.simulator.glibc.memalign import allocate_aligned, effective
 from observer.simulator.glibc.parameters import Parameters
 from observer.simulator.glibc.realloc import resize
+from observer.simulator.glibc.seen import Seen, end_thread, give_up, is_certain, may_take, take_as_seen
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.touches import Touch, Touches
 from observer.simulator.glibc.versions import Version, version_of
@@ -57,27 +59,30 @@ class Glibc:
         huge_page: size of transparent huge pages if the system offers them by `madvise` or `always`, else 0.
         huge_advised: whether it is by `madvise`.
         touches: whether the allocator's own accesses are recorded; without, calls are faster.
+        has_break: whether the main arena may move the break; a further copy of the library in a process may not.
 
     Raises:
         ValueError: for a release that is not known.
         BadWorkload: by the calls, for a pointer that was not handed out or is free.
     """
 
-    __slots__ = ("_asked", "_calls", "_state", "_touches")
+    __slots__ = ("_asked", "_calls", "_doubts", "_state", "_touches")
 
     def __init__(
         self, version: str | Version, tunables: Mapping[str, int] | None = None, *, main_task: int = 0,
         kernel: Kernel | None = None, page_size: int = 4096, cpus: int = 1, huge_page: int = 0,
-        huge_advised: bool = True, touches: bool = True,
+        huge_advised: bool = True, touches: bool = True, has_break: bool = True,
     ) -> None:  # fmt: skip
         release = version if isinstance(version, Version) else version_of(version)
         parameters = Parameters(release, tunables or {}, huge_page=huge_page, huge_advised=huge_advised)
         asked = Asked(kernel or SimulatedKernel())
         state = State(release, parameters, asked, page=page_size, touches=Touches() if touches else None)
-        self._settle(Calls(Arenas(state, cpus), main_task))
+        calls = Calls(Arenas(state, cpus), main_task)
+        self._settle(calls, Doubts(calls))
+        state.has_break = has_break
 
-    def _settle(self, calls: Calls) -> None:
-        self._calls, self._state = calls, calls.state
+    def _settle(self, calls: Calls, doubts: Doubts) -> None:
+        self._calls, self._state, self._doubts = calls, calls.state, doubts
         self._asked, self._touches = calls.state.kernel, calls.state.touches
 
     # ---- allocating -----------------------------------------------------------------------------------------
@@ -188,7 +193,10 @@ class Glibc:
 
     def end_thread(self, task: int) -> Outcome:
         """A thread has ended: its cache is freed."""
-        self._calls.end(task)
+        if self._doubts.are_none:
+            self._calls.end(task)
+        elif not self._doubts.is_lost:
+            end_thread(self._calls, self._doubts, task)
         return self._outcome(0)
 
     def copy(self, *, task: int | None = None, child: int | None = None, kernel: Kernel | None = None) -> Glibc:
@@ -201,8 +209,58 @@ class Glibc:
         arenas.main.threads = int(thread.arena is arenas.main)
         calls.hooked, calls.is_threaded = self._calls.hooked, self._calls.is_threaded
         twin = Glibc.__new__(Glibc)
-        twin._settle(calls)
+        twin._settle(calls, self._doubts.copy(calls))
         return twin
+
+    # ---- what was seen otherwise ----------------------------------------------------------------------------
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether everything about the heap is known, as it is until a call came otherwise than predicted."""
+        return self._doubts.are_none
+
+    def is_certain(self, seen: Seen, task: int | None = None) -> bool:
+        """Whether the call will be predicted rightly although something is open."""
+        return is_certain(self._calls, self._doubts, self._thread(task), seen)
+
+    def take_as_seen(self, seen: Seen, task: int | None = None) -> bool:
+        """Do what a call was seen to do, where it may have to do with what is open; return whether it may."""
+        if self._doubts.is_lost:
+            return True
+        thread = self._thread(task)
+        done = may_take(self._calls, self._doubts, seen) and take_as_seen(self._calls, self._doubts, thread, seen)
+        if done and seen.request is not None:
+            self._doubts.unsettle(chunk_size(seen.request))
+        self._outcome(0)
+        return done
+
+    def unsettle(self, seen: Seen) -> None:
+        """A call that was not certain came as predicted all the same: the way there is open."""
+        if seen.request is not None:
+            self._doubts.unsettle(chunk_size(seen.request))
+
+    def give_up(self, seen: Seen, predicted: int, task: int | None = None) -> None:
+        """The last call was predicted as *predicted* and came as *seen*: what that leaves unknown is open from now."""
+        give_up(self._calls, self._doubts, self._thread(task), seen, predicted)
+        self._outcome(0)
+
+    def is_stranger(self, pointer: int) -> bool:
+        """Whether *pointer* is none that was handed out."""
+        return bool(pointer) and pointer - HEADER not in self._state.words
+
+    def take_stranger(self, pointer: int) -> None:
+        """A pointer that was never handed out was freed: it waits in some list, nobody knows in which."""
+        self._doubts.strangers.add(pointer)
+
+    def facts(self) -> tuple[object, ...]:
+        """Return all that decides what later calls do, to be compared."""
+        arenas, state = self._calls.arenas, self._state
+        threads = {
+            task: (thread.cache.facts(), arenas.ring.index(thread.arena) if thread.arena is not None else -1)
+            for task, thread in self._calls.threads.items()
+        }  # fmt: skip
+        free = [arenas.ring.index(arena) for arena in arenas.free]
+        return state.facts(), [arena.facts() for arena in arenas.ring], threads, free, self._doubts.facts()
 
     # ---- what can be asked ----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD, round_up
 from observer.simulator.glibc.state import State
 
-__all__ = ["base_of", "make", "remap", "shift", "total_of", "unmap", "usable_of"]
+__all__ = ["base_of", "forget", "make", "remap", "shift", "total_of", "unmap", "usable_of"]
 
 
 def make(state: State, size: int) -> int:
@@ -62,7 +62,7 @@ def remap(state: State, chunk: int, size: int) -> int:
         return 0
     if not state.version.huge_heaps or old < state.parameters.huge_page:
         state.advise_huge(start, new)
-    _forget(state, chunk)
+    forget(state, chunk)
     state.words[start + lead] = (new - lead - state.version.mapped_tail) | IS_MAPPED
     if lead:
         state.leads[start + lead] = lead
@@ -74,11 +74,12 @@ def remap(state: State, chunk: int, size: int) -> int:
 def unmap(state: State, chunk: int) -> None:
     """Give a chunk's mapping back; the thresholds are the caller's concern."""
     base, total = base_of(state, chunk), total_of(state, chunk)
-    _forget(state, chunk)
+    forget(state, chunk)
     state.parameters.mapped -= 1
     state.kernel.munmap(base, total)
 
 
-def _forget(state: State, chunk: int) -> None:
+def forget(state: State, chunk: int) -> None:
+    """Let the chunk be in use no longer."""
     del state.words[chunk]
     state.leads.pop(chunk, None)

@@ -91,6 +91,10 @@ class Parameters:
         """Whether a chunk of *size* bytes gets a mapping of its own, when the heap has no room for it."""
         return size >= self.mmap_threshold and self.mapped < self.mmap_max
 
+    def facts(self) -> tuple[object, ...]:
+        """Return all settings, to be compared."""
+        return tuple(getattr(self, name) for name in self.__slots__)
+
     def copy(self) -> Parameters:
         """Return those of a forked child."""
         twin = Parameters.__new__(Parameters)

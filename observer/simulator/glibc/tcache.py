@@ -118,6 +118,10 @@ class ThreadCache:
         if was_made:
             yield self.address - HEADER
 
+    def facts(self) -> tuple[object, ...]:
+        """Return what it holds, to be compared."""
+        return self.lists, self.large, self.made, self.pending, self.address
+
     def copy(self, state: State) -> ThreadCache:
         """Return that of a forked child."""
         twin = ThreadCache(state)

@@ -1,0 +1,69 @@
+"""The exact models of one process: one for each copy of the allocator that is modelled; others have none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from observer.compare.sides import ExactMaker, ExactSide
+from observer.model.events import Call, Process, Syscall
+
+__all__ = ["PLAIN", "Models", "follow_life"]
+
+PLAIN: Final = "glibc"
+"""The allocator that the models are of, as calls name it; a further copy has a number behind it."""
+
+
+class Models:
+    """One process's models, made when they are first needed.
+
+    Args:
+        make: makes one.
+        task: the process's first thread.
+        environment: what of the program's environment an allocator heeds, None if that is not known.
+    """
+
+    def __init__(self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None) -> None:
+        self._make = make
+        self._task = task
+        self._environment = environment
+        self.first = make(task, environment)
+        self._further: dict[str, ExactSide] = {}
+
+    def of(self, call: Call) -> ExactSide | None:
+        """Return the model of the allocator that *call* went to, None for one that is not modelled."""
+        name = call.allocator or PLAIN
+        if name == PLAIN:
+            return self.first
+        if not name.startswith(f"{PLAIN}#"):
+            return None
+        if name not in self._further:
+            self._further[name] = self._make(self._task, self._environment, is_first=False)
+        return self._further[name]
+
+    def __iter__(self) -> Iterator[ExactSide]:
+        yield self.first
+        yield from self._further.values()
+
+    def outside(self, event: Syscall) -> None:
+        """Note a system call that no allocator call made: the break is the first copy's alone."""
+        self.first.outside(event)
+
+    def copy(self, task: int, child: int) -> Models:
+        """Return those of a child that the thread *task* forked."""
+        twin = Models.__new__(Models)
+        twin._make, twin._task, twin._environment = self._make, child, self._environment
+        twin.first = self.first.copy(task, child)
+        twin._further = {name: model.copy(task, child) for name, model in self._further.items()}
+        return twin
+
+
+def follow_life(models: Models, event: Process) -> None:
+    """Tell the models of a thread that begins or ends, and of a child of vfork, which uses their memory."""
+    for model in models:
+        if event.what == "clone" and event.child is not None:
+            model.start_thread(event.child)
+        elif event.what == "vfork" and event.child is not None:
+            model.lend(event.tid, event.child)
+        elif event.what == "exit" and event.tid != event.pid:
+            model.end_thread(event.tid)
