@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from observer.compare.departures import Departure
     from observer.compare.result import Comparison, Row
     from observer.model.machine import Meta
-    from observer.simulator.glibc_side import GlibcSide
+    from observer.simulator.glibc_side import GlibcMaker
     from observer.simulator.workload import Operation
 
 __all__ = ["configure", "run"]
@@ -140,7 +140,7 @@ class _Work:
         """Compare with the model of glibc."""
         from observer.compare.exactly import Exactly
         from observer.simulator.frame_side import FrameSide
-        from observer.simulator.glibc_side import GlibcSide
+        from observer.simulator.glibc_side import GlibcMaker
         from observer.trace.reader import Trace
 
         recorded = self.target.trace or self._record(None, self.scratch / "report")
@@ -152,10 +152,8 @@ class _Work:
                 "the C library of this run is no glibc that names its release", machine.libc or "none was seen",
                 "--libc RELEASE for a static program",
             )  # fmt: skip
-        model = partial(
-            GlibcSide, self.libc or machine.libc_version, trace.meta.request.environment, cpus=machine.processors,
-            thp=machine.thp,
-        )  # fmt: skip
+        version = self.libc or machine.libc_version
+        model = GlibcMaker(version, trace.meta.request.environment, machine.processors, machine.thp)
         model(0)  # an unknown release is said before anything else
         together = Exactly(
             model, partial(FrameSide, machine.thp), "glibc", on_row=self._on_row,
@@ -165,14 +163,12 @@ class _Work:
         together.finish(trace.meta)
         return together.comparison
 
-    def _model_of(self, meta: Meta, thp: str) -> Callable[[int], GlibcSide] | None:
+    def _model_of(self, meta: Meta, thp: str) -> GlibcMaker | None:
         """Return what makes the exact model of the run's C library, None where there is none."""
-        from observer.simulator.glibc_side import GlibcSide
+        from observer.simulator.glibc_side import GlibcMaker
 
         version = self.libc or meta.machine.libc_version
-        model = partial(
-            GlibcSide, version, meta.request.environment, cpus=meta.machine.processors, thp=thp,
-        )  # fmt: skip
+        model = GlibcMaker(version, meta.request.environment, meta.machine.processors, thp)
         try:
             model(0)
         except UsageError:
@@ -286,11 +282,11 @@ def _check_bits(meta: Meta) -> None:
 
 def _check_libc(arguments: argparse.Namespace) -> None:
     """Refuse a release that there is no model of before anything is run."""
-    from observer.simulator.glibc_side import GlibcSide
+    from observer.simulator.glibc_side import GlibcMaker
 
     if arguments.allocator != "glibc":
         raise UsageError("--libc is for --allocator glibc")
-    GlibcSide(arguments.libc, {}, 0, cpus=1, thp="never")
+    GlibcMaker(arguments.libc, {}, 1, "never")(0)
 
 
 def _experiment(work: _Work, comparison: Comparison, departure: Departure) -> Experiment:

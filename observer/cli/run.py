@@ -147,7 +147,7 @@ def _say_replaced(directory: Path) -> None:
 def _with_sources(meta: Meta, directory: Path) -> Meta:
     """Ask the model of the run's C library where each allocation came from, if there is one."""
     from observer.compare.served_by import served_by
-    from observer.simulator.glibc_side import GlibcSide
+    from observer.simulator.glibc_side import GlibcMaker
     from observer.trace.reader import Trace
     from observer.trace.sources import add_sources
 
@@ -157,9 +157,7 @@ def _with_sources(meta: Meta, directory: Path) -> Meta:
         return meta
     if machine.program_bits != 64:  # pieces of another size, in other places
         return meta
-    model = partial(
-        GlibcSide, machine.libc_version, request.environment, cpus=machine.processors, thp=machine.thp,
-    )  # fmt: skip
+    model = GlibcMaker(machine.libc_version, request.environment, machine.processors, machine.thp)
     try:
         model(0)
     except UsageError:

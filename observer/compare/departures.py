@@ -154,6 +154,19 @@ DEPARTURES: Final = {
             "the request is more than this machine promises: address space, overcommit or a limit",
         ),
         Departure(
+            "other-allocator", "another allocator",
+            "the call went to an allocator of its own (of the program, of a library, of a second C library), which is "
+            "neither the book's nor modelled",
+        ),
+        Departure(
+            "order", "threads at the same time",
+            "calls of several threads overlapped, so that it is not recorded which of them the allocator served first",
+        ),
+        Departure(
+            "misuse", "the program broke malloc's rules",
+            "a piece was given back twice, or never given: from then on the allocator's lists may hold anything",
+        ),
+        Departure(
             "asked", "the program asked for it",
             "malloc_trim and friends are no operations of the book",
         ),

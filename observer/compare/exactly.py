@@ -1,17 +1,20 @@
 """A run beside an allocator that is predicted exactly: every pointer, system call and page of its own.
 
-After the first divergence of a process the model's state is no longer that of the run: what follows is counted as
-undetermined, neither right nor wrong, and the divergence is told once, where it is.
+After a divergence the model goes on with what the run shows. Calls that depend on what is open then are undetermined,
+neither right nor wrong; from the first on that do not, agreement is claimed again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
 
+from observer.compare.circumstances import Circumstances
+from observer.compare.departures import Explanation
+from observer.compare.hypotheses import RETURNING, Hypotheses, is_right
+from observer.compare.order import Asked, arranged, windows
 from observer.compare.result import Comparison, Difference, End, Row
-from observer.compare.sides import PAGE, ExactPrediction, ExactSide, MemorySide
+from observer.compare.sides import PAGE, ExactMaker, ExactPrediction, MemorySide
 from observer.compare.together import NOWHERE, grouped
 from observer.model.account import IN_PLACE
 from observer.model.events import Call, Event, Fault, Process, Syscall
@@ -20,31 +23,29 @@ from observer.model.operations import ALLOCATING
 
 __all__ = ["Exactly"]
 
-_RETURNING: Final = ALLOCATING | {"malloc_trim", "malloc_usable_size"}
-"""What returns something that is predicted."""
-
 
 class _Process:
-    def __init__(self, allocator: ExactSide, frames: MemorySide) -> None:
-        self.allocator = allocator
+    def __init__(self, models: Hypotheses, frames: MemorySide) -> None:
+        self.models = models
         self.frames = frames
         self.break_start = 0
+        self.circumstances = Circumstances()
+        self.uncertain = 0
+        """Calls that were undetermined since the last one that was not."""
         self.has_diverged = False
-        self.has_overlaps = False
-        self._ends: dict[int, int] = {}
 
-    def notice(self, call: Call) -> None:
-        """Calls of two threads that overlap in time: from then on their order is not known from the record."""
-        if any(task != call.tid and end > call.t_ns for task, end in self._ends.items()):
-            self.has_overlaps = True
-        self._ends[call.tid] = call.end_ns if call.end_ns is not None else 1 << 63
+    def copy(self, task: int, child: int) -> _Process:
+        twin = _Process(self.models.copy(task, child), self.frames.copy())
+        twin.break_start, twin.circumstances = self.break_start, self.circumstances.copy()
+        twin.has_diverged = self.has_diverged
+        return twin
 
 
 class Exactly:
     """Sets a run beside an exact model; `comparison` holds the result.
 
     Args:
-        allocator: makes the model of a new process, whose first thread has the given id.
+        allocator: makes the model of a new process.
         paging: makes its memory.
         name: what the allocator is called.
         sees_kernel: whether faults taken in kernel mode were visible.
@@ -52,7 +53,7 @@ class Exactly:
     """
 
     def __init__(
-        self, allocator: Callable[[int], ExactSide], paging: Callable[[], MemorySide], name: str, *,
+        self, allocator: ExactMaker, paging: Callable[[], MemorySide], name: str, *,
         sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self.comparison = Comparison(name)
@@ -60,57 +61,56 @@ class Exactly:
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
         self._processes: dict[int, _Process] = {}
         self._first: int | None = None
+        self._foreign: Counter[str] = Counter()
 
     def run(self, events: Iterable[Event]) -> None:
         """Compare a whole run, its events in order."""
-        for event, inside in grouped(events):
-            if isinstance(event, Process):
-                self._process(event)
-            elif isinstance(event, Call):
-                self._call(event, inside)
-            elif isinstance(event, Syscall):
-                self._outside(event)
-            elif isinstance(event, Fault):
-                self._program_fault(event)
+        for window in windows(grouped(events)):
+            for event, inside in arranged(window, self._order):
+                self._take_event(event, inside)
+
+    def _order(self, pid: int, calls: list[Asked]) -> tuple[int, ...]:
+        process = self._of(pid)
+        process.circumstances.overlap(call for call, _asked in calls)
+        return process.models.choose(calls)
+
+    def _take_event(self, event: Event, inside: list[Event]) -> None:
+        if isinstance(event, Process):
+            self._process(event)
+        elif isinstance(event, Call):
+            self._call(event, inside)
+        elif isinstance(event, Syscall):
+            self._outside(event)
+        elif isinstance(event, Fault):
+            self._program_fault(event)
 
     # ---- processes ------------------------------------------------------------------------------------------
 
     def _of(self, pid: int) -> _Process:
         return self._processes.get(pid) or self._new(pid)
 
-    def _new(self, pid: int) -> _Process:
-        process = self._processes[pid] = _Process(self._allocator(pid), self._paging())
+    def _new(self, pid: int, environment: Mapping[str, str] | None = None) -> _Process:
+        process = self._processes[pid] = _Process(Hypotheses(self._allocator, pid, environment), self._paging())
         return process
 
     def _process(self, event: Process) -> None:
-        if event.what == "start":
-            self._first = event.pid
-        elif event.what == "exec":
-            self._new(event.pid)
-        elif event.what == "fork" and event.child is not None:
-            self._fork(event, event.child)
+        if event.what in ("start", "exec"):
+            self._first = event.pid if event.what == "start" else self._first
+            self._new(event.pid, event.environment)
+            return
+        process = self._of(event.pid)
+        if event.what == "fork" and event.child is not None:
+            self._processes[event.child] = process.copy(event.tid, event.child)
         elif event.what == "vfork" and event.child is not None:
-            self._processes[event.child] = self._of(event.pid)  # the memory is the parent's until exec
-            self._of(event.pid).allocator.lend(event.tid, event.child)
-        elif event.what == "clone" and event.child is not None:
-            self._of(event.pid).allocator.start_thread(event.child)
-        elif event.what == "exit" and event.tid != event.pid:
-            self._of(event.pid).allocator.end_thread(event.tid)
-
-    def _fork(self, event: Process, child: int) -> None:
-        parent = self._of(event.pid)
-        twin = _Process(parent.allocator.copy(event.tid, child), parent.frames.copy())
-        twin.break_start, twin.has_diverged = parent.break_start, parent.has_diverged
-        twin.has_overlaps = parent.has_overlaps
-        self._processes[child] = twin
+            self._processes[event.child] = process  # the memory is the parent's until exec
+        process.models.live(event)
 
     def _outside(self, event: Syscall) -> None:
         process = self._of(event.pid)
         if event.name == "brk" and event.result:
             process.break_start = process.break_start or event.result
         process.frames.apply(event)
-        if not process.has_diverged:
-            process.allocator.outside(event)
+        process.models.outside(event)
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
@@ -122,56 +122,91 @@ class Exactly:
             if event.name == "brk" and event.result:
                 process.break_start = process.break_start or event.result
             process.frames.apply(event)
-        process.notice(call)
-        if process.has_diverged or (call.result is None and call.end_ns is None):
-            if not process.has_diverged:
-                self.comparison.notes.append(f"call {call.n:,} never returned: what it did to the heap is not known")
-            process.has_diverged = True
-            counts.undetermined += 1
-            self._take(process, inside)
+        process.circumstances.note(call)
+        self._note_misuse(call)
+        prediction = process.models.predict(call, asked)
+        if prediction is None:
+            self._foreign[call.allocator or ""] += 1
+        if prediction is None or not prediction.is_certain or call.end_ns is None:
+            self._leave_open(process, call, inside, prediction)
             return
-        prediction = process.allocator.predict(call, asked)
-        if process.has_overlaps and self._is_wrong(call, prediction):
+        self._note_return(process, call)
+        if process.models.is_open and not is_right(call, prediction):
             self._lose_order(process, call, inside)
             return
-        differs = self._compare_pointer(call, prediction) + self._compare_asks(call, asked, prediction)
+        differs = self._compare_pointer(process, call, prediction)
+        differs += self._compare_asks(process, call, asked, prediction)
         counts.agree += not differs
-        process.has_diverged = differs > 0
         if differs:
-            self.comparison.notes.append(
-                f"process {call.pid} left the model at event {call.n:,}; the model held after it, "
-                f"{process.allocator.describe(call)}"
-            )
+            self._diverge(process, call, asked)
         rules = differs + self._compare_pages(process, call, inside, prediction)
         self._row(call, inside, prediction, ("unexplained",) if rules else ())
 
-    def _is_wrong(self, call: Call, prediction: ExactPrediction) -> bool:
-        return bool(prediction.wrong) or (call.op in _RETURNING and (call.result or 0) != prediction.pointer)
+    def _leave_open(
+        self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction | None
+    ) -> None:  # fmt: skip
+        """Count a call of which nothing is claimed: of another allocator, unfinished, or dependent on what is open."""
+        self.comparison.calls.undetermined += 1
+        if prediction is not None and call.end_ns is None:
+            self.comparison.notes.append(f"call {call.n:,} never returned: what it did to the heap is not known")
+            process.models.adopt(call, [event for event in inside if isinstance(event, Syscall)])
+            process.has_diverged = True
+        process.uncertain += prediction is not None
+        self._take(process, inside)
+
+    def _note_misuse(self, call: Call) -> None:
+        if call.misuse is not None:
+            told = Circumstances()
+            told.note(call)
+            found = told.after(call)
+            assert found is not None
+            self.comparison.notes.append(f"the program broke malloc's rules: {found.evidence}")
+
+    def _note_return(self, process: _Process, call: Call) -> None:
+        if process.uncertain and process.has_diverged:
+            self.comparison.notes.append(
+                f"from event {call.n:,} on the model of process {call.pid} tells again; "
+                f"{process.uncertain:,} calls before it were undetermined"
+            )
+        process.uncertain = 0
+
+    def _diverge(self, process: _Process, call: Call, asked: list[Syscall]) -> None:
+        process.has_diverged = True
+        model = process.models.likely.of(call)
+        held = f"; the model held after it, {model.describe(call)}" if model is not None else ""
+        self.comparison.notes.append(f"process {call.pid} left the model at event {call.n:,}{held}")
+        process.models.adopt(call, asked)
 
     def _lose_order(self, process: _Process, call: Call, inside: list[Event]) -> None:
-        """Threads' calls overlapped before: the record does not determine what comes from here on."""
+        """More orders of the threads' calls fit than are followed, and the one that was is wrong."""
         self._note_order(process, call)
         self.comparison.calls.undetermined += 1
+        process.uncertain += 1
+        process.models.adopt(call, [event for event in inside if isinstance(event, Syscall)])
         self._take(process, inside)
 
     def _note_order(self, process: _Process, call: Call) -> None:
         process.has_diverged = True
         self.comparison.notes.append(
-            f"from event {call.n:,} on the order of process {call.pid}'s threads in the allocator is not determined: "
+            f"at event {call.n:,} the order of process {call.pid}'s threads in the allocator is not determined: "
             "their calls overlap"
         )
 
-    def _compare_pointer(self, call: Call, prediction: ExactPrediction) -> int:
-        if call.op not in _RETURNING or (call.result or 0) == prediction.pointer:
+    def _compare_pointer(self, process: _Process, call: Call, prediction: ExactPrediction) -> int:
+        if call.op not in RETURNING or (call.result or 0) == prediction.pointer:
             return 0
         predicted = f"{prediction.pointer:#x} from {prediction.served_by or 'nowhere'}"
-        return self._differ(call.n, "pointer", f"{call.result or 0:#x} ({call.where})", predicted)
+        found = process.circumstances.after(call)
+        return self._differ(call.n, "pointer", f"{call.result or 0:#x} ({call.where})", predicted, found)
 
-    def _compare_asks(self, call: Call, asked: list[Syscall], prediction: ExactPrediction) -> int:
+    def _compare_asks(
+        self, process: _Process, call: Call, asked: list[Syscall], prediction: ExactPrediction
+    ) -> int:  # fmt: skip
         wrong = prediction.wrong
         right = max(len(prediction.asked) - sum(predicted != "none" for predicted, _recorded in wrong), 0)
         self.comparison.syscalls.add(len(asked), len(prediction.asked), right)
-        return sum(self._differ(call.n, "system call", recorded, predicted) for predicted, recorded in wrong)
+        found = process.circumstances.after(call)
+        return sum(self._differ(call.n, "system call", recorded, predicted, found) for predicted, recorded in wrong)
 
     def _compare_pages(self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction) -> int:
         """Let the model touch what it says it does, and set the pages that come in beside those that came."""
@@ -191,14 +226,15 @@ class Exactly:
                 process.frames.take(event)
         for page in less if self._sees_kernel else ():
             process.frames.do("dontneed", page, PAGE)  # it is not there
-        if process.has_overlaps and (more or less):
-            self._note_order(process, call)
+        if process.models.is_open and (more or less):
             return 0
         differs = 0
         if more:
-            differs += self._differ(call.n, "allocator page", f"{_listed(more)} came in", "not touched")
+            found = process.circumstances.after(call)
+            differs += self._differ(call.n, "allocator page", f"{_listed(more)} came in", "not touched", found)
         if less and self._sees_kernel:
-            differs += self._differ(call.n, "allocator page", "not touched", f"{_listed(less)} comes in")
+            found = process.circumstances.after(call)
+            differs += self._differ(call.n, "allocator page", "not touched", f"{_listed(less)} comes in", found)
         elif less:
             why = "brought in by a system call before, which this user may not see"
             told = f"{_listed(less)} comes in"
@@ -226,20 +262,25 @@ class Exactly:
     # ---- the end, and telling -------------------------------------------------------------------------------
 
     def finish(self, meta: Meta) -> None:
-        """Set the break at the end of the first process beside the model's."""
+        """Set the break at the end of the first process beside the model's; say which calls had no model."""
+        for name, count in self._foreign.items():
+            self.comparison.notes.append(f"{count:,} calls went to the allocator of {name}, which is not modelled")
         process = self._processes.get(self._first or 0)
         end = next((end for end in meta.ends if end.pid == self._first), None)
         if end is None or process is None or process.has_diverged or not process.break_start:
             return
-        observed, predicted = end.break_end - process.break_start, process.allocator.heap_bytes
+        observed, predicted = end.break_end - process.break_start, process.models.likely.first.heap_bytes
         self.comparison.ends.append(End("heap bytes at the end", observed, predicted))
         if observed != predicted:
             self._differ(NOWHERE, "break", f"{observed:,} bytes of heap", f"{predicted:,}")
 
-    def _differ(self, n: int, what: str, observed: str, predicted: str) -> int:
-        self.comparison.differences.append(Difference(n, what, observed, predicted, None, None))
+    def _differ(
+        self, n: int, what: str, observed: str, predicted: str, found: Explanation | None = None
+    ) -> int:  # fmt: skip
+        rule, why = (found.rule, found.evidence) if found is not None else (None, None)
+        self.comparison.differences.append(Difference(n, what, observed, predicted, rule, why))
         self.comparison.agree = False
-        self.comparison.unexplained += 1
+        self.comparison.unexplained += found is None
         return 1
 
     def _row(self, call: Call, inside: list[Event], prediction: ExactPrediction, rules: tuple[str, ...]) -> None:

@@ -49,6 +49,17 @@ class Models:
         """Note a system call that no allocator call made: the break is the first copy's alone."""
         self.first.outside(event)
 
+    def twin(self) -> Models:
+        """Return a second set of the same process, in the same state."""
+        twin = Models.__new__(Models)
+        twin._make, twin._task, twin._environment = self._make, self._task, self._environment
+        twin.first, twin._further = self.first.twin(), {name: model.twin() for name, model in self._further.items()}
+        return twin
+
+    def same_as(self, other: Models) -> bool:
+        """Whether both will predict the same for ever."""
+        return self._further.keys() == other._further.keys() and all(map(_alike, self, other))
+
     def copy(self, task: int, child: int) -> Models:
         """Return those of a child that the thread *task* forked."""
         twin = Models.__new__(Models)
@@ -58,6 +69,10 @@ class Models:
         return twin
 
 
+def _alike(one: ExactSide, other: ExactSide) -> bool:
+    return one.same_as(other)
+
+
 def follow_life(models: Models, event: Process) -> None:
     """Tell the models of a thread that begins or ends, and of a child of vfork, which uses their memory."""
     for model in models:
@@ -65,5 +80,5 @@ def follow_life(models: Models, event: Process) -> None:
             model.start_thread(event.child)
         elif event.what == "vfork" and event.child is not None:
             model.lend(event.tid, event.child)
-        elif event.what == "exit" and event.tid != event.pid:
-            model.end_thread(event.tid)
+        elif event.what == "exit" and event.tid != event.pid and model is models.first:
+            model.end_thread(event.tid)  # a thread ends in the C library that made it: further copies do not learn it

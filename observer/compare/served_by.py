@@ -1,13 +1,15 @@
 """Where each allocation of a run came from (thread cache, a bin, the top, ...), by an exact model of its allocator.
 
-A call is named only while the model has been right about every pointer and every system call of its process.
+A call is named only where the model is right about its pointer and its system calls, and knows all they depend on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 
-from observer.compare.sides import ExactSide
+from observer.compare.hypotheses import Hypotheses
+from observer.compare.order import Item, arranged, windows
+from observer.compare.sides import ExactMaker
 from observer.compare.together import grouped
 from observer.compare.witness import Witness
 from observer.model.events import Call, Event, Process, Syscall
@@ -15,37 +17,51 @@ from observer.model.events import Call, Event, Process, Syscall
 __all__ = ["served_by"]
 
 
-def served_by(events: Iterable[Event], model: Callable[[int], ExactSide]) -> dict[int, str]:
-    """Return where memory came from by the number of the call; *model* makes that of a process by its first thread."""
-    processes: dict[int, Witness] = {}
-    found: dict[int, str] = {}
-    for event, inside in grouped(events):
+def served_by(events: Iterable[Event], make: ExactMaker) -> dict[int, str]:
+    """Return where memory came from by the number of the call; *make* makes the model of a process."""
+    sources = _Sources(make)
+    for window in windows(grouped(events)):
+        for event, inside in sources.in_order(window):
+            sources.take(event, [each for each in inside if isinstance(each, Syscall)])
+    return sources.found
+
+
+class _Sources:
+    def __init__(self, make: ExactMaker) -> None:
+        self._make = make
+        self._witnesses: dict[int, Witness] = {}
+        self.found: dict[int, str] = {}
+
+    def in_order(self, window: list[Item]) -> list[Item]:
+        """Return the events of *window*, overlapping calls in the order in which they took effect."""
+        return arranged(window, lambda pid, calls: self._of(pid).choose(calls))
+
+    def take(self, event: Event, asked: list[Syscall]) -> None:
+        """Follow one event."""
         if isinstance(event, Process):
-            _process(event, processes, model)
-            continue
-        witness = processes.get(event.pid)
-        if witness is None:
-            witness = processes[event.pid] = Witness(model(event.pid))
-        if isinstance(event, Syscall):
-            witness.outside(event)
+            self._process(event)
+        elif isinstance(event, Syscall):
+            self._of(event.pid).outside(event)
         elif isinstance(event, Call):
-            witness.see(event, [each for each in inside if isinstance(each, Syscall)])
+            witness = self._of(event.pid)
+            witness.see(event, asked)
             if witness.source:
-                found[event.n] = witness.source
-    return found
+                self.found[event.n] = witness.source
 
+    def _of(self, pid: int, environment: Mapping[str, str] | None = None) -> Witness:
+        witness = self._witnesses.get(pid)
+        if witness is None:
+            witness = self._witnesses[pid] = Witness(Hypotheses(self._make, pid, environment))
+        return witness
 
-def _process(event: Process, processes: dict[int, Witness], model: Callable[[int], ExactSide]) -> None:
-    known = processes.get(event.pid)
-    if event.what == "exec":
-        processes[event.pid] = Witness(model(event.pid))
-    elif event.child is not None and known is not None:
-        if event.what == "fork":
-            processes[event.child] = known.copy(event.tid, event.child)
-        elif event.what == "vfork":
-            processes[event.child] = known  # the memory is the parent's until exec
-            known.lend(event.tid, event.child)
-        elif event.what == "clone":
-            known.thread(event.child, begins=True)
-    elif event.what == "exit" and event.tid != event.pid and known is not None:
-        known.thread(event.tid, begins=False)
+    def _process(self, event: Process) -> None:
+        known = self._witnesses.get(event.pid)
+        if event.what in ("start", "exec"):
+            self._witnesses.pop(event.pid, None)
+            self._of(event.pid, event.environment)
+        elif known is not None:
+            if event.what == "fork" and event.child is not None:
+                self._witnesses[event.child] = known.copy(event.tid, event.child)
+            elif event.what == "vfork" and event.child is not None:
+                self._witnesses[event.child] = known  # the memory is the parent's until exec
+            known.live(event)

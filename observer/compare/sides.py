@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from observer.model.account import Account, Reach
 from observer.model.events import Call, Fault, Syscall
@@ -143,6 +143,10 @@ class ExactPrediction(Protocol):
         """What the allocator itself reads and writes."""
 
     @property
+    def arenas(self) -> frozenset[int]:
+        """Which arenas it used, by numbers that mean nothing else."""
+
+    @property
     def is_certain(self) -> bool:
         """Whether it was predicted at all; else it was taken as it was seen."""
 
@@ -163,7 +167,7 @@ class ExactSide(Protocol):
     def twin(self) -> ExactSide:
         """Return a second one of the same process, in the same state."""
 
-    def same_as(self, other: ExactSide) -> bool:
+    def same_as(self, other: Any) -> bool:
         """Whether both will predict the same for ever."""
 
     def describe(self, call: Call) -> str:

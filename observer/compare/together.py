@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
+from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
+from observer.compare.hypotheses import Hypotheses
+from observer.compare.order import Asked, arranged, fits_pointers, orders, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
-from observer.compare.sides import PAGE, AllocatorSide, ExactSide, MemorySide
+from observer.compare.sides import PAGE, AllocatorSide, ExactMaker, MemorySide
 from observer.compare.tunables import Tunables, read_tunables
 from observer.compare.witness import Witness
 from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.machine import Meta
-from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
+from observer.model.operations import ALLOCATING, FREEING, MALLOPT, OPERATIONS
 
 __all__ = ["NOWHERE", "Together", "grouped"]
 
@@ -37,11 +40,13 @@ class _Side:
         self.drift: dict[str, int] = {}
         """By how many bytes the breaks came apart, by the rule that explains it."""
         self.has_called = False
+        self.circumstances = Circumstances()
 
     def copy(self, task: int, child: int) -> _Side:
         witness = self.witness.copy(task, child) if self.witness is not None else None
         twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy(), witness)
         twin.drift, twin.has_called = dict(self.drift), self.has_called
+        twin.circumstances = self.circumstances.copy()
         return twin
 
 
@@ -50,19 +55,18 @@ class Together:
 
     Args:
         allocator, paging: make the reference machines that a new process is set beside.
-        tunables: what the real allocator was told.
+        tunables: what the real allocator was told, where the environment of a program was not recorded.
         memory_bytes: the machine's memory, for requests that are refused.
         sees_kernel: whether faults taken in kernel mode were visible.
         sees_faults: whether each fault was recorded as it happened.
         on_row: called with each row of the aligned list.
-        exact: makes an exact model of the real allocator for a process, given its first thread; a witness where
-            pointers alone do not tell.
+        exact: makes an exact model of the real allocator for a process; a witness where pointers alone do not tell.
     """
 
     def __init__(
         self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
         memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True,
-        on_row: Callable[[Row], None] | None = None, exact: Callable[[int], ExactSide] | None = None,
+        on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None,
     ) -> None:  # fmt: skip
         self._exact = exact
         self.comparison = Comparison(allocator().name)
@@ -77,7 +81,7 @@ class Together:
     @classmethod
     def beside(
         cls, meta: Meta, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], *,
-        on_row: Callable[[Row], None] | None = None, exact: Callable[[int], ExactSide] | None = None,
+        on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None,
     ) -> Together:  # fmt: skip
         """Return the comparison for a recorded run: its tunables, its machine."""
         return cls(
@@ -91,8 +95,22 @@ class Together:
 
     def run(self, events: Iterable[Event]) -> None:
         """Compare a whole run, its events in order."""
-        for event, inside in grouped(events):
-            self.feed(event, inside)
+        for window in windows(grouped(events)):
+            for event, inside in arranged(window, self._order):
+                self.feed(event, inside)
+
+    def _order(self, pid: int, calls: list[Asked]) -> tuple[int, ...]:
+        """Return the order in which overlapping calls of a process took effect, as far as that can be told."""
+        side = self.side(pid)
+        allowed = orders([call for call, _asked in calls])
+        if len(allowed) > 1:
+            side.circumstances.overlap(call for call, _asked in calls)
+        if side.witness is not None:
+            chosen = side.witness.choose(calls)
+            if fits_pointers([calls[i][0] for i in chosen], side.shadow.live):
+                return chosen
+        fitting = (each for each in allowed if fits_pointers([calls[i][0] for i in each], side.shadow.live))
+        return next(fitting, allowed[0])
 
     def feed(self, event: Event, inside: list[Event], *, told: tuple[str, str] | None = None) -> None:
         """Compare one event; *inside* are those that an allocator call caused.
@@ -118,10 +136,11 @@ class Together:
         """Return what is kept beside process *pid*."""
         return self._sides.get(pid) or self._new_side(pid)
 
-    def _new_side(self, pid: int) -> _Side:
+    def _new_side(self, pid: int, environment: Mapping[str, str] | None = None) -> _Side:
+        tunables = self._tunables if environment is None else read_tunables(environment)
         side = self._sides[pid] = _Side(
-            Shadow(self._tunables), self._allocator(), self._paging(),
-            Witness(self._exact(pid)) if self._exact is not None else None,
+            Shadow(tunables), self._allocator(), self._paging(),
+            Witness(Hypotheses(self._exact, pid, environment)) if self._exact is not None else None,
         )  # fmt: skip
         return side
 
@@ -130,20 +149,17 @@ class Together:
         self._sides[child] = self.side(parent).copy(parent if task is None else task, child)
 
     def _process(self, event: Process) -> None:
-        if event.what == "start":
-            self._first = event.pid
-        elif event.what == "exec":
-            self._new_side(event.pid)
-        elif event.what == "fork" and event.child is not None:
+        if event.what in ("start", "exec"):
+            self._first = event.pid if event.what == "start" else self._first
+            self._new_side(event.pid, event.environment)
+            return
+        side = self.side(event.pid)
+        if event.what == "fork" and event.child is not None:
             self.fork(event.pid, event.child, event.tid)
         elif event.what == "vfork" and event.child is not None:
-            self._sides[event.child] = self.side(event.pid)  # the memory is the parent's until exec
-            if (witness := self.side(event.pid).witness) is not None:
-                witness.lend(event.tid, event.child)
-        elif event.what == "clone" and event.child is not None and (witness := self.side(event.pid).witness):
-            witness.thread(event.child, begins=True)
-        elif event.what == "exit" and event.tid != event.pid and (witness := self.side(event.pid).witness):
-            witness.thread(event.tid, begins=False)
+            self._sides[event.child] = side  # the memory is the parent's until exec
+        if side.witness is not None:
+            side.witness.live(event)
 
     def _note(self, side: _Side, event: Syscall) -> Ask:
         """Let a memory system call move the shadow and the paging model; return what it asked."""
@@ -161,6 +177,7 @@ class Together:
         side, counts = self.side(call.pid), self.comparison.calls
         counts.total += 1
         side.has_called = True
+        side.circumstances.note(call)
         if call.result is None and (call.end_ns is None or call.op not in FREEING):
             counts.undetermined += call.op != "malloc_trim"
             for event in inside:
@@ -179,7 +196,8 @@ class Together:
         case = self._predict(side, call, account)
         rules = self._compare_accounts(side, case)
         rules += self._compare_frames(side, call, account, inside)
-        self._move_shadow(side, call, account)
+        if not is_foreign(call):
+            self._move_shadow(side, call, account)
         observed = case.observed.text + (f" ({call.where})" if account.served == FREE_PIECE and call.where else "")
         self.row(Row(call.n, *told, (call, *inside), observed, case.predicted.text, tuple(rules)))
 
@@ -196,13 +214,17 @@ class Together:
             self.comparison.calls.agree += 1
             return []
         what = "served" if observed.served != predicted.served else "system calls"
-        found = explain_call(case) or (side.witness.explain() if side.witness is not None else None)
+        found = side.circumstances.before(case.call) or explain_call(case)
+        found = found or (side.witness.explain() if side.witness is not None else None)
+        found = found or side.circumstances.after(case.call)
         rule = self.differ(case.call.n, what, observed.text, predicted.text, found)
         side.drift[rule] = side.drift.get(rule, 0) + observed.moved_break - predicted.moved_break
         return [rule]
 
     def _move_shadow(self, side: _Side, call: Call, account: Account) -> None:
         old = None
+        if call.op == "mallopt":
+            side.shadow.tunables.set(MALLOPT.get(call.parameter or 0, "").removeprefix("M_").lower(), call.value or 0)
         if call.pointer and OPERATIONS[call.op].releases and (call.result or not call.bytes_asked):
             old = side.shadow.take_back(call.pointer, call.tid, call.n, by_free=call.op in FREEING)
         if call.result and call.op in ALLOCATING:
@@ -222,7 +244,9 @@ class Together:
         for event in inside:
             if isinstance(event, Syscall):
                 self._note(side, event)
-        predicted = side.frames.predicted(reached(call, account, side.shadow))
+        foreign = side.circumstances.before(call)
+        reaches = [] if foreign is not None else reached(call, account, side.shadow)
+        predicted = side.frames.predicted(reaches)
         case = FaultCase(call, account, side.shadow)
         rules, agreed, seen = [], 0, 0
         for fault in (event for event in inside if isinstance(event, Fault)):
@@ -236,15 +260,16 @@ class Together:
                 agreed += 1
             else:
                 told = f"a fault at {fault.where or hex(fault.address)}"
-                found = explain_extra(case, fault)
+                found = foreign or explain_extra(case, fault)
                 if found is None and side.witness is not None:
                     found = side.witness.explain_page(page, PAGE, came=True)
+                found = found or side.circumstances.after(call)
                 rules.append(self.differ(fault.n, "allocator fault", told, "none", found))
             side.frames.take(fault, write=reach.write if reach is not None else None)
         self.comparison.faults.allocator.add(seen, agreed + len(predicted), agreed)
-        return rules + self._missing(case, predicted, side.witness)
+        return rules + self._missing(case, predicted, side)
 
-    def _missing(self, case: FaultCase, predicted: dict[int, Reach], witness: Witness | None) -> list[str]:
+    def _missing(self, case: FaultCase, predicted: dict[int, Reach], side: _Side) -> list[str]:
         """Tell of pages that the book's allocator would have brought in, one difference for each thing it does."""
         by_what: dict[str, list[tuple[int, Reach]]] = {}
         for page, reach in predicted.items():
@@ -252,9 +277,10 @@ class Together:
         rules = []
         for what, reaches in by_what.items():
             found = explain_missing(case, reaches[0][1])
-            if found is None and witness is not None:
-                pages = [witness.explain_page(page, PAGE, came=False) for page, _reach in reaches]
+            if found is None and side.witness is not None:
+                pages = [side.witness.explain_page(page, PAGE, came=False) for page, _reach in reaches]
                 found = pages[0] if all(pages) else None
+            found = found or side.circumstances.after(case.call)
             told = f"{len(reaches):,} for {what}"
             rules.append(self.differ(case.call.n, "allocator fault", "none", told, found))
         return rules

@@ -1,8 +1,7 @@
 """The last resort of level one: an exact model of the real allocator, asked what it did.
 
 Where pointers and breaks alone leave open who holds a piece (a rest that alignment has cut off waits in a cache), a
-model that has predicted every pointer and every system call so far, this one included, knows. Once it was wrong it is
-not asked again.
+model that has predicted this pointer and its system calls, and knows all that they depend on, knows.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from observer.compare.departures import Explanation
-from observer.compare.sides import ExactPrediction, ExactSide
-from observer.model.events import Call, Syscall
-from observer.model.operations import ALLOCATING
+from observer.compare.hypotheses import Hypotheses, is_right
+from observer.compare.order import Asked
+from observer.compare.sides import ExactPrediction
+from observer.model.events import Call, Process, Syscall
 
 __all__ = ["Witness"]
 
@@ -24,47 +24,38 @@ _GIVEN_BACK: Final = {"brk": "trim", "munmap": "mmap-threshold", "madvise": "thr
 
 
 class Witness:
-    """One process's exact model."""
+    """One process's exact models."""
 
-    def __init__(self, model: ExactSide) -> None:
-        self._model: ExactSide | None = model
+    def __init__(self, models: Hypotheses) -> None:
+        self._models = models
         self._last: ExactPrediction | None = None
 
     def copy(self, task: int, child: int) -> Witness:
         """Return that of a child that *task* forked."""
-        twin = Witness.__new__(Witness)
-        twin._model = self._model.copy(task, child) if self._model is not None else None
-        twin._last = None
-        return twin
+        return Witness(self._models.copy(task, child))
 
     def outside(self, event: Syscall) -> None:
         """Note a system call that no allocator call made."""
-        if self._model is not None:
-            self._model.outside(event)
+        self._models.outside(event)
 
-    def thread(self, task: int, *, begins: bool) -> None:
-        """Note that a thread begins or ends."""
-        if self._model is not None:
-            (self._model.start_thread if begins else self._model.end_thread)(task)
+    def live(self, event: Process) -> None:
+        """Note that a thread begins or ends, or that a child of vfork uses the memory."""
+        self._models.live(event)
 
-    def lend(self, task: int, child: int) -> None:
-        """Note that a child of vfork uses the thread's memory."""
-        if self._model is not None:
-            self._model.lend(task, child)
+    def choose(self, calls: list[Asked]) -> tuple[int, ...]:
+        """Return the order in which overlapping calls took effect, as far as the models tell."""
+        return self._models.choose(calls)
 
     def see(self, call: Call, inside: list[Syscall]) -> None:
-        """Let the model do *call*; forget it if it is wrong."""
+        """Let the models do *call*; they say nothing of it if it came otherwise."""
+        prediction = self._models.predict(call, inside)
         self._last = None
-        if self._model is None:
+        if prediction is None:
             return
-        if call.end_ns is None:
-            self._model = None
-            return
-        prediction = self._model.predict(call, inside)
-        if prediction.wrong or (call.op in ALLOCATING and (call.result or 0) != prediction.pointer):
-            self._model = None
-            return
-        self._last = prediction
+        if call.end_ns is None or not is_right(call, prediction):
+            self._models.adopt(call, inside)
+        elif prediction.is_certain:
+            self._last = prediction
 
     @property
     def source(self) -> str:

@@ -40,8 +40,8 @@ class ExactPrediction:
     """What the model says of a call: its pointer, where it came from, what the allocator touches itself.
 
     `asked` are the system calls in words, `wrong` those that the run did not make so, each as (asked, recorded).
-    `is_certain` is False for a call that had to be taken as it was seen, since too little is known after another that
-    came otherwise than predicted.
+    `arenas` are those it used, by number. `is_certain` is False for a call that had to be taken as it was seen, since
+    too little is known after another that came otherwise than predicted.
     """
 
     pointer: int
@@ -49,6 +49,7 @@ class ExactPrediction:
     asked: tuple[str, ...]
     wrong: tuple[tuple[str, str], ...]
     reaches: tuple[Reach, ...]
+    arenas: frozenset[int] = frozenset()
     is_certain: bool = True
 
 
@@ -164,6 +165,7 @@ class GlibcSide:
         return ExactPrediction(
             outcome.pointer, outcome.served_by, tuple(_told(asked[:2]) for asked in outcome.asks), wrong,
             tuple(Reach(start, length, write, "allocator") for start, length, write in outcome.touched),
+            self._model.arenas_used(),
         )  # fmt: skip
 
     def _taken_as_seen(self, call: Call, inside: Sequence[Syscall], seen: Seen, task: int) -> ExactPrediction:
@@ -202,7 +204,7 @@ class GlibcSide:
         return Seen(
             request_of(call) if allocates else None, alignment_of(call) if allocates else 0,
             call.pointer or 0 if OPERATIONS[call.op].releases else 0, call.result or 0 if allocates else 0,
-            self._before or after, after, mapping,
+            self._before or after, after, mapping, (call.pointer or 0) if allocates else 0,
         )  # fmt: skip
 
     def describe(self, call: Call) -> str:

@@ -30,6 +30,7 @@ class Arena(Coalescing):
         """Return a chunk for *request* bytes. Chunks of that size may go into *cache* on the way."""
         if request > LARGEST:
             return 0
+        self.state.used.add(self.number)
         chunk = self._find(chunk_size(request), cache)
         if chunk and self.state.parameters.perturb and self.state.touches is not None:
             self.state.touches.write(chunk + HEADER, request)

@@ -15,6 +15,7 @@ from observer.simulator.glibc.threads import Heaps, ThreadArena, new_arena
 __all__ = ["Arenas", "Thread"]
 
 _ARENAS_PER_CPU: Final = 8
+_CHOICE: Final = -1
 
 
 @dataclass(slots=True)
@@ -58,12 +59,14 @@ class Arenas:
     def attach(self, thread: Thread, request: int) -> Arena | None:
         """Give *thread* an arena; *request* bytes are the first that it will be asked for."""
         arena: Arena | None
+        self._state.used.add(_CHOICE)
         if self.free:
             arena = self.free.pop()
         elif self._may_make():
             arena = new_arena(self._state, self.heaps, request)
             if arena is None:
                 return None
+            arena.number = len(self.ring)
             self.ring.insert(1, arena)
         else:
             arena = self._reuse()

@@ -21,12 +21,13 @@ class Coalescing(ABC):
     """The free chunks of an arena, and the rules by which they join.
 
     `top` is the chunk at the end of the heap and `top_size` its bytes (0 before there is a heap); `flag` is what the
-    size words of chunks in use carry.
+    size words of chunks in use carry, `number` its place among the arenas that were made.
     """
 
     def __init__(self, state: State, flag: int) -> None:
         self.state = state
         self.flag = flag
+        self.number = 0
         self.bins = Bins(state.touches)
         self.fast = FastBins()
         self.top = self.top_size = 0
@@ -34,6 +35,7 @@ class Coalescing(ABC):
 
     def give_back(self, chunk: int, size: int) -> None:
         """Free a chunk in use without a thread's cache."""
+        self.state.used.add(self.number)
         if size <= self.state.parameters.fast_limit:
             self._fill_freed(chunk, size)
             self.fast.filled = True
@@ -61,6 +63,7 @@ class Coalescing(ABC):
 
     def settle(self, chunk: int, size: int) -> None:
         """Join a free range with what is free behind it, put it in its bin, and trim if it has become large."""
+        self.state.used.add(self.number)
         size = self._join_forward(chunk, size, direct=self.state.version.small_bins_direct)
         if size >= CONSOLIDATE_FROM:
             if self.fast.filled:

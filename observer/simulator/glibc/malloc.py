@@ -252,6 +252,11 @@ class Glibc:
         """A pointer that was never handed out was freed: it waits in some list, nobody knows in which."""
         self._doubts.strangers.add(pointer)
 
+    def arenas_used(self) -> frozenset[int]:
+        """Return which arenas were used since this was last asked, by number; -1: one was chosen among them."""
+        used, self._state.used = self._state.used, set()
+        return frozenset(used)
+
     def facts(self) -> tuple[object, ...]:
         """Return all that decides what later calls do, to be compared."""
         arenas, state = self._calls.arenas, self._state

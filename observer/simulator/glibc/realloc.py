@@ -64,6 +64,7 @@ def _resize_mapped(calls: Calls, thread: Thread, chunk: int, request: int) -> in
 def _resize_in_arena(calls: Calls, thread: Thread, arena: Arena, chunk: int, request: int) -> int:
     state = calls.state
     size, wanted = state.words[chunk] & ~FLAGS, chunk_size(request)
+    state.used.add(arena.number)
     behind = chunk + size
     state.served = "in place"
     if size < wanted:

@@ -19,7 +19,8 @@ _PLAIN: Final = 16
 
 class Seen(NamedTuple):
     """One call: `request` bytes asked for (None: nothing), `alignment`, the pointers it gave back and returned (0 for
-    none), the break before and after it, and the mapping (start, bytes) that it made or moved, if any.
+    none), the break before and after it, the mapping (start, bytes) that it made or moved, if any, and the pointer that
+    realloc was given (`kept`).
     """
 
     request: int | None
@@ -29,6 +30,7 @@ class Seen(NamedTuple):
     break_before: int = 0
     break_after: int = 0
     mapping: tuple[int, int] | None = None
+    kept: int = 0
 
     @property
     def is_odd(self) -> bool:
@@ -204,7 +206,8 @@ def _hand_out(calls: Calls, doubts: Doubts, thread: Thread, seen: Seen) -> bool:
         return False
     if not doubts.take(chunk, size):
         return False
-    if seen.grew and seen.alignment <= _PLAIN and not thread.cache.pending and thread.arena is calls.arenas.main:
-        # What the heap grew for comes from top, where that began before.
+    is_whole = seen.alignment <= _PLAIN and not thread.cache.pending and seen.kept != seen.result
+    if seen.grew and is_whole and thread.arena is calls.arenas.main:
+        # What the heap grew for comes from top, where that began before; what realloc extends leaves a rest behind.
         doubts.top_begins(chunk + (calls.state.words[chunk] & ~FLAGS))
     return True

@@ -14,9 +14,10 @@ __all__ = ["State"]
 class State:
     """`words` has the size word (flags included) of every chunk in use by address, `leads` the bytes that lie before a
     mapped chunk in its mapping; a chunk in a thread's cache or in a fast bin counts as in use. `served` says where the
-    last chunk came from. `touches` is None if nobody asks. `has_forked`: pages are shared with another process, so that
-    writes to memory touched long ago can be faults again. `has_break`: the break may be moved; that of a process is the
-    first C library's, not that of further copies (dlmopen(3)).
+    last chunk came from, `used` which arenas were used (by number; -1: one was chosen). `touches` is None if nobody
+    asks. `has_forked`: pages are shared with another process, so that writes to memory touched long ago can be faults
+    again. `has_break`: the break may be moved; that of a process is the first C library's, not that of further copies
+    (dlmopen(3)).
     """
 
     __slots__ = (
@@ -30,6 +31,7 @@ class State:
         "parameters",
         "served",
         "touches",
+        "used",
         "version",
         "words",
     )
@@ -47,6 +49,7 @@ class State:
         self.break_start = 0
         self.break_end: int | None = None
         self.served = ""
+        self.used: set[int] = set()
         self.has_forked = False
         self.has_break = True
 

@@ -237,7 +237,7 @@ class ThreadArena(Arena):
             heaps.by_base[heap.base] = heap
         twin.bins, twin.fast = self.bins.copy(touches), self.fast.copy()
         twin.top, twin.top_size, twin.last_remainder = self.top, self.top_size, self.last_remainder
-        twin.threads = self.threads
+        twin.threads, twin.number = self.threads, self.number
         return twin
 
 

@@ -1,0 +1,142 @@
+"""The exact models of one process, one set for each order of its threads' overlapping calls that fits what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from observer.compare.models import Models, follow_life
+from observer.compare.order import Asked, orders
+from observer.compare.sides import ExactMaker, ExactPrediction
+from observer.model.events import Call, Process, Syscall
+from observer.model.operations import ALLOCATING
+
+__all__ = ["RETURNING", "Hypotheses", "is_right"]
+
+_MOST: Final = 4
+RETURNING: Final = ALLOCATING | {"malloc_trim", "malloc_usable_size", "mallopt"}
+"""What returns something that is predicted."""
+
+
+def is_right(call: Call, prediction: ExactPrediction) -> bool:
+    """Whether *call* came as it was predicted: its pointer and what it asked of the kernel."""
+    return not prediction.wrong and (call.op not in RETURNING or (call.result or 0) == prediction.pointer)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Models after a window of calls in one order, with what they said of each."""
+
+    models: Models
+    order: tuple[int, ...]
+    said: dict[int, ExactPrediction | None]
+
+
+class Hypotheses:
+    """Predicts the calls of one process; `is_open` is whether more orders fit, or fitted once, than are followed."""
+
+    def __init__(self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None) -> None:
+        self._alive = [Models(make, task, environment)]
+        self._said: dict[int, ExactPrediction | None] = {}
+        self.is_open = False
+
+    @property
+    def likely(self) -> Models:
+        """The models under the order that is told."""
+        return self._alive[0]
+
+    def copy(self, task: int, child: int) -> Hypotheses:
+        """Return those of a child that the thread *task* forked."""
+        twin = Hypotheses.__new__(Hypotheses)
+        twin._alive = [models.copy(task, child) for models in self._alive]
+        twin._said, twin.is_open = {}, self.is_open
+        return twin
+
+    def outside(self, event: Syscall) -> None:
+        """Note a system call that no allocator call made."""
+        for models in self._alive:
+            models.outside(event)
+
+    def live(self, event: Process) -> None:
+        """Note that a thread begins or ends, or that a child of vfork uses the memory."""
+        for models in self._alive:
+            follow_life(models, event)
+
+    # ---- calls ----------------------------------------------------------------------------------------------
+
+    def predict(self, call: Call, asked: Sequence[Syscall]) -> ExactPrediction | None:
+        """Return what is said of *call*, None where its allocator has no model; those that were wrong are given up."""
+        if call.n in self._said:
+            return self._said.pop(call.n)
+        said = [(models, _predict(models, call, asked)) for models in self._alive]
+        right = [each for each in said if each[1] is None or is_right(call, each[1])]
+        if right:
+            self._alive = [models for models, _prediction in right]
+            self._drop_equal()
+        return (right or said)[0][1]
+
+    def adopt(self, call: Call, asked: Sequence[Syscall]) -> None:
+        """*call* came otherwise than all said: go on with what it shows."""
+        del self._alive[1:]
+        model = self.likely.of(call)
+        if model is not None:
+            model.adopt(call, asked)
+        self.is_open = False
+
+    def choose(self, calls: Sequence[Asked]) -> tuple[int, ...]:
+        """Return the order in which overlapping calls took effect, as far as the models tell, and follow it."""
+        allowed = orders([call for call, _asked in calls])
+        if len(allowed) == 1:
+            return allowed[0]
+        found = [run for models in self._alive if (run := _run(models, calls, allowed[0])) is not None]
+        if not found or not _commute(found[0], calls):
+            found += [
+                run for order in allowed[1:] for models in self._alive
+                if (run := _run(models, calls, order)) is not None
+            ]  # fmt: skip
+        if not found:
+            self.is_open = True
+            return allowed[0]
+        self._alive, self._said = [run.models for run in found], found[0].said
+        self._drop_equal()
+        return found[0].order
+
+    def _drop_equal(self) -> None:
+        if len(self._alive) == 1:
+            return
+        kept: list[Models] = []
+        for models in self._alive:
+            if not any(models.same_as(other) for other in kept):
+                kept.append(models)
+        self.is_open = self.is_open or len(kept) > _MOST
+        self._alive = kept[:_MOST]
+
+
+def _predict(models: Models, call: Call, asked: Sequence[Syscall]) -> ExactPrediction | None:
+    model = models.of(call)
+    return model.predict(call, asked) if model is not None else None
+
+
+def _run(models: Models, calls: Sequence[Asked], order: tuple[int, ...]) -> _Run | None:
+    """Let a twin of *models* follow *calls* in this order; return None as soon as one comes out wrong."""
+    run = _Run(models.twin(), order, {})
+    for index in order:
+        call, asked = calls[index]
+        prediction = _predict(run.models, call, asked)
+        if prediction is not None and not is_right(call, prediction):
+            return None
+        run.said[call.n] = prediction
+    return run
+
+
+def _commute(run: _Run, calls: Sequence[Asked]) -> bool:
+    """Whether the calls went to different arenas, or to none, so that any order of them leads to the same."""
+    used: set[int] = set()
+    for call, _asked in calls:
+        prediction = run.said[call.n]
+        arenas = prediction.arenas if prediction is not None else frozenset()
+        if used & arenas or (prediction is not None and not prediction.is_certain):
+            return False
+        used |= arenas
+    return True
