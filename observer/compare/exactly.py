@@ -126,7 +126,8 @@ class Exactly:
         self._note_misuse(call)
         prediction = process.models.predict(call, asked)
         if prediction is None:
-            self._foreign[call.allocator or ""] += 1
+            self._note_foreign(process, call)
+            process.models.pass_by(call, asked)
         if prediction is None or not prediction.is_certain or call.end_ns is None:
             self._leave_open(process, call, inside, prediction)
             return
@@ -153,6 +154,13 @@ class Exactly:
             process.has_diverged = True
         process.uncertain += prediction is not None
         self._take(process, inside)
+
+    def _note_foreign(self, process: _Process, call: Call) -> None:
+        """Tell once of each allocator that has no model; its calls are counted."""
+        name = call.allocator or ""
+        self._foreign[name] += 1
+        if self._foreign[name] == 1:
+            self._differ(call.n, "allocator", name, self.comparison.allocator, process.circumstances.before(call))
 
     def _note_misuse(self, call: Call) -> None:
         if call.misuse is not None:
@@ -272,7 +280,8 @@ class Exactly:
         observed, predicted = end.break_end - process.break_start, process.models.likely.first.heap_bytes
         self.comparison.ends.append(End("heap bytes at the end", observed, predicted))
         if observed != predicted:
-            self._differ(NOWHERE, "break", f"{observed:,} bytes of heap", f"{predicted:,}")
+            found = process.circumstances.of_heap()
+            self._differ(NOWHERE, "break", f"{observed:,} bytes of heap", f"{predicted:,}", found)
 
     def _differ(
         self, n: int, what: str, observed: str, predicted: str, found: Explanation | None = None

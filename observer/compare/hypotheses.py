@@ -84,6 +84,14 @@ class Hypotheses:
             model.adopt(call, asked)
         self.is_open = False
 
+    def pass_by(self, call: Call, asked: Sequence[Syscall]) -> None:
+        """*call* went to an allocator without a model: it may have moved the break, and called the modelled one."""
+        for event in asked:
+            self.outside(event)
+        if call.inner:  # those calls are counted, not recorded
+            del self._alive[1:]
+            self.likely.first.lose()
+
     def choose(self, calls: Sequence[Asked]) -> tuple[int, ...]:
         """Return the order in which overlapping calls took effect, as far as the models tell, and follow it."""
         allowed = orders([call for call, _asked in calls])

@@ -164,6 +164,9 @@ class ExactSide(Protocol):
     def adopt(self, call: Call, inside: Sequence[Syscall]) -> None:
         """*call*, predicted last, came otherwise: go on with what it shows, and leave open what it leaves open."""
 
+    def lose(self) -> None:
+        """Calls were made that nobody recorded: tell nothing any more."""
+
     def twin(self) -> ExactSide:
         """Return a second one of the same process, in the same state."""
 

@@ -330,8 +330,8 @@ class Together:
         modelled = side.frames.resident_in_heap()
         self.comparison.ends.append(End("heap pages resident", pages, modelled))
         if pages != modelled:
-            rule = None
-            if pages > modelled and not self._sees_kernel:
+            rule = side.circumstances.of_heap()
+            if rule is None and pages > modelled and not self._sees_kernel:
                 rule = Explanation("kernel-side", "faults in kernel mode were not visible")
             self.differ(NOWHERE, "resident pages", f"{pages:,}", f"{modelled:,}", rule)
 
@@ -342,6 +342,7 @@ class Together:
             parts = sorted(side.drift.items(), key=lambda item: -abs(item[1]))
             told = ", ".join(f"{rule} {amount:+,}" for rule, amount in parts if amount)
             found = Explanation(parts[0][0], f"the sum of {told}")
+        found = found or side.circumstances.of_heap()
         self.differ(NOWHERE, "break", f"{observed:,} bytes of heap", f"{predicted:,}", found)
 
     # ---- telling --------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ class Witness:
         prediction = self._models.predict(call, inside)
         self._last = None
         if prediction is None:
+            self._models.pass_by(call, inside)
             return
         if call.end_ns is None or not is_right(call, prediction):
             self._models.adopt(call, inside)

@@ -316,7 +316,7 @@ class AllocatorCalls:
 
 def _is_glibcs(elf: Elf) -> bool:
     """Whether the allocator that *elf* defines is glibc's own, which has these names for itself, static or shared."""
-    found = elf.addresses_of(["malloc", "__libc_malloc", "__libc_memalign"])
+    found = elf.addresses_of(["malloc", "__libc_malloc", "__libc_mallopt"])
     return len(found) == 3 and found["malloc"] == found["__libc_malloc"]
 
 

@@ -192,6 +192,10 @@ class GlibcSide:
         else:
             self._model.give_up(self._seen(call, inside), self._predicted, self._lent.get(call.tid, call.tid))
 
+    def lose(self) -> None:
+        """Calls were made that nobody recorded: tell nothing any more."""
+        self._model.lose()
+
     def _seen(self, call: Call, inside: Sequence[Syscall]) -> Seen:
         after, mapping = self._before, None
         for event in inside:

@@ -244,6 +244,10 @@ class Glibc:
         give_up(self._calls, self._doubts, self._thread(task), seen, predicted)
         self._outcome(0)
 
+    def lose(self) -> None:
+        """The allocator was called in ways that are not known: all is open for good."""
+        self._doubts.is_lost = True
+
     def is_stranger(self, pointer: int) -> bool:
         """Whether *pointer* is none that was handed out."""
         return bool(pointer) and pointer - HEADER not in self._state.words

@@ -66,6 +66,9 @@ class Told:
         self.heard.append(("adopted", call.n))
         self.has_adopted = True
 
+    def lose(self) -> None:
+        self.heard.append("lost")
+
     def twin(self) -> Told:
         return copy(self)
 
