@@ -261,3 +261,41 @@ def test_the_book_that_finds_a_free_piece_where_the_real_one_does_too_agrees() -
     run.free(piece)
     run.malloc(100, 0x2C0, predicted=FREE_PIECE)
     assert run.compare().agree
+
+
+# ---- what is beside the calls -------------------------------------------------------------------------------
+
+
+def test_a_call_of_another_allocator_moves_nothing_of_the_heap_and_is_named() -> None:
+    run = Run()
+    piece = run.heap()
+    run.call("malloc", 24, piece, predicted=FREE_PIECE, allocator="libother.so")
+    run.free(piece, allocator="libother.so")
+    found = run.only_difference()
+    assert (found.rule, found.why) == ("other-allocator", "the call went to libother.so")
+    assert piece in run.together.side(PID).shadow.live
+
+
+def test_mallopt_changes_what_the_rules_depend_on() -> None:
+    run = Run()
+    run.heap()
+    run.call("mallopt", None, 1, parameter=-3, value=9000)
+    run.call("malloc", 9000, MAP + 16, mmap(MAP, 3 * PAGE), predicted=GROWTH)
+    assert run.only_difference().rule == "mmap-threshold"
+    assert not run.together.side(PID).shadow.tunables.dynamic
+
+
+def test_a_program_has_the_environment_of_its_own_exec() -> None:
+    run = Run(top_pad=0)
+    run.script.process("exec", path="/bin/other", environment={"MALLOC_TOP_PAD_": "777"})
+    run.compare()
+    assert run.together.side(PID).shadow.tunables.top_pad == 777
+
+
+def test_a_piece_given_back_in_a_call_that_began_later_may_be_handed_out() -> None:
+    run = Run()
+    piece = run.heap()
+    run.call("malloc", 24, piece, tid=PID + 1, end_ns=1 << 40, predicted=FREE_PIECE)
+    run.free(piece)
+    assert {each.rule for each in run.compare().differences} <= {"tcache", "bins", "order", "thread-arena"}
+    assert piece in run.together.side(PID).shadow.live

@@ -6,7 +6,9 @@ import ctypes
 import mmap
 import os
 import resource
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,6 +192,19 @@ def test_pagemap_knows_touched_pages_from_untouched_ones() -> None:
         os.close(fd)
         del anchor
     assert [byte >> 7 for byte in raw[7::8]] == [0, 0, 1, 0]
+
+
+def test_the_environment_that_is_heeded_is_that_of_the_exec() -> None:
+    given = {"MALLOC_TOP_PAD_": "4096", "GLIBC_TUNABLES": "a=b=c", "OTHER": "1", "MALLOC_": "", "PATH": "/usr/bin:/bin"}
+    child = subprocess.Popen(["sleep", "60"], env=given)
+    try:
+        while os.readlink(f"/proc/{child.pid}/exe") == os.readlink("/proc/self/exe"):
+            time.sleep(0.01)
+        found = procfs.heeded_environment(child.pid, ("MALLOC_", "GLIBC_TUNABLES"))
+    finally:
+        child.kill()
+        child.wait()
+    assert found == {"MALLOC_TOP_PAD_": "4096", "GLIBC_TUNABLES": "a=b=c", "MALLOC_": ""}
 
 
 def test_a_process_has_the_faults_of_its_ended_threads() -> None:

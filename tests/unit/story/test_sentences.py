@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from observer.model.events import ChunkRef
+from observer.model.events import ChunkRef, Misuse
 from observer.story.fold import fold
 from observer.story.lines import row_words
 from observer.story.sentences import sentence
@@ -42,6 +42,28 @@ CALLS = [
     ),
     (free(1, HEAP + 16, site=None), "free(heap+0x10) gives the piece back to the allocator"),
     (free(1, 0, site=None), "free(NULL) does nothing"),
+    (
+        call(1, "mallopt", None, parameter=-3, value=60000, result=1, where=None, site=None),
+        "mallopt(M_MMAP_THRESHOLD, 60000) changes a setting of the allocator",
+    ),
+    (call(1, "mallopt", None, parameter=77, value=-1, result=0, where=None, site=None), "mallopt(77, -1) is refused"),
+    (
+        free(9, HEAP + 16, misuse=Misuse("freed before", 3, "a.c:7", 5, "a.c:9"), site=None),
+        "free(heap+0x10): the piece of call 3 (a.c:7) was given back already, by call 5 (a.c:9)",
+    ),
+    (
+        free(9, HEAP + 48, misuse=Misuse("inside", 3, "a.c:7"), end_ns=None, site=None),
+        "free(p) never returned: the pointer is not the one that call 3 (a.c:7) returned, but lies inside that piece",
+    ),
+    (
+        free(9, 0x7FFC_0000_0010, where="stack", misuse=Misuse("never given"), site=None),
+        "free(stack): no call that was seen returned this pointer",
+    ),
+    (
+        call(result=HEAP, misuse=Misuse("two hands", 3), site=None),
+        "malloc(100) asks for 100 bytes, gets heap+0x0; the piece is in use already, by who got it from call 3: it was"
+        " given back twice",
+    ),
 ]
 KERNEL = [
     (syscall(1, "brk", 0, result=HEAP), 0, "brk: where is the break?"),

@@ -1,0 +1,66 @@
+"""Overlapping calls: which orders there are, which of them pointers allow, and what stays where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from observer.compare.order import arranged, fits_pointers, orders, windows
+from observer.model.events import Call
+from tests.builders import HEAP, PID, call, fault, free, process, syscall
+
+OTHER = PID + 1
+
+
+def at(n: int, end_ns: int | None = None, **fields: Any) -> Call:
+    """A malloc of thread OTHER that begins at 1000 n."""
+    return call(n, **{"tid": OTHER, "end_ns": end_ns or n * 1000 + 500, "result": HEAP + 32 * n, **fields})
+
+
+def test_calls_that_overlap_stand_in_one_window_and_no_others() -> None:
+    run = [at(0, 2500), fault(1), at(2, tid=PID), at(3), fault(4), at(5, 7000), process(6, "clone", child=9), at(7)]
+    told = [[event.n for event, _inside in window] for window in windows((event, []) for event in run)]
+    assert told == [[0, 1, 2], [3], [4], [5], [6], [7]]
+
+
+def test_a_chain_is_cut_after_eight() -> None:
+    run = [at(n, 100_000, tid=n) for n in range(20)]
+    assert [len(window) for window in windows((event, []) for event in run)] == [8, 8, 4]
+
+
+def test_a_call_that_ended_before_another_began_comes_before_it() -> None:
+    assert orders([at(0, 900, tid=1), at(1, 5000, tid=2), at(2, tid=3)]) == [(0, 1, 2), (0, 2, 1)]
+
+
+def test_calls_of_one_thread_keep_their_order() -> None:
+    assert orders([at(0, 9000), at(1), at(2)]) == [(0, 1, 2)]
+
+
+def test_the_order_of_entries_is_first_and_there_are_not_too_many() -> None:
+    found = orders([at(n, 100_000, tid=n) for n in range(8)])
+    assert (found[0], len(found), len(set(found))) == (tuple(range(8)), 24, 24)
+
+
+def test_a_piece_is_given_back_before_it_is_handed_out_again() -> None:
+    freed, again = free(0, HEAP, end_ns=9000), at(1, result=HEAP)
+    assert fits_pointers([freed, again], {HEAP})
+    assert not fits_pointers([again, freed], {HEAP})
+    assert not fits_pointers([again, at(2, result=HEAP)], {})
+    moved = at(2, op="realloc", pointer=HEAP, result=HEAP + 4096)
+    assert fits_pointers([moved, again], {HEAP})
+    refused = at(2, op="realloc", pointer=HEAP, result=0)
+    assert not fits_pointers([refused, again], {HEAP})
+
+
+def test_only_calls_change_places_and_each_process_has_its_own() -> None:
+    window = [at(0, 9000), fault(1), at(2, tid=PID), at(3, pid=7, tid=7)]
+    asked = syscall(4, "brk", 0, cause=2)
+    seen = []
+
+    def choose(pid: int, calls: list[Any]) -> tuple[int, ...]:
+        seen.append((pid, [(one.n, [each.name for each in inside]) for one, inside in calls]))
+        return (1, 0)
+
+    items = [(event, [asked, fault(5)] if event.n == 2 else []) for event in window]
+    assert [event.n for event, _inside in arranged(items, choose)] == [2, 1, 0, 3]
+    assert seen == [(PID, [(0, []), (2, ["brk"])])]
+    assert arranged(items[:1], choose) == items[:1]
