@@ -19,16 +19,17 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
   while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
-  `order.py`, `assembly.py`, `replay.py`, `lives.py`, `process.py` make events of them; `tables.py`, `schema.py` and
-  `reader.py` are the Parquet side, through `database.py`; `balance.py` and `cut_off.py` the ledger; `finish.py` closes
-  or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is
-  one program under several allocators, `builds.py` one source under several C libraries.
+  `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
+  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py` and `cut_off.py`
+  the ledger; `finish.py` closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is one program
+  under several allocators, `builds.py` one source under several C libraries.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
   `departures.py` is the table, `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer
-  by pointer, and `served_by.py` has it name where each malloc was served from.
+  by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py` follows the orders of
+  threads' calls that fit.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
   processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.

@@ -10,7 +10,9 @@ The reference machines are given to it (`sides.py` says what is asked of them). 
 real heap, `tunables.py` what its allocator was told. `departures.py` is the table of known departures, `call_rules.py`
 and `fault_rules.py` ask for the evidence of each. `together.py` goes through a whole run, `by_workload.py` through one
 of which every touch is known (`report_lines.py` reads the interpreter's report). `exactly.py` compares with a model
-that predicts every pointer; `witness.py` asks it where pointers alone leave things open, `served_by.py` where each call
-was served from. `result.py` is what comes out; `rows.py` folds the aligned list, `questions.py` asks about it,
-`confirm.py` judges experiments.
+that predicts every pointer; `witness.py` asks it where pointers alone leave things open, `served_by.py` where each
+call was served from. `models.py` has one model for each copy of the C library in a process, `order.py` the orders in
+which overlapping calls of threads may have taken effect, `hypotheses.py` follows those that fit; `circumstances.py`
+names what explains a difference beside the call: another allocator, an overlap, a broken rule. `result.py` is what
+comes out; `rows.py` folds the aligned list, `questions.py` asks about it, `confirm.py` judges experiments.
 """

@@ -8,6 +8,7 @@ from typing import Final
 from observer.compare.departures import Explanation
 from observer.compare.models import PLAIN
 from observer.model.events import Call
+from observer.model.pieces import FreePieces
 
 __all__ = ["Circumstances", "is_foreign"]
 
@@ -31,6 +32,7 @@ class Circumstances:
 
     def __init__(self) -> None:
         self._overlapping: set[int] = set()
+        self._disputed = FreePieces()
         self._misuse: Call | None = None
         self._wrapped: Call | None = None
 
@@ -38,11 +40,28 @@ class Circumstances:
         """Return those of a forked child."""
         twin = Circumstances()
         twin._misuse, twin._wrapped = self._misuse, self._wrapped
+        twin._disputed = self._disputed.copy()
         return twin
 
-    def overlap(self, calls: Iterable[Call]) -> None:
-        """*calls* overlap: which of them was served first is not recorded."""
+    def overlap(self, calls: Iterable[Call], pieces: Iterable[tuple[int, int]] = ()) -> None:
+        """*calls* overlap: which was served first is not recorded. *pieces* (start, end) are those of theirs."""
         self._overlapping = {call.n for call in calls}
+        for start, end in pieces:
+            for at, size in self._disputed.overlapping(start, end):
+                self._disputed.remove(at)
+                start, end = min(start, at), max(end, at + size)
+            self._disputed.add(start, end - start)
+
+    def settle(self, call: Call, start: int, end: int) -> None:
+        """*call* hands out [start, end): if it overlaps no other, what was there before matters no more."""
+        if call.n in self._overlapping:
+            return
+        for at, size in self._disputed.overlapping(start, end):
+            self._disputed.remove(at)
+            if at < start:
+                self._disputed.add(at, start - at)
+            if at + size > end:
+                self._disputed.add(end, at + size - end)
 
     def note(self, call: Call) -> None:
         """Note a call as it comes."""
@@ -76,4 +95,7 @@ class Circumstances:
             return found
         if call.n in self._overlapping:
             return Explanation("order", "it overlaps calls of other threads")
+        pointers = [pointer for pointer in (call.pointer, call.result) if pointer]
+        if any(self._disputed.overlapping(pointer - 32, pointer + 16) for pointer in pointers):
+            return Explanation("order", "its memory was handed out or freed by calls of threads that overlapped")
         return None

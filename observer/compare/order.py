@@ -6,13 +6,12 @@ they returned often tells, since a piece is handed out only after it was given b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from observer.model.events import Call, Event, Process, Syscall
-from observer.model.operations import OPERATIONS
 
-__all__ = ["Asked", "Item", "arranged", "fits_pointers", "orders", "windows"]
+__all__ = ["Asked", "Item", "arranged", "orders", "windows"]
 
 Item = tuple[Event, list[Event]]
 """An event that no allocator call caused, with those that it caused."""
@@ -68,22 +67,6 @@ def _precedes(one: Call, other: Call) -> bool:
     if one.tid == other.tid:
         return one.n < other.n
     return one.end_ns is not None and one.end_ns <= other.t_ns
-
-
-def fits_pointers(order: Iterable[Call], in_use: Container[int]) -> bool:
-    """Whether no call in this order returns a piece that is still in use; *in_use* has those that are before it."""
-    given: set[int] = set()
-    freed: set[int] = set()
-    for call in order:
-        if call.pointer and OPERATIONS[call.op].releases and (call.result or not call.bytes_asked):
-            given.discard(call.pointer)
-            freed.add(call.pointer)
-        if call.result and OPERATIONS[call.op].allocates:
-            if call.result in given or (call.result in in_use and call.result not in freed):
-                return False
-            given.add(call.result)
-            freed.discard(call.result)
-    return True
 
 
 def arranged(window: list[Item], choose: Callable[[int, list[Asked]], tuple[int, ...]]) -> list[Item]:

@@ -6,10 +6,14 @@ Nothing is predicted here. Chunk sizes are glibc's for 64-bit machines (8 bytes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 from observer.compare.tunables import Tunables
+from observer.model.account import request_of
+from observer.model.events import Call
+from observer.model.operations import OPERATIONS
 from observer.model.pieces import FreePieces
 
 __all__ = ["Chunk", "Shadow", "chunk_size"]
@@ -147,6 +151,41 @@ class Shadow:
             if self.is_cached(start) or (fast and size <= self.tunables.mxfast):
                 longest, begin = max(longest, start - begin), start + size
         return max(longest, sum(area) - begin)
+
+    def pieces_of(self, calls: Iterable[tuple[Call, object]]) -> Iterator[tuple[int, int]]:
+        """Yield (start, end) of the memory that *calls* give back and hand out."""
+        for call, _asked in calls:
+            chunk = self.live.get(call.pointer or 0)
+            if chunk is not None:
+                yield chunk.start, chunk.start + chunk.size
+            if call.result and OPERATIONS[call.op].allocates:
+                yield call.result - 16, call.result - 16 + chunk_size(request_of(call))
+
+    def allows(self, calls: Iterable[Call]) -> bool:
+        """Whether in this order no call returns memory that is in use at that moment."""
+        freed: list[tuple[int, int]] = []
+        taken: list[tuple[int, int]] = []
+        for call in calls:
+            chunk = self.live.get(call.pointer or 0) if OPERATIONS[call.op].releases else None
+            if chunk is not None and (call.result or not call.bytes_asked):
+                freed.append((chunk.start, chunk.start + chunk.size))
+            if call.result and OPERATIONS[call.op].allocates:
+                start = call.result - 16
+                end = start + chunk_size(request_of(call))
+                if any(low < end and start < high for low, high in taken) or not self._is_unused(start, end, freed):
+                    return False
+                taken.append((start, end))
+        return True
+
+    def _is_unused(self, at: int, end: int, freed: list[tuple[int, int]]) -> bool:
+        """Whether [at, end) is free, was never used, or is among *freed*; 16 bytes may be a rest that does not show."""
+        while at < end - 16 and not self.is_new(at):
+            area = self.area_at(at) or self.area_at(at + 16)
+            beyond = [high for low, high in freed if low <= at + 16 < high] + ([sum(area)] if area is not None else [])
+            if not beyond:
+                return False
+            at = max(beyond)
+        return True
 
     # ---- changes --------------------------------------------------------------------------------------------
 

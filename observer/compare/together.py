@@ -11,7 +11,7 @@ from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import Hypotheses
-from observer.compare.order import Asked, arranged, fits_pointers, orders, windows
+from observer.compare.order import Asked, arranged, orders, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
@@ -104,12 +104,12 @@ class Together:
         side = self.side(pid)
         allowed = orders([call for call, _asked in calls])
         if len(allowed) > 1:
-            side.circumstances.overlap(call for call, _asked in calls)
+            side.circumstances.overlap([call for call, _asked in calls], side.shadow.pieces_of(calls))
         if side.witness is not None:
             chosen = side.witness.choose(calls)
-            if fits_pointers([calls[i][0] for i in chosen], side.shadow.live):
+            if side.shadow.allows([calls[i][0] for i in chosen]):
                 return chosen
-        fitting = (each for each in allowed if fits_pointers([calls[i][0] for i in each], side.shadow.live))
+        fitting = (each for each in allowed if side.shadow.allows([calls[i][0] for i in each]))
         return next(fitting, allowed[0])
 
     def feed(self, event: Event, inside: list[Event], *, told: tuple[str, str] | None = None) -> None:
@@ -231,6 +231,7 @@ class Together:
             mapped = sum(ask.amount for ask in account.asks if ask.maps(call.result))
             if old is not None and call.result == call.pointer:
                 mapped = mapped or old.mapped
+            side.circumstances.settle(call, call.result - 16, call.result + request_of(call))
             side.shadow.hand_out(
                 call.result, request_of(call), call.n, call.tid, mapped=mapped, alignment=alignment_of(call)
             )

@@ -45,6 +45,20 @@ def test_only_what_overlaps_is_excused_by_that() -> None:
     assert known.of_heap() is None
 
 
+def test_memory_that_overlapping_calls_used_is_disputed_until_it_is_handed_out_again() -> None:
+    known = Circumstances()
+    known.overlap([call(1), call(2)], [(HEAP, HEAP + 96), (HEAP + 64, HEAP + 128)])
+    known.settle(call(2), HEAP, HEAP + 128)  # it is one of those
+    known.overlap([])
+    later = call(9, result=HEAP + 80)
+    assert known.after(later) == known.copy().after(free(9, HEAP + 80))
+    assert known.after(later) is not None
+    assert known.after(call(9, result=HEAP + 4096)) is None
+    known.settle(call(5), HEAP + 32, HEAP + 128)
+    assert known.after(later) is None
+    assert known.after(call(9, result=HEAP + 16)) is not None
+
+
 def test_calls_that_go_on_to_the_c_library_change_its_heap_unseen() -> None:
     known = Circumstances()
     known.note(call(7, allocator="libwrap.so", inner=0))

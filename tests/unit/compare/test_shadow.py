@@ -12,7 +12,7 @@ import pytest
 
 from observer.compare.shadow import Shadow, chunk_size
 from observer.compare.tunables import Tunables
-from tests.builders import HEAP, MAP, PID
+from tests.builders import HEAP, MAP, PID, call, free
 
 OTHER = PID + 1
 
@@ -269,3 +269,28 @@ def test_a_piece_with_a_rest_may_be_too_large_for_the_cache() -> None:
     assert chunk is not None
     assert chunk.size == 1056  # one more than the largest that glibc's thread cache takes, 1040
     assert not shadow.is_cached(HEAP)
+
+
+# ---- orders of calls that overlap ---------------------------------------------------------------------------
+
+
+def test_memory_is_given_back_before_any_part_of_it_is_handed_out_again() -> None:
+    shadow = heap()
+    shadow.hand_out(HEAP + 0x2A0, 300, 0, PID)
+    shadow.hand_out(HEAP + 0x3E0, 24, 1, PID)
+    freed = free(2, HEAP + 0x2A0)
+    for at, size in ((0x2A0, 300), (0x2A0, 24), (0x300, 100)):
+        again = call(3, "malloc", size, result=HEAP + at)
+        assert shadow.allows([freed, again])
+        assert not shadow.allows([again, freed])
+        assert not shadow.allows([freed, again, call(4, "malloc", 24, result=HEAP + at)])
+    assert not shadow.allows([freed, call(3, "malloc", 400, result=HEAP + 0x2A0)])
+
+
+def test_a_realloc_gives_back_only_what_it_moves() -> None:
+    shadow = heap()
+    shadow.hand_out(HEAP + 0x2A0, 24, 0, PID)
+    again = call(3, "malloc", 24, result=HEAP + 0x2A0)
+    moved = call(2, "realloc", 500, pointer=HEAP + 0x2A0, result=HEAP + 0x800)
+    assert shadow.allows([moved, again])
+    assert not shadow.allows([call(2, "realloc", 500, pointer=HEAP + 0x2A0, result=0), again])
