@@ -94,6 +94,7 @@ def compare(observe: Callable[..., subprocess.CompletedProcess[str]]) -> Callabl
 
     def run(allocator: str, *command: str, **more: str) -> Compared:
         done = observe("compare", "--json", "--allocator", allocator, "--", *command, **more)
+        assert done.stdout, (done.returncode, done.stderr)
         assert "Traceback" not in done.stderr
         return Compared(done.returncode, json.loads(done.stdout))
 
