@@ -7,7 +7,7 @@ that was being written when the observer ended) is left out and counted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, NotRequired, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -28,6 +28,7 @@ _Word = Annotated[int, Meta(ge=0)]
 _Small = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 32) - 1)]
 _Path = Annotated[str, Meta(max_length=_PATH)]
 _Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
+_Value = Annotated[str, Meta(max_length=1 << 20)]
 _Code = Annotated[str, Meta(pattern="^([0-9a-f][0-9a-f]){0,16}$")]
 
 
@@ -42,6 +43,15 @@ class _Exec(TypedDict):
     major: _Count
     break_start: _Word
     mappings: list[Mapping]
+    environment: NotRequired[dict[str, _Value]]
+
+
+class _Allocator(TypedDict):
+    pid: _Pid
+    t: _Time
+    number: _Count
+    path: _Path
+    is_glibc: bool
 
 
 class _Born(TypedDict):
@@ -170,7 +180,7 @@ class _Other(TypedDict):
 
 
 _KINDS: Final[dict[str, Any]] = {
-    "exec": _Exec, "born": _Born, "maps": _Maps, "file": _File, "image": _Image, "signal": _Signal,
+    "exec": _Exec, "allocator": _Allocator, "born": _Born, "maps": _Maps, "file": _File, "image": _Image, "signal": _Signal,
     "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone, "interval": _Interval, "rings": _Rings,
     "probe": _Probe, "handler": _Handler, "aside": _Aside,
 }  # fmt: skip
