@@ -33,6 +33,7 @@ class Circumstances:
     def __init__(self) -> None:
         self._overlapping: set[int] = set()
         self._disputed = FreePieces()
+        self._lost_at: Call | None = None
         self._misuse: Call | None = None
         self._wrapped: Call | None = None
 
@@ -40,7 +41,7 @@ class Circumstances:
         """Return those of a forked child."""
         twin = Circumstances()
         twin._misuse, twin._wrapped = self._misuse, self._wrapped
-        twin._disputed = self._disputed.copy()
+        twin._disputed, twin._lost_at = self._disputed.copy(), self._lost_at
         return twin
 
     def overlap(self, calls: Iterable[Call], pieces: Iterable[tuple[int, int]] = ()) -> None:
@@ -51,6 +52,10 @@ class Circumstances:
                 self._disputed.remove(at)
                 start, end = min(start, at), max(end, at + size)
             self._disputed.add(start, end - start)
+
+    def lose_order(self, call: Call) -> None:
+        """No order of *call* and those that overlap it fits what they returned."""
+        self._lost_at = self._lost_at or call
 
     def settle(self, call: Call, start: int, end: int) -> None:
         """*call* hands out [start, end): if it overlaps no other, what was there before matters no more."""
@@ -98,4 +103,7 @@ class Circumstances:
         pointers = [pointer for pointer in (call.pointer, call.result) if pointer]
         if any(self._disputed.overlapping(pointer - 32, pointer + 16) for pointer in pointers):
             return Explanation("order", "its memory was handed out or freed by calls of threads that overlapped")
+        if self._lost_at is not None:
+            told = f"no order of the calls that overlap call {self._lost_at.n:,} fits what they returned"
+            return Explanation("order", told)
         return None

@@ -110,7 +110,10 @@ class Together:
             if side.shadow.allows([calls[i][0] for i in chosen]):
                 return chosen
         fitting = (each for each in allowed if side.shadow.allows([calls[i][0] for i in each]))
-        return next(fitting, allowed[0])
+        found = next(fitting, None)
+        if found is None:
+            side.circumstances.lose_order(calls[0][0])
+        return found or allowed[0]
 
     def feed(self, event: Event, inside: list[Event], *, told: tuple[str, str] | None = None) -> None:
         """Compare one event; *inside* are those that an allocator call caused.
