@@ -181,8 +181,8 @@ class _Other(TypedDict):
 
 _KINDS: Final[dict[str, Any]] = {
     "exec": _Exec, "allocator": _Allocator, "born": _Born, "maps": _Maps, "file": _File, "image": _Image,
-    "signal": _Signal, "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone, "interval": _Interval, "rings": _Rings,
-    "probe": _Probe, "handler": _Handler, "aside": _Aside,
+    "signal": _Signal, "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone,
+    "interval": _Interval, "rings": _Rings, "probe": _Probe, "handler": _Handler, "aside": _Aside,
 }  # fmt: skip
 _WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
 
