@@ -316,8 +316,8 @@ class AllocatorCalls:
 
 def _is_glibcs(elf: Elf) -> bool:
     """Whether the allocator that *elf* defines is glibc's own, which has these names for itself, static or shared."""
-    found = elf.addresses_of(["malloc", "__libc_malloc", "__libc_mallopt"])
-    return len(found) == 3 and found["malloc"] == found["__libc_malloc"]
+    public, own = ({symbol.address for symbol in elf.definitions_of([name])} for name in ("malloc", "__libc_malloc"))
+    return elf.defines("__libc_mallopt") and bool(public & own)
 
 
 def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:
