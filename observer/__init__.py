@@ -14,15 +14,17 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `probes.py` the program's calls
   into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
-  `intervals.py` faults where perf is refused, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own
-  footprint; `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
-  `capabilities.py` is what `doctor` tries.
+  `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`, `births.py`
+  what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py` hands out
+  what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
+  `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
   while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
   `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
-  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py` and `cut_off.py`
-  the ledger; `finish.py` closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is one program
-  under several allocators, `builds.py` one source under several C libraries.
+  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`,
+  `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a
+  trace. `trials.py` (with `under.py`, `holdings.py`) is one program under several allocators, `builds.py` one source
+  under several C libraries.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

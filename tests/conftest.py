@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from observer.linux.perf import PAGE_FAULTS, open_counter
 from tests.recordings import Recorded, run_observer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -123,3 +124,17 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded
 def needs(program: str) -> pytest.MarkDecorator:
     """Skip where *program* is not installed."""
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def _fault_events_refused() -> str:
+    """Return why the kernel gives this user no page-fault events; empty if it does."""
+    try:
+        open_counter(PAGE_FAULTS, 0, -1, kernel=False).close()
+    except OSError as error:
+        return f"no page-fault events for this user: perf_event_open: {error.strerror}"
+    return ""
+
+
+FAULT_EVENTS_REFUSED = _fault_events_refused()
+needs_fault_events = pytest.mark.skipif(bool(FAULT_EVENTS_REFUSED), reason=FAULT_EVENTS_REFUSED or "they are there")
+"""Skip where faults are counted only, between two stops."""

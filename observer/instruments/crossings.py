@@ -16,7 +16,7 @@ from observer.linux.syscalls import name_of, numbers_of
 from observer.model.selection import MEMORY_CALLS
 from observer.tracee.task import Task
 
-__all__ = ["Crossings"]
+__all__ = ["CARRIED_OUT", "Crossings"]
 
 _X32_BIT: Final = 0x40000000
 _SYSCALL, _INT80, _SYSENTER = range(3)
@@ -24,6 +24,9 @@ _INT80_CODE, _SYSENTER_CODE, _SYSCALL_CODE = b"\xcd\x80", b"\x0f\x34", b"\x0f\x0
 _WHATS: Final = {kind: i for i, kind in enumerate(KINDS)}
 _EXECS: Final = frozenset({"execve", "execveat"})
 _MASK_32: Final = 0xFFFF_FFFF
+_LEAST_ERROR_32: Final = 0xFFFF_F001
+CARRIED_OUT: Final = 2
+"""Flag of a call that did its work, with the result recorded, and that its task was killed before returning from."""
 
 Piece = tuple[int, str, bytes]
 """An argument's index, what lies there, and the bytes."""
@@ -94,17 +97,19 @@ class Crossings:
         args = _words(arch, words)
         held = self._at_exec.pop(entry, None)
         gate, stack, cs = (held.gate, held.stack, 0) if held is not None else (_SYSCALL, 0, 0)
+        unseen = None
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
+            unseen = self._unseen_result() if result is None else None
             cs = self._registers.words[RegisterSet.CS]
             self.selectors[cs] += 1
             if held is None and result is not None:
                 stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else KEPT)
             if held is None:
                 gate = self._gate(task, arch, ip)
-        flags = (result is not None) | gate << 8
+        flags = (result is not None) | (unseen is not None) * CARRIED_OUT | gate << 8
         record = self._sink.syscalls.append(
-            began, now, task.pid, task.tid, number, arch, *args, result or 0, ip, sp, cs, flags, stack,
+            began, now, task.pid, task.tid, number, arch, *args, result or unseen or 0, ip, sp, cs, flags, stack,
         )  # fmt: skip
         wanted = self._plan(arch, number)[1]
         if not record or not wanted:
@@ -115,6 +120,15 @@ class Crossings:
         pieces += [piece for piece in held.pieces if piece[0] not in known] if held is not None else []
         for index, what, data in pieces:
             self._sink.arguments.append(record, index, _WHATS[what], len(data), data)
+
+    def _unseen_result(self) -> int | None:
+        """Return what a call gave that a dying task will not return from; None if it failed or never began.
+
+        The register of the result still holds it at the exit stop. From the entry on it holds ENOSYS (entry_64.S).
+        """
+        word = self._registers.words[RegisterSet.RAX]
+        narrow = bits_of(self._registers.words) == 32
+        return None if (word & _MASK_32) >= _LEAST_ERROR_32 and (narrow or word >> 32 == _MASK_32) else word
 
     def _plan(self, arch: int, number: int) -> tuple[str, tuple[Wanted, ...]]:
         key = (arch, number)

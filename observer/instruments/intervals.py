@@ -19,7 +19,7 @@ from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.tracee.task import Task
 
-__all__ = ["FaultIntervals"]
+__all__ = ["FaultIntervals", "page_runs"]
 
 _LARGEST: Final = 1 << 28  # bytes of a mapping that is still searched at every interval
 _PRESENT: Final = np.uint64(63)
@@ -36,25 +36,49 @@ class FaultIntervals:
         self.placed = 0
 
     def begin(self, task: Task) -> None:
-        """Count from now on (a new program)."""
+        """Count from now on: the first program of the run."""
         self._last[task.tid] = procfs.task_counters(task.pid, task.tid).total
         self._pages[task.pid] = set(_resident_pages(task.tid).tolist())
 
+    def executed(self, task: Task, former_tid: int) -> None:
+        """Note the faults of an exec; none has a page, as those of the new address space are all new.
+
+        The thread that called exec goes on under the number of its process, with its own counters.
+        """
+        self._last[task.tid] = self._last.pop(former_tid, 0)
+        fresh = self._fresh(task)
+        self._pages[task.pid] = set(_resident_pages(task.tid).tolist())
+        if fresh:
+            self._note(task, fresh, [])
+
+    def born(self, child: Task) -> None:
+        """Forget who had the number of *child* before: the counters of a new task begin at nothing."""
+        self._last.pop(child.tid, None)
+        if child.tid == child.pid:
+            self._pages.pop(child.pid, None)
+
     def at_stop(self, task: Task) -> None:
         """Note the faults since the last stop of *task*."""
-        count = procfs.task_counters(task.pid, task.tid).total
-        fresh = count - self._last.get(task.tid, 0)
+        fresh = self._fresh(task)
         if not fresh:
             return
-        self._last[task.tid] = count
-        self.total += fresh
         present = set(_resident_pages(task.tid).tolist())
         known = self._pages.get(task.pid)
         new = sorted(present - known)[:fresh] if known is not None else []
         self._pages[task.pid] = present
+        self._note(task, fresh, new)
+
+    def _fresh(self, task: Task) -> int:
+        count = procfs.task_counters(task.pid, task.tid).total
+        fresh = count - self._last.get(task.tid, 0)
+        self._last[task.tid] = count
+        return fresh
+
+    def _note(self, task: Task, fresh: int, new: list[int]) -> None:
+        self.total += fresh
         self.placed += len(new)
         self._sink.notes.append(
-            "interval", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), count=fresh - len(new), pages=_runs(new)
+            "interval", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), count=fresh - len(new), pages=page_runs(new)
         )
 
     def ended(self, task: Task) -> None:
@@ -79,10 +103,10 @@ def _resident_pages(tid: int) -> npt.NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
-def _runs(pages: list[int]) -> list[tuple[int, int]]:
+def page_runs(pages: list[int]) -> list[tuple[int, int]]:
     """Return (first, length) of each run of following numbers.
 
-    >>> _runs([3, 4, 5, 9])
+    >>> page_runs([3, 4, 5, 9])
     [(3, 3), (9, 1)]
     """
     runs: list[tuple[int, int]] = []

@@ -54,7 +54,9 @@ class Frames:
             return runs
         try:
             for mapping in snapshot["mappings"]:
-                resident = snapshot["resident"].get(mapping.start, 0)
+                # The shared page of zeros is there and not resident: a heap may have no others.
+                is_heap = mapping.path == "[heap]"
+                resident = mapping.size if is_heap else snapshot["resident"].get(mapping.start, 0)
                 present = present_runs(pagemap, mapping.start, mapping.end, resident) if resident else ()
                 for start, end in _bridged(present):
                     entries = read_pagemap(pagemap, start, end)

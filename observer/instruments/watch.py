@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.births import Births
 from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
+from observer.instruments.huge_pages import HugePages
 from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.observed import ObserversPages
@@ -22,6 +24,7 @@ from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, take_snapshot
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
+from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
 from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
@@ -34,12 +37,7 @@ __all__ = ["Watch", "own_syscalls"]
 
 _PROT_EXEC: Final = 4
 _MAP_ANONYMOUS: Final = 0x20
-_MAP_POPULATE: Final = 0x8000
-_MAP_LOCKED: Final = 0x2000
-_MADV_POPULATE: Final = frozenset({22, 23})
-_MCL_FUTURE: Final = 2
-_MMAP, _MUNMAP, _BRK, _MREMAP, _MADVISE = 9, 11, 12, 25, 28
-_MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT = 149, 151, 325, 59, 322
+_MMAP, _MUNMAP, _MREMAP, _MADVISE, _EXECVE, _EXECVEAT = 9, 11, 25, 28, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
 _SIGRETURN: Final = 15
 _PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
@@ -49,9 +47,9 @@ _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
 _HEEDED: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH")
 """What of its environment a program's allocator and loader heed."""
-_SHMAT, _REMAP_FILE_PAGES = 30, 216
-_ALWAYS_POPULATING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL, _EXECVE, _EXECVEAT, _REMAP_FILE_PAGES, _SHMAT})
-_FOLLOWING_MLOCKALL: Final = frozenset({_MMAP, _BRK, _MREMAP})
+# What these have done before they failed stays done.
+_PARTLY_DONE: Final = frozenset({_MMAP, _MPROTECT, _MREMAP, _PKEY_MPROTECT})
+_EINVAL: Final = 22
 
 
 def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
@@ -62,7 +60,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     if calls:
         needed |= {SIGACTION, SIGPROCMASK, _SIGRETURN, _MREMAP, _EXECVE, _EXECVEAT} | _CHANGING_TEXT
     if faults:
-        needed |= _ALWAYS_POPULATING | {_MADVISE}
+        needed |= FOLLOWED
     return frozenset(needed)
 
 
@@ -89,8 +87,9 @@ class Watch:
         self._pages = pages
         self.images = Images(sink, allocator, library, pages)
         self._registers = RegisterSet()
-        self._before: dict[int, int] = {}
-        self._locks_future: set[int] = set()
+        self._births = Births(sink)
+        self._huge_pages = HugePages(sink) if frames is not None else None
+        self._unsampled = Unsampled(sink) if faults is not None else None
         self.started = 0
         self.births = 0
         self.first_exec = 0
@@ -113,18 +112,6 @@ class Watch:
             return True
         return False
 
-    def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
-        """Whether the call may bring pages in without a fault event (get_user_pages)."""
-        if self._faults is None:
-            return False
-        if number in _ALWAYS_POPULATING:
-            return True
-        if number == _MMAP and args[3] & (_MAP_POPULATE | _MAP_LOCKED):
-            return True
-        if number == _MADVISE and args[2] in _MADV_POPULATE:
-            return True
-        return task.pid in self._locks_future and number in _FOLLOWING_MLOCKALL
-
     def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
         """See Watcher."""
         if not task.has_exec:
@@ -133,8 +120,9 @@ class Watch:
             self.intervals.at_stop(task)
         _now, _op, arch, _ip, _sp, foreign, *words = entry
         number, args = as_native(arch, foreign, tuple(words))
-        if self._populates(task, number, args):
-            self._before[task.tid] = procfs.task_counters(task.pid, task.tid).total
+        followed = self._unsampled is not None and self._unsampled.entered(task, entry, number, args)
+        if self._huge_pages is not None:
+            self._huge_pages.entered(task, number, args, entry[0])
         wanted = self.crossings.wants(arch, foreign)
         if wanted:
             self.crossings.entered(task, entry)
@@ -146,21 +134,18 @@ class Watch:
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
         returns = number == _SIGRETURN and self.traps.is_returning(task)
-        return wanted or returns or task.tid in self._before or number in _ALWAYS_FOLLOWED
+        return wanted or returns or followed or number in _ALWAYS_FOLLOWED
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
-        if self.intervals is not None and result is not None:
-            self.intervals.at_stop(task)
         now = time.monotonic_ns()
         arch, foreign = entry[2], entry[5]
         number, args = as_native(arch, foreign, entry[6:])
-        before = self._before.pop(task.tid, None)
-        if before is not None and result is not None:
-            after = procfs.task_counters(task.pid, task.tid).total
-            self._sink.notes.append(
-                "populated", pid=task.pid, tid=task.tid, t=entry[0], end=now, number=number, faults=after - before
-            )
+        has_exec = result == 0 and number in (_EXECVE, _EXECVEAT)  # into memory of its own, told of in a moment
+        if self.intervals is not None and result is not None and not has_exec:
+            self.intervals.at_stop(task)
+        if self._unsampled is not None:
+            self._unsampled.left(task, entry, number, result, now)
         if self.crossings.wants(arch, foreign):
             self.crossings.left(task, entry, result, now)
         if number in _TRAP_CALLS and result is not None:
@@ -169,10 +154,16 @@ class Watch:
             self.traps.handler_left(task)
         if result is not None and result >= 0:
             self._follow(task, number, args, result, now)
+        elif result is not None and result != -_EINVAL and number in _PARTLY_DONE:
+            self._note_mappings(task, now)
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
         if self._allocator is not None:
             self._text_changed(self._allocator, task, number, args, result)
+        if self._unsampled is not None:
+            self._unsampled.succeeded(task, number, args, now)
+        if self._huge_pages is not None:
+            self._huge_pages.succeeded(task, number, args, result)
         if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
             executable = bool(args[2] & _PROT_EXEC)
             self.images.mapped(task, args[4], result, args[1], now, executable=executable)
@@ -182,8 +173,11 @@ class Watch:
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
         elif number in REMAPPING:
             note_remapped(self._sink, task, number, args, result, now)
-        elif number == _MLOCKALL and args[0] & _MCL_FUTURE:
-            self._locks_future.add(task.pid)
+
+    def _note_mappings(self, task: Task, now: int) -> None:
+        if mappings := self._readable_mappings(task):
+            end = mappings[-1].end
+            self._sink.notes.append("region", pid=task.pid, t=now, start=0, end=end, mappings=mappings)
 
     @staticmethod
     def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
@@ -212,10 +206,12 @@ class Watch:
             self.first_exec = now
             self._start_faults(task.tid)
         if self.intervals is not None:
-            self.intervals.begin(task)
+            if first:
+                self.intervals.begin(task)
+            else:
+                self.intervals.executed(task, former_tid)
         counters = procfs.task_counters(task.pid, task.tid)
         mappings = self._readable_mappings(task)
-        self._locks_future.discard(task.pid)
         self.traps.executed(task)
         self._sink.notes.append(
             "exec", pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
@@ -245,19 +241,22 @@ class Watch:
             self._sink.notes.append("rings", major_ids=self._faults.major_ids)
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
-            self._faults = None
+            self._faults = self._unsampled = None
             self.intervals = FaultIntervals(self._sink)
 
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
         self.births += 1
+        if self.intervals is not None:
+            self.intervals.born(child)
         self._sink.notes.append(
             "born", pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
             child_pid=child.pid, shares=child.memory is parent.memory,
         )  # fmt: skip
         self.traps.forked(parent, child)
-        if parent.pid in self._locks_future and child.pid == parent.pid:
-            self._locks_future.add(child.pid)
+        self._births.born(parent, child)
+        if self._huge_pages is not None:
+            self._huge_pages.born(parent, child)
 
     def signalled(self, task: Task, number: int) -> None:
         """See Watcher."""
@@ -307,6 +306,8 @@ class Watch:
 
     def gone(self, task: Task, status: int) -> None:
         """See Watcher."""
+        if task.entered is not None:
+            self.syscall_left(task, task.entered, None)
         if self._allocator is not None:
             # A task killed in the very moment we resumed it passes its exit stop unseen.
             self._allocator.ended(task)

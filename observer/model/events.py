@@ -136,7 +136,8 @@ class Fault(_Event, frozen=True, tag="fault", kw_only=True):
     """One page fault that the kernel resolved. `ring` 3: taken in user mode; 0: in the kernel for the program.
 
     `mapping` names the mapping (`[heap]`, `map#3`, a path, `[stack]`); `toucher` is program, allocator, loader,
-    libc or kernel; `frame` the physical frame number at the process's end, where the machine lets us know.
+    libc, kernel, or unknown where no instruction was seen; `frame` the physical frame number at the process's end,
+    where the machine lets us know.
     """
 
     address: int

@@ -50,15 +50,17 @@ def _steps(console: Console, summary: Summary) -> None:
 
 
 def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
-    page = meta.machine.page_size
+    page, beside = meta.machine.page_size, meta.totals.get("frames_beside", 0)
     rows = (
         ("asked for", summary.asked),
         ("mapped (brk, mmap)", summary.from_kernel),
-        ("frames (step 6)", summary.frames * page),
+        ("frames (step 6)", (summary.frames + beside) * page),
     )
     largest = max(value for _name, value in rows)
     for name, value in rows:
         _fact(console, name, f"{size(value):>10}  {bar(value, largest, _BAR)}")
+    if beside:
+        _fact(console, "  of huge pages", f"{size(beside * page):>10}  came beside a touched page, without a fault")
     pieces = f"{size(summary.live)} in {plural(summary.live_pieces, 'piece')} at the end"
     _fact(console, "alive", f"{size(summary.peak)} at the most, {pieces}")
     if summary.to_kernel:

@@ -35,7 +35,7 @@ _ADVICE: Final = {
     15: "MADV_NOHUGEPAGE: {0} may not use huge pages",
 }
 _GATES: Final = {"int80": "int 0x80", "sysenter": "sysenter"}
-_TOUCHER: Final = {"libc": "the C library", "kernel": "the kernel, for the program,"}
+_TOUCHER: Final = {"libc": "the C library", "kernel": "the kernel, for the program,", "unknown": "some code"}
 _VERB: Final = {"read": "reads", "write": "writes", "exec": "executes"}
 
 

@@ -15,7 +15,9 @@ from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
 from observer.trace.allocators import allocators_of
+from observer.trace.beside import Blocks
 from observer.trace.columns import Columns, SiteTable
+from observer.trace.heap_pages import HeapPages
 from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
 
@@ -90,7 +92,10 @@ def _numbered(indexes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> 
 
 @dataclass(slots=True)
 class Assembly:
-    """Everything a trace holds, as columns and values."""
+    """Everything a trace holds, as columns and values.
+
+    For each of the `ends` there is the address space as it was `replayed`, and what is known of its pages.
+    """
 
     calls: Columns
     syscalls: Columns
@@ -102,9 +107,9 @@ class Assembly:
     sites: SiteTable = field(default_factory=SiteTable)
     images: list[Image] = field(default_factory=list)
     ends: list[ProcessEnd] = field(default_factory=list)
-    replayed: dict[int, AddressSpace] = field(default_factory=dict)
-    heap_pages: dict[int, int] = field(default_factory=dict)
-    populated: list[dict[str, Any]] = field(default_factory=list)
+    replayed: list[AddressSpace] = field(default_factory=list)
+    heap_pages: list[HeapPages] = field(default_factory=list)
+    blocks: list[Blocks] = field(default_factory=list)
     live_bytes: int = 0
     live_chunks: int = 0
     has_visible_frames: bool = False

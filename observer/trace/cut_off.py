@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from observer.model.ledger import INCOMPLETE, INCONSISTENT, UNVERIFIABLE, LedgerLine, balance
-
-if TYPE_CHECKING:
-    from observer.trace.balance import Evidence
+from observer.trace.evidence import Evidence
 
 __all__ = ["cut_off_lines", "without_notes"]
 

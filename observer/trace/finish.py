@@ -16,8 +16,10 @@ from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
 from observer.model.signals import name_of_signal
 from observer.trace.assembly import Assembly
-from observer.trace.balance import Evidence, balance_all
+from observer.trace.balance import balance_all
+from observer.trace.beside import frames_beside
 from observer.trace.cut_off import without_notes
+from observer.trace.evidence import Evidence
 from observer.trace.kept import changed, read_kept
 from observer.trace.layout import META, SPOOL, held, remove_spools
 from observer.trace.machine import with_libc
@@ -94,6 +96,7 @@ def _finish(folder: Folder, spooled: Spooled, machine: Machine, request: Request
         replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
     totals |= {"live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks}
+    totals |= {"frames_beside": frames_beside(spooled, assembly.blocks) if evidence.huge_pages else 0}
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
         schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,

@@ -23,10 +23,13 @@ def fill_frames(spooled: Spooled, assembly: Assembly) -> None:
     """Give each fault the frame that its page had at the end of its process, where the kernel showed it."""
     faults = spooled.faults
     pages = (faults["address"] // np.uint64(_PAGE)).astype(np.int64)
+    since: dict[int, int] = {}
     for note in spooled.notes:
         if note["what"] != "end" or not note["frames"]:
             continue
-        mine = np.nonzero(faults["pid"] == note["pid"])[0]
+        # A number may be used again: what came before an earlier end was of another process.
+        mine = np.nonzero((faults["pid"] == note["pid"]) & (faults["time"] > since.get(note["pid"], 0)))[0]
+        since[note["pid"]] = note["t"]
         is_saved, places = _saved(pages[mine], np.array(sorted(note["frames"]), dtype=np.int64))
         entries, inside = spooled.frames[places], mine[is_saved]
         frames = (entries & _FRAME_BITS).astype(np.int64)

@@ -17,6 +17,7 @@ from observer.trace.process import ProcessState, mappings_from
 __all__ = ["Lives"]
 
 Note = dict[str, Any]
+_PAGE: Final = 4096
 _CS_32: Final = 0x23
 _SI_KERNEL: Final = 0x80
 _KERNEL_HALF: Final = 1 << 63
@@ -42,10 +43,9 @@ class Lives:
         self._stack_site = stack_site
         self._signalled_at: dict[int, tuple[int, int]] = {}
         self._handlers: dict[str, Callable[[Note], None]] = {
-            "exec": self._exec, "born": self._born, "region": self._region, "detached": self._detached,
-            "file": self._file, "image": self._image,
-            "signal": self._signal, "populated": assembly.populated.append, "end": self._end, "gone": self._gone,
-            "exiting": self._exiting,
+            "exec": self._exec, "born": self._born, "copied": self._copied, "region": self._region,
+            "detached": self._detached, "file": self._file, "image": self._image, "leaving": self._leaving,
+            "signal": self._signal, "end": self._end, "gone": self._gone, "exiting": self._exiting,
         }  # fmt: skip
 
     def take(self, note: Note) -> None:
@@ -86,6 +86,13 @@ class Lives:
     def _detached(self, note: Note) -> None:
         self._state(note["pid"]).space.detach(note["address"])
 
+    def _copied(self, note: Note) -> None:
+        pages = {(first + i) * _PAGE for first, length in note["pages"] for i in range(length)}
+        self._state(note["pid"]).copied(mappings_from(note["mappings"]), pages)
+
+    def _leaving(self, note: Note) -> None:
+        self._state(note["pid"]).blocks.leave(note["first"], note["counts"])
+
     def _file(self, note: Note) -> None:
         self._state(note["pid"]).files[note["start"]] = note["path"] or "file"
 
@@ -122,8 +129,9 @@ class Lives:
 
     def _end(self, note: Note) -> None:
         state = self._state(note["pid"])
-        self._out.replayed[note["pid"]] = state.space.copy()
-        self._out.heap_pages[note["pid"]] = len(state.heap_pages)
+        self._out.replayed.append(state.space.copy())
+        self._out.heap_pages.append(state.heap_pages.copy())
+        self._out.blocks.append(state.blocks)
         self._out.ends.append(
             ProcessEnd(
                 pid=note["pid"], path=note["path"], mappings=tuple(mappings_from(note["mappings"])),

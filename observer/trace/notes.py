@@ -29,6 +29,7 @@ _Small = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 32) - 1)]
 _Path = Annotated[str, Meta(max_length=_PATH)]
 _Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
 _Value = Annotated[str, Meta(max_length=1 << 20)]
+_Run = tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]
 _Code = Annotated[str, Meta(pattern="^([0-9a-f][0-9a-f]){0,16}$")]
 
 
@@ -64,10 +65,40 @@ class _Born(TypedDict):
     shares: bool
 
 
-class _Maps(TypedDict):
+class _Region(TypedDict):
     pid: _Pid
     t: _Time
+    start: _Word
+    end: _Word
     mappings: list[Mapping]
+
+
+class _Detached(TypedDict):
+    pid: _Pid
+    t: _Time
+    address: _Word
+
+
+class _Copied(TypedDict):
+    pid: _Pid
+    t: _Time
+    mappings: Annotated[list[Mapping], Meta(min_length=1)]
+    pages: list[_Run]
+
+
+class _Leaving(TypedDict):
+    pid: _Pid
+    tid: _Pid
+    t: _Time
+    first: _Count
+    counts: list[_Count]
+
+
+class _Beyond(TypedDict):
+    pid: _Pid
+    tid: _Pid
+    t: _Time
+    by: Literal["io_uring", "process_madvise", "userfaultfd"]
 
 
 class _File(TypedDict):
@@ -111,6 +142,7 @@ class _Populated(TypedDict):
     tid: _Pid
     t: _Time
     end: _Time
+    caller: _Pid
     number: _Small
     faults: int
 
@@ -147,7 +179,7 @@ class _Interval(TypedDict):
     tid: _Pid
     t: _Time
     count: _Count
-    pages: list[tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]]
+    pages: list[_Run]
 
 
 class _Handler(TypedDict):
@@ -180,9 +212,10 @@ class _Other(TypedDict):
 
 
 _KINDS: Final[dict[str, Any]] = {
-    "exec": _Exec, "allocator": _Allocator, "born": _Born, "maps": _Maps, "file": _File, "image": _Image,
-    "signal": _Signal, "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone,
-    "interval": _Interval, "rings": _Rings, "probe": _Probe, "handler": _Handler, "aside": _Aside,
+    "exec": _Exec, "allocator": _Allocator, "born": _Born, "region": _Region, "detached": _Detached, "copied": _Copied,
+    "leaving": _Leaving, "beyond": _Beyond, "file": _File, "image": _Image, "signal": _Signal,
+    "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone, "interval": _Interval, "rings": _Rings,
+    "probe": _Probe, "handler": _Handler, "aside": _Aside,
 }  # fmt: skip
 _WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
 

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from observer.instruments.allocator import RETURNED
+from observer.instruments.crossings import CARRIED_OUT
 from observer.instruments.places import StackPiece
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
@@ -26,8 +27,10 @@ from observer.trace.spooled import Spooled
 __all__ = ["assemble"]
 
 _LIBRARY: Final = ("libc", "loader")
+_UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
 _PUSHED_BY_VSYSCALL: Final = 3
 _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
+_ENOMEM: Final = 12
 _HEADER: Final = 16  # bytes before a piece that hold its size, in every allocator of glibc's family
 
 
@@ -236,7 +239,9 @@ class _Replay:
 
     def _is_replayed(self, index: int) -> bool:
         _pid, _arch, flags, result, _ip, _stack = self._syscall_rows[index]
-        return flags & RETURNED != 0 and not -4096 < result < 0
+        if self._syscall_names[index] == "madvise" and result == -_ENOMEM:
+            return True  # the parts that are mapped took the advice (madvise(2))
+        return flags & (RETURNED | CARRIED_OUT) != 0 and not -4096 < result < 0
 
     def _as_native(self, index: int) -> tuple[str, tuple[int, ...]]:
         """Return name and arguments of a system call; i386's mmap2, which counts its offset in pages, as mmap."""
@@ -261,7 +266,6 @@ class _Replay:
         state.fault(address)
         out.texts["where"][index] = state.where(address)
         out.texts["mapping"][index] = state.mapping_name(address)
-        out.texts["toucher"][index] = _toucher(ring, call, role)
         if ring == 3:
             out.texts["access"][index] = "exec" if ip == address else state.code.access_at(ip)
         if call >= 0:
@@ -271,10 +275,20 @@ class _Replay:
             site = self._caller_site(state, ip, piece)
             out.numbers["site"][index] = self._site_of(library if site.line is None else -1, site)
         chunk = state.live.find(address) or self._chunk_in_making(call, address)
+        out.texts["toucher"][index] = _toucher(ring, call, role) if ip or chunk is not None else _UNPLACED[call >= 0]
         if chunk is not None:
             out.numbers["chunk_call"][index] = chunk.call
             out.numbers["chunk_address"][index] = chunk.address
             out.numbers["chunk_size"][index] = chunk.size
+        if self._brings_frame(index, chunk):
+            state.blocks.touch(address)
+
+    def _brings_frame(self, index: int, chunk: ChunkRef | None) -> bool:
+        """Whether a fault brought a frame to memory that malloc manages; a read finds the shared page of zeros."""
+        texts = self._out.faults.texts
+        mapping, toucher = texts["mapping"][index] or "", texts["toucher"][index]
+        mallocs = chunk is not None or mapping == "[heap]" or (toucher == "allocator" and mapping.startswith("map#"))
+        return mallocs and texts["access"][index] != "read"
 
     def _fault_piece(self, index: int, word: int) -> StackPiece | None:
         record = self._spooled.faults[index]

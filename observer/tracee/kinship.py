@@ -21,17 +21,18 @@ class Kinship:
 def relation(pid: int, tid: int, child: int, how: str) -> Kinship:
     """Return what *child* shares with task *tid* of process *pid*; *how* is fork, vfork or clone.
 
-    What a vfork or a clone shares is looked up, because flags decide.
+    Flags decide what is shared, whatever the event is called: clone with CLONE_VM and SIGCHLD is reported as a fork,
+    with CLONE_VFORK as a vfork, even a thread (kernel_clone in kernel/fork.c). Where kcmp(2) has no answer, *how* has.
     """
-    if how == "vfork":
-        # vfork(2) and posix_spawn(3) share memory; clone with CLONE_VFORK alone does not.
-        return Kinship(same_process=False, same_memory=shares_memory(tid, child) is not False)
-    if how == "fork":
+    shares = shares_memory(tid, child)
+    if shares is False:
         return Kinship(same_process=False, same_memory=False)
+    same_process = _process_of(child) == pid
+    return Kinship(same_process, same_memory=bool(shares) or same_process or how == "vfork")
+
+
+def _process_of(task: int) -> int:
     try:
-        group = int(read_status_field(child, "Tgid"))
+        return int(read_status_field(task, "Tgid"))
     except OSError:
-        group = child  # killed already
-    if group == pid:
-        return Kinship(same_process=True, same_memory=True)
-    return Kinship(same_process=False, same_memory=shares_memory(tid, child) is True)
+        return task  # killed already

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from observer.model.events import Lost
+from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, run_observer
 
@@ -177,6 +178,7 @@ def test_a_vfork_child_takes_no_breakpoint_away(tmp_path: Path) -> None:
     assert own(recorded).count("malloc") == 10
 
 
+@needs_fault_events
 def test_pages_populated_by_mlock_and_map_populate_are_excluded_by_number(tmp_path: Path) -> None:
     recorded = run_c(
         """
@@ -190,6 +192,7 @@ def test_pages_populated_by_mlock_and_map_populate_are_excluded_by_number(tmp_pa
     assert excluded(recorded)["pages populated by mlock, MAP_POPULATE or the like"] == 97 + 23
 
 
+@needs_fault_events
 def test_refused_faults_are_told_apart_from_resolved_ones(tmp_path: Path) -> None:
     recorded = run_c(
         """
@@ -323,6 +326,7 @@ def test_calls_interrupted_by_timer_signals_are_all_counted(threads: int, tmp_pa
     assert Counter(own(recorded)) == {"malloc": 5003 * threads, "free": 5003 * threads}
 
 
+@needs_fault_events
 def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: Path) -> None:
     program = compile_c(
         HEAD
@@ -342,6 +346,7 @@ def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: 
     assert sum(event.count for event in recorded.events if isinstance(event, Lost)) == line.lost
 
 
+@needs_fault_events
 def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path: Path) -> None:
     recorded = run_c(
         "int main(void) { for (int r = 0; r < 4; r++) { char *p = malloc(256 << 20);"

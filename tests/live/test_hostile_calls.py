@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -317,7 +318,8 @@ def test_a_program_that_forbids_to_be_traced_or_read(tmp_path: Path) -> None:
     )
     assert recorded.status == 0
     [call] = named(recorded, "chdir")
-    assert call.decoded == ('"/nonexistent"',)
+    # Without its pagemap one word is read: that much is surely there.
+    assert call.decoded == ('"/nonexistent"' if os.geteuid() == 0 else '"/nonexis"...',)
 
 
 def test_sixty_thousand_calls_are_all_recorded(tmp_path: Path) -> None:

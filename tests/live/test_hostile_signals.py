@@ -32,7 +32,7 @@ def run_c(source: str, folder: Path, *options: str) -> Recorded:
     assert "Traceback" not in recorded.stderr
     recorded.assert_balanced()
     [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("pages the observer")]
-    assert line.seen == 0
+    assert line.seen == 0 or line.verdict == "UNVERIFIABLE"
     return recorded
 
 

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from observer.simulator.workload import FORMS
+from tests.conftest import needs_fault_events
 from tests.recordings import run_observer
 
 PAGE = 4096
@@ -200,6 +201,7 @@ def test_an_independent_counter_finds_the_calls_of_the_workload_alone(
     assert sorted((sum(row), *row[:4]) for row in counted) == [(2, 1, 0, 0, 1), (2, 1, 0, 1, 0)]
 
 
+@needs_fault_events
 def test_from_mark_to_mark_only_the_workload_asks_the_kernel(sample: Callable[[str], str], tmp_path: Path) -> None:
     (tmp_path / "w").write_text("malloc a 100\nmap m 8K\ntouch m 0 8K\nhugepage m\nreadonly m\nfree a\nunmap m\n")
     recorded = run_observer([sample("workload"), str(tmp_path / "w")], tmp_path / "trace", options=("-q",))
@@ -262,6 +264,7 @@ def test_after_a_fork_the_allocator_copies_its_pages_of_the_heap_only(run_dynami
     assert done.faults(3, 4, 5, 7, 8, 9) == [1, 0, 0, 1, 0, 0]
 
 
+@needs_fault_events
 def test_after_a_fork_the_interpreter_needs_no_page_between_operations(
     sample: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -359,6 +362,7 @@ def test_each_run_is_like_the_first(run: Runs) -> None:
         assert counts(run(MIXED).lines) == first
 
 
+@needs_fault_events
 @pytest.mark.parametrize("name", ["workload", "workload-static"])
 def test_being_observed_changes_no_access(name: str, sample: Callable[[str], str], tmp_path: Path) -> None:
     alone = run_workload(sample(name), MIXED, tmp_path)

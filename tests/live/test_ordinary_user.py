@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import needs_fault_events
 from tests.ordinary import PREFIX, PYTHON, open_to_everyone
 from tests.recordings import Recorded
 
@@ -76,6 +77,7 @@ def test_calls_and_the_ledger_are_the_same(
     assert len(mine.syscalls) == len(roots.syscalls) or name == "threads"
 
 
+@needs_fault_events
 def test_faults_inside_the_kernel_are_counted_where_they_cannot_be_seen(
     run_as_nobody: Callable[..., Recorded], open_sample: Callable[[str], str]
 ) -> None:

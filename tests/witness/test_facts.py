@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from observer.model.events import Call, Fault
+from tests.conftest import needs_fault_events
 from tests.recordings import Recorded
 from tests.witness.programs import SAMPLES
 
@@ -71,6 +72,7 @@ FAULT_LINES = {
 }
 
 
+@needs_fault_events
 @pytest.mark.parametrize("name", sorted(FAULT_LINES))
 def test_faults_of_a_line_equal_what_the_sample_says(name: str, sample: Callable[[str], str], recorded: Record) -> None:
     run = recorded(sample(name), options=("-q",))
@@ -89,6 +91,7 @@ def test_faults_inside_read_are_the_kernels(sample: Callable[[str], str], record
     assert {fault.ring for fault in by_kernel} == {0}
 
 
+@needs_fault_events
 def test_copy_on_write_faults_belong_to_the_process_that_wrote(sample: Callable[[str], str], recorded: Record) -> None:
     run = recorded(sample("fork_cow"), options=("-q",))
     root = run.processes[0].pid

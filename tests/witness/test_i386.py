@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import needs
+from tests.conftest import needs, needs_fault_events
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 from tests.witness.test_facts import faults_at, own_calls
@@ -47,6 +47,7 @@ def test_all_calls_equal_straces(name: str, ending: str, variant: Sample, tmp_pa
         assert numbers[45] == "brk"
 
 
+@needs_fault_events
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("name", STATING)
 def test_allocator_calls_and_faults_equal_what_the_sample_says(

@@ -223,10 +223,13 @@ def test_the_sizes_of_a_process_are_ordered_and_agree_with_psutil() -> None:
 
 
 def test_a_task_without_memory_has_no_sizes() -> None:
-    kernel_thread = 2
-    if psutil.Process(kernel_thread).name() != "kthreadd":
-        pytest.skip("process 2 is not the kernel's here")
-    assert set(procfs.read_memory_sizes(kernel_thread).values()) == {0}
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # ended, and not yet reaped
+    sizes = procfs.read_memory_sizes(child)
+    os.waitpid(child, 0)
+    assert set(sizes.values()) == {0}
 
 
 def test_the_time_that_a_task_has_run_grows() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from observer.model.addresses import Mapping
 from observer.model.ledger import LedgerLine
-from observer.trace.balance import Evidence, balance_all
+from observer.trace.balance import balance_all
+from observer.trace.evidence import Evidence
 from observer.trace.replay import assemble
 from tests.builders import HEAP, LIBC, MAP, PAGE, PID
-from tests.unit.trace.spooling import Recorder
+from tests.unit.trace.spooling import KERNEL, Recorder
 
 CHILD, OTHER = PID + 6, PID + 7
 WHOLE: dict[str, int] = {
@@ -143,9 +144,76 @@ def test_faults_before_the_exec_are_none_of_the_programs(recorder: Recorder) -> 
     assert told(ledger(recorder)[COUNTERS]) == (17, 17, 0, "COMPLETE")
 
 
-def test_a_fault_without_a_sample_is_unexplained(recorder: Recorder) -> None:
+def test_a_fault_that_is_counted_without_an_event_came_from_a_system_call(recorder: Recorder) -> None:
     run_of(recorder, 17, minor=21)
-    assert told(ledger(recorder)[COUNTERS]) == (17, 18, 1, "INCONSISTENT")
+    line = ledger(recorder)[COUNTERS]
+    assert told(line) == (17, 18, 0, "COMPLETE WITH EXCLUSIONS")
+    assert [(count, why[:29]) for count, why in reasons(line)] == [(1, "pages that system calls reach")]
+
+
+def test_a_program_without_any_sample_lacks_its_events(recorder: Recorder) -> None:
+    run_of(recorder, 0, minor=21)
+    assert told(ledger(recorder)[COUNTERS]) == (0, 18, 18, "INCONSISTENT")
+
+
+def test_a_program_without_samples_of_user_mode_lacks_its_events(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    recorder.fault(MAP, 10, misc=KERNEL)
+    recorder.exit(100, minor=2)
+    assert told(ledger(recorder)[COUNTERS]) == (1, 2, 1, "INCONSISTENT")
+
+
+@pytest.mark.parametrize(("sampled", "verdict"), [(True, "COMPLETE WITH EXCLUSIONS"), (False, "INCONSISTENT")])
+def test_every_program_of_a_process_must_give_samples(recorder: Recorder, sampled: bool, verdict: str) -> None:
+    run_of(recorder, 17, minor=21 + sampled)
+    recorder.start(60, WHAT_THERE_IS, first=False)
+    if sampled:
+        recorder.fault(MAP, 70)
+    assert ledger(recorder)[COUNTERS].verdict == verdict
+
+
+def test_faults_of_a_program_that_may_not_be_read_have_no_events(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=33)
+    recorder.start(60, (), first=False)
+    line = ledger(recorder)[COUNTERS]
+    assert told(line) == (17, 30, 0, "COMPLETE WITH EXCLUSIONS")
+    assert "may be run but not read" in reasons(line)[0][1]
+
+
+def forked(recorder: Recorder, time: int, child: int = CHILD) -> None:
+    recorder.note("born", time, how="fork", child=child, child_pid=child, shares=False)
+
+
+def test_a_number_that_is_used_again_is_another_process(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    for begin, faults in ((10, 3), (30, 0)):
+        forked(recorder, begin)
+        for i in range(faults):
+            recorder.fault(MAP, begin + 1 + i, pid=CHILD, tid=CHILD)
+        recorder.exit(begin + 10, pid=CHILD, tid=CHILD, minor=3)
+    # The second has none of the three samples that the first has left under the same number.
+    assert told(ledger(recorder)[COUNTERS]) == (3, 6, 3, "UNVERIFIABLE")
+
+
+def test_what_one_process_has_too_many_another_has_not_too_few(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    forked(recorder, 10)
+    for i in range(5):
+        recorder.fault(MAP, 11 + i, pid=CHILD, tid=CHILD)
+    recorder.exit(20, pid=CHILD, tid=CHILD, minor=7)
+    recorder.fault(MAP, 21)
+    recorder.fault(MAP, 22)
+    recorder.exit(30)
+    line = ledger(recorder)[COUNTERS]
+    assert ([part.count for part in line.excluded], line.unexplained) == ([2], -2)
+
+
+def test_what_a_core_dump_reads_has_no_event_either(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    recorder.fault(MAP, 10)
+    recorder.exit(20, status=0x8B, minor=9)
+    line = ledger(recorder)[COUNTERS]
+    assert [(count, why[:23]) for count, why in reasons(line)] == [(8, "pages that a core dump ")]
 
 
 def test_a_sample_without_a_fault_is_unexplained_too(recorder: Recorder) -> None:
@@ -178,7 +246,7 @@ def test_faults_after_a_tasks_last_reading_are_excluded(recorder: Recorder) -> N
 def test_pages_that_a_system_call_brought_in_are_excluded(recorder: Recorder, number: int, why: str) -> None:
     run_of(recorder, 17, minor=25)
     # 8 faults were counted between 12 and 14; samples came at 12, 13 and 14.
-    recorder.note("populated", 12, end=14, number=number, faults=8)
+    recorder.note("populated", 12, end=14, number=number, faults=8, caller=PID)
     line = ledger(recorder)[COUNTERS]
     assert reasons(line) == [(5, why)]
     assert line.verdict == "COMPLETE WITH EXCLUSIONS"
@@ -186,7 +254,7 @@ def test_pages_that_a_system_call_brought_in_are_excluded(recorder: Recorder, nu
 
 def test_a_system_call_that_brought_in_what_was_sampled_excludes_nothing(recorder: Recorder) -> None:
     run_of(recorder, 17, minor=20)
-    recorder.note("populated", 12, end=14, number=9, faults=3)
+    recorder.note("populated", 12, end=14, number=9, faults=3, caller=PID)
     assert told(ledger(recorder)[COUNTERS]) == (17, 17, 0, "COMPLETE")
 
 
@@ -426,13 +494,13 @@ def test_a_process_that_ended_unread_is_told(recorder: Recorder) -> None:
     assert found[MAPS].note == "1 processes ended before they could be read"
 
 
-def heap_of_two_pages(recorder: Recorder, *present: int) -> None:
-    """Two heap pages came in by faults; the pagemap at the end shows those in *present* (of 33)."""
+def heap_of_two_pages(recorder: Recorder, *present: int, swapped: int = 0) -> None:
+    """Two heap pages came in by faults; the pagemap at the end shows those in *present* (of 33), smaps so many *swapped*."""
     replayed(recorder)
     recorder.fault(HEAP, 20)
     recorder.fault(HEAP + PAGE, 21)
     recorder.fault(HEAP + PAGE + 17, 22)
-    end(recorder, 30, *REAL, frames=[[HEAP, 33, 0], [MAP, 3, 33 * 8]])
+    end(recorder, 30, *REAL, frames=[[HEAP, 33, 0], [MAP, 3, 33 * 8]], rss={"swapped": swapped * PAGE})
     recorder.exit(31)
     words = [(1 << 63 if page in present else 0) | 17 for page in range(36)]
     (recorder.directory / "frames.bin").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
@@ -452,7 +520,83 @@ def test_a_heap_page_too_few_or_too_many_is_inconsistent(recorder: Recorder, pre
     assert ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES].verdict == "INCONSISTENT"
 
 
-@pytest.mark.parametrize("changes", [{"thp": "always"}, {"faults_lost": 1}, {"sees_kernel_faults": False}])
-def test_what_may_bring_pages_in_unseen_makes_them_unverifiable(recorder: Recorder, changes: dict[str, Any]) -> None:
+def test_pages_that_came_without_an_event_may_be_of_the_heap(recorder: Recorder) -> None:
+    recorder.note("populated", 19, end=19, number=310, faults=1, caller=PID)
     heap_of_two_pages(recorder, 0, 1, 2)
-    assert ledger(recorder, instruments=RESIDENCY, **changes)[HEAP_PAGES].verdict == "UNVERIFIABLE"
+    line = ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]
+    assert told(line) == (2, 3, 0, "COMPLETE WITH EXCLUSIONS")
+    assert [count for count, _why in reasons(line)] == [1]
+
+
+def test_no_more_heap_pages_than_faults_without_an_event_are_excluded(recorder: Recorder) -> None:
+    recorder.note("populated", 19, end=19, number=310, faults=1, caller=PID)
+    heap_of_two_pages(recorder, 0, 1, 2, 3)
+    assert told(ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]) == (2, 4, 1, "INCONSISTENT")
+
+
+def test_a_page_that_came_does_not_make_up_for_one_that_went(recorder: Recorder) -> None:
+    recorder.note("populated", 19, end=19, number=310, faults=1, caller=PID)
+    heap_of_two_pages(recorder, 1, 2)
+    assert told(ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]) == (2, 2, -1, "INCONSISTENT")
+
+
+def test_swapped_out_pages_are_the_programs_all_the_same(recorder: Recorder) -> None:
+    heap_of_two_pages(recorder, 1, swapped=1)
+    line = ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]
+    assert (told(line), reasons(line)) == ((2, 1, 0, "COMPLETE WITH EXCLUSIONS"), [(-1, "swapped out")])
+
+
+@pytest.mark.parametrize(("advice", "verdict"), [(8, "COMPLETE WITH EXCLUSIONS"), (20, "INCONSISTENT")])
+def test_the_kernel_may_take_what_was_given_up_lazily(recorder: Recorder, advice: int, verdict: str) -> None:
+    recorder.syscall("madvise", HEAP, PAGE, advice, began=25, ended=26)
+    heap_of_two_pages(recorder, 1)
+    assert ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES].verdict == verdict
+
+
+@pytest.mark.parametrize("present", [(0, 1, 2), (0,)])
+def test_what_goes_other_ways_than_by_system_calls_is_excluded(recorder: Recorder, present: tuple[int, ...]) -> None:
+    recorder.note("beyond", 15, by="io_uring")
+    heap_of_two_pages(recorder, *present)
+    line = ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]
+    assert [(count, "io_uring" in why) for count, why in reasons(line)] == [(len(present) - 2, True)]
+    assert line.verdict == "COMPLETE WITH EXCLUSIONS"
+
+
+def test_a_huge_page_comes_by_one_fault(recorder: Recorder) -> None:
+    heap_of_two_pages(recorder, 0, 1, 2, 3)
+    line = ledger(recorder, instruments=RESIDENCY, thp="always")[HEAP_PAGES]
+    assert [(count, why[:13]) for count, why in reasons(line)] == [(2, "of huge pages")]
+
+
+def test_huge_pages_that_madvise_asks_for_are_huge_pages_too(recorder: Recorder) -> None:
+    recorder.syscall("madvise", HEAP, 33 * PAGE, 14, began=8, ended=9)
+    heap_of_two_pages(recorder, 0, 1, 2, 3)
+    assert ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES].verdict == "COMPLETE WITH EXCLUSIONS"
+
+
+def test_lost_samples_make_heap_pages_unverifiable(recorder: Recorder) -> None:
+    heap_of_two_pages(recorder, 0, 1, 2)
+    assert ledger(recorder, instruments=RESIDENCY, faults_lost=1)[HEAP_PAGES].verdict == "UNVERIFIABLE"
+
+
+def test_a_break_below_which_the_program_unmapped_is_where_the_replay_has_it(recorder: Recorder) -> None:
+    replayed(recorder)
+    recorder.syscall("munmap", HEAP + 30 * PAGE, 3 * PAGE, began=8, ended=9)
+    end(recorder, 10, Mapping(HEAP, HEAP + 30 * PAGE, "rw-", "[heap]"), *REAL[1:])
+    recorder.exit(11)
+    assert told(ledger(recorder)[BREAK]) == (1, 1, 0, "COMPLETE")
+
+
+def test_every_end_of_a_number_is_compared_with_its_own_replay(recorder: Recorder) -> None:
+    replayed(recorder)
+    for begin in (20, 30):
+        forked(recorder, begin)
+        recorder.syscall(
+            "munmap", MAP, PAGE * (begin // 10 - 1), began=begin + 1, ended=begin + 2, pid=CHILD, tid=CHILD
+        )
+        real = (REAL[0], *REAL[begin // 10 :])
+        end(recorder, begin + 3, *real, pid=CHILD, tid=CHILD)
+        recorder.exit(begin + 4, pid=CHILD, tid=CHILD)
+    end(recorder, 40, *REAL)
+    recorder.exit(41)
+    assert told(ledger(recorder)[MAPS]) == (12, 12, 0, "COMPLETE")

@@ -157,12 +157,12 @@ def test_pages_of_the_heap_are_remembered_until_they_are_given_back() -> None:
         state.fault(HEAP + page * PAGE + 17)
     state.fault(HEAP - 1)
     state.fault(HEAP + 8 * PAGE)
-    assert state.heap_pages == {HEAP, HEAP + 3 * PAGE, HEAP + 7 * PAGE}
+    assert state.heap_pages.came == {HEAP, HEAP + 3 * PAGE, HEAP + 7 * PAGE}
     apply_release(state, "madvise", (HEAP + 3 * PAGE, PAGE, 4))
-    assert state.heap_pages == {HEAP, HEAP + 7 * PAGE}
+    assert state.heap_pages.came == {HEAP, HEAP + 7 * PAGE}
     apply_release(state, "madvise", (HEAP, PAGE, 8))
     apply_grant(state, "brk", (HEAP + 7 * PAGE,), HEAP + 7 * PAGE)
-    assert state.heap_pages == {HEAP}
+    assert state.heap_pages.came == {HEAP}
 
 
 def test_addresses_are_named_in_words_that_survive_randomisation() -> None:
@@ -206,8 +206,8 @@ def test_a_forked_process_goes_its_own_way() -> None:
     apply_grant(child, "brk", (HEAP,), HEAP)
     child.live.remove(HEAP + 16)
     child.files[MAP] = "/tmp/x"
-    assert (parent.space.break_end, parent.heap_pages, len(parent.live)) == (HEAP + 4 * PAGE, {HEAP}, 1)
-    assert (child.space.break_end, child.heap_pages, len(child.live)) == (HEAP, set(), 0)
+    assert (parent.space.break_end, parent.heap_pages.came, len(parent.live)) == (HEAP + 4 * PAGE, {HEAP}, 1)
+    assert (child.space.break_end, child.heap_pages.came, len(child.live)) == (HEAP, set(), 0)
     assert parent.files == {}
 
 

@@ -191,7 +191,7 @@ def test_what_is_above_the_calls_stack_pointer_is_not_inside_the_call(recorder: 
 def test_the_ring_of_a_fault_is_where_it_was_taken(recorder: Recorder) -> None:
     recorder.start(1)
     for time, misc in ((10, KERNEL), (11, USER), (12, 0x4000 | USER), (13, 0x4000 | KERNEL)):
-        recorder.fault(MAP, time, misc=misc)
+        recorder.fault(MAP, time, misc=misc, user_ip=0x1149)
     faults = assembled(recorder).faults
     assert faults.numbers["ring"].tolist() == [0, 3, 3, 0]
     assert faults.texts["toucher"].tolist() == ["kernel", "program", "program", "kernel"]

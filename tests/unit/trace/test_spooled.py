@@ -123,7 +123,7 @@ def test_the_line_that_was_being_written_ends_the_notes(folder: Path, torn: byte
         b"", b"what", b'["what"]', b'{"what":"exec"}', b'{"what":"gone","pid":"x","tid":1,"t":5,"status":0}',
         b'{"what":"gone","pid":1,"tid":1,"t":-5,"status":0}', b'{"what":7}', b'{"t":5}', b"\xff\xfe", b"[" * 9999,
         b'{"what":"file","pid":1,"t":5,"start":18446744073709551616,"path":"/x"}',
-        b'{"what":"end","pid":"x","t":[],"mappings":{}}', b'{"what":"maps","pid":1,"t":5,"mappings":[{"start":1}]}',
+        b'{"what":"end","pid":"x","t":[],"mappings":{}}', b'{"what":"region","pid":1,"t":5,"start":0,"end":1,"mappings":[{"start":1}]}',
     ],
 )  # fmt: skip
 def test_a_line_that_is_no_note_is_left_out_and_counted(folder: Path, odd: bytes) -> None:

@@ -1,0 +1,82 @@
+"""Pages that system calls bring in without a fault event, measured: the caller's counters before and after.
+
+get_user_pages (mm/gup.c) handles faults without registers, so minflt grows and perf tells nothing. Calls that seldom
+happen are followed for it; what the others bring in (direct input by read, a futex in shared memory) is what a task's
+counters have more than its events in the end.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from weakref import WeakSet
+
+from observer.instruments.sink import Sink
+from observer.linux import procfs
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
+
+__all__ = ["BEYOND", "FOLLOWED", "Unsampled"]
+
+_MAP_POPULATE: Final = 0x8000
+_MAP_LOCKED: Final = 0x2000
+_MADV_POPULATE: Final = frozenset({22, 23})
+_MMAP, _MPROTECT, _BRK, _MREMAP, _MADVISE, _PKEY_MPROTECT = 9, 10, 12, 25, 28, 329
+_MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT, _SHMAT, _REMAP_FILE_PAGES = 149, 151, 325, 59, 322, 30, 216
+_IO_SUBMIT, _VMSPLICE, _PROCESS_VM_READV, _PROCESS_VM_WRITEV = 209, 278, 310, 311
+_LOCKING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL})
+_ALWAYS: Final = _LOCKING | {
+    _EXECVE, _EXECVEAT, _SHMAT, _REMAP_FILE_PAGES, _IO_SUBMIT, _VMSPLICE, _PROCESS_VM_READV, _PROCESS_VM_WRITEV,
+}  # fmt: skip
+# What these map or make accessible comes in at once where memory is locked (populate_vma_page_range).
+_POPULATING_LOCKED: Final = frozenset({_MMAP, _BRK, _MREMAP, _MPROTECT, _PKEY_MPROTECT})
+BEYOND: Final = {323: "userfaultfd", 425: "io_uring", 440: "process_madvise"}
+"""Calls by which pages can come and go later, or elsewhere, without a system call that would tell which."""
+
+FOLLOWED: Final = _ALWAYS | {_MMAP, _MADVISE} | BEYOND.keys()
+"""The system calls that are stopped at for this alone, by their native numbers."""
+
+
+class Unsampled:
+    """Follows the calls that may bring pages in without a fault event, and notes how many faults each counted."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._before: dict[tuple[int, ...], tuple[int, int]] = {}
+        self._locked: WeakSet[Memory] = WeakSet()
+
+    def entered(self, task: Task, entry: tuple[int, ...], number: int, args: tuple[int, ...]) -> bool:
+        """Take the counters at the entry of a call; return whether its exit is wanted."""
+        if not self._populates(task, number, args):
+            return number in BEYOND
+        # By the entry itself: an exec from another thread comes back under the leader's number.
+        self._before[entry] = task.tid, procfs.task_counters(task.pid, task.tid).total
+        return True
+
+    def _populates(self, task: Task, number: int, args: tuple[int, ...]) -> bool:
+        if number in _ALWAYS:
+            return True
+        if number == _MMAP and args[3] & (_MAP_POPULATE | _MAP_LOCKED):
+            return True
+        if number == _MADVISE and args[2] in _MADV_POPULATE:
+            return True
+        return number in _POPULATING_LOCKED and task.memory in self._locked
+
+    def left(self, task: Task, entry: tuple[int, ...], number: int, result: int | None, now: int) -> None:
+        """Note what the call in *entry* counted; None: it never came back."""
+        caller, before = self._before.pop(entry, (0, -1))
+        if before < 0 or result is None:
+            return
+        if number in _LOCKING and task.memory is not None:
+            self._locked.add(task.memory)  # also by a call that failed, as on memory that nobody may touch yet
+        after = procfs.task_counters(task.pid, task.tid).total
+        self._sink.notes.append(
+            "populated", pid=task.pid, tid=task.tid, caller=caller, t=entry[0], end=now, number=number,
+            faults=after - before,
+        )  # fmt: skip
+
+    def succeeded(self, task: Task, number: int, args: tuple[int, ...], now: int) -> None:
+        """Remember what a call that came back well allows from now on."""
+        if task.memory is not None and number == _MMAP and args[3] & _MAP_LOCKED:
+            self._locked.add(task.memory)
+        if number in BEYOND:
+            self._sink.notes.append("beyond", pid=task.pid, tid=task.tid, t=now, by=BEYOND[number])

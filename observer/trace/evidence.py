@@ -1,0 +1,201 @@
+"""What the ledger looks at: the records of a run, what became of them, and the kernel's counts by process life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.trace.assembly import Assembly
+from observer.trace.spooled import Spooled
+
+__all__ = ["EXEC_CALLS", "Evidence", "Life"]
+
+EXEC_CALLS: Final = frozenset({59, 322})
+"""Native numbers of execve and execveat."""
+
+Note = dict[str, Any]
+_KERNEL_MISC: Final = 1
+_SAMPLE: Final = np.dtype([("tid", "<u4"), ("time", "<u8"), ("misc", "<u2")])
+_SIGKILL: Final = 9
+_MADV_HUGE: Final = [14, 25]  # MADV_HUGEPAGE, MADV_COLLAPSE
+_MAP_HUGETLB: Final = 0x40000
+_NEVER: Final = np.iinfo(np.uint64).max
+
+
+@dataclass(slots=True)
+class Life:
+    """One process from its birth to its end: a number may be used again for another one in the same run.
+
+    `counted` are minflt + majflt of all its tasks at their last readings, less what was counted before the run's own
+    program began; `programs` the times at which a program of its own began to run in it: at the birth by fork, at each
+    exec. `tids` are its tasks, `readings` holds for each the time of its last reading, `populated` the notes of
+    measured system calls, `samples` the thread, time and perf's misc bits of each fault.
+    """
+
+    pid: int
+    counted: int = 0
+    programs: list[int] = field(default_factory=list)
+    tids: set[int] = field(default_factory=set)
+    readings: dict[int, int] = field(default_factory=dict)
+    populated: list[Note] = field(default_factory=list)
+    ended: int | None = None
+    was_killed: bool = False
+    dumped_core: bool = False
+    has_unreadable_program: bool = False
+    samples: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _SAMPLE))
+
+    @property
+    def late(self) -> int:
+        """Fault samples that came between a task's last reading and its end."""
+        tids, times = self.samples["tid"], self.samples["time"]
+        return sum(int(((tids == tid) & (times > time)).sum()) for tid, time in self.readings.items())
+
+    @property
+    def of_workers(self) -> int:
+        """Fault samples of threads that the kernel made in the process for itself: no tracer is told of them."""
+        return int((~np.isin(self.samples["tid"], list(self.tids | {self.pid}))).sum())
+
+    def unsampled(self, note: Note) -> int:
+        """Faults that were counted during a measured system call and that no sample tells of."""
+        tids, times = self.samples["tid"], self.samples["time"]
+        own = (tids == note["tid"]) | (tids == note["caller"])
+        return int(note["faults"] - (own & (times >= note["t"]) & (times <= note["end"])).sum())
+
+    @property
+    def has_silent_program(self) -> bool:
+        """Whether a program ran without one sample of user mode.
+
+        Every program touches at least its stack, unless it was killed before: where no sample says so, there were no
+        events at all.
+        """
+        times = self.samples["time"][self.samples["misc"] & 7 != _KERNEL_MISC]
+        ends = [*self.programs[1:], self.ended or _NEVER]
+        spans = list(zip(self.programs, ends, strict=False))  # a child that shares its parent's memory has no program
+        ran = spans[:-1] if self.was_killed else spans
+        return any(not ((times >= begin) & (times <= end)).any() for begin, end in ran)
+
+
+class Evidence:
+    """All that the ledger looks at. `totals` is None when the observer was killed before it could count."""
+
+    def __init__(
+        self,
+        spooled: Spooled,
+        assembly: Assembly,
+        totals: dict[str, int] | None,
+        *,
+        instruments: frozenset[str],
+        sees_kernel_faults: bool,
+        replayable: bool,
+        lost: dict[str, int],
+        not_observed: dict[str, str],
+        thp: str,
+    ) -> None:
+        self.spooled = spooled
+        self.assembly = assembly
+        self.totals = totals
+        self.instruments = instruments
+        self.sees_kernel_faults = sees_kernel_faults
+        self.replayable = replayable
+        self.lost = lost
+        self.not_observed = not_observed
+        self.thp = thp
+        self.exiting = [note for note in spooled.notes if note["what"] == "exiting"]
+        self.born = [note for note in spooled.notes if note["what"] == "born"]
+        self.gone = [note for note in spooled.notes if note["what"] == "gone"]
+        self.execs = [note for note in spooled.notes if note["what"] == "exec"]
+        self.ends = [note for note in spooled.notes if note["what"] == "end"]
+        self.beyond = sorted({note["by"] for note in spooled.notes if note["what"] == "beyond"})
+        self.lives = _lives(spooled)
+
+    def count(self, name: str) -> int:
+        """Return one of the run's totals, 0 where it was not counted."""
+        return (self.totals or {}).get(name, 0)
+
+    @property
+    def huge_pages(self) -> bool:
+        """Whether there may have been huge pages: everywhere, or where madvise or mmap asked for them."""
+        return self.thp == "always" or self._asked_for_huge_pages()
+
+    def _asked_for_huge_pages(self) -> bool:
+        names, numbers = self.assembly.syscalls.texts["name"], self.assembly.syscalls.numbers
+        advised = (names == "madvise") & np.isin(numbers["a2"], np.array(_MADV_HUGE, dtype=np.uint64))
+        mapped = np.isin(names, ["mmap", "mmap2"]) & (numbers["a3"] & np.uint64(_MAP_HUGETLB) != 0)
+        return bool(((advised | mapped) & (numbers["errno"] == 0)).any())
+
+    def unread_tasks(self) -> str:
+        """Say how many tasks were killed past their exit stop, where their counters are read; empty if none."""
+        missing = 1 + len(self.born) - len(self.exiting)
+        return f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
+
+
+def _lives(spooled: Spooled) -> list[Life]:
+    """Return the processes of a run, in the order of their births, with their counters and their fault samples."""
+    lives: list[Life] = []
+    running: dict[int, Life] = {}
+
+    def begin(note: Note, pid: int) -> Life:
+        if pid in running and running[pid].ended is None:
+            running[pid].ended = note["t"]
+        running[pid] = Life(pid)
+        lives.append(running[pid])
+        return running[pid]
+
+    for note in spooled.notes:
+        if note["what"] == "born" and note["child_pid"] != note["pid"]:
+            born = begin(note, note["child_pid"])
+            born.programs += [] if note["shares"] else [note["t"]]
+        elif note["what"] == "born" and note["pid"] in running:
+            running[note["pid"]].tids.add(note["child"])
+        elif note["what"] in _ENTRIES:
+            _ENTRIES[note["what"]](running.get(note["pid"]) or begin(note, note["pid"]), note)
+    _give_samples(lives, spooled.faults)
+    return lives
+
+
+def _take_exec(life: Life, note: Note) -> None:
+    life.programs.append(note["t"])
+    life.has_unreadable_program |= not note["mappings"]
+    life.counted -= note["minor"] + note["major"] if note["first"] else 0
+
+
+def _take_exiting(life: Life, note: Note) -> None:
+    life.counted += note["minor"] + note["major"]
+    life.readings[note["tid"]] = note["t"]
+
+
+def _take_gone(life: Life, note: Note) -> None:
+    if note["tid"] == note["pid"]:
+        life.ended = note["t"]
+        life.was_killed = note["status"] & 0x7F == _SIGKILL
+        life.dumped_core = bool(note["status"] & 0x7F and note["status"] & 0x80)
+
+
+def _take_populated(life: Life, note: Note) -> None:
+    life.populated.append(note)
+
+
+_ENTRIES: Final = {
+    "exec": _take_exec, "exiting": _take_exiting, "gone": _take_gone, "populated": _take_populated,
+}  # fmt: skip
+
+
+def _give_samples(lives: list[Life], faults: npt.NDArray[np.void]) -> None:
+    """Give each life its samples: what has its number, up to its end and behind the end of who had it before."""
+    slim = np.empty(len(faults), _SAMPLE)
+    for name in _SAMPLE.names or ():
+        slim[name] = faults[name]
+    order = np.argsort(faults["pid"], kind="stable")
+    pids = faults["pid"][order]
+    same_number: dict[int, list[Life]] = {}
+    for life in lives:
+        same_number.setdefault(life.pid, []).append(life)
+    for pid, same in same_number.items():
+        mine = slim[order[np.searchsorted(pids, pid, "left") : np.searchsorted(pids, pid, "right")]]
+        ends = np.array([life.ended for life in same[:-1]], dtype=np.uint64)
+        which = np.searchsorted(ends, mine["time"], side="left")
+        for number, life in enumerate(same):
+            life.samples = mine[which == number]
