@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
 from observer.trace.cut_off import cut_off_lines
 from observer.trace.evidence import Evidence
@@ -9,6 +11,8 @@ from observer.trace.fault_lines import fault_lines
 from observer.trace.space_lines import heap_page_line, space_lines
 
 __all__ = ["balance_all"]
+
+_MOST_NAMED: Final = 20
 
 
 def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
@@ -26,6 +30,9 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
     lines.append(_task_line(evidence))
     lines.append(_own_pages_line(evidence))
     lines.append(_stored_line(evidence))
+    stops, stumbles = evidence.count("stops"), evidence.count("stumbles")
+    if stumbles:
+        lines.append(balance("stops followed = stops", stops - stumbles, stops, lost=stumbles))
     return tuple(lines)
 
 
@@ -45,7 +52,14 @@ def _call_lines(evidence: Evidence) -> list[LedgerLine]:
         evidence.count("calls_begun"),
         excluded=excluded,
     )
-    return [begun, _standing_line(evidence)]
+    return [begun, _standing_line(evidence), *_unobserved_lines(evidence)]
+
+
+def _unobserved_lines(evidence: Evidence) -> list[LedgerLine]:
+    """Return a line for each file whose calls nobody saw, though others' were: asked at every exec and mapping."""
+    notes = [note for note in evidence.spooled.notes if note["what"] == "unobserved"]
+    reasons = {note["path"]: note["why"] for note in notes}
+    return [unverifiable(f"allocator calls of {path}", why) for path, why in list(reasons.items())[:_MOST_NAMED]]
 
 
 def _standing_line(evidence: Evidence) -> LedgerLine:

@@ -197,6 +197,13 @@ class _Aside(TypedDict):
     sp: _Word
 
 
+class _Unobserved(TypedDict):
+    pid: _Pid
+    t: _Time
+    path: _Path
+    why: str
+
+
 class _Rings(TypedDict):
     major_ids: list[_Count]
 
@@ -215,7 +222,7 @@ _KINDS: Final[dict[str, Any]] = {
     "exec": _Exec, "allocator": _Allocator, "born": _Born, "region": _Region, "detached": _Detached, "copied": _Copied,
     "leaving": _Leaving, "beyond": _Beyond, "file": _File, "image": _Image, "signal": _Signal,
     "populated": _Populated, "exiting": _Exiting, "end": _End, "gone": _Gone, "interval": _Interval, "rings": _Rings,
-    "probe": _Probe, "handler": _Handler, "aside": _Aside,
+    "probe": _Probe, "handler": _Handler, "aside": _Aside, "unobserved": _Unobserved,
 }  # fmt: skip
 _WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
 

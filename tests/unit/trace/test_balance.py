@@ -111,6 +111,20 @@ def test_breakpoints_that_are_gone_are_calls_that_may_be_missing(
     assert told(found[STANDING]) == told_as
 
 
+def test_a_file_whose_calls_nobody_saw_has_a_line_of_its_own(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    for pid in (23, 29):
+        recorder.note("unobserved", 17, pid=pid, path="/bin/still", why="nothing of the family has a symbol in it")
+    line = ledger(recorder)["allocator calls of /bin/still"]
+    assert (line.verdict, line.note) == ("UNVERIFIABLE", "nothing of the family has a symbol in it")
+
+
+def test_a_stop_that_could_not_be_followed_is_a_loss(recorder: Recorder) -> None:
+    assert "stops followed = stops" not in ledger(recorder, stops=101, stumbles=0)
+    line = ledger(recorder, stops=101, stumbles=3)["stops followed = stops"]
+    assert (line.verdict, line.lost, line.unexplained) == ("INCOMPLETE", 3, 0)
+
+
 # ---- page faults --------------------------------------------------------------------------------------------
 
 
