@@ -186,6 +186,10 @@ class _Session:
         if not self._pages.exact:
             counts["pages_unknown"] = 1
         notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes | engine.unnoticed.notes)
+        if engine.unnoticed.asks_usage:
+            notes.append(
+                f"the program's own fault counters (getrusage) began at {watch.faults_before}: taken before its exec"
+            )
         notes += [f"{count} stops could not be followed: {why}" for why, count in engine.stumbles.items()]
         if watch.own_filters:
             counts["own_filters"] = 1

@@ -92,7 +92,7 @@ class Watch:
         self._unsampled = Unsampled(sink) if faults is not None else None
         self.started = 0
         self.births = 0
-        self.first_exec = 0
+        self.faults_before = 0
         self.not_observed: dict[str, str] = {}
         self.intervals: FaultIntervals | None = None
         self.traps = TrapWatch(pages)
@@ -203,7 +203,6 @@ class Watch:
         first = self.started == 0
         if first:
             self.started = 1
-            self.first_exec = now
             self._start_faults(task.tid)
         if self.intervals is not None:
             if first:
@@ -211,6 +210,8 @@ class Watch:
             else:
                 self.intervals.executed(task, former_tid)
         counters = procfs.task_counters(task.pid, task.tid)
+        if first:
+            self.faults_before = counters.total
         mappings = self._readable_mappings(task)
         self.traps.executed(task)
         self._sink.notes.append(

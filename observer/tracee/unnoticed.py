@@ -5,6 +5,8 @@
 - PR_GET_SECCOMP, which would show our filter;
 - clone with CLONE_UNTRACED, by which a child would escape with breakpoints in its text: made without the flag;
 - tracing or stopping the observer itself, which would leave everyone waiting: the one is refused, the other not done.
+
+That the counters of getrusage(2) begin with what the observer did before the exec cannot be undone, and is said.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from observer.tracee.task import Task
 __all__ = ["Unnoticed"]
 
 _READ, _WRITE, _RT_SIGRETURN, _CLONE, _EXIT, _KILL, _PTRACE = 0, 1, 15, 56, 60, 62, 101
-_PRCTL, _TKILL, _TGKILL, _SECCOMP = 157, 200, 234, 317
+_GETRUSAGE, _PRCTL, _TKILL, _TGKILL, _SECCOMP = 98, 157, 200, 234, 317
+_OWN_USAGE: Final = frozenset({0, 1})  # RUSAGE_SELF, RUSAGE_THREAD
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _STRICT = 21, 22, 1
 _SET_MODE_STRICT: Final = 0
 _ATTACHING: Final = frozenset({16, 0x4206})  # PTRACE_ATTACH, PTRACE_SEIZE
@@ -37,6 +40,8 @@ _SKIPPED: Final = -1
 class Unnoticed:
     """Stands in for the kernel where we are in its way. `notes` says where that can be noticed all the same.
 
+    `asks_usage`: the program itself asked for its fault counters.
+
     `NUMBERS` and `by_argument` are the calls that it has to see: all, or with these first arguments.
     """
 
@@ -45,12 +50,19 @@ class Unnoticed:
     def __init__(self) -> None:
         self._own = frozenset(int(name) for name in os.listdir("/proc/self/task"))
         self.notes: set[str] = set()
+        self.asks_usage = False
 
     @property
     def by_argument(self) -> Mapping[int, Collection[int]]:
         """Numbers of x86-64 to first arguments."""
         own = {os.getpid(), *self._own}
-        return {_PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP}, _KILL: own, _TKILL: own, _TGKILL: own}
+        return {
+            _PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP},
+            _GETRUSAGE: _OWN_USAGE,
+            _KILL: own,
+            _TKILL: own,
+            _TGKILL: own,
+        }
 
     def own_trace(self, task: Task) -> None:
         """A filter of the program's stopped *task*, though it knows of no tracer: its call fails."""
@@ -67,6 +79,8 @@ class Unnoticed:
             self._seccomp(task, number, args)
         elif number == _PTRACE:
             self._ptrace(task, args)
+        elif number == _GETRUSAGE and args[0] in _OWN_USAGE and task.parent == 0:
+            self.asks_usage = True
         elif number in _SIGNAL_AT and args[_SIGNAL_AT[number]] in _STOPPING and args[0] in self._own:
             self.notes.add("the program stopped its parent, the observer, which went on all the same")
             self._skip(task, 0)
