@@ -3,28 +3,31 @@
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
-  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong. `files.py`: files
-  and folders that others can reach, opened without following links or waiting.
+  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong. `files.py`:
+  files and folders that others can reach, opened without following links or waiting.
 - `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
-  mapped, DWARF lines, call-frame rules, x86 instructions, system-call tables and prototypes, arguments in words
-  (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used here alone.
-- `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `memory.py` an
-  address space with its breakpoints; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other
-  programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs
-  one lightly.
-- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints, `probes.py` the program's calls
-  into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `faults.py` perf rings,
-  `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`, `births.py`
-  what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint; `watch.py` hands out
-  what the engine tells, `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
-  `doctor` tries.
+  mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
+  system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
+  here alone.
+- `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
+  children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
+  presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
+  `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and
+  `musl.py` compiled, `measured.py` runs one lightly.
+- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints (`planting.py` plants them,
+  `standing.py` looks after them, `open_calls.py` knows which calls a stack is in), `probes.py` the program's calls
+  into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
+  `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
+  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint;
+  `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
+  `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
   while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
   `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
-  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`,
-  `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a
-  trace. `trials.py` (with `under.py`, `holdings.py`) is one program under several allocators, `builds.py` one source
-  under several C libraries.
+  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
+  `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
+  closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is one program under several allocators,
+  `builds.py` one source under several C libraries.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

@@ -217,9 +217,10 @@ class Memory:
         self.pushed_pages.clear()
         for address in [address for address in self.probes if start <= address < end]:
             del self.probes[address]
-        for address in [address for address in self.breakpoints if start <= address < end]:
-            del self.breakpoints[address]
-        self.entries = {entry for entry in self.entries if not start <= entry < end}
+        if self.holds_any(start, end):
+            for address in [address for address in self.breakpoints if start <= address < end]:
+                del self.breakpoints[address]
+            self.entries = {entry for entry in self.entries if not start <= entry < end}
 
     def close(self) -> None:
         """Close the descriptor."""
