@@ -61,6 +61,7 @@ class AllocatorCalls:
         self.unreturned = 0
         self.internal = 0
         self.unread = 0
+        self.exchanged = 0
         self.stuck: set[str] = set()
 
     @property
@@ -253,6 +254,7 @@ class AllocatorCalls:
         trap = memory.any_return(point.address)
         if trap and not frame.trap and self._store(memory, trap, frame.sp):
             frame.trap = trap
+            self.exchanged += 1
 
     def _store(self, memory: Memory, word: int, address: int) -> bool:
         try:

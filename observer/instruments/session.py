@@ -197,6 +197,11 @@ class _Session:
             counts |= self._allocator.counts()
             notes += sorted(watch.images.unobserved)
             notes += sorted(watch.traps.disturbed | self._allocator.stuck) + self._allocator.altered
+            if self._allocator.exchanged:
+                notes.append(
+                    f"{self._allocator.exchanged} calls ended in another file's function (memset, say): for that while "
+                    "their return address was ours"
+                )
             if self._allocator.unread:
                 notes.append(
                     f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could "
