@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from observer.compare.circumstances import Circumstances
 from observer.compare.departures import Explanation
-from observer.compare.hypotheses import RETURNING, Hypotheses, is_right
+from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.sides import PAGE, ExactMaker, ExactPrediction, MemorySide
@@ -59,6 +59,7 @@ class Exactly:
         self.comparison = Comparison(name)
         self._sees_kernel = sees_kernel
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
+        self._effort = Effort(MOST_COPIED)
         self._processes: dict[int, _Process] = {}
         self._first: int | None = None
         self._foreign: Counter[str] = Counter()
@@ -90,7 +91,8 @@ class Exactly:
         return self._processes.get(pid) or self._new(pid)
 
     def _new(self, pid: int, environment: Mapping[str, str] | None = None) -> _Process:
-        process = self._processes[pid] = _Process(Hypotheses(self._allocator, pid, environment), self._paging())
+        hypotheses = Hypotheses(self._allocator, pid, environment, effort=self._effort)
+        process = self._processes[pid] = _Process(hypotheses, self._paging())
         return process
 
     def _process(self, event: Process) -> None:

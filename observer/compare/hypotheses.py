@@ -12,11 +12,24 @@ from observer.compare.sides import ExactMaker, ExactPrediction
 from observer.model.events import Call, Process, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["RETURNING", "Hypotheses", "is_right"]
+__all__ = ["MOST_COPIED", "RETURNING", "Effort", "Hypotheses", "is_right"]
 
 _MOST: Final = 4
+MOST_COPIED: Final = 64 << 20
+"""Bytes of models that a comparison may copy: some four seconds."""
+
 RETURNING: Final = ALLOCATING | {"malloc_trim", "malloc_usable_size", "mallopt"}
 """What returns something that is predicted."""
+
+
+class Effort:
+    """What may be spent on the orders of overlapping calls, in bytes of models that are copied for it.
+
+    Threads that allocate all the time overlap all the time: when it is spent, orders are left open.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.left = most
 
 
 def is_right(call: Call, prediction: ExactPrediction) -> bool:
@@ -36,8 +49,11 @@ class _Run:
 class Hypotheses:
     """Predicts the calls of one process; `is_open` is whether more orders fit, or fitted once, than are followed."""
 
-    def __init__(self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None, *, effort: Effort
+    ) -> None:
         self._alive = [Models(make, task, environment)]
+        self._effort = effort
         self._said: dict[int, ExactPrediction | None] = {}
         self.is_open = False
 
@@ -50,7 +66,7 @@ class Hypotheses:
         """Return those of a child that the thread *task* forked."""
         twin = Hypotheses.__new__(Hypotheses)
         twin._alive = [models.copy(task, child) for models in self._alive]
-        twin._said, twin.is_open = {}, self.is_open
+        twin._said, twin.is_open, twin._effort = {}, self.is_open, self._effort
         return twin
 
     def outside(self, event: Syscall) -> None:
@@ -97,11 +113,14 @@ class Hypotheses:
         allowed = orders([call for call, _asked in calls])
         if len(allowed) == 1:
             return allowed[0]
-        found = [run for models in self._alive if (run := _run(models, calls, allowed[0])) is not None]
+        if self._effort.left <= 0:
+            self.is_open = True
+            return allowed[0]
+        found = [run for models in self._alive if (run := self._run(models, calls, allowed[0])) is not None]
         if not found or not _commute(found[0], calls):
             found += [
                 run for order in allowed[1:] for models in self._alive
-                if (run := _run(models, calls, order)) is not None
+                if (run := self._run(models, calls, order)) is not None
             ]  # fmt: skip
         if not found:
             self.is_open = True
@@ -109,6 +128,18 @@ class Hypotheses:
         self._alive, self._said = [run.models for run in found], found[0].said
         self._drop_equal()
         return found[0].order
+
+    def _run(self, models: Models, calls: Sequence[Asked], order: tuple[int, ...]) -> _Run | None:
+        """Let a twin of *models* follow *calls* in this order; return None as soon as one comes out wrong."""
+        run = _Run(models.twin(), order, {})
+        self._effort.left -= models.weight
+        for index in order:
+            call, asked = calls[index]
+            prediction = _predict(run.models, call, asked)
+            if prediction is not None and not is_right(call, prediction):
+                return None
+            run.said[call.n] = prediction
+        return run
 
     def _drop_equal(self) -> None:
         if len(self._alive) == 1:
@@ -124,18 +155,6 @@ class Hypotheses:
 def _predict(models: Models, call: Call, asked: Sequence[Syscall]) -> ExactPrediction | None:
     model = models.of(call)
     return model.predict(call, asked) if model is not None else None
-
-
-def _run(models: Models, calls: Sequence[Asked], order: tuple[int, ...]) -> _Run | None:
-    """Let a twin of *models* follow *calls* in this order; return None as soon as one comes out wrong."""
-    run = _Run(models.twin(), order, {})
-    for index in order:
-        call, asked = calls[index]
-        prediction = _predict(run.models, call, asked)
-        if prediction is not None and not is_right(call, prediction):
-            return None
-        run.said[call.n] = prediction
-    return run
 
 
 def _commute(run: _Run, calls: Sequence[Asked]) -> bool:

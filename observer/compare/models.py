@@ -56,6 +56,11 @@ class Models:
         twin.first, twin._further = self.first.twin(), {name: model.twin() for name, model in self._further.items()}
         return twin
 
+    @property
+    def weight(self) -> int:
+        """Bytes that the last twin of these was made of."""
+        return sum(model.weight for model in self)
+
     def same_as(self, other: Models) -> bool:
         """Whether both will predict the same for ever."""
         return self._further.keys() == other._further.keys() and all(map(_alike, self, other))

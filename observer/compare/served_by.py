@@ -6,8 +6,9 @@ A call is named only where the model is right about its pointer and its system c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-from observer.compare.hypotheses import Hypotheses
+from observer.compare.hypotheses import Effort, Hypotheses
 from observer.compare.order import Item, arranged, windows
 from observer.compare.sides import ExactMaker
 from observer.compare.together import grouped
@@ -26,10 +27,14 @@ def served_by(events: Iterable[Event], make: ExactMaker) -> dict[int, str]:
     return sources.found
 
 
+_MOST_COPIED: Final = 16 << 20  # bytes: a second or so
+
+
 class _Sources:
     def __init__(self, make: ExactMaker) -> None:
         self._make = make
         self._witnesses: dict[int, Witness] = {}
+        self._effort = Effort(_MOST_COPIED)
         self.found: dict[int, str] = {}
 
     def in_order(self, window: list[Item]) -> list[Item]:
@@ -51,7 +56,7 @@ class _Sources:
     def _of(self, pid: int, environment: Mapping[str, str] | None = None) -> Witness:
         witness = self._witnesses.get(pid)
         if witness is None:
-            witness = self._witnesses[pid] = Witness(Hypotheses(self._make, pid, environment))
+            witness = self._witnesses[pid] = Witness(Hypotheses(self._make, pid, environment, effort=self._effort))
         return witness
 
     def _process(self, event: Process) -> None:

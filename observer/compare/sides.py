@@ -170,6 +170,10 @@ class ExactSide(Protocol):
     def twin(self) -> ExactSide:
         """Return a second one of the same process, in the same state."""
 
+    @property
+    def weight(self) -> int:
+        """Bytes that its last twin was made of."""
+
     def same_as(self, other: Any) -> bool:
         """Whether both will predict the same for ever."""
 

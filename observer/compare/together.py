@@ -10,7 +10,7 @@ from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
-from observer.compare.hypotheses import Hypotheses
+from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
 from observer.compare.order import Asked, arranged, orders, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
@@ -69,6 +69,7 @@ class Together:
         on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None,
     ) -> None:  # fmt: skip
         self._exact = exact
+        self._effort = Effort(MOST_COPIED)
         self.comparison = Comparison(allocator().name)
         self._allocator, self._paging, self._tunables = allocator, paging, tunables
         self._sides: dict[int, _Side] = {}
@@ -141,10 +142,10 @@ class Together:
 
     def _new_side(self, pid: int, environment: Mapping[str, str] | None = None) -> _Side:
         tunables = self._tunables if environment is None else read_tunables(environment)
-        side = self._sides[pid] = _Side(
-            Shadow(tunables), self._allocator(), self._paging(),
-            Witness(Hypotheses(self._exact, pid, environment)) if self._exact is not None else None,
-        )  # fmt: skip
+        witness = None
+        if self._exact is not None:
+            witness = Witness(Hypotheses(self._exact, pid, environment, effort=self._effort))
+        side = self._sides[pid] = _Side(Shadow(tunables), self._allocator(), self._paging(), witness)
         return side
 
     def fork(self, parent: int, child: int, task: int | None = None) -> None:

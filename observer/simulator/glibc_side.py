@@ -78,6 +78,7 @@ class GlibcSide:
         self._lent: dict[int, int] = {}
         self._before = self._predicted = 0
         self._frees_stranger = False
+        self.weight = 0
 
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
@@ -85,12 +86,14 @@ class GlibcSide:
         twin._kernel = RecordedKernel(self._kernel.end)
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
         twin._heap, twin._lent = self._heap, {}
-        twin._before, twin._predicted, twin._frees_stranger = 0, 0, False
+        twin._before, twin._predicted, twin._frees_stranger, twin.weight = 0, 0, False, 0
         return twin
 
     def twin(self) -> GlibcSide:
         """Return a second one of the same process, in the same state."""
-        twin: GlibcSide = pickle.loads(pickle.dumps(self))
+        state = pickle.dumps(self)
+        self.weight = len(state)
+        twin: GlibcSide = pickle.loads(state)
         return twin
 
     def same_as(self, other: GlibcSide) -> bool:

@@ -48,6 +48,7 @@ class Told:
         self._run = run
         self.task, self.environment, self.is_first = task, environment, is_first
         self.has_adopted = False
+        self.weight = 1
         self.done: tuple[int, ...] = ()
         self.heap_bytes = run.heap_bytes
         self.heard: list[object] = []
