@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from observer.model.ledger import INCOMPLETE
+from tests.left_behind import left_after
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, run_observer
 
@@ -33,24 +34,7 @@ def nothing_left_behind() -> Iterator[None]:
     marker = f"observer-test-{os.getpid()}-{time.monotonic_ns()}"
     os.environ["OBSERVER_TEST_MARKER"] = marker
     yield
-    deadline = time.monotonic() + 5
-    while (left := _marked(marker)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert left == []
-
-
-def _marked(marker: str) -> list[str]:
-    left = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
-            try:
-                environment = Path(f"/proc/{entry}/environ").read_bytes()
-                command = Path(f"/proc/{entry}/cmdline").read_bytes()
-            except OSError:
-                continue
-            if marker.encode() in environment and command:
-                left.append(f"{entry}: {command!r}")
-    return left
+    assert left_after(f"OBSERVER_TEST_MARKER={marker}", seconds=5) == {}
 
 
 def refused(command: list[str], folder: Path, *options: str) -> Recorded:

@@ -178,7 +178,8 @@ def test_there_are_scripts_in_python() -> None:
     "words",
     [
         "accuracy nothing", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
-        "pressure w 0", "soak --jobs 0", "soak --length x",
+        "pressure w 0", "soak --jobs 0", "soak --length x", "soak --minutes 1", "soak --mixture --minutes 1 --programs 1",
+        "soak --mixture --library here",
     ],
 )  # fmt: skip
 def test_words_that_make_no_sense_are_a_usage_error(words: str) -> None:
