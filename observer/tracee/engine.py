@@ -319,8 +319,12 @@ class Engine:
         former = ptrace.event_message(task.tid)
         # An exec from another thread takes over the leader's id; the leader itself never reports an end.
         moved = self.tasks.pop(former, task) if former != task.tid else task
-        for left in (task, *([moved] if moved is not task else []), *self._siblings(task)):
+        others = [*([task] if moved is not task else []), *self._siblings(task)]
+        for left in (moved, *others):
             self._watcher.executing(left)
+        for other in others:
+            if other.entered is not None:
+                self._watcher.syscall_left(other, other.entered, None)
         for other in self._siblings(task):
             del self.tasks[other.tid]
         task.started = True
