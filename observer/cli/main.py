@@ -140,12 +140,24 @@ def _guarded(words: Sequence[str]) -> int:
         number = _exhausted(error)
         if number not in SCARCE:
             raise
-        drop_output(sys.stdout.fileno())  # what is still in the buffer would fail again at the end
-        complain("cannot go on", os.strerror(number), SCARCE[number])
+        if _output_is_stuck():
+            drop_output(sys.stdout.fileno())  # what is still in the buffer would fail again at the end
+            complain("cannot write the output", os.strerror(number))
+        else:
+            complain("cannot go on", os.strerror(number), SCARCE[number])
         return 125
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+
+
+def _output_is_stuck() -> bool:
+    """Whether there is no room for what still waits to be written to standard output."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
 
 
 def _ask_for_address_space() -> None:
