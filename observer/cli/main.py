@@ -152,12 +152,13 @@ def _guarded(words: Sequence[str]) -> int:
 
 
 def _output_is_stuck() -> bool:
-    """Whether there is no room for what still waits to be written to standard output."""
+    """Whether there is no room for standard output: for what still waits to be written, or, unbuffered, for more."""
     try:
         sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"")
+        return os.fstatvfs(sys.stdout.fileno()).f_bavail == 0
     except OSError:
         return True
-    return False
 
 
 def _ask_for_address_space() -> None:
