@@ -10,6 +10,7 @@ import errno
 import importlib
 import os
 import resource
+import stat
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -156,7 +157,8 @@ def _output_is_stuck() -> bool:
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), b"")
-        return os.fstatvfs(sys.stdout.fileno()).f_bavail == 0
+        is_file = stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
+        return is_file and os.fstatvfs(sys.stdout.fileno()).f_bavail == 0
     except OSError:
         return True
 
