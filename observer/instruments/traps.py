@@ -8,6 +8,7 @@ each breakpoint the mask is put back, and the action, if there is one, by a siga
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from typing import Final
 
@@ -50,7 +51,8 @@ class TrapWatch:
                 self.disturbed.add("an i386 program acts on SIGTRAP: breakpoints take that away where it is blocked")
             return
         task.memory.tid = task.tid
-        self._asked[task.tid] = args[0], task.memory.read(args[1], _ACTION)
+        with contextlib.suppress(OSError, OverflowError):  # a bad pointer: the call says EFAULT, too
+            self._asked[task.tid] = args[0], task.memory.read(args[1], _ACTION)
 
     def left(self, task: Task, number: int, *, worked: bool) -> None:
         """A call that changes the blocked signals or an action ended."""
