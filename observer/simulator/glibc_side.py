@@ -133,8 +133,11 @@ class GlibcSide:
         self._lent[child] = self._lent.get(task, task)
 
     def end_thread(self, task: int) -> None:
-        """A thread ended: its cache is given back."""
-        self._model.end_thread(task)
+        """A thread ended: its cache is given back. One that holds what the model knows nothing of was led astray."""
+        try:
+            self._model.end_thread(task)
+        except LookupError:
+            self._model.lose()
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
