@@ -56,12 +56,12 @@ class Standing:
         if memory is None or memory.fd < 0:
             return
         memory.tid = task.tid
+        with self._pages.excluded():
+            there = {point: _bytes_at(memory, point) for point in memory.breakpoints.values() if not point.is_copy}
         copied = {point.operation for point in memory.breakpoints.values() if point.is_copy}
-        for point in memory.breakpoints.values():
-            if point.is_copy:
-                continue
+        for point, code in there.items():
             self.expected += 1
-            if _bytes_at(memory, point) == point.planted:
+            if code == point.planted:
                 self.found += 1
             elif point.operation in copied and point.operation != NO_OPERATION:
                 self.moved += 1

@@ -41,6 +41,7 @@ class Nursery:
         self._waiting: dict[int, _Arrival] = {}
         self._taken_in: dict[int, float] = {}
         self._ended: deque[Task] = deque(maxlen=_REMEMBERED)
+        self._own = os.getpid()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -53,6 +54,10 @@ class Nursery:
         if not os.WIFSTOPPED(status) and any(task.tid == tid for task in self._ended):
             return  # a second word of its end: its parent ended, too, and left it to us (init of a container)
         self._waiting[tid] = _Arrival(status, time.monotonic())
+
+    def is_ours(self, tid: int) -> bool:
+        """Whether *tid* is a task that we trace, or has been."""
+        return tid in self._waiting or tid in self._taken_in or _field(tid, "TracerPid") == self._own
 
     def told_of(self, tid: int) -> tuple[bool, int | None]:
         """The maker of *tid* tells of it: return whether it is news, and the status with which the task waits."""

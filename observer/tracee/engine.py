@@ -278,6 +278,10 @@ class Engine:
 
     def _birth(self, parent: Task, how: str) -> None:
         tid = ptrace.event_message(parent.tid)
+        if not self._nursery.is_ours(tid):
+            # Killed while it stood here, the parent has come to its exit: the message is its status, not a child's id.
+            self._resume(parent)
+            return
         is_news, status = self._nursery.told_of(tid)
         try:
             if is_news:
@@ -326,7 +330,10 @@ class Engine:
             if other.entered is not None:
                 self._watcher.syscall_left(other, other.entered, None)
         for other in self._siblings(task):
+            # The kernel has ended them; their last word may still be on its way, and tells nothing new.
             del self.tasks[other.tid]
+            self._nursery.ended(other)
+            self._watcher.gone(other, 0)
         task.started = True
         entry, task.entered = moved.entered, None
         former_memory, task.memory = task.memory, Memory(task.pid)
