@@ -13,11 +13,21 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from elftools.elf.elffile import ELFFile
-from symbolic.debuginfo import Archive
-from symbolic.exceptions import SymbolicError
-from symbolic.symcache import SymCache
 
 from observer.linux.elf import DAMAGED, Elf
+
+_BACKTRACE: Final = os.environ.get("RUST_BACKTRACE")
+
+from symbolic.debuginfo import Archive  # noqa: E402
+from symbolic.exceptions import SymbolicError  # noqa: E402
+from symbolic.symcache import SymCache  # noqa: E402
+
+# The library sets it for itself as it is imported; the programs that we start are to find what we were given.
+if _BACKTRACE is None:
+    os.environ.pop("RUST_BACKTRACE", None)
+else:
+    os.environ["RUST_BACKTRACE"] = _BACKTRACE
+
 
 __all__ = ["MOST_ROWS", "LineTable", "line_table"]
 
