@@ -90,12 +90,12 @@ def _reason(number: int) -> str:
 def _rests(evidence: Evidence, lost: int) -> Counter[str]:
     """Count the faults that no sample and no measured system call explains, by what may have been their reason.
 
-    Not those of a process in which a program gave no sample at all: there the events themselves are missing, which has
-    one good reason (perf_event_exit_task at an exec that is not dumpable).
+    Not those of a process in which a program gave no sample at all, though none was lost: there the events themselves
+    are missing, which has one good reason (perf_event_exit_task at an exec that is not dumpable).
     """
     counts: Counter[str] = Counter()
     for life in evidence.lives:
-        if life.has_unreadable_program or not life.has_silent_program:
+        if lost or life.has_unreadable_program or not life.has_silent_program:
             counts[_why(evidence, life)] += _rest(life)
     for why in counts:  # what found no room in a ring was an event
         told = min(counts[why], lost)
