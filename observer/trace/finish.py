@@ -156,7 +156,7 @@ def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
     if recording is not None and "faults" in recording.not_observed:
         faults = "inferred: pages that came in between two stops; the rest is counted only"
     return {
-        "calls": "exact: breakpoints at the functions' first instructions", "syscalls": "exact: seccomp stops",
+        "calls": "exact: breakpoints at the functions' beginnings and ends", "syscalls": "exact: seccomp stops",
         "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": frames,
         "call.errno": "inferred: an allocation that returned NULL",
