@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
 from observer.trace.beside import Blocks
@@ -198,4 +200,4 @@ def _arrive(state: ProcessState, args: tuple[int, ...], result: int) -> None:
 
 def mappings_from(notes: list[dict[str, Any]]) -> list[Mapping]:
     """Return mappings written into a note."""
-    return [Mapping(**fields) for fields in notes]
+    return [msgspec.convert(fields, Mapping) for fields in notes]
