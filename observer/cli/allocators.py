@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.numbers import positive
+from observer.cli.scratch import scratch_folder
 from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     from observer.trace.machine import describe_machine
     from observer.trace.trials import Series
 
-    scratch = Path(tempfile.mkdtemp(prefix="observer-allocators-"))
-    try:
+    with scratch_folder("allocators") as scratch:
         target = _target(arguments, scratch)
         wanted = _wanted(arguments.only)
         variants, missing = _variants(target, wanted, scratch)
@@ -98,8 +96,6 @@ def run(arguments: argparse.Namespace) -> int:
         trials = series.trials()
         _tell(trials, [*missing, *series.missing], target.name, as_json=arguments.json)
         return 125 if any(trial.verdict in FAILING for trial in trials) else 0
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _wanted(only: str | None) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.numbers import positive
+from observer.cli.scratch import scratch_folder
 from observer.errors import CannotLaunch, UsageError
 
 if TYPE_CHECKING:
@@ -248,8 +248,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Compare and tell on standard output; return the exit status."""
     from observer.compare.confirm import switchable
 
-    scratch = Path(tempfile.mkdtemp(prefix="observer-compare-"))
-    try:
+    with scratch_folder("compare") as scratch:
         target = _target(arguments, scratch)
         directory = Path(arguments.directory) if arguments.directory else None
         work = _Work(target, arguments.fit, scratch, directory, arguments.allocator, arguments.libc)
@@ -268,8 +267,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
         _tell(arguments, comparison, work.rows, experiments)
         return 1 if comparison.unexplained else 0
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_bits(meta: Meta) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.scratch import scratch_folder
 from observer.errors import BadTrace, CannotLaunch, CannotObserve, UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source.suffix in _OTHER_LANGUAGES:
         raise UsageError(f"{arguments.source} is not C", "the compilers here are asked for C, and their libraries too")
     wanted = _wanted(arguments.only, SIDES)
-    scratch = Path(tempfile.mkdtemp(prefix="observer-libraries-"))
-    try:
+    with scratch_folder("libraries") as scratch:
         built = _builds(arguments, wanted, scratch)
         missing = [each for each in built if isinstance(each, Missing)]
         programs = [each for each in built if not isinstance(each, Missing)]
@@ -78,8 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         sides, bad = _record(programs, missing, arguments, scratch)
         _tell(sides, [_line(each) for each in missing], arguments)
         return 125 if bad else 0
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _wanted(only: str | None, every: Sequence[str]) -> list[str]:

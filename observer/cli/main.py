@@ -10,6 +10,7 @@ import errno
 import importlib
 import os
 import resource
+import signal
 import stat
 import sys
 from collections.abc import Sequence
@@ -148,6 +149,7 @@ def _guarded(words: Sequence[str]) -> int:
             complain("cannot go on", os.strerror(number), SCARCE[number])
         return 125
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not end us by another status
         complain("interrupted")
         return 130
 

@@ -8,13 +8,15 @@ import os
 import resource
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.complaint import complain, drop_output
-from observer.errors import UsageError
+from observer.cli.numbers import positive
+from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
     from observer.model.machine import Meta
@@ -80,7 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"
     )
     parser.add_argument(
-        "--max-events", metavar="N", type=_positive, help="record no more than N calls and system calls each"
+        "--max-events", metavar="N", type=positive, help="record no more than N calls and system calls each"
     )
     parser.add_argument(
         "--allow-loss", action="store_true", help="keep the program's status when the ledger does not balance"
@@ -90,13 +92,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program and its arguments"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
 
 
 def _stack(text: str) -> int:
@@ -124,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     may_replace = arguments.force or arguments.directory is None
     meta = record_run(
         order, directory, describe_machine(), replacing=partial(_say_replaced, directory) if may_replace else None,
-        while_finishing=_progress,
+        while_finishing=partial(_finishing, directory),
     )  # fmt: skip
     try:
         meta = _with_sources(meta, directory)
@@ -167,6 +162,15 @@ def _with_sources(meta: Meta, directory: Path) -> Meta:
         sources = served_by(trace.events(frozenset({"call", "syscall", "process"})), model)
         how = f"inferred: by the model of glibc {machine.libc_version}, as long as it gives every pointer exactly"
         return add_sources(trace, sources, how)
+
+
+@contextmanager
+def _finishing(directory: Path) -> Iterator[None]:
+    try:
+        with _progress():
+            yield
+    except KeyboardInterrupt as error:
+        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
 
 
 def _progress() -> AbstractContextManager[object]:

@@ -15,6 +15,8 @@ from observer.errors import BadTrace
 __all__ = ["database"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
+_INTERRUPTED: Final = re.compile(r"KeyboardInterrupt\b|INTERRUPT Error")
+"""How its errors begin when Ctrl-C came while Python ran below it, or itself."""
 
 
 @contextmanager
@@ -29,6 +31,8 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect() as connection:
             yield connection
     except (duckdb.Error, OSError, UnicodeDecodeError) as error:
+        if _INTERRUPTED.match(str(error)):
+            raise KeyboardInterrupt from error
         raise BadTrace(what, _reason(error), remedy) from error
     except RuntimeError as error:
         if "interrupted" not in str(error):

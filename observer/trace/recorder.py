@@ -77,17 +77,15 @@ def record_run(
         BadTrace: the folder exists, cannot be written, was changed by somebody else while the program ran, or its
             records cannot be made into a trace; then they stay, for `Trace.open` to try again.
         CannotLaunch, CannotObserve: as `instruments.session.record`; then no folder is left.
+        KeyboardInterrupt: the user interrupted what is done after the program's end; `Trace.open` can do it again.
     """
     find_program(order.words[0], order.environment)
     request = order.request(directory)
     with new_folder(directory, replacing) as folder:
         begin(folder, machine, request)
         recording = _record(order, folder)
-    try:
-        with while_finishing():
-            return finish(folder, machine, request, recording)
-    except KeyboardInterrupt as error:
-        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
+    with while_finishing():
+        return finish(folder, machine, request, recording)
 
 
 def _record(order: Order, folder: Folder) -> Recording:

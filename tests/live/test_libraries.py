@@ -148,7 +148,8 @@ def test_every_side_reads_the_same_input(tmp_path: Path) -> None:
     assert {side["status"] for side in json.loads(done.stdout)} == {"exit 17"}
 
 
-def test_interrupted_it_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pause", [0.02, 0.1, 0.3])
+def test_interrupted_it_leaves_nothing_behind(pause: float, tmp_path: Path) -> None:
     (tmp_path / "loop.c").write_text("int main(void) { for (;;) ; }\n")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
@@ -160,7 +161,7 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path) -> None:
     running = wait_for_program("loop-", process.pid)
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(pause)
     out, _messages = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, b"")
     assert not Path(f"/proc/{running}").exists()
