@@ -15,8 +15,8 @@ from observer.errors import BadTrace
 __all__ = ["database"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
-_INTERRUPTED: Final = re.compile(r"KeyboardInterrupt\b|INTERRUPT Error")
-"""How its errors begin when Ctrl-C came while Python ran below it, or itself."""
+_INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
+"""What its errors tell of when Ctrl-C came while it worked, or Python below it."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
         with duckdb.connect() as connection:
             yield connection
     except (duckdb.Error, OSError, UnicodeDecodeError) as error:
-        if _INTERRUPTED.match(str(error)):
+        if _INTERRUPTED.search(str(error)):
             raise KeyboardInterrupt from error
         raise BadTrace(what, _reason(error), remedy) from error
     except RuntimeError as error:

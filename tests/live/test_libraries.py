@@ -162,8 +162,8 @@ def test_interrupted_it_leaves_nothing_behind(pause: float, tmp_path: Path) -> N
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(pause)
-    out, _messages = process.communicate(timeout=30)
-    assert (process.returncode, out) == (130, b"")
+    out, messages = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, b""), messages.decode()
     assert not Path(f"/proc/{running}").exists()
     assert os.listdir(scratch) == []
 
