@@ -3,8 +3,10 @@
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
-  replay, what -e selects, the ledger's lines, meta.json, the chapter. `errors.py`: what can go wrong. `files.py`:
-  files and folders that others can reach, opened without following links or waiting.
+  replay, what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter.
+  `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
+  or waiting.
+- `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
 - `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
   mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
   system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used

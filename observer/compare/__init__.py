@@ -7,7 +7,7 @@ Two levels, as the chapter has them, each judged with the other taken as it was:
 - level two: the pieces where they really lay, through the paging model; which touches fault.
 
 The reference machines are given to it (`sides.py` says what is asked of them). `shadow.py` is what pointers tell of the
-real heap, `tunables.py` what its allocator was told. `departures.py` is the table of known departures, `call_rules.py`
+real heap. `departures.py` is the table of known departures, `call_rules.py`
 and `fault_rules.py` ask for the evidence of each. `together.py` goes through a whole run, `by_workload.py` through one
 of which every touch is known (`report_lines.py` reads the interpreter's report). `exactly.py` compares with a model
 that predicts every pointer; `witness.py` asks it where pointers alone leave things open, `served_by.py` where each

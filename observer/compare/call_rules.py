@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.compare.departures import Explanation
-from observer.compare.shadow import Shadow, chunk_size
+from observer.compare.shadow import Shadow
+from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.account import (
     FREE_PIECE,
     GROWTH,
@@ -66,7 +67,7 @@ class CallCase:
     @property
     def start(self) -> int:
         """Where the real chunk begins."""
-        return (self.call.result or 0) - 16
+        return (self.call.result or 0) - HEADER
 
     @property
     def in_thread_heap(self) -> bool:
@@ -81,7 +82,7 @@ class CallCase:
     def asks_only(self, *names: str) -> bool:
         """Whether all its system calls have one of *names*; advice to use huge pages does not count."""
         rest = self.observed.asks
-        if self.shadow.tunables.hugetlb:
+        if self.shadow.parameters.hugetlb:
             rest = tuple(ask for ask in rest if ask.name != "madvise")
         return all(ask.name in names for ask in rest)
 
@@ -89,8 +90,8 @@ class CallCase:
     def grown_plainly(self) -> bool:
         """Whether the break moved up, by no more than the request, the padding and page rounding make."""
         grown = sum(ask.amount for ask in self.observed.asks if ask.name == "brk")
-        unit = _HUGE if self.shadow.tunables.hugetlb else _PAGE
-        most = -(-(self.room + self.shadow.tunables.top_pad + _TOP) // unit) * unit + _PAGE
+        unit = _HUGE if self.shadow.parameters.hugetlb else _PAGE
+        most = -(-(self.room + self.shadow.parameters.top_pad + _TOP) // unit) * unit + _PAGE
         return self.asks_only("brk") and 0 < grown <= most
 
 
@@ -114,9 +115,9 @@ def explain_call(case: CallCase) -> Explanation | None:
 
 def _mapped(case: CallCase) -> Explanation | None:
     """The piece has a mapping of its own, as large as it needs, or the kernel resized the one it had."""
-    threshold = case.shadow.tunables.mmap_threshold
+    threshold = case.shadow.parameters.mmap_threshold
     mapped = [ask for ask in case.observed.asks if ask.maps(case.call.result or 0)]
-    if case.frees or len(mapped) != 1 or case.shadow.tunables.mmap_max == 0 or not _first_heap_only(case):
+    if case.frees or len(mapped) != 1 or case.shadow.parameters.mmap_max == 0 or not _first_heap_only(case):
         return None
     if not case.chunk < mapped[0].amount <= -(-(case.room + _MAPPED_MORE) // _PAGE) * _PAGE:
         return None
@@ -133,8 +134,8 @@ def _mapped(case: CallCase) -> Explanation | None:
 def _first_heap_only(case: CallCase) -> bool:
     """Whether beside the mapping only the heap was begun, which the cache's table needs: one growth by padding."""
     grown = sum(ask.amount for ask in case.observed.asks if ask.name == "brk")
-    unit = _HUGE if case.shadow.tunables.hugetlb else _PAGE
-    most = -(-(_TABLE + case.shadow.tunables.top_pad + _TOP) // unit) * unit
+    unit = _HUGE if case.shadow.parameters.hugetlb else _PAGE
+    most = -(-(_TABLE + case.shadow.parameters.top_pad + _TOP) // unit) * unit
     return case.asks_only("brk", "mmap", "mremap", "munmap") and 0 <= grown <= most
 
 
@@ -152,7 +153,7 @@ def _padding(case: CallCase) -> Explanation | None:
     end = case.start + case.chunk
     if case.in_thread_heap or case.observed.asks or case.predicted.served != GROWTH:
         return None
-    pad = case.shadow.tunables.top_pad
+    pad = case.shadow.parameters.top_pad
     left = case.shadow.break_end - end
     if pad and left + _TOP <= pad + _PAGE:
         return Explanation("top-pad", f"{left:,} bytes were still spare in the heap behind it")
@@ -181,14 +182,14 @@ def _not_joined(case: CallCase) -> Explanation | None:
 
 def _reused(case: CallCase) -> Explanation | None:
     """The real allocator had a free piece, the book had none: it gave them to others, or they lie elsewhere."""
-    area = case.shadow.area_at(case.start) or case.shadow.area_at(case.start + 16)
+    area = case.shadow.area_at(case.start) or case.shadow.area_at(case.start + HEADER)
     if area is None or case.observed.asks:
         return None
     old = case.shadow.freed.get(case.start)
     if old is not None and old.size == case.chunk:
         if case.shadow.is_cached(case.start):
             return Explanation("tcache", f"the piece that call {old.call} freed, kept whole for its size")
-        rule = "fast-bins" if old.size <= case.shadow.tunables.mxfast else "bins"
+        rule = "fast-bins" if old.size <= case.shadow.parameters.fast_limit else "bins"
         return Explanation(rule, f"the piece that call {old.call} freed, kept whole for its size")
     return Explanation(
         "bins", f"cut from {area[1]:,} free bytes, where the book's largest free piece has {case.book_largest:,}"
@@ -288,7 +289,7 @@ def _trimmed(case: CallCase) -> Explanation | None:
     kept = chunk.start + (case.chunk if case.call.result else 0)
     free_from = case.shadow.free_tail(kept, chunk.start + chunk.size)
     spare = case.shadow.break_end - free_from
-    if case.shadow.break_end - back < free_from or spare < case.shadow.tunables.trim_threshold:
+    if case.shadow.break_end - back < free_from or spare < case.shadow.parameters.trim_threshold:
         return None
     return Explanation("trim", f"{back:,} of {spare:,} bytes that were free at the heap's end")
 
@@ -316,7 +317,7 @@ def _amount(case: CallCase) -> Explanation | None:
     needed = -(-(case.room + _TOP) // _PAGE) * _PAGE
     if case.frees or not case.grown_plainly:
         return None
-    if grown > needed + _PAGE or (case.shadow.tunables.top_pad and grown > needed):
+    if grown > needed + _PAGE or (case.shadow.parameters.top_pad and grown > needed):
         return Explanation("top-pad", f"{grown - needed:,} bytes more than {case.room:,} bytes need")
     if grown != case.predicted.moved_break:
         return Explanation("layout", f"{grown:,} bytes, as its own chunks and the 32 bytes kept at the end need")
@@ -334,7 +335,7 @@ def _knew_break(case: CallCase) -> Explanation | None:
 
 def _huge_advice(case: CallCase) -> Explanation | None:
     advised = any(ask.name == "madvise" for ask in case.observed.asks)
-    if case.shadow.tunables.hugetlb and advised and case.observed.moved_break == case.predicted.moved_break:
+    if case.shadow.parameters.hugetlb and advised and case.observed.moved_break == case.predicted.moved_break:
         return Explanation("huge-pages", "glibc.malloc.hugetlb asks for huge pages")
     return None
 

@@ -18,6 +18,7 @@ from observer.compare.sides import PAGE, ExactMaker, ExactPrediction, MemorySide
 from observer.compare.together import NOWHERE, grouped
 from observer.model.account import IN_PLACE
 from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.lives import Lives
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING
 
@@ -60,8 +61,7 @@ class Exactly:
         self._sees_kernel = sees_kernel
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
         self._effort = Effort(MOST_COPIED)
-        self._processes: dict[int, _Process] = {}
-        self._first: int | None = None
+        self._lives = Lives(self._new, _Process.copy)
         self._foreign: Counter[str] = Counter()
 
     def run(self, events: Iterable[Event]) -> None:
@@ -88,24 +88,15 @@ class Exactly:
     # ---- processes ------------------------------------------------------------------------------------------
 
     def _of(self, pid: int) -> _Process:
-        return self._processes.get(pid) or self._new(pid)
+        return self._lives.of(pid)
 
-    def _new(self, pid: int, environment: Mapping[str, str] | None = None) -> _Process:
+    def _new(self, pid: int, environment: Mapping[str, str] | None) -> _Process:
         hypotheses = Hypotheses(self._allocator, pid, environment, effort=self._effort)
-        process = self._processes[pid] = _Process(hypotheses, self._paging())
-        return process
+        return _Process(hypotheses, self._paging())
 
     def _process(self, event: Process) -> None:
-        if event.what in ("start", "exec"):
-            self._first = event.pid if event.what == "start" else self._first
-            self._new(event.pid, event.environment)
-            return
-        process = self._of(event.pid)
-        if event.what == "fork" and event.child is not None:
-            self._processes[event.child] = process.copy(event.tid, event.child)
-        elif event.what == "vfork" and event.child is not None:
-            self._processes[event.child] = process  # the memory is the parent's until exec
-        process.models.live(event)
+        self._lives.take(event)
+        self._of(event.pid).models.live(event)
 
     def _outside(self, event: Syscall) -> None:
         process = self._of(event.pid)
@@ -275,8 +266,8 @@ class Exactly:
         """Set the break at the end of the first process beside the model's; say which calls had no model."""
         for name, count in self._foreign.items():
             self.comparison.notes.append(f"{count:,} calls went to the allocator of {name}, which is not modelled")
-        process = self._processes.get(self._first or 0)
-        end = next((end for end in meta.ends if end.pid == self._first), None)
+        end = next((end for end in meta.ends if end.pid == self._lives.first), None)
+        process = self._of(end.pid) if end is not None else None
         if end is None or process is None or process.has_diverged or not process.break_start:
             return
         observed, predicted = end.break_end - process.break_start, process.models.likely.first.heap_bytes

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.compare.departures import Explanation
-from observer.compare.shadow import Shadow, chunk_size
+from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, Resolved
+from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
 from observer.model.account import (
     FREE_PIECE,
     GROWTH,
@@ -26,7 +27,6 @@ __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "
 _TABLE: Final = 0x310
 _LINKS: Final = 48
 _HEAP_HEAD: Final = 0x1000
-_SMALLEST: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ def explain_missing(case: FaultCase, reach: Reach) -> Explanation | None:
     if reach.what == "zeroes" and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
         return Explanation("calloc", "the page came from the kernel and nothing had been written there")
     if reach.what == "header of the rest" and case.account.served == FREE_PIECE:
-        whole = case.shadow.whole_piece((case.call.result or 0) - 16)
-        if whole is not None and whole - chunk_size(request_of(case.call)) < _SMALLEST:
+        whole = case.shadow.whole_piece((case.call.result or 0) - HEADER)
+        if whole is not None and whole - chunk_size(request_of(case.call)) < MINIMUM:
             return Explanation("layout", f"the freed piece had {whole:,} bytes: what was left is too small to cut off")
     return None
 
@@ -57,8 +57,8 @@ def explain_extra(case: FaultCase, fault: Fault) -> Explanation | None:
         return Explanation("tcache-table", f"at {fault.where or hex(fault.address)}")
     if case.call.tid != case.call.pid and (fault.address % (64 << 20)) < _HEAP_HEAD:
         return Explanation("thread-arena", "the head of a thread's heap")
-    if case.shadow.tunables.perturb and _is_filled(case, fault.address):
-        return Explanation("perturb", f"filled with a pattern made of {case.shadow.tunables.perturb}")
+    if case.shadow.parameters.perturb and _is_filled(case, fault.address):
+        return Explanation("perturb", f"filled with a pattern made of {case.shadow.parameters.perturb}")
     for place, length, what in _written_by_lists(case):
         if place & -PAGE <= page <= (place + length - 1) & -PAGE:
             return Explanation("links", what)
@@ -83,10 +83,10 @@ def _is_filled(case: FaultCase, address: int) -> bool:
 def _cut_by_alignment(case: FaultCase, page: int) -> bool:
     """Whether *page* has an end of what is asked for to find an aligned piece in: from a free piece or the top on."""
     alignment = alignment_of(case.call)
-    begin = case.shadow.begin_of((case.call.result or 0) - 16)
+    begin = case.shadow.begin_of((case.call.result or 0) - HEADER)
     if begin is None:
         return False
-    whole = chunk_size(chunk_size(request_of(case.call)) + alignment + _SMALLEST)
+    whole = chunk_size(chunk_size(request_of(case.call)) + alignment + MINIMUM)
     return any(page <= place + more < page + PAGE for place in (begin, begin + whole) for more in (0, _LINKS - 1))
 
 
@@ -104,7 +104,7 @@ def _written_by_lists(case: FaultCase) -> list[tuple[int, int, str]]:
         places.append((old.start, _LINKS, "the first bytes of the freed piece hold its links"))
         places.append((old.start + old.size, _LINKS, "the piece behind the freed one holds its size"))
     if case.call.result:
-        end = case.call.result - 16 + chunk_size(request_of(case.call))
+        end = case.call.result - HEADER + chunk_size(request_of(case.call))
         served = case.account.served
         if served in (FREE_PIECE, SPARE_ROOM, GROWTH, IN_PLACE):
             places.append((end, _LINKS, "the rest behind the piece: its header and links"))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from observer.compare.shadow import Chunk, Shadow, chunk_size
+from observer.compare.shadow import Chunk, Shadow
+from observer.glibc.chunks import HEADER, MINIMUM, WORD, chunk_size
 from observer.model.account import (
     FREE_PIECE,
     GROWTH,
@@ -24,9 +23,6 @@ from observer.model.operations import ALLOCATING
 
 __all__ = ["observed_account", "reached"]
 
-_HEADER: Final = 16
-_SMALLEST: Final = 32
-
 
 def observed_account(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> Account:
     """Return how *call* was served, by its pointer and what it asked; *shadow* is the heap before it."""
@@ -45,16 +41,16 @@ def _served(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> str:
         return IN_PLACE
     if any(ask.grows for ask in asks):
         return GROWTH
-    start = pointer - 16
+    start = pointer - HEADER
     end = start + chunk_size(request_of(call))
     if shadow.is_new(start):
         return SPARE_ROOM if _is_there(end, start, shadow) else UNKNOWN
     # 16 bytes of a rest may belong to the chunk before it or not: pointers alone do not tell.
-    if shadow.area_at(start) is None and shadow.area_at(start + 16) is None:
+    if shadow.area_at(start) is None and shadow.area_at(start + HEADER) is None:
         return UNKNOWN
     free_end = shadow.end_of_free(start)
     reaches_end = shadow.is_new(free_end) and _is_there(end, start, shadow)
-    return FREE_PIECE if end <= free_end + 16 or reaches_end else UNKNOWN
+    return FREE_PIECE if end <= free_end + HEADER or reaches_end else UNKNOWN
 
 
 def _is_there(end: int, start: int, shadow: Shadow) -> bool:
@@ -66,13 +62,13 @@ def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
     """Return what the book's allocator reaches for in *call*, at the real addresses; *shadow* is the heap before it."""
     old = shadow.live.get(call.pointer or 0)
     if not call.result:
-        return [Reach(old.start, _HEADER, True, "header")] if old is not None and account.served != "refused" else []
-    start, size = call.result - _HEADER, chunk_size(request_of(call))
-    found = [Reach(start, _HEADER, True, "header")]
+        return [Reach(old.start, HEADER, True, "header")] if old is not None and account.served != "refused" else []
+    start, size = call.result - HEADER, chunk_size(request_of(call))
+    found = [Reach(start, HEADER, True, "header")]
     if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
-        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+        found.append(Reach(start + size, HEADER, True, "header of the rest"))
     if account.served == IN_PLACE and old is not None and not old.mapped and _cuts_in_place(old, size, shadow):
-        found.append(Reach(start + size, _HEADER, True, "header of the rest"))
+        found.append(Reach(start + size, HEADER, True, "header of the rest"))
     if call.op == "calloc":
         found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
     if old is not None and call.result != call.pointer:
@@ -87,7 +83,7 @@ def _leaves_rest(start: int, size: int, account: Account, shadow: Shadow) -> boo
     whole = shadow.freed.get(start)
     if whole is not None and whole.size == size:
         return False
-    return sum(area) - start - size >= _SMALLEST
+    return sum(area) - start - size >= MINIMUM
 
 
 def _cuts_in_place(old: Chunk, size: int, shadow: Shadow) -> bool:
@@ -96,16 +92,16 @@ def _cuts_in_place(old: Chunk, size: int, shadow: Shadow) -> bool:
     free_end = end if size <= old.size else shadow.end_of_free(end)
     if size > old.size and shadow.is_new(free_end):
         return True  # the heap's end is behind it
-    return free_end - old.start - size >= _SMALLEST
+    return free_end - old.start - size >= MINIMUM
 
 
 def _copied(call: Call, old: Chunk, account: Account) -> list[Reach]:
     if account.served == OWN_MAPPING and old.mapped and any(ask.name == "mremap" for ask in account.asks):
         return []  # the kernel moves the pages
-    usable = old.mapped - _HEADER if old.mapped else old.size - _HEADER // 2
+    usable = old.mapped - HEADER if old.mapped else old.size - WORD
     moved = min(usable, call.bytes_asked)
     return [
-        Reach(old.start + _HEADER, moved, False, "copy from"),
+        Reach(old.start + HEADER, moved, False, "copy from"),
         Reach(call.result or 0, moved, True, "copy to"),
-        Reach(old.start, _HEADER, True, "header"),
+        Reach(old.start, HEADER, True, "header"),
     ]

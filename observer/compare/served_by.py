@@ -14,6 +14,7 @@ from observer.compare.sides import ExactMaker
 from observer.compare.together import grouped
 from observer.compare.witness import Witness
 from observer.model.events import Call, Event, Process, Syscall
+from observer.model.lives import Lives
 
 __all__ = ["served_by"]
 
@@ -33,40 +34,26 @@ _MOST_COPIED: Final = 16 << 20  # bytes: a second or so
 class _Sources:
     def __init__(self, make: ExactMaker) -> None:
         self._make = make
-        self._witnesses: dict[int, Witness] = {}
+        self._lives = Lives(self._new, Witness.copy)
         self._effort = Effort(_MOST_COPIED)
         self.found: dict[int, str] = {}
 
     def in_order(self, window: list[Item]) -> list[Item]:
         """Return the events of *window*, overlapping calls in the order in which they took effect."""
-        return arranged(window, lambda pid, calls: self._of(pid).choose(calls))
+        return arranged(window, lambda pid, calls: self._lives.of(pid).choose(calls))
 
     def take(self, event: Event, asked: list[Syscall]) -> None:
         """Follow one event."""
         if isinstance(event, Process):
-            self._process(event)
+            self._lives.take(event)
+            self._lives.of(event.pid).live(event)
         elif isinstance(event, Syscall):
-            self._of(event.pid).outside(event)
+            self._lives.of(event.pid).outside(event)
         elif isinstance(event, Call):
-            witness = self._of(event.pid)
+            witness = self._lives.of(event.pid)
             witness.see(event, asked)
             if witness.source:
                 self.found[event.n] = witness.source
 
-    def _of(self, pid: int, environment: Mapping[str, str] | None = None) -> Witness:
-        witness = self._witnesses.get(pid)
-        if witness is None:
-            witness = self._witnesses[pid] = Witness(Hypotheses(self._make, pid, environment, effort=self._effort))
-        return witness
-
-    def _process(self, event: Process) -> None:
-        known = self._witnesses.get(event.pid)
-        if event.what in ("start", "exec"):
-            self._witnesses.pop(event.pid, None)
-            self._of(event.pid, event.environment)
-        elif known is not None:
-            if event.what == "fork" and event.child is not None:
-                self._witnesses[event.child] = known.copy(event.tid, event.child)
-            elif event.what == "vfork" and event.child is not None:
-                self._witnesses[event.child] = known  # the memory is the parent's until exec
-            known.live(event)
+    def _new(self, pid: int, environment: Mapping[str, str] | None) -> Witness:
+        return Witness(Hypotheses(self._make, pid, environment, effort=self._effort))

@@ -1,7 +1,6 @@
 """What the pointers of a run tell of the real heap: which memory is handed out, which is free, which was never used.
 
-Nothing is predicted here. Chunk sizes are glibc's for 64-bit machines (8 bytes of header, multiples of 16, at least
-32), and a rest that is too small for a chunk stays with the one before it.
+Nothing is predicted here. Chunk sizes are glibc's; a rest that is too small for a chunk stays with the one before it.
 """
 
 from __future__ import annotations
@@ -10,25 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from observer.compare.tunables import Tunables
+from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
+from observer.glibc.parameters import Parameters
 from observer.model.account import request_of
 from observer.model.events import Call
 from observer.model.operations import OPERATIONS
 from observer.model.pieces import FreePieces
 
-__all__ = ["Chunk", "Shadow", "chunk_size"]
+__all__ = ["Chunk", "Shadow"]
 
-_SMALLEST: Final = 32
 _HEAP: Final = 0
-
-
-def chunk_size(request: int) -> int:
-    """Return the bytes that glibc's chunk takes for a request.
-
-    >>> chunk_size(1), chunk_size(24), chunk_size(25), chunk_size(131048)
-    (32, 32, 48, 131056)
-    """
-    return max((request + 23) & -16, _SMALLEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +43,8 @@ class Shadow:
     `free` the free areas, freed neighbours joined.
     """
 
-    def __init__(self, tunables: Tunables) -> None:
-        self.tunables = replace(tunables)
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters.copy()
         self.break_start = self.break_end = self.break_highest = 0
         self.live: dict[int, Chunk] = {}
         self.freed: dict[int, Chunk] = {}
@@ -66,7 +56,7 @@ class Shadow:
 
     def copy(self) -> Shadow:
         """Return the shadow of a forked child."""
-        twin = Shadow(self.tunables)
+        twin = Shadow(self.parameters)
         twin.break_start, twin.break_end, twin.break_highest = self.break_start, self.break_end, self.break_highest
         twin.live, twin.freed, twin._ends = dict(self.live), dict(self.freed), dict(self._ends)
         twin._reserved = list(self._reserved)
@@ -92,7 +82,7 @@ class Shadow:
         """Return how far memory is free from *start* on; a gap of 16 bytes may be a rest that pointers do not show."""
         end = start
         while True:
-            area = self.area_at(end) or self.area_at(end + 16)
+            area = self.area_at(end) or self.area_at(end + HEADER)
             if area is None:
                 return end
             end = sum(area)
@@ -100,8 +90,8 @@ class Shadow:
     def free_tail(self, start: int, end: int) -> int:
         """Return where the free end of the main heap begins once [start, end) is free, too."""
         if self.is_new(self.end_of_free(end)):
-            before = self.area_at(start - 1) or self.area_at(start - 17)
-            return before[0] if before is not None and sum(before) >= start - 16 else start
+            before = self.area_at(start - 1) or self.area_at(start - 1 - HEADER)
+            return before[0] if before is not None and sum(before) >= start - HEADER else start
         last = self._ends.get(_HEAP, 0)
         tail = self.area_at(last - 1)
         return tail[0] if tail is not None else last
@@ -130,7 +120,7 @@ class Shadow:
 
     def has_piece_edge(self, start: int, end: int, reach: int) -> bool:
         """Whether a free piece begins or ends in [start, end), its first *reach* bytes or the word at its end."""
-        for tile, size in self._tiles.overlapping(start - reach, end + 16):
+        for tile, size in self._tiles.overlapping(start - reach, end + HEADER):
             if start - reach < tile < end or start <= tile + size < end:
                 return True
         return False
@@ -148,7 +138,7 @@ class Shadow:
         """Return the longest run of bytes in *area* outside chunks that a cache (or, if *fast*, a fast bin) keeps."""
         longest, begin = 0, area[0]
         for start, size in self._tiles.overlapping(area[0], sum(area)):
-            if self.is_cached(start) or (fast and size <= self.tunables.mxfast):
+            if self.is_cached(start) or (fast and size <= self.parameters.fast_limit):
                 longest, begin = max(longest, start - begin), start + size
         return max(longest, sum(area) - begin)
 
@@ -159,7 +149,7 @@ class Shadow:
             if chunk is not None:
                 yield chunk.start, chunk.start + chunk.size
             if call.result and OPERATIONS[call.op].allocates:
-                yield call.result - 16, call.result - 16 + chunk_size(request_of(call))
+                yield call.result - HEADER, call.result - HEADER + chunk_size(request_of(call))
 
     def allows(self, calls: Iterable[Call]) -> bool:
         """Whether in this order no call returns memory that is in use at that moment."""
@@ -170,7 +160,7 @@ class Shadow:
             if chunk is not None and (call.result or not call.bytes_asked):
                 freed.append((chunk.start, chunk.start + chunk.size))
             if call.result and OPERATIONS[call.op].allocates:
-                start = call.result - 16
+                start = call.result - HEADER
                 end = start + chunk_size(request_of(call))
                 if any(low < end and start < high for low, high in taken) or not self._is_unused(start, end, freed):
                     return False
@@ -179,9 +169,11 @@ class Shadow:
 
     def _is_unused(self, at: int, end: int, freed: list[tuple[int, int]]) -> bool:
         """Whether [at, end) is free, was never used, or is among *freed*; 16 bytes may be a rest that does not show."""
-        while at < end - 16 and not self.is_new(at):
-            area = self.area_at(at) or self.area_at(at + 16)
-            beyond = [high for low, high in freed if low <= at + 16 < high] + ([sum(area)] if area is not None else [])
+        while at < end - HEADER and not self.is_new(at):
+            area = self.area_at(at) or self.area_at(at + HEADER)
+            beyond = [high for low, high in freed if low <= at + HEADER < high] + (
+                [sum(area)] if area is not None else []
+            )
             if not beyond:
                 return False
             at = max(beyond)
@@ -191,7 +183,7 @@ class Shadow:
 
     def hand_out(self, pointer: int, asked: int, call: int, task: int, *, mapped: int = 0, alignment: int = 0) -> None:
         """Note that *pointer* is in use from now on; what an *alignment* has cut off before and behind it is free."""
-        chunk = Chunk(pointer - 16, chunk_size(asked), asked, call, task, mapped)
+        chunk = Chunk(pointer - HEADER, chunk_size(asked), asked, call, task, mapped)
         if mapped:
             self.live[pointer] = chunk
             return
@@ -206,7 +198,7 @@ class Shadow:
         self._ends[region] = max(last, end)
         self._use(chunk.start, end)
         if alignment and begin is not None:
-            whole = begin + chunk_size(chunk.size + alignment + _SMALLEST)
+            whole = begin + chunk_size(chunk.size + alignment + MINIMUM)
             self._cut_around(chunk, begin, whole if area is None else min(whole, sum(area)), region)
 
     def _begin(self, start: int, last: int) -> int | None:
@@ -223,15 +215,15 @@ class Shadow:
     def _cut_around(self, chunk: Chunk, begin: int, whole: int, region: int) -> None:
         """memalign asked for [begin, whole) and gives back what it does not need of it (_int_memalign)."""
         end = chunk.start + chunk.size
-        if chunk.start - begin >= _SMALLEST:
+        if chunk.start - begin >= MINIMUM:
             self._release(replace(chunk, start=begin, size=chunk.start - begin))
-        if whole - end >= _SMALLEST and (end < self._ends[region] or self._would_cache(whole - end, chunk.task)):
+        if whole - end >= MINIMUM and (end < self._ends[region] or self._would_cache(whole - end, chunk.task)):
             self._ends[region] = max(self._ends[region], whole)
             self._release(replace(chunk, start=end, size=whole - end))
 
     def _would_cache(self, size: int, task: int) -> bool:
         kept = self._cached.get((task, size), ())
-        return size <= chunk_size(self.tunables.tcache_max) and len(kept) < self.tunables.tcache_count
+        return size < self.parameters.cache_limit and len(kept) < self.parameters.cache_count
 
     def _too_small_rest(self, end: int, last: int) -> int:
         """Return the free bytes behind *end*, up to what is in use or kept apart, if they are too few for a chunk."""
@@ -239,10 +231,10 @@ class Shadow:
         if area is None:
             return 0
         stop = sum(area)
-        for tile, _size in self._tiles.overlapping(end + 1, end + _SMALLEST):
+        for tile, _size in self._tiles.overlapping(end + 1, end + MINIMUM):
             if tile > end and self.is_cached(tile):
                 stop = tile
-        return stop - end if stop < last and stop - end < _SMALLEST else 0
+        return stop - end if stop < last and stop - end < MINIMUM else 0
 
     def _use(self, start: int, end: int) -> None:
         _cut(self.free, start, end)
@@ -261,7 +253,7 @@ class Shadow:
             return None
         if chunk.mapped:
             if by_free:
-                self.tunables.freed_mapping(chunk.mapped)
+                self.parameters.freed_mapping(chunk.mapped, chunk.mapped)
             return chunk
         self._release(replace(chunk, task=task, call=call))
         return chunk
@@ -270,7 +262,7 @@ class Shadow:
         """Note that the chunk of *pointer* was *whole* bytes before: what it no longer has was freed by itself."""
         chunk = self.live[pointer]
         end = chunk.start + chunk.size
-        if chunk.start + whole - end >= _SMALLEST:
+        if chunk.start + whole - end >= MINIMUM:
             self._release(Chunk(end, chunk.start + whole - end, 0, call, task))
 
     def _release(self, chunk: Chunk) -> None:

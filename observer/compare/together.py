@@ -16,12 +16,15 @@ from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, AllocatorSide, ExactMaker, MemorySide
-from observer.compare.tunables import Tunables, read_tunables
 from observer.compare.witness import Witness
+from observer.glibc.chunks import HEADER
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import nearest
 from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
 from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.lives import Lives
 from observer.model.machine import Meta
-from observer.model.operations import ALLOCATING, FREEING, MALLOPT, OPERATIONS
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 
 __all__ = ["NOWHERE", "Together", "grouped"]
 
@@ -55,7 +58,7 @@ class Together:
 
     Args:
         allocator, paging: make the reference machines that a new process is set beside.
-        tunables: what the real allocator was told, where the environment of a program was not recorded.
+        parameters: what the real allocator was told, where the environment of a program was not recorded.
         memory_bytes: the machine's memory, for requests that are refused.
         sees_kernel: whether faults taken in kernel mode were visible.
         sees_faults: whether each fault was recorded as it happened.
@@ -64,16 +67,15 @@ class Together:
     """
 
     def __init__(
-        self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], tunables: Tunables, *,
+        self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], parameters: Parameters, *,
         memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True,
         on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None,
     ) -> None:  # fmt: skip
         self._exact = exact
         self._effort = Effort(MOST_COPIED)
         self.comparison = Comparison(allocator().name)
-        self._allocator, self._paging, self._tunables = allocator, paging, tunables
-        self._sides: dict[int, _Side] = {}
-        self._first: int | None = None
+        self._allocator, self._paging, self._parameters = allocator, paging, parameters
+        self._lives = Lives(self._new_side, _Side.copy)
         self._on_row = on_row
         self._sees_kernel = sees_kernel
         self.sees_faults = sees_faults
@@ -86,8 +88,8 @@ class Together:
     ) -> Together:  # fmt: skip
         """Return the comparison for a recorded run: its tunables, its machine."""
         return cls(
-            allocator, paging, read_tunables(meta.request.environment), memory_bytes=meta.machine.memory_bytes,
-            on_row=on_row, exact=exact,
+            allocator, paging, Parameters.told(meta.request.environment, nearest(meta.machine.libc_version)),
+            memory_bytes=meta.machine.memory_bytes, on_row=on_row, exact=exact,
             sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
             sees_faults=meta.how.get("faults", "exact").startswith("exact"),
         )  # fmt: skip
@@ -138,32 +140,25 @@ class Together:
 
     def side(self, pid: int) -> _Side:
         """Return what is kept beside process *pid*."""
-        return self._sides.get(pid) or self._new_side(pid)
+        return self._lives.of(pid)
 
-    def _new_side(self, pid: int, environment: Mapping[str, str] | None = None) -> _Side:
-        tunables = self._tunables if environment is None else read_tunables(environment)
+    def _new_side(self, pid: int, environment: Mapping[str, str] | None) -> _Side:
+        known = self._parameters
+        parameters = known if environment is None else Parameters.told(environment, known.version)
         witness = None
         if self._exact is not None:
             witness = Witness(Hypotheses(self._exact, pid, environment, effort=self._effort))
-        side = self._sides[pid] = _Side(Shadow(tunables), self._allocator(), self._paging(), witness)
-        return side
+        return _Side(Shadow(parameters), self._allocator(), self._paging(), witness)
 
-    def fork(self, parent: int, child: int, task: int | None = None) -> None:
-        """Let the process *child* begin as a copy of *parent*, forked by its thread *task* (its first by default)."""
-        self._sides[child] = self.side(parent).copy(parent if task is None else task, child)
+    def fork(self, parent: int, child: int) -> None:
+        """Let the process *child* begin as a copy of *parent*, forked by its first thread."""
+        self._lives.fork(parent, child, parent)
 
     def _process(self, event: Process) -> None:
-        if event.what in ("start", "exec"):
-            self._first = event.pid if event.what == "start" else self._first
-            self._new_side(event.pid, event.environment)
-            return
-        side = self.side(event.pid)
-        if event.what == "fork" and event.child is not None:
-            self.fork(event.pid, event.child, event.tid)
-        elif event.what == "vfork" and event.child is not None:
-            self._sides[event.child] = side  # the memory is the parent's until exec
-        if side.witness is not None:
-            side.witness.live(event)
+        self._lives.take(event)
+        witness = self.side(event.pid).witness
+        if witness is not None:
+            witness.live(event)
 
     def _note(self, side: _Side, event: Syscall) -> Ask:
         """Let a memory system call move the shadow and the paging model; return what it asked."""
@@ -228,14 +223,14 @@ class Together:
     def _move_shadow(self, side: _Side, call: Call, account: Account) -> None:
         old = None
         if call.op == "mallopt":
-            side.shadow.tunables.set(MALLOPT.get(call.parameter or 0, "").removeprefix("M_").lower(), call.value or 0)
+            side.shadow.parameters.mallopt(call.parameter or 0, call.value or 0)
         if call.pointer and OPERATIONS[call.op].releases and (call.result or not call.bytes_asked):
             old = side.shadow.take_back(call.pointer, call.tid, call.n, by_free=call.op in FREEING)
         if call.result and call.op in ALLOCATING:
             mapped = sum(ask.amount for ask in account.asks if ask.maps(call.result))
             if old is not None and call.result == call.pointer:
                 mapped = mapped or old.mapped
-            side.circumstances.settle(call, call.result - 16, call.result + request_of(call))
+            side.circumstances.settle(call, call.result - HEADER, call.result + request_of(call))
             side.shadow.hand_out(
                 call.result, request_of(call), call.n, call.tid, mapped=mapped, alignment=alignment_of(call)
             )
@@ -321,7 +316,7 @@ class Together:
 
     def finish(self, meta: Meta) -> None:
         """Set the break and the heap's resident pages at the end of the first process side by side."""
-        end = next((end for end in meta.ends if end.pid == self._first), None)
+        end = next((end for end in meta.ends if end.pid == self._lives.first), None)
         if end is None:
             return
         side = self.side(end.pid)

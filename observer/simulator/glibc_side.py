@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload, UsageError
+from observer.glibc.chunks import round_up
+from observer.glibc.tunables import read_tunables
+from observer.glibc.versions import version_of
 from observer.model.account import Reach, alignment_of, request_of
 from observer.model.events import Call, Syscall
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
-from observer.simulator.glibc.chunks import round_up
 from observer.simulator.glibc.kernel import PROT_NONE, RecordedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc, Outcome
 from observer.simulator.glibc.seen import Seen
-from observer.simulator.glibc.tunables import read_tunables
-from observer.simulator.glibc.versions import version_of
 
 __all__ = ["ExactPrediction", "GlibcMaker", "GlibcSide"]
 

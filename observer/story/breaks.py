@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from observer.model.events import Event, Process, Syscall
+from observer.model.lives import Lives
 
 __all__ = ["Breaks"]
 
@@ -13,7 +14,7 @@ class Breaks:
     """The last known break of every process. Feed it every event in order; it remembers one number a process."""
 
     def __init__(self) -> None:
-        self._last: dict[int, int] = {}
+        self._lives: Lives[list[int]] = Lives(lambda pid, environment: [], lambda known, task, child: list(known))
         self._latest: tuple[int, int | None] = (-1, None)
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -35,19 +36,14 @@ class Breaks:
         if isinstance(event, Syscall):
             return self._brk(event) if event.name == "brk" else None
         if isinstance(event, Process):
-            self._process(event)
+            self._lives.take(event)
         return None
 
     def _brk(self, event: Syscall) -> int | None:
         if event.result is None:
             return None
-        before, self._last[event.pid] = self._last.get(event.pid), event.result
-        if before is None:
+        known = self._lives.of(event.pid)
+        before, known[:] = known[:1], [event.result]
+        if not before:
             return 0 if event.args and event.args[0] == 0 else None
-        return event.result - before
-
-    def _process(self, event: Process) -> None:
-        if event.what == "exec":
-            self._last.pop(event.pid, None)
-        elif event.what in ("fork", "vfork") and event.child is not None and event.pid in self._last:
-            self._last.setdefault(event.child, self._last[event.pid])
+        return event.result - before[0]

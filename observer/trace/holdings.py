@@ -19,6 +19,7 @@ from typing import Final
 from observer.model.addresses import AddressSpace, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.footprint import Conduct
+from observer.model.lives import Lives
 from observer.model.operations import ALLOCATING, OPERATIONS
 
 __all__ = ["Peak", "account", "find_peaks"]
@@ -75,18 +76,16 @@ def find_peaks(events: Iterable[Event], modules: frozenset[str] = frozenset()) -
 
     *modules* are the base names of the allocator's libraries: what they ask of themselves is not the program's.
     """
-    alive: dict[int, _Live] = {}
+    lives: Lives[_Live] = Lives(lambda pid, environment: _Live(), lambda live, task, child: live.copy())
     peaks: dict[int, Peak] = {}
     for event in events:
-        live = alive.setdefault(event.pid, _Live())
+        live = lives.of(event.pid)
         if isinstance(event, Call) and not _is_by(event, modules):
             peak = peaks.setdefault(event.pid, Peak())
             if live.call(event) and live.bytes >= peak.live:
                 peak.live, peak.end_ns = live.bytes, event.end_ns or event.t_ns
-        elif isinstance(event, Process) and event.what == "exec":
-            alive[event.pid] = _Live()
-        elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
-            alive[event.child] = live.copy()
+        elif isinstance(event, Process):
+            lives.take(event)
     return peaks
 
 
@@ -170,7 +169,8 @@ class _Account:
     def __init__(self, peaks: dict[int, Peak], modules: frozenset[str]) -> None:
         self._peaks = peaks
         self._modules = modules
-        self._held: dict[int, _Holding] = {}
+        # Sums of an earlier program are not the next one's.
+        self._lives: Lives[_Holding] = Lives(lambda pid, environment: _Holding(), lambda held, task, child: held.fork())
         self._calls: Counter[str] = Counter()
         self._syscalls: Counter[str] = Counter()
         self._own: Counter[str] = Counter()
@@ -179,7 +179,7 @@ class _Account:
         }  # fmt: skip
 
     def add(self, event: Event) -> None:
-        held = self._held.setdefault(event.pid, _Holding())
+        held = self._lives.of(event.pid)
         peak = self._peaks.get(event.pid)
         if peak is not None and not held.is_past_peak and event.t_ns >= peak.end_ns > 0:
             held.look()
@@ -192,7 +192,7 @@ class _Account:
         elif isinstance(event, Syscall):
             self._syscall(held, event)
         elif isinstance(event, Process):
-            self._process(held, event)
+            self._lives.take(event)
 
     def _fault(self, held: _Holding, event: Fault) -> None:
         if event.access != "read" and held.space.find(event.address) is not None:
@@ -206,20 +206,13 @@ class _Account:
         if act is not None and event.errno is None and event.result is not None:
             act(held, event, own)
 
-    def _process(self, held: _Holding, event: Process) -> None:
-        if event.what == "exec":
-            # Sums of an earlier program are not this one's.
-            self._held[event.pid] = _Holding()
-        elif event.what == "fork" and event.child is not None:
-            self._held[event.child] = held.fork()
-
     def result(self) -> Conduct:
-        for pid, held in self._held.items():
+        for pid, held in self._lives:
             if pid in self._peaks and not held.is_past_peak:
                 held.look()
         # Without a single call the first process stands for all.
-        pid = max(self._peaks, key=lambda pid: self._peaks[pid].live, default=next(iter(self._held), 0))
-        held = self._held.get(pid, _Holding())
+        pid = max(self._peaks, key=lambda pid: self._peaks[pid].live, default=next(iter(self._lives), (0,))[0])
+        held = self._lives.of(pid)
         names = ("held_at_peak", "held_peak", "break_moves", "break_grown", "break_shrunk", "maps", "mapped",
                  "unmapped", "largest_resident")  # fmt: skip
         return Conduct(

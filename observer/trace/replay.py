@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from observer.glibc.chunks import HEADER
 from observer.instruments.allocator import RETURNED
 from observer.instruments.crossings import CARRIED_OUT
 from observer.instruments.places import StackPiece
@@ -31,7 +32,6 @@ _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruct
 _PUSHED_BY_VSYSCALL: Final = 3
 _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _ENOMEM: Final = 12
-_HEADER: Final = 16  # bytes before a piece that hold its size, in every allocator of glibc's family
 
 
 def assemble(spooled: Spooled, *, residency: bool, all_syscalls: bool = False) -> Assembly:
@@ -304,7 +304,7 @@ class _Replay:
             return None
         _pid, op, _flags, _pointer, result, _back, _stack = self._call_rows[call]
         size = self._bytes[call]
-        if result and FAMILY[op].allocates and result - _HEADER <= address < result + max(size, 1):
+        if result and FAMILY[op].allocates and result - HEADER <= address < result + max(size, 1):
             return ChunkRef(self._call_places[call], result, size)
         return None
 

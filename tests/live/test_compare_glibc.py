@@ -20,8 +20,8 @@ from typing import Any, Final
 
 import pytest
 
+from observer.glibc.versions import version_of
 from observer.simulator import packaged
-from observer.simulator.glibc.versions import version_of
 from observer.trace.reader import Trace
 from observer.tracee import interpreter
 from tests.conftest import needs, needs_fault_events

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from observer.glibc.versions import VERSIONS
 from observer.model.events import Call
-from observer.simulator.glibc.versions import VERSIONS
 from observer.trace.reader import Trace
 from tests.ordinary import PREFIX, PYTHON, open_to_everyone
 from tests.recordings import environment_of_commands

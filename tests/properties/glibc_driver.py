@@ -16,10 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from observer.glibc.tunables import read_tunables
+from observer.glibc.versions import Version, version_of
 from observer.simulator.glibc.kernel import RecordedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc, Outcome
-from observer.simulator.glibc.tunables import read_tunables
-from observer.simulator.glibc.versions import Version, version_of
 
 PAGE: Final = 4096
 MAIN: Final = 255

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from observer.simulator.glibc.versions import VERSIONS
+from observer.glibc.versions import VERSIONS
 from tests.properties.glibc_driver import (
     ROOTS,
     SETTINGS,

@@ -9,7 +9,6 @@ with its arguments, and every range that the allocator itself reads or writes fi
   the main arena, which grows by brk(2); `threads.py` those of threads, in heaps of 64 MiB; `arenas.py` chooses.
 - Beside the arenas: `tcache.py` each thread's cache, `mapped.py` chunks with a mapping of their own.
 - When a recorded call came otherwise: `doubts.py` is what is open then, `seen.py` takes calls as they were seen.
-- What they stand on: `chunks.py` geometry, `versions.py` what differs between releases, `tunables.py` what the
-  environment says, `parameters.py` what is in force, `state.py` what all arenas share, `kernel.py` the questions to
-  the kernel and who answers them, `touches.py` the words that are read and written.
+- What they stand on: the facts in `observer.glibc`, `state.py` what all arenas share, `kernel.py` the questions to the
+  kernel and who answers them, `touches.py` the words that are read and written.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Final
 
+from observer.glibc.chunks import HEADER, LARGEST, MINIMUM, SMALL_LIMIT, UNSORTED, bin_of, chunk_size
 from observer.simulator.glibc import mapped
-from observer.simulator.glibc.chunks import HEADER, LARGEST, MINIMUM, SMALL_LIMIT, UNSORTED, bin_of, chunk_size
 from observer.simulator.glibc.coalescing import Coalescing
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache

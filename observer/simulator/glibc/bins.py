@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-from observer.simulator.glibc.chunks import LAST_BIN, SMALL_LIMIT, UNSORTED, bin_of
+from observer.glibc.chunks import LAST_BIN, SMALL_LIMIT, UNSORTED, bin_of
 from observer.simulator.glibc.touches import Touches
 
 __all__ = ["Bins"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from observer.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD, chunk_size
 from observer.simulator.glibc.arena import Arena
 from observer.simulator.glibc.arenas import Thread
 from observer.simulator.glibc.calls import Calls
-from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD, chunk_size
 from observer.simulator.glibc.threads import ThreadArena
 
 __all__ = ["allocate_cleared"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from observer.errors import BadWorkload
+from observer.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD
 from observer.simulator.glibc import mapped
 from observer.simulator.glibc.arena import Arena
 from observer.simulator.glibc.arenas import Arenas, Thread
-from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final
 
+from observer.glibc.chunks import FLAGS, HEADER, MINIMUM, SMALL_LIMIT, UNSORTED
 from observer.simulator.glibc.bins import Bins
-from observer.simulator.glibc.chunks import FLAGS, HEADER, MINIMUM, SMALL_LIMIT, UNSORTED
 from observer.simulator.glibc.fastbins import FastBins
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from observer.glibc.chunks import ALIGNMENT, FLAGS, IS_MAPPED, NON_MAIN, SMALL_LIMIT, UNSORTED, round_up
 from observer.model.pieces import FreePieces
 from observer.simulator.glibc.arenas import Thread
 from observer.simulator.glibc.bins import Bins
 from observer.simulator.glibc.calls import Calls
-from observer.simulator.glibc.chunks import ALIGNMENT, FLAGS, IS_MAPPED, NON_MAIN, SMALL_LIMIT, UNSORTED, round_up
 from observer.simulator.glibc.coalescing import CONSOLIDATE_FROM
 
 __all__ = ["Doubts"]

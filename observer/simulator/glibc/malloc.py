@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from observer.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk_size, round_down, round_up
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import Version, version_of
 from observer.simulator.glibc.arenas import Arenas, Thread
 from observer.simulator.glibc.calloc import allocate_cleared
 from observer.simulator.glibc.calls import Calls
-from observer.simulator.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk_size, round_down, round_up
 from observer.simulator.glibc.doubts import Doubts
 from observer.simulator.glibc.kernel import DONTNEED, Asked, Kernel, SimulatedKernel, SystemCall
 from observer.simulator.glibc.memalign import allocate_aligned, effective
-from observer.simulator.glibc.parameters import Parameters
 from observer.simulator.glibc.realloc import resize
 from observer.simulator.glibc.seen import Seen, end_thread, give_up, is_certain, may_take, take_as_seen
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.touches import Touch, Touches
-from observer.simulator.glibc.versions import Version, version_of
 
 __all__ = ["Glibc", "Outcome"]
 

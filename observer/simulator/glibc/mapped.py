@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD, round_up
+from observer.glibc.chunks import FLAGS, HEADER, IS_MAPPED, WORD, round_up
 from observer.simulator.glibc.state import State
 
 __all__ = ["base_of", "forget", "make", "remap", "shift", "total_of", "unmap", "usable_of"]

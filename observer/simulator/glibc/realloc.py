@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from observer.glibc.chunks import FLAGS, HEADER, IS_MAPPED, LARGEST, MINIMUM, WORD, chunk_size
 from observer.simulator.glibc import mapped
 from observer.simulator.glibc.arena import Arena
 from observer.simulator.glibc.arenas import Thread
 from observer.simulator.glibc.calls import Calls
-from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, LARGEST, MINIMUM, WORD, chunk_size
 
 __all__ = ["resize"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from observer.glibc.chunks import FLAGS, HEADER, IS_MAPPED, MINIMUM, NON_MAIN, SMALL_LIMIT, chunk_size
+from observer.glibc.parameters import HEAP_BYTES
 from observer.simulator.glibc import mapped
 from observer.simulator.glibc.arenas import Thread
 from observer.simulator.glibc.calls import Calls
-from observer.simulator.glibc.chunks import FLAGS, HEADER, IS_MAPPED, MINIMUM, NON_MAIN, SMALL_LIMIT, chunk_size
 from observer.simulator.glibc.doubts import Doubts
-from observer.simulator.glibc.parameters import HEAP_BYTES
 
 __all__ = ["Seen", "end_thread", "give_up", "is_certain", "may_take", "take_as_seen"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from observer.simulator.glibc.chunks import round_down, round_up
+from observer.glibc.chunks import round_down, round_up
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import Version
 from observer.simulator.glibc.kernel import HUGEPAGE, Asked
-from observer.simulator.glibc.parameters import Parameters
 from observer.simulator.glibc.touches import Touches
-from observer.simulator.glibc.versions import Version
 
 __all__ = ["State"]
 

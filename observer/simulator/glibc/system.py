@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.glibc.chunks import ALIGNMENT, MINIMUM, round_down, round_up
 from observer.simulator.glibc.arena import Arena
-from observer.simulator.glibc.chunks import ALIGNMENT, MINIMUM, round_down, round_up
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache
 from observer.simulator.glibc.touches import Touches

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Final
 
-from observer.simulator.glibc.chunks import HEADER
+from observer.glibc.chunks import HEADER
 from observer.simulator.glibc.state import State
 
 __all__ = ["ThreadCache"]

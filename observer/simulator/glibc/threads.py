@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.glibc.chunks import HEADER, MINIMUM, NON_MAIN, round_down, round_up
+from observer.glibc.parameters import HEAP_BYTES
 from observer.simulator.glibc import mapped
 from observer.simulator.glibc.arena import Arena
-from observer.simulator.glibc.chunks import HEADER, MINIMUM, NON_MAIN, round_down, round_up
 from observer.simulator.glibc.kernel import ANONYMOUS, DONTNEED, NORESERVE, PROT_NONE
-from observer.simulator.glibc.parameters import HEAP_BYTES
 from observer.simulator.glibc.state import State
 from observer.simulator.glibc.tcache import ThreadCache
 from observer.simulator.glibc.touches import Touches

@@ -8,7 +8,7 @@ or in the first page of a thread's heap, and are not told.
 
 from __future__ import annotations
 
-from observer.simulator.glibc.chunks import SMALL_LIMIT
+from observer.glibc.chunks import SMALL_LIMIT
 
 __all__ = ["Touch", "Touches"]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from observer.compare.result import Comparison, Difference
 from observer.compare.served import observed_account
-from observer.compare.shadow import chunk_size
 from observer.compare.sides import Resolved
 from observer.compare.together import Together
-from observer.compare.tunables import read_tunables
+from observer.glibc.chunks import chunk_size
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import VERSIONS
 from observer.model.account import NOTHING, Account, Ask, Reach, ask_of
 from observer.model.addresses import Mapping
 from observer.model.events import Call, Event, Fault, Syscall
@@ -134,7 +135,7 @@ class Run:
         self.script = Script()
         self.predictions: dict[int, Account] = {}
         self.together = Together(
-            lambda: Told(self), frames, read_tunables(environment or {"GLIBC_TUNABLES": words}),
+            lambda: Told(self), frames, Parameters.told(environment or {"GLIBC_TUNABLES": words}, VERSIONS["2.36"]),
             memory_bytes=memory_bytes, sees_kernel=sees_kernel,
         )  # fmt: skip
         self.script.process("start", path="/home/ada/story")

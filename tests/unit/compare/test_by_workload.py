@@ -11,8 +11,9 @@ from observer.compare.by_workload import compare_workload
 from observer.compare.report_lines import Done, Report
 from observer.compare.result import Comparison, Row
 from observer.compare.together import Together
-from observer.compare.tunables import Tunables
 from observer.errors import BadTrace
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import VERSIONS
 from observer.simulator.frame_side import FrameSide
 from observer.simulator.workload import parse
 from tests.builders import HEAP, MAP, PAGE, PID, Script, site
@@ -59,7 +60,7 @@ class Played:
         run = Run()
         run.script = self.script
         run.together = together = Together(
-            run.together._allocator, lambda: FrameSide(thp), Tunables(), on_row=self.rows.append
+            run.together._allocator, lambda: FrameSide(thp), Parameters(VERSIONS["2.36"], {}), on_row=self.rows.append
         )
         compare_workload(together, self.operations, Report(tuple(self.done), self.died), self.script.events)
         return together.comparison

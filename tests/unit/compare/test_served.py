@@ -6,7 +6,8 @@ import pytest
 
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
-from observer.compare.tunables import Tunables
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import VERSIONS
 from observer.model.account import (
     FREE_PIECE,
     GROWTH,
@@ -29,7 +30,7 @@ RESERVED = Ask("mmap", 64 << 20, MAP, 0)
 
 def shadow() -> Shadow:
     """Live: 1000 bytes at 0x10, 100 at 0x2010 (the last), a mapping; free: 2000 at 0x410."""
-    made = Shadow(Tunables(tcache_count=0))
+    made = Shadow(Parameters(VERSIONS["2.36"], {"tcache_count": 0}))
     made.set_break(HEAP)
     made.set_break(HEAP + 0x21000)
     for offset, size in ((0x10, 1000), (0x400, 2000), (0x2010, 100)):
@@ -69,7 +70,7 @@ def test_served(event: Call, asks: tuple[Ask, ...], served: str) -> None:
 
 @pytest.mark.parametrize("size", [2400, 8000])
 def test_a_piece_that_reaches_into_a_live_one_is_no_free_piece(size: int) -> None:
-    heap = Shadow(Tunables(tcache_count=0))
+    heap = Shadow(Parameters(VERSIONS["2.36"], {"tcache_count": 0}))
     heap.set_break(HEAP)
     heap.set_break(HEAP + 0x21000)
     for offset in (0x10, 0x800, 0x1000):
@@ -100,7 +101,7 @@ def test_a_free_piece_taken_whole_leaves_nothing() -> None:
 
 
 def test_a_freed_piece_handed_out_whole_leaves_nothing_though_its_neighbour_is_free() -> None:
-    heap = Shadow(Tunables(tcache_count=0))
+    heap = Shadow(Parameters(VERSIONS["2.36"], {"tcache_count": 0}))
     heap.set_break(HEAP)
     heap.set_break(HEAP + 0x21000)
     for offset in (0x10, 0x800, 0x1000, 0x1800):

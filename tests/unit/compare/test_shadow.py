@@ -10,15 +10,17 @@ import sys
 
 import pytest
 
-from observer.compare.shadow import Shadow, chunk_size
-from observer.compare.tunables import Tunables
+from observer.compare.shadow import Shadow
+from observer.glibc.chunks import chunk_size
+from observer.glibc.parameters import Parameters
+from observer.glibc.versions import VERSIONS
 from tests.builders import HEAP, MAP, PID, call, free
 
 OTHER = PID + 1
 
 
 def heap(end: int = 0x21000, **tunables: int) -> Shadow:
-    shadow = Shadow(Tunables(**tunables))
+    shadow = Shadow(Parameters(VERSIONS["2.36"], tunables))
     shadow.set_break(HEAP)
     shadow.set_break(HEAP + end)
     return shadow
@@ -199,7 +201,7 @@ def test_a_mapped_piece_is_no_part_of_the_heap() -> None:
     assert shadow.live[MAP + 16].mapped == 200_704
     assert shadow.is_new(MAP)
     assert shadow.take_back(MAP + 16, PID, 2, by_free=False) is not None
-    assert (shadow.tunables.mmap_threshold, list(shadow.free.pieces())) == (131_072, [])
+    assert (shadow.parameters.mmap_threshold, list(shadow.free.pieces())) == (131_072, [])
 
 
 def test_freeing_a_mapping_moves_the_threshold_up_to_32_mib() -> None:
@@ -209,15 +211,15 @@ def test_freeing_a_mapping_moves_the_threshold_up_to_32_mib() -> None:
     ):
         shadow.hand_out(MAP + 16, mapped - 4000, n, PID, mapped=mapped)
         shadow.take_back(MAP + 16, PID, n, by_free=True)
-        assert (shadow.tunables.mmap_threshold, shadow.tunables.trim_threshold) == (threshold, 2 * threshold)
+        assert (shadow.parameters.mmap_threshold, shadow.parameters.trim_threshold) == (threshold, 2 * threshold)
 
 
-def test_the_tunables_given_are_not_changed() -> None:
-    given = Tunables()
+def test_the_parameters_given_are_not_changed() -> None:
+    given = Parameters(VERSIONS["2.36"], {})
     shadow = Shadow(given)
     shadow.hand_out(MAP + 16, 200_003, 1, PID, mapped=200_704)
     shadow.take_back(MAP + 16, PID, 2, by_free=True)
-    assert (given.mmap_threshold, shadow.tunables.mmap_threshold) == (131_072, 200_704)
+    assert (given.mmap_threshold, shadow.parameters.mmap_threshold) == (131_072, 200_704)
 
 
 def test_heaps_of_threads_have_ends_of_their_own() -> None:
@@ -245,7 +247,7 @@ def test_a_childs_copy_and_the_parent_go_their_own_ways() -> None:
     assert list(twin.free.pieces()) == [(HEAP + 112, 112)]
     assert sorted(shadow.live) == pointers[1:]
     assert shadow.is_cached(HEAP)
-    assert (shadow.break_end, shadow.tunables.mmap_threshold) == (HEAP + 0x21000, 131_072)
+    assert (shadow.break_end, shadow.parameters.mmap_threshold) == (HEAP + 0x21000, 131_072)
     shadow.take_back(pointers[2], PID, 14, by_free=True)
     assert pointers[2] in twin.live
 

@@ -235,7 +235,7 @@ def test_a_run_that_does_as_the_book_says_has_no_difference_in_what_was_served(f
             live.append(outcome.result)
             continue
         book.heap.free(script.events[-1].pointer)  # type: ignore[union-attr]
-    together = Together(partial(BookSide, fit), partial(FrameSide, "never"), Run(top_pad=0).together._tunables)
+    together = Together(partial(BookSide, fit), partial(FrameSide, "never"), Run(top_pad=0).together._parameters)
     together.run(script.events)
     calls = together.comparison.calls
     assert calls.total == 300
@@ -282,14 +282,14 @@ def test_mallopt_changes_what_the_rules_depend_on() -> None:
     run.call("mallopt", None, 1, parameter=-3, value=9000)
     run.call("malloc", 9000, MAP + 16, mmap(MAP, 3 * PAGE), predicted=GROWTH)
     assert run.only_difference().rule == "mmap-threshold"
-    assert not run.together.side(PID).shadow.tunables.dynamic
+    assert not run.together.side(PID).shadow.parameters.dynamic
 
 
 def test_a_program_has_the_environment_of_its_own_exec() -> None:
     run = Run(top_pad=0)
     run.script.process("exec", path="/bin/other", environment={"MALLOC_TOP_PAD_": "777"})
     run.compare()
-    assert run.together.side(PID).shadow.tunables.top_pad == 777
+    assert run.together.side(PID).shadow.parameters.top_pad == 777
 
 
 def test_a_piece_given_back_in_a_call_that_began_later_may_be_handed_out() -> None:

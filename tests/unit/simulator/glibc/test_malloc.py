@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from observer.errors import BadWorkload
+from observer.glibc.tunables import read_tunables
+from observer.glibc.versions import VERSIONS, version_of
 from observer.simulator.glibc.kernel import RecordedKernel, SimulatedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc
-from observer.simulator.glibc.tunables import read_tunables
-from observer.simulator.glibc.versions import VERSIONS, version_of
 
 HEAP = 0x10000000
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from observer.glibc.chunks import LARGEST, MINIMUM, chunk_size
+from observer.glibc.tunables import read_tunables
+from observer.glibc.versions import Version
 from observer.model.operations import MALLOPT
-from observer.simulator.glibc.chunks import LARGEST, MINIMUM, chunk_size
-from observer.simulator.glibc.versions import Version
 
 __all__ = ["HEAP_BYTES", "Parameters"]
 
@@ -29,7 +30,7 @@ class Parameters:
 
     `fast_limit` is the largest chunk of a fast bin; `cache_limit` the first chunk size that the thread cache does not
     serve, `cache_sizes` how many sizes it has lists for, `cache_count` how many chunks each may hold; `dynamic` is
-    whether freeing a mapped chunk still moves the thresholds.
+    whether freeing a mapped chunk still moves the thresholds; `hugetlb` is as it was asked for.
 
     Args:
         version: the release.
@@ -40,8 +41,8 @@ class Parameters:
 
     __slots__ = (
         "arena_max", "arena_test", "cache_count", "cache_limit", "cache_sizes", "dynamic", "fast_limit", "huge_advised",
-        "huge_page", "mapped", "mmap_max", "mmap_threshold", "perturb", "top_pad", "trim_threshold", "unsorted_limit",
-        "version",
+        "huge_page", "hugetlb", "mapped", "mmap_max", "mmap_threshold", "perturb", "top_pad", "trim_threshold",
+        "unsorted_limit", "version",
     )  # fmt: skip
 
     def __init__(
@@ -50,15 +51,20 @@ class Parameters:
         self.version = version
         self.mmap_threshold = self.trim_threshold = self.top_pad = 128 << 10
         self.mmap_max, self.mapped, self.dynamic = 65536, 0, True
-        self.arena_max, self.arena_test = 0, 8
+        self.arena_max, self.arena_test, self.hugetlb = 0, 8, 0
         self.fast_limit = 128 if version.fastbins else 0
         self.perturb = self.unsorted_limit = 0
         self.cache_count, self.cache_sizes, self.cache_limit = version.tcache_count, _CACHE_SIZES, version.tcache_limit
         self.huge_page, self.huge_advised = 0, huge_advised
         for name, value in tunables.items():
             self.set(name, value)
-        if tunables.get("hugetlb") == 1 and version.hugetlb and (huge_advised or version.huge_heaps):
+        if self.hugetlb == 1 and version.hugetlb and (huge_advised or version.huge_heaps):
             self.huge_page = huge_page
+
+    @classmethod
+    def told(cls, environment: Mapping[str, str], version: Version) -> Parameters:
+        """Return what a program of that release begins with, on a machine that offers no huge pages."""
+        return cls(version, read_tunables(environment, version))
 
     def mallopt(self, parameter: int, value: int) -> bool:
         """Set what mallopt(3) sets; return whether it was accepted. Unknown parameters are."""
@@ -78,7 +84,7 @@ class Parameters:
             self.dynamic = False
         if name == "tcache_unsorted_limit":
             self.unsorted_limit = value
-        elif name != "hugetlb":
+        else:
             setattr(self, name, value)
         return True
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-__all__ = ["VERSIONS", "Version", "version_of"]
+__all__ = ["VERSIONS", "Version", "nearest", "version_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +133,18 @@ def version_of(text: str) -> Version:
     if found is None:
         raise ValueError(f"glibc {text} is not known; known are {', '.join(VERSIONS)}")
     return found
+
+
+def nearest(text: str) -> Version:
+    """Return the behaviour that a release most likely has: its own, else the newest known one's, else 2.36's.
+
+    For what explains a run and need not predict it.
+
+    >>> nearest("2.99").name, nearest("").name
+    ('2.43', '2.36')
+    """
+    try:
+        return version_of(text)
+    except ValueError:
+        numbers = re.match(r"2\.(\d+)", text)
+        return VERSIONS["2.43" if numbers and int(numbers[1]) > 43 else "2.36"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from observer.simulator.glibc.versions import Version
+from observer.glibc.versions import Version
 
 __all__ = ["BOUNDS", "parse_number", "read_tunables"]
 
@@ -77,7 +77,7 @@ def read_tunables(environment: Mapping[str, str], version: Version) -> dict[str,
     GLIBC_TUNABLES goes before the older variables. From 2.39 a list with a word that is no `name=value` counts as
     none, and so does a value with anything behind the number.
 
-    >>> from observer.simulator.glibc.versions import VERSIONS
+    >>> from observer.glibc.versions import VERSIONS
     >>> read_tunables({"MALLOC_TOP_PAD_": "4096", "GLIBC_TUNABLES": "glibc.malloc.top_pad=0"}, VERSIONS["2.36"])
     {'top_pad': 0}
     """
