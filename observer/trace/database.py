@@ -12,25 +12,51 @@ import duckdb
 
 from observer.errors import BadTrace
 
-__all__ = ["database"]
+__all__ = ["close_database", "database"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
 _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 """What its errors tell of when Ctrl-C came while it worked, or Python below it."""
 
 
+class _Instance:
+    """The one database of this process, made when it is first needed: that takes as long as reading a small table."""
+
+    def __init__(self) -> None:
+        self._opened: duckdb.DuckDBPyConnection | None = None
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            self._opened = duckdb.connect()
+        return self._opened.cursor()
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = None
+
+
+_INSTANCE: Final = _Instance()
+
+
+def close_database() -> None:
+    """Let go of the database and of its threads, as a process that is about to fork has to; the next use makes anew."""
+    _INSTANCE.close()
+
+
 @contextmanager
 def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a database in memory; *what* is the failure when something cannot be done in it.
+    """Give a connection of its own to a database in memory; *what* is the failure when something cannot be done in it.
 
     Raises:
         BadTrace: with DuckDB's reason, or Linux's where there is one.
         KeyboardInterrupt: DuckDB, which takes Ctrl-C while it works, was interrupted.
     """
     try:
-        with duckdb.connect() as connection:
+        with _INSTANCE.cursor() as connection:
             yield connection
     except (duckdb.Error, OSError, UnicodeDecodeError) as error:
+        close_database()  # a failure may have made it unfit for anything else
         if _INTERRUPTED.search(str(error)):
             raise KeyboardInterrupt from error
         raise BadTrace(what, _reason(error), remedy) from error

@@ -13,6 +13,7 @@ from observer.instruments.session import Recording, Wish
 from observer.model.filenames import as_text
 from observer.model.machine import Machine, Meta, Request
 from observer.model.selection import Selection
+from observer.trace.database import close_database
 from observer.trace.finish import begin, finish
 from observer.trace.kept import Kept
 from observer.trace.layout import SPOOL
@@ -80,6 +81,7 @@ def record_run(
         KeyboardInterrupt: the user interrupted what is done after the program's end; `Trace.open` can do it again.
     """
     find_program(order.words[0], order.environment)
+    close_database()  # its threads must not be there when we fork
     request = order.request(directory)
     with new_folder(directory, replacing) as folder:
         begin(folder, machine, request)
