@@ -157,7 +157,7 @@ class _Work:
         model(0)  # an unknown release is said before anything else
         together = Exactly(
             model, partial(FrameSide, machine.thp), "glibc", on_row=self._on_row,
-            sees_kernel=trace.meta.how.get("faults in kernel mode", "exact").startswith("exact"),
+            sees_kernel=trace.meta.sees_kernel_faults, sees_faults=trace.meta.sees_faults,
         )  # fmt: skip
         together.run(trace.events())
         together.finish(trace.meta)

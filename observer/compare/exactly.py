@@ -50,15 +50,16 @@ class Exactly:
         paging: makes its memory.
         name: what the allocator is called.
         sees_kernel: whether faults taken in kernel mode were visible.
+        sees_faults: whether each fault was recorded as it happened; else there is one a page, of huge pages, too.
         on_row: called with each row of the aligned list.
     """
 
     def __init__(
         self, allocator: ExactMaker, paging: Callable[[], MemorySide], name: str, *,
-        sees_kernel: bool = True, on_row: Callable[[Row], None] | None = None,
+        sees_kernel: bool = True, sees_faults: bool = True, on_row: Callable[[Row], None] | None = None,
     ) -> None:  # fmt: skip
         self.comparison = Comparison(name)
-        self._sees_kernel = sees_kernel
+        self._sees_kernel, self._sees_faults = sees_kernel, sees_faults
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
         self._effort = Effort(MOST_COPIED)
         self._lives = Lives(self._new, _Process.copy)
@@ -255,6 +256,8 @@ class Exactly:
             self.comparison.faults.elsewhere += 1
             return
         expected = frames.expects(fault)
+        if not expected and not self._sees_faults:
+            return  # no fault of its own: another page of those that one fault brought in
         self.comparison.faults.program.add(1, expected, expected)
         if not expected:
             self._differ(fault.n, "program fault", f"a fault at {fault.where or hex(fault.address)}", "none")

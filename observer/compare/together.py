@@ -90,8 +90,7 @@ class Together:
         return cls(
             allocator, paging, Parameters.told(meta.request.environment, nearest(meta.machine.libc_version)),
             memory_bytes=meta.machine.memory_bytes, on_row=on_row, exact=exact,
-            sees_kernel=meta.how.get("faults in kernel mode", "exact").startswith("exact"),
-            sees_faults=meta.how.get("faults", "exact").startswith("exact"),
+            sees_kernel=meta.sees_kernel_faults, sees_faults=meta.sees_faults,
         )  # fmt: skip
 
     # ---- the run --------------------------------------------------------------------------------------------

@@ -14,6 +14,10 @@ __all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Reque
 SCHEMA: Final = 1
 
 
+_EXACT: Final = "exact"
+"""The first word of what `how` says of a field that was observed as it is, against `inferred` and `not observed`."""
+
+
 class Machine(msgspec.Struct, frozen=True):
     """The machine as the run found it. Unknown values are null; limits and sizes are bytes.
 
@@ -110,3 +114,17 @@ class Meta(msgspec.Struct, frozen=True):
     totals: dict[str, int] = {}
     images: tuple[Image, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
+
+    @property
+    def sees_faults(self) -> bool:
+        """Whether each fault was recorded as it happened; else the pages that came in between two stops were."""
+        return self.is_exact("faults")
+
+    @property
+    def sees_kernel_faults(self) -> bool:
+        """Whether faults taken in kernel mode were visible."""
+        return self.is_exact("faults in kernel mode")
+
+    def is_exact(self, field: str) -> bool:
+        """Whether *field* was observed as it is: neither inferred nor invisible (what `how` does not name was)."""
+        return self.how.get(field, _EXACT).partition(":")[0] == _EXACT

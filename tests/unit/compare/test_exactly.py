@@ -101,7 +101,7 @@ class Told:
 class Run:
     """A process whose break is known; everything agrees, but where a call is told `otherwise`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, sees_faults: bool = True) -> None:
         self.script = Script()
         self.otherwise: dict[int, dict[str, Any]] = {}
         self.only_after: dict[int, int] = {}
@@ -112,7 +112,7 @@ class Run:
         self.rows: list[Row] = []
         self.heap_bytes = GROWN
         self.exactly = Exactly(
-            partial(Told, self), lambda: FrameSide("never"), "told", on_row=self.rows.append
+            partial(Told, self), lambda: FrameSide("never"), "told", on_row=self.rows.append, sees_faults=sees_faults
         )  # fmt: skip
         self.script.process("start", path="/home/ada/story")
         self.script.syscall("brk", 0, result=HEAP)
@@ -293,6 +293,15 @@ def test_a_program_fault_that_the_paging_model_does_not_have() -> None:
         run.script.fault(HEAP + PAGE)
     found = run.only_difference()
     assert (found.what, found.observed, found.predicted) == ("program fault", "a fault at heap+0x1000", "none")
+
+
+def test_where_pages_are_counted_and_faults_are_not_a_page_that_was_there_is_no_difference() -> None:
+    run = Run(sees_faults=False)
+    run.heap()
+    for _ in range(2):
+        run.script.fault(HEAP + PAGE)
+    comparison = run.compare()
+    assert (comparison.differences, comparison.faults.program.observed) == ([], 1)
 
 
 @pytest.mark.parametrize(("op", "pointer"), [("malloc_trim", None), ("malloc_usable_size", FIRST)])
