@@ -71,10 +71,10 @@ class Exactly:
             for event, inside in arranged(window, self._order):
                 self._take_event(event, inside)
 
-    def _order(self, pid: int, calls: list[Asked]) -> tuple[int, ...]:
+    def _order(self, pid: int, calls: list[Asked], is_cut: bool) -> tuple[int, ...]:
         process = self._of(pid)
         process.circumstances.overlap(call for call, _asked in calls)
-        return process.models.choose(calls)
+        return process.models.choose(calls, is_cut=is_cut)
 
     def _take_event(self, event: Event, inside: list[Event]) -> None:
         if isinstance(event, Process):

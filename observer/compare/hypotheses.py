@@ -108,9 +108,13 @@ class Hypotheses:
             del self._alive[1:]
             self.likely.first.lose()
 
-    def choose(self, calls: Sequence[Asked]) -> tuple[int, ...]:
-        """Return the order in which overlapping calls took effect, as far as the models tell, and follow it."""
-        allowed = orders([call for call, _asked in calls])
+    def choose(self, calls: Sequence[Asked], *, is_cut: bool) -> tuple[int, ...]:
+        """Return the order in which overlapping calls took effect, as far as the models tell, and follow it.
+
+        *is_cut* is whether further calls overlap them: then none of the orders may be the right one.
+        """
+        allowed, are_all = orders([call for call, _asked in calls])
+        self.is_open = self.is_open or is_cut
         if len(allowed) == 1:
             return allowed[0]
         if self._effort.left <= 0:
@@ -118,6 +122,7 @@ class Hypotheses:
             return allowed[0]
         found = [run for models in self._alive if (run := self._run(models, calls, allowed[0])) is not None]
         if not found or not _commute(found[0], calls):
+            self.is_open = self.is_open or not are_all
             found += [
                 run for order in allowed[1:] for models in self._alive
                 if (run := self._run(models, calls, order)) is not None

@@ -7,11 +7,12 @@ they returned often tells, since a piece is handed out only after it was given b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Process, Syscall
 
-__all__ = ["Asked", "Item", "arranged", "orders", "windows"]
+__all__ = ["Asked", "Choose", "Item", "Orders", "Window", "arranged", "orders", "windows"]
 
 Item = tuple[Event, list[Event]]
 """An event that no allocator call caused, with those that it caused."""
@@ -22,44 +23,86 @@ Asked = tuple[Call, list[Syscall]]
 _MOST: Final = 8
 """Calls that are looked at together."""
 _MOST_ORDERS: Final = 24
+_MOST_WAITING: Final = 64
+"""Windows behind one whose last call has not returned yet: a call may be under way for as long as the run."""
+
+Choose = Callable[[int, list[Asked], bool], tuple[int, ...]]
+"""Of a process, its overlapping calls, and whether further ones overlap them: the order in which they took effect."""
 
 
-def windows(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Yield the events of a run in lists: in each the calls overlap one another in a chain, and mostly it is one event.
+@dataclass(slots=True)
+class Window:
+    """Events whose calls overlap one another in a chain; mostly it is one event.
+
+    `until` is when the last of their calls returned; `is_cut` whether a call behind the window overlaps one in it, so
+    that no order within it is sure to be the right one.
+    """
+
+    items: list[Item]
+    until: int = -1
+    is_cut: bool = False
+
+
+def windows(items: Iterable[Item]) -> Iterator[Window]:
+    """Yield the events of a run in windows.
 
     A chain is cut where a process or thread begins or ends, and after 8 events.
     """
-    held: list[Item] = []
-    horizon = -1
+    waiting: list[Window] = []
+    held = Window([])
     for item in items:
         event = item[0]
-        if held and (event.t_ns >= horizon or len(held) == _MOST or isinstance(event, Process)):
-            yield held
-            held, horizon = [], -1
-        held.append(item)
+        if held.items and (event.t_ns >= held.until or len(held.items) == _MOST or isinstance(event, Process)):
+            waiting.append(held)
+            held = Window([])
+        if _is_known(waiting, event):
+            yield from waiting
+            waiting = []
+        held.items.append(item)
         if isinstance(event, Call) and event.end_ns is not None:
-            horizon = max(horizon, event.end_ns)
-    if held:
+            held.until = max(held.until, event.end_ns)
+    yield from waiting
+    if held.items:
         yield held
 
 
-def orders(calls: Sequence[Call]) -> list[tuple[int, ...]]:
-    """Return the orders in which *calls* may have taken effect, as indexes: first that of their entries; 24 at most.
+def _is_known(waiting: list[Window], event: Event) -> bool:
+    """Whether *event*, the next one, decides which of the windows before it are cut; note those that are."""
+    late = len(waiting) > _MOST_WAITING
+    if not isinstance(event, Call) and not late:
+        return all(window.until <= event.t_ns for window in waiting)
+    for window in waiting:
+        window.is_cut = window.until > event.t_ns
+    return True
+
+
+class Orders(NamedTuple):
+    """The orders in which calls may have taken effect, as indexes: first that of their entries; 24 at most.
+
+    `are_all` is whether there are no more.
+    """
+
+    found: list[tuple[int, ...]]
+    are_all: bool
+
+
+def orders(calls: Sequence[Call]) -> Orders:
+    """Return the orders in which *calls* may have taken effect.
 
     >>> orders([])
-    [()]
+    Orders(found=[()], are_all=True)
     """
     found: list[tuple[int, ...]] = []
     _extend((), calls, found)
-    return found
+    return Orders(found[:_MOST_ORDERS], len(found) <= _MOST_ORDERS)
 
 
 def _extend(done: tuple[int, ...], calls: Sequence[Call], found: list[tuple[int, ...]]) -> None:
     left = [i for i in range(len(calls)) if i not in done]
-    if not left and len(found) < _MOST_ORDERS:
+    if not left and len(found) <= _MOST_ORDERS:
         found.append(done)
     for i in left:
-        if len(found) < _MOST_ORDERS and not any(_precedes(calls[j], calls[i]) for j in left if j != i):
+        if len(found) <= _MOST_ORDERS and not any(_precedes(calls[j], calls[i]) for j in left if j != i):
             _extend((*done, i), calls, found)
 
 
@@ -69,20 +112,20 @@ def _precedes(one: Call, other: Call) -> bool:
     return one.end_ns is not None and one.end_ns <= other.t_ns
 
 
-def arranged(window: list[Item], choose: Callable[[int, list[Asked]], tuple[int, ...]]) -> list[Item]:
-    """Return *window* with each process's calls in the order that *choose* (of pid and calls) says; the rest stays."""
-    if len(window) == 1:
-        return window
+def arranged(window: Window, choose: Choose) -> list[Item]:
+    """Return the events of *window* with each process's calls in the order that is chosen; the rest stays."""
+    if len(window.items) == 1 and not window.is_cut:
+        return window.items
     places: dict[int, list[int]] = {}
-    for i, (event, _inside) in enumerate(window):
+    for i, (event, _inside) in enumerate(window.items):
         if isinstance(event, Call):
             places.setdefault(event.pid, []).append(i)
-    made = list(window)
+    made = list(window.items)
     for pid, own in places.items():
-        if len(own) > 1:
-            calls = [_asked(window[place]) for place in own]
-            for place, index in zip(own, choose(pid, calls), strict=True):
-                made[place] = window[own[index]]
+        if len(own) > 1 or window.is_cut:
+            calls = [_asked(window.items[place]) for place in own]
+            for place, index in zip(own, choose(pid, calls, window.is_cut), strict=True):
+                made[place] = window.items[own[index]]
     return made
 
 

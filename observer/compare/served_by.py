@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from observer.compare.hypotheses import Effort, Hypotheses
-from observer.compare.order import Item, arranged, windows
+from observer.compare.order import Item, Window, arranged, windows
 from observer.compare.sides import ExactMaker
 from observer.compare.together import grouped
 from observer.compare.witness import Witness
@@ -38,9 +38,9 @@ class _Sources:
         self._effort = Effort(_MOST_COPIED)
         self.found: dict[int, str] = {}
 
-    def in_order(self, window: list[Item]) -> list[Item]:
+    def in_order(self, window: Window) -> list[Item]:
         """Return the events of *window*, overlapping calls in the order in which they took effect."""
-        return arranged(window, lambda pid, calls: self._lives.of(pid).choose(calls))
+        return arranged(window, lambda pid, calls, is_cut: self._lives.of(pid).choose(calls, is_cut=is_cut))
 
     def take(self, event: Event, asked: list[Syscall]) -> None:
         """Follow one event."""

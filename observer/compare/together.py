@@ -101,14 +101,14 @@ class Together:
             for event, inside in arranged(window, self._order):
                 self.feed(event, inside)
 
-    def _order(self, pid: int, calls: list[Asked]) -> tuple[int, ...]:
+    def _order(self, pid: int, calls: list[Asked], is_cut: bool) -> tuple[int, ...]:
         """Return the order in which overlapping calls of a process took effect, as far as that can be told."""
         side = self.side(pid)
-        allowed = orders([call for call, _asked in calls])
+        allowed = orders([call for call, _asked in calls]).found
         if len(allowed) > 1:
             side.circumstances.overlap([call for call, _asked in calls], side.shadow.pieces_of(calls))
         if side.witness is not None:
-            chosen = side.witness.choose(calls)
+            chosen = side.witness.choose(calls, is_cut=is_cut)
             if side.shadow.allows([calls[i][0] for i in chosen]):
                 return chosen
         fitting = (each for each in allowed if side.shadow.allows([calls[i][0] for i in each]))

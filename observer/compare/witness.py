@@ -42,9 +42,9 @@ class Witness:
         """Note that a thread begins or ends, or that a child of vfork uses the memory."""
         self._models.live(event)
 
-    def choose(self, calls: list[Asked]) -> tuple[int, ...]:
+    def choose(self, calls: list[Asked], *, is_cut: bool) -> tuple[int, ...]:
         """Return the order in which overlapping calls took effect, as far as the models tell."""
-        return self._models.choose(calls)
+        return self._models.choose(calls, is_cut=is_cut)
 
     def see(self, call: Call, inside: list[Syscall]) -> None:
         """Let the models do *call*; they say nothing of it if it came otherwise."""
