@@ -335,8 +335,10 @@ check_sources() {
 
 # Run pytest for so many seconds at most, with the caches of this place.
 run_pytest() {
-    local limit=$1 caches=()
+    local limit=$1 caches=() workers=()
     shift
+    # Tests of one file share what they record, and stay together.
+    [ "$(nproc)" -eq 1 ] || workers=(-n "$(nproc)" --dist loadfile)
     # The tests start the observer a thousand times: where Python is told to write no bytecode, or may not write it
     # here, each would compile it anew.
     "$venv/bin/python" -m compileall -q observer >/dev/null
@@ -345,5 +347,5 @@ run_pytest() {
         export HYPOTHESIS_STORAGE_DIRECTORY=$state/hypothesis
     fi
     export OBSERVER_SAMPLES=${OBSERVER_SAMPLES:-$samples}
-    timeout --foreground --signal=INT --kill-after=30 "$limit" "$venv/bin/python" -m pytest "${caches[@]}" "$@"
+    timeout --foreground --signal=INT --kill-after=30 "$limit" "$venv/bin/python" -m pytest "${caches[@]}" "${workers[@]}" "$@"
 }

@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 from observer.model.chapter import CONCEPTS
-from tests.conftest import needs_fault_events
 from tests.recordings import environment_of_commands
 
 SCRIPT = Path(__file__).resolve().parent.parent.parent / "scripts" / "chapter"
 
 
-@needs_fault_events
 def test_every_concept_of_the_chapter_is_shown_here() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False, env=environment_of_commands()

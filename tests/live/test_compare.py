@@ -29,7 +29,6 @@ from observer.simulator.paging import PAGE, Memory, SegmentationFault
 from observer.simulator.workload import Operation, parse, parse_line, render
 from observer.trace.reader import Trace
 from observer.tracee import interpreter
-from tests.conftest import needs_fault_events
 from tests.live.test_ordinary_user import PYTHON
 from tests.recordings import OBSERVER, ORDINARY, Recorded, environment_of_commands
 
@@ -201,7 +200,6 @@ _SHOWS: Final = {
 """The rule that a workload is there to show; fast bins and huge pages are not on every machine."""
 
 
-@needs_fault_events
 @pytest.mark.parametrize("name", NAMES)
 def test_every_difference_of_a_packaged_workload_is_explained(name: str, compare: Compare) -> None:
     done = compare("--json", name)
@@ -330,7 +328,6 @@ def test_getrusage_counts_the_faults_that_the_paging_model_predicts(name: str, c
 _THP = pytest.mark.skipif(_huge_pages() == "never", reason="this machine has no transparent huge pages")
 
 
-@needs_fault_events
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
@@ -363,7 +360,6 @@ _ASKED: Final = "malloc a 100\nmalloc b 100\nmap m 20K\ntouch m 0 20K\n"
 """Three questions: yes, the heap must be made; no; five pages."""
 
 
-@needs_fault_events
 @pytest.mark.parametrize(
     ("answers", "tally", "asked"),
     [
@@ -404,7 +400,6 @@ def test_a_program_and_its_kept_trace_compare_alike(
     assert again.result == result
 
 
-@needs_fault_events
 def test_a_run_recorded_earlier_is_compared(
     compare: Compare, sample: Callable[[str], str], recorded: Callable[..., Recorded]
 ) -> None:

@@ -24,7 +24,7 @@ from observer.glibc.versions import version_of
 from observer.simulator import packaged
 from observer.trace.reader import Trace
 from observer.tracee import interpreter
-from tests.conftest import needs, needs_fault_events
+from tests.conftest import needs
 from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 
 NAMES: Final = packaged.names()
@@ -216,7 +216,6 @@ def packaged_results(build: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return first | second
 
 
-@needs_fault_events
 @pytest.mark.parametrize("name", NAMES)
 def test_a_packaged_workload_is_predicted(name: str, packaged_results: dict[str, tuple[int, dict[str, Any]]]) -> None:
     status, result = packaged_results[name]
@@ -227,7 +226,6 @@ def test_a_packaged_workload_is_predicted(name: str, packaged_results: dict[str,
 # ---- samples and programs -----------------------------------------------------------------------------------
 
 
-@needs_fault_events
 @pytest.mark.parametrize("name", ["story", "realloc", "trim", "mmap_threshold", "family", "fork_cow", "exec_self"])
 def test_a_sample_is_predicted(name: str, compare: Compare, kept: Callable[[str], Recorded]) -> None:
     result = compare(str(kept(name).directory)).assert_predicted()
@@ -236,7 +234,6 @@ def test_a_sample_is_predicted(name: str, compare: Compare, kept: Callable[[str]
     assert [end["what"] for end in result["ends"]] == ["heap bytes at the end"]
 
 
-@needs_fault_events
 def test_threads_may_leave_calls_open_but_none_wrong(compare: Compare, kept: Callable[[str], Recorded]) -> None:
     done = compare(str(kept("threads").directory))
     assert done.status == 0
@@ -256,7 +253,6 @@ def test_ls_is_predicted(compare: Compare) -> None:
     assert compare("--", "ls", "/usr").assert_predicted()["calls"]["total"] > 0
 
 
-@needs_fault_events
 @needs("bash")
 def test_a_shell_with_a_pipe_is_predicted(compare: Compare) -> None:
     result = compare("--", "bash", "-c", "ls / | sort | head -n 2; exec ls /usr").assert_predicted()
