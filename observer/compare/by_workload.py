@@ -216,7 +216,7 @@ class _WorkloadRun:
             rules.append(self._together.differ(n, "program faults", f"{observed:,}", f"{predicted:,}", found))
         elif observed != absent or any(rule_of(fault) for fault in faults):
             rules += self._left_book(n, faults, observed, absent)
-        self._tell(operation, done, seen, (_faults(observed), _faults(absent)), tuple(rules))
+        self._tell(operation, done, seen, (_faults(observed), _faults(absent)), tuple(rules), observed)
 
     def _left_book(self, n: int, faults: Sequence[Resolved], observed: int, absent: int) -> list[str]:
         by_rule: dict[str, int] = {}
@@ -246,10 +246,11 @@ class _WorkloadRun:
         self._together.row(Row(n, _told(operation), f"line {line}", events, *told, ()))
 
     def _tell(
-        self, operation: Operation, done: Done, seen: list[Fault], told: tuple[str, str], rules: tuple[str, ...]
-    ) -> None:
+        self, operation: Operation, done: Done, seen: list[Fault], told: tuple[str, str], rules: tuple[str, ...],
+        faults: int | None = None,
+    ) -> None:  # fmt: skip
         n = seen[0].n if seen else NOWHERE
-        self._together.row(Row(n, _told(operation), f"line {done.line}", tuple(seen), *told, rules))
+        self._together.row(Row(n, _told(operation), f"line {done.line}", tuple(seen), *told, rules, faults))
 
     def _say(self, operation: Operation, done: Done, words: str) -> None:
         """Tell an operation in which nothing can differ."""

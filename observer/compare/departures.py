@@ -146,6 +146,11 @@ DEPARTURES: Final = {
             "a system call wrote or read there for the program; such faults are not visible to this user",
         ),
         Departure(
+            "unplaced", "counted, but not placed",
+            "where perf is refused, faults are counted between two stops and placed by the pages that came in: a "
+            "second fault on a page (copy on write) tells none",
+        ),
+        Departure(
             "reclaim", "taken away and brought back",
             "the kernel had taken the page away for want of memory, and a major fault brought it back",
         ),

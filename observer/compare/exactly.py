@@ -234,13 +234,15 @@ class Exactly:
         if more:
             found = process.circumstances.after(call)
             differs += self._differ(call.n, "allocator page", f"{_listed(more)} came in", "not touched", found)
-        if less and self._sees_kernel:
+        if less and self._sees_kernel and self._sees_faults:
             found = process.circumstances.after(call)
             differs += self._differ(call.n, "allocator page", "not touched", f"{_listed(less)} comes in", found)
         elif less:
-            why = "brought in by a system call before, which this user may not see"
+            rule, why = "kernel-side", "brought in by a system call before, which this user may not see"
+            if not self._sees_faults:
+                rule, why = "unplaced", "the page was there before, and faults are only counted"
             told = f"{_listed(less)} comes in"
-            difference = Difference(call.n, "allocator page", "not touched", told, "kernel-side", why)
+            difference = Difference(call.n, "allocator page", "not touched", told, rule, why)
             self.comparison.differences.append(difference)
             self.comparison.agree = False
         return differs

@@ -55,7 +55,10 @@ class Difference(msgspec.Struct):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One place of the aligned list: an operation, its observed events, both sides in words, the rules between them."""
+    """One place of the aligned list: an operation, its observed events, both sides in words, the rules between them.
+
+    `faults` are the page faults of an access as the process itself counted them, None where its events tell.
+    """
 
     n: int
     what: str
@@ -64,6 +67,7 @@ class Row(msgspec.Struct, frozen=True):
     told_observed: str
     told_predicted: str
     rules: tuple[str, ...]
+    faults: int | None = None
 
 
 class End(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from observer.compare.result import Row
+from observer.model.events import Fault
 
 __all__ = ["Entry", "fold"]
 
@@ -28,9 +29,13 @@ def fold(rows: Iterable[Row]) -> Iterator[Entry]:
                 yield entry
             entry = Entry(row, 0)
         entry.count += 1
-        entry.faults += sum(event.__class__.__name__ == "Fault" for event in row.events)
+        entry.faults += _faults(row)
     if entry is not None:
         yield entry
+
+
+def _faults(row: Row) -> int:
+    return sum(isinstance(event, Fault) for event in row.events) if row.faults is None else row.faults
 
 
 def _words(row: Row) -> tuple[object, ...]:

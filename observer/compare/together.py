@@ -280,6 +280,8 @@ class Together:
                 pages = [side.witness.explain_page(page, PAGE, came=False) for page, _reach in reaches]
                 found = pages[0] if all(pages) else None
             found = found or side.circumstances.after(case.call)
+            if found is None and not self.sees_faults:
+                found = Explanation("unplaced", "faults are only counted")
             told = f"{len(reaches):,} for {what}"
             rules.append(self.differ(case.call.n, "allocator fault", "none", told, found))
         return rules

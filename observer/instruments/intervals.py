@@ -2,7 +2,7 @@
 
 At each stop the task's own counters say whether there were faults since its last stop. If so, the pagemap of its
 writable private mappings tells which pages are there that were not before. The instruction stays unknown, and faults
-on file pages, second faults on a page and pages that came and went are counted only.
+on file pages, second faults on a page (copy on write) and pages that came and went are counted only.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
+from weakref import WeakKeyDictionary
 
 from observer.instruments.sink import Sink
 from observer.linux import procfs
+from observer.linux.pagemap import present_runs
+from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
 __all__ = ["FaultIntervals", "page_runs"]
 
-_LARGEST: Final = 1 << 28  # bytes of a mapping that is still searched at every interval
-_PRESENT: Final = np.uint64(63)
+_LARGEST: Final = 1 << 28  # bytes of a mapping that is still searched at every interval by a kernel before 6.7
+_BRK, _MMAP, _MUNMAP, _MREMAP, _MADVISE = 12, 9, 11, 25, 28
+_GIVING_UP: Final = frozenset({4, 9, 24})  # MADV_DONTNEED, MADV_REMOVE, MADV_DONTNEED_LOCKED
 
 
 class FaultIntervals:
@@ -31,14 +33,15 @@ class FaultIntervals:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._last: dict[int, int] = {}
-        self._pages: dict[int, set[int]] = {}
+        self._pages: WeakKeyDictionary[Memory, set[int]] = WeakKeyDictionary()
+        self._breaks: WeakKeyDictionary[Memory, int] = WeakKeyDictionary()
         self.total = 0
         self.placed = 0
 
     def begin(self, task: Task) -> None:
         """Count from now on: the first program of the run."""
         self._last[task.tid] = procfs.task_counters(task.pid, task.tid).total
-        self._pages[task.pid] = set(_resident_pages(task.tid).tolist())
+        self._look(task)
 
     def executed(self, task: Task, former_tid: int) -> None:
         """Note the faults of an exec; none has a page, as those of the new address space are all new.
@@ -47,25 +50,59 @@ class FaultIntervals:
         """
         self._last[task.tid] = self._last.pop(former_tid, 0)
         fresh = self._fresh(task)
-        self._pages[task.pid] = set(_resident_pages(task.tid).tolist())
+        self._look(task)
         if fresh:
             self._note(task, fresh, [])
 
-    def born(self, child: Task) -> None:
-        """Forget who had the number of *child* before: the counters of a new task begin at nothing."""
+    def born(self, parent: Task, child: Task) -> None:
+        """Forget who had the number of *child* before: the counters of a new task begin at nothing.
+
+        A fork's child begins with the pages that were copied for it.
+        """
         self._last.pop(child.tid, None)
-        if child.tid == child.pid:
-            self._pages.pop(child.pid, None)
+        if parent.memory is None or child.memory is None or parent.memory is child.memory:
+            return
+        if parent.memory in self._breaks:
+            self._breaks[child.memory] = self._breaks[parent.memory]
+        self._look(child)
+
+    def changed(self, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
+        """Forget the pages that a successful system call gave back: what comes in there is new."""
+        if task.memory is None:
+            return
+        if number == _BRK:
+            before = self._breaks.get(task.memory, result)
+            self._breaks[task.memory] = result
+            self._forget(task.memory, min(before, result) + procfs.PAGE - 1, max(before, result))
+        elif number == _MUNMAP or (number == _MADVISE and args[2] in _GIVING_UP):
+            self._forget(task.memory, args[0], args[0] + args[1])
+        elif number == _MMAP:
+            self._forget(task.memory, result, result + args[1])
+        elif number == _MREMAP:
+            self._forget(task.memory, args[0] + args[2] if result == args[0] else args[0], args[0] + args[1])
+            if result != args[0]:
+                self._forget(task.memory, result, result + args[2])
+
+    def _forget(self, memory: Memory, start: int, end: int) -> None:
+        known = self._pages.get(memory)
+        pages = range(start // procfs.PAGE, -(-end // procfs.PAGE))
+        if known is not None:
+            known.difference_update(pages if len(pages) < len(known) else [page for page in known if page in pages])
+
+    def _look(self, task: Task) -> set[int]:
+        present = set(_resident_pages(task.tid))
+        if task.memory is not None:
+            self._pages[task.memory] = present
+        return present
 
     def at_stop(self, task: Task) -> None:
         """Note the faults since the last stop of *task*."""
         fresh = self._fresh(task)
         if not fresh:
             return
-        present = set(_resident_pages(task.tid).tolist())
-        known = self._pages.get(task.pid)
+        known = self._pages.get(task.memory) if task.memory is not None else None
+        present = self._look(task)
         new = sorted(present - known)[:fresh] if known is not None else []
-        self._pages[task.pid] = present
         self._note(task, fresh, new)
 
     def _fresh(self, task: Task) -> int:
@@ -87,20 +124,18 @@ class FaultIntervals:
         self._last.pop(task.tid, None)
 
 
-def _resident_pages(tid: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the pages that are there in writable private mappings."""
-    parts: list[npt.NDArray[np.int64]] = []
+def _resident_pages(tid: int) -> Iterator[int]:
+    """Yield the numbers of the pages that are there in writable private mappings."""
     with contextlib.suppress(OSError):
         pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         try:
             for mapping in procfs.read_mappings(tid):
-                if "w" in mapping.protection and not mapping.shared and mapping.size <= _LARGEST:
-                    raw = procfs.read_pagemap(pagemap, mapping.start, mapping.end)
-                    there = np.nonzero(np.frombuffer(raw, dtype="<u8") >> _PRESENT)[0]
-                    parts.append(there + mapping.start // procfs.PAGE)
+                if "w" in mapping.protection and not mapping.shared:
+                    most = mapping.size if mapping.size <= _LARGEST else 0
+                    for first, last in present_runs(pagemap, mapping.start, mapping.end, most):
+                        yield from range(first // procfs.PAGE, last // procfs.PAGE)
         finally:
             os.close(pagemap)
-    return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
 
 
 def page_runs(pages: list[int]) -> list[tuple[int, int]]:

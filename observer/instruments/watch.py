@@ -143,6 +143,8 @@ class Watch:
         number, args = as_native(arch, foreign, entry[6:])
         has_exec = result == 0 and number in (_EXECVE, _EXECVEAT)  # into memory of its own, told of in a moment
         if self.intervals is not None and result is not None and not has_exec:
+            if result >= 0:
+                self.intervals.changed(task, number, args, result)
             self.intervals.at_stop(task)
         if self._unsampled is not None:
             self._unsampled.left(task, entry, number, result, now)
@@ -249,7 +251,7 @@ class Watch:
         """See Watcher."""
         self.births += 1
         if self.intervals is not None:
-            self.intervals.born(child)
+            self.intervals.born(parent, child)
         self._sink.notes.append(
             "born", pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
             child_pid=child.pid, shares=child.memory is parent.memory,

@@ -31,7 +31,8 @@ def present_runs(fd: int, start: int, end: int, resident: int) -> Iterator[tuple
     """Yield the runs [first, last) of present pages in [start, end), from an open pagemap.
 
     Args:
-        resident: how many bytes are there, as smaps tells: behind the last of them nothing is looked for.
+        resident: how many bytes are there at the most, as smaps tells: an older kernel is not asked for what is
+            behind the last of them.
     """
     try:
         yield from _scanned(fd, start, end)
