@@ -122,7 +122,7 @@ def assert_exact(result: dict[str, Any], *, all_determined: bool = True) -> dict
     assert calls["agree"] + calls["undetermined"] == calls["total"]
     assert calls["undetermined"] == 0 or not all_determined
     faults = result["faults"]
-    is_unsure = bool(unplaced or (FAULT_EVENTS_REFUSED and calls["undetermined"]))
+    is_unsure = unplaced or (FAULT_EVENTS_REFUSED and not all_determined)
     for counts in (result["syscalls"], *([] if is_unsure else [faults["allocator"]]), faults["program"]):
         assert counts["observed"] == counts["predicted"] == counts["agree"]
     for end in result["ends"]:

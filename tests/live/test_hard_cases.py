@@ -346,7 +346,6 @@ def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: 
     assert sum(event.count for event in recorded.events if isinstance(event, Lost)) == line.lost
 
 
-@needs_fault_events
 def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path: Path) -> None:
     recorded = run_c(
         "int main(void) { for (int r = 0; r < 4; r++) { char *p = malloc(256 << 20);"
