@@ -40,7 +40,11 @@ _INSTANCE: Final = _Instance()
 
 
 def close_database() -> None:
-    """Let go of the database and of its threads, as a process that is about to fork has to; the next use makes anew."""
+    """Let go of the database and of its threads; the next use makes it anew.
+
+    To be done before a program is launched: threads do not survive a fork, and while Ctrl-C is blocked in all of
+    ours, to be taken by one of them, it would be given to the database's.
+    """
     _INSTANCE.close()
 
 

@@ -81,7 +81,7 @@ def record_run(
         KeyboardInterrupt: the user interrupted what is done after the program's end; `Trace.open` can do it again.
     """
     find_program(order.words[0], order.environment)
-    close_database()  # its threads must not be there when we fork
+    close_database()
     request = order.request(directory)
     with new_folder(directory, replacing) as folder:
         begin(folder, machine, request)

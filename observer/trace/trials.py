@@ -16,6 +16,7 @@ from typing import Final
 from observer.model.footprint import Conduct, LightRun, Trial
 from observer.model.ledger import worst
 from observer.model.machine import Machine, Meta
+from observer.trace.database import close_database
 from observer.trace.under import conduct_of, record_under
 from observer.tracee.allocators import Library, Missing, definers_of_malloc, has_glibc_inside, known, lacking
 from observer.tracee.measured import run_lightly
@@ -111,6 +112,7 @@ class Series:
     def time(self, rounds: int, while_working: Callable[[str], AbstractContextManager[object]] = nullcontext) -> None:
         """Make *rounds* rounds of light runs under all variants that were recorded."""
         errors = self._scratch / "messages"
+        close_database()
         for number in range(rounds):
             with while_working(f"timing, round {number + 1} of {rounds}"):
                 for each in _turned(self._recorded, number):

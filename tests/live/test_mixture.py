@@ -28,7 +28,7 @@ def mixture() -> Iterator[Mixture]:
 @pytest.fixture
 def trace(mixture: Mixture) -> Iterator[Path]:
     yield mixture.folder / "trace"
-    shutil.rmtree(mixture.folder / "trace")
+    shutil.rmtree(mixture.folder / "trace", ignore_errors=True)
 
 
 def user(way: Way) -> Way:

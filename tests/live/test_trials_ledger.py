@@ -252,5 +252,5 @@ def test_the_start_up_is_one_row_without_perf(observe: Observe, workshop: Path, 
     touchers = {fault.toucher for fault in found.faults if fault.chunk is None and fault.cause is None}
     assert touchers == {"unknown"}
     story = story_of(found)
-    before_main = story.partition("before main")[2].partition("\nsharers.c")[0]
+    before_main = story.partition("before main")[2].partition("fork:")[0]
     assert before_main.count("page fault") == 1
