@@ -8,8 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -106,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     from observer.instruments.names import all_families, all_names
     from observer.model.selection import parse
     from observer.trace.machine import describe_machine
+    from observer.trace.place import is_left_unfinished
     from observer.trace.recorder import Order, record_run
 
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
@@ -117,10 +117,15 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
-    meta = record_run(
-        order, directory, describe_machine(), replacing=partial(_say_replaced, directory) if may_replace else None,
-        while_finishing=partial(_finishing, directory),
-    )  # fmt: skip
+    try:
+        meta = record_run(
+            order, directory, describe_machine(), replacing=partial(_say_replaced, directory) if may_replace else None,
+            while_finishing=_progress,
+        )  # fmt: skip
+    except KeyboardInterrupt as error:
+        if not is_left_unfinished(directory):
+            raise
+        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
     try:
         meta = _with_sources(meta, directory)
         _tell(meta, directory, quiet=arguments.quiet)
@@ -162,15 +167,6 @@ def _with_sources(meta: Meta, directory: Path) -> Meta:
         sources = served_by(trace.events(frozenset({"call", "syscall", "process"})), model)
         how = f"inferred: by the model of glibc {machine.libc_version}, as long as it gives every pointer exactly"
         return add_sources(trace, sources, how)
-
-
-@contextmanager
-def _finishing(directory: Path) -> Iterator[None]:
-    try:
-        with _progress():
-            yield
-    except KeyboardInterrupt as error:
-        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
 
 
 def _progress() -> AbstractContextManager[object]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
-from observer.trace.layout import META, NOTES, SPOOL, foreign_name, held, remove_trace
+from observer.trace.layout import META, NOTES, SPOOL, foreign_name, held, is_unfinished, remove_trace
 
-__all__ = ["new_folder"]
+__all__ = ["is_left_unfinished", "new_folder"]
 
 
 @contextlib.contextmanager
@@ -50,6 +50,14 @@ def _empty_folder(path: Path) -> Iterator[Folder]:
                 with contextlib.suppress(OSError):  # what made the recording fail matters more
                     remove_trace(folder)
             raise
+
+
+def is_left_unfinished(path: Path) -> bool:
+    """Whether something was recorded in the folder *path* that was not made into a trace."""
+    try:
+        return is_unfinished(Folder.open(path))
+    except OSError:
+        return False
 
 
 def _made(path: Path) -> Folder:
