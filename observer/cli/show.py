@@ -171,7 +171,7 @@ def _some(events: Iterator[Event], trace: Trace, line: str) -> Iterator[Event]:
 
     first = next(events, None)
     if first is None:
-        raise nothing_at_line(trace.events(), *parse_line(line))
+        raise nothing_at_line(trace.events(), *parse_line(line), sees_faults=trace.meta.sees_faults)
     yield first
     yield from events
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ __all__ = ["FaultIntervals", "page_runs"]
 
 _LARGEST: Final = 1 << 28  # bytes of a mapping that is still searched at every interval by a kernel before 6.7
 _BRK, _MMAP, _MUNMAP, _MREMAP, _MADVISE = 12, 9, 11, 25, 28
+_HUGE: Final = (2 << 20) // procfs.PAGE  # pages
 _GIVING_UP: Final = frozenset({4, 9, 24})  # MADV_DONTNEED, MADV_REMOVE, MADV_DONTNEED_LOCKED
 
 
@@ -102,7 +104,7 @@ class FaultIntervals:
             return
         known = self._pages.get(task.memory) if task.memory is not None else None
         present = self._look(task)
-        new = sorted(present - known)[:fresh] if known is not None else []
+        new = _faulted(sorted(present - known), fresh) if known is not None else []
         self._note(task, fresh, new)
 
     def _fresh(self, task: Task) -> int:
@@ -136,6 +138,18 @@ def _resident_pages(tid: int) -> Iterator[int]:
                         yield from range(first // procfs.PAGE, last // procfs.PAGE)
         finally:
             os.close(pagemap)
+
+
+def _faulted(new: list[int], faults: int) -> list[int]:
+    """Return which of the *new* pages the faults were for: where they are too few for all, the first of a huge page.
+
+    >>> _faulted([*range(512, 1024), 2000, 2001], 3)
+    [512, 2000, 2001]
+    """
+    if len(new) <= faults:
+        return new
+    whole = {block for block, count in Counter(page // _HUGE for page in new).items() if count == _HUGE}
+    return [page for page in new if page // _HUGE not in whole or page % _HUGE == 0][:faults]
 
 
 def page_runs(pages: list[int]) -> list[tuple[int, int]]:

@@ -37,8 +37,11 @@ class _Places:
                 self.pages[site.line] = event
 
 
-def nothing_at_line(events: Iterable[Event], file: str, line: int) -> NothingFound:
-    """Return what to say of *file*:*line*, at which none of a trace's *events* is chosen."""
+def nothing_at_line(events: Iterable[Event], file: str, line: int, *, sees_faults: bool = True) -> NothingFound:
+    """Return what to say of *file*:*line*, at which none of a trace's *events* is chosen.
+
+    *sees_faults* is whether page faults were recorded one by one, with the lines that took them.
+    """
     places = _Places()
     for event in events:
         site = getattr(event, "site", None)
@@ -53,7 +56,7 @@ def nothing_at_line(events: Iterable[Event], file: str, line: int) -> NothingFou
         )
     if line in places.lines:
         return NothingFound(what, "it has events, but none that the other options choose", "--line alone")
-    return NothingFound(what, _did_nothing(places, line), _nearest(places.lines, file, line))
+    return NothingFound(what, _did_nothing(places, line, sees_faults=sees_faults), _nearest(places.lines, file, line))
 
 
 def _did_you_mean(file: str, line: int, files: Iterable[str]) -> str:
@@ -64,8 +67,10 @@ def _did_you_mean(file: str, line: int, files: Iterable[str]) -> str:
     return f"--line with a line of {' or '.join(list(names)[:_MOST_NAMES])}"
 
 
-def _did_nothing(places: _Places, line: int) -> str:
+def _did_nothing(places: _Places, line: int, *, sees_faults: bool) -> str:
     why = "it was not reached, or called no allocator, made no system call of those recorded and touched no new page"
+    if not sees_faults:
+        return "page faults were only counted, and have no lines; nothing else that is recorded happened there"
     before = max((other for other in places.pages if other < line), default=None)
     if before is None:
         return why

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, needs
+from tests.conftest import FAULT_EVENTS_REFUSED, ROOT, needs
 from tests.recordings import run_observer
 from tests.witness.crossed import Crossed, observed_tasks, strace_tasks
 
@@ -66,6 +66,8 @@ def test_nearly_every_call_has_straces_name_and_outcome(gate: str, every_call: s
     [wanted] = strace_tasks(command, tmp_path)
     recorded = run_observer(command, tmp_path / "trace", options=(*OPTIONS, "-e", "trace=all"))
     [seen] = observed_tasks(recorded)
+    if FAULT_EVENTS_REFUSED:  # it may be a filter that refuses it: what a filter answers makes no stop
+        seen, wanted = ([call for call in calls if call.name != "perf_event_open"] for calls in (seen, wanted))
     assert len(seen) == len(wanted) > 370
     for ours, theirs in zip(seen, wanted, strict=True):
         if gate and theirs.name in NEVER_USED:

@@ -60,3 +60,8 @@ def test_code_without_lines_is_said_to_have_none() -> None:
 
 def test_a_line_whose_events_the_other_options_leave_out_is_said_to_have_some() -> None:
     assert said("list.c", 41).why == "it has events, but none that the other options choose"
+
+
+def test_where_faults_were_only_counted_nothing_is_said_of_pages() -> None:
+    why = nothing_at_line(EVENTS, "list.c", 31, sees_faults=False).why
+    assert (why.startswith("page faults were only counted"), "resident" in why) == (True, False)
