@@ -258,7 +258,9 @@ class AllocatorCalls:
 
     def _store(self, memory: Memory, word: int, address: int) -> bool:
         try:
-            memory.pwrite(word.to_bytes(memory.word, "little"), address)
+            # In the child of a fork the page is its parent's until somebody writes to it: then it is we who do so.
+            with self._pages.pushing():
+                memory.pwrite(word.to_bytes(memory.word, "little"), address)
         except OSError as error:
             self._not_reached(error)
             return False

@@ -108,7 +108,8 @@ def _own_pages_line(evidence: Evidence) -> LedgerLine:
         return unverifiable(name, "needs kernel-mode fault counts of the observer (CAP_PERFMON)")
     planted = evidence.count("pages_by_planting")
     note = f"{planted} text pages became private by planting breakpoints" if planted else ""
-    pushed = Exclusion(-evidence.count("pages_pushed"), "stack pages that an emulated push reached first")
+    why = "stack pages that an emulated push or an exchanged return address reached first"
+    pushed = Exclusion(-evidence.count("pages_pushed"), why)
     return balance(name, evidence.count("pages_by_observer"), 0, excluded=(pushed,), note=note)
 
 
