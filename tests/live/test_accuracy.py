@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -26,6 +27,6 @@ def test_nothing_is_wrong_whoever_asks(user: list[str], tmp_path: Path) -> None:
     assert list(rows) == ["ls", "sed", "all"]
     for calls, calls_right, asks, asks_right, _pages, _pages_right, undetermined, hidden, wrong in rows.values():
         assert (calls_right, asks_right, undetermined, wrong) == (calls, asks, 0, 0)
-        assert hidden == 0 or user
+        assert hidden == 0 or user or os.geteuid()
     assert (len(lines) > 5) == (rows["all"][7] > 0)
     assert all(line.startswith(("not visible: a page ", "  ")) for line in lines[5:])

@@ -87,7 +87,8 @@ def test_such_pages_of_the_heap_are_no_more_than_the_faults_without_an_event(
     observe: Observe, workshop: Path, way: str
 ) -> None:
     found = sound(observe(compiled(workshop, "reached"), way, str(workshop / "file")))
-    assert told(found, HEAP_PAGES, "without a fault event") == PAGES
+    # Where faults in kernel mode are not visible, these may have been some of them.
+    assert told(found, HEAP_PAGES, "without a fault event" if sees_kernel(found) else "") == PAGES
 
 
 @pytest.mark.parametrize("what", ["advise", "buffers", "read", "worker", "poll"])
