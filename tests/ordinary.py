@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ from tests.recordings import ORDINARY
 
 __all__ = ["PREFIX", "PYTHON", "open_to_everyone"]
 
+_DEEPEST: Final = 3  # a worker's folder, the session's, the user's
 ROOT: Final = Path(__file__).resolve().parent.parent
 PREFIX: Final = ORDINARY if os.geteuid() == 0 else []
 """What comes before a command."""
@@ -39,5 +41,8 @@ PYTHON: Final = (
 
 def open_to_everyone(folder: Path) -> None:
     """Let everyone write into *folder*, a temporary one of pytest, and reach it."""
-    for place in (folder, *list(folder.parents)[:2]):
-        place.chmod(0o777)
+    folder.chmod(0o777)
+    for place in list(folder.parents)[:_DEEPEST]:
+        if place == Path(tempfile.gettempdir()):
+            return
+        place.chmod(place.stat().st_mode | 0o055)
