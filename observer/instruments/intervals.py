@@ -11,9 +11,8 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from observer.instruments.sink import Sink
 from observer.linux import procfs
@@ -23,7 +22,8 @@ from observer.tracee.task import Task
 
 __all__ = ["FaultIntervals", "page_runs"]
 
-_LARGEST: Final = 1 << 28  # bytes of a mapping that is still searched at every interval by a kernel before 6.7
+_LARGEST: Final = 1 << 28
+"""Bytes of a mapping that is searched at every interval, whatever is in it; a larger one has to hold less than that."""
 _BRK, _MMAP, _MUNMAP, _MREMAP, _MADVISE = 12, 9, 11, 25, 28
 _HUGE: Final = (2 << 20) // procfs.PAGE  # pages
 _GIVING_UP: Final = frozenset({4, 9, 24})  # MADV_DONTNEED, MADV_REMOVE, MADV_DONTNEED_LOCKED
@@ -37,6 +37,7 @@ class FaultIntervals:
         self._last: dict[int, int] = {}
         self._pages: WeakKeyDictionary[Memory, set[int]] = WeakKeyDictionary()
         self._breaks: WeakKeyDictionary[Memory, int] = WeakKeyDictionary()
+        self._full: WeakSet[Memory] = WeakSet()
         self.total = 0
         self.placed = 0
 
@@ -92,9 +93,11 @@ class FaultIntervals:
             known.difference_update(pages if len(pages) < len(known) else [page for page in known if page in pages])
 
     def _look(self, task: Task) -> set[int]:
-        present = set(_resident_pages(task.tid))
+        present, large = _resident_pages(task.tid, task.memory not in self._full)
         if task.memory is not None:
             self._pages[task.memory] = present
+            if large * procfs.PAGE > _LARGEST:
+                self._full.add(task.memory)
         return present
 
     def at_stop(self, task: Task) -> None:
@@ -126,18 +129,24 @@ class FaultIntervals:
         self._last.pop(task.tid, None)
 
 
-def _resident_pages(tid: int) -> Iterator[int]:
-    """Yield the numbers of the pages that are there in writable private mappings."""
+def _resident_pages(tid: int, with_large: bool) -> tuple[set[int], int]:
+    """Return the numbers of the pages that are there in writable private mappings; how many are in large ones."""
+    found: set[int] = set()
+    large = 0
     with contextlib.suppress(OSError):
         pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         try:
             for mapping in procfs.read_mappings(tid):
-                if "w" in mapping.protection and not mapping.shared:
-                    most = mapping.size if mapping.size <= _LARGEST else 0
+                is_large = mapping.size > _LARGEST
+                if "w" in mapping.protection and not mapping.shared and (with_large or not is_large):
+                    # A kernel before 6.7 would have to be asked for an entry a page.
+                    most = 0 if is_large else mapping.size
                     for first, last in present_runs(pagemap, mapping.start, mapping.end, most):
-                        yield from range(first // procfs.PAGE, last // procfs.PAGE)
+                        found.update(range(first // procfs.PAGE, last // procfs.PAGE))
+                        large += (last - first) // procfs.PAGE * is_large
         finally:
             os.close(pagemap)
+    return found, large
 
 
 def _faulted(new: list[int], faults: int) -> list[int]:
