@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import Final
 
+from observer.files import open_regular
 from observer.linux.procfs import PAGE, read_mappings, read_pagemap
 
 __all__ = ["bytes_of_file"]
@@ -21,7 +22,7 @@ def bytes_of_file(tid: int, start: int, length: int) -> bytes:
             return b""
         mapping = next((each for each in read_mappings(tid) if each.start <= start < each.end), None)
         if mapping is not None and mapping.path.startswith("/"):
-            with open(f"/proc/{tid}/root{mapping.path}", "rb") as file:
+            with open_regular(f"/proc/{tid}/root{mapping.path}") as file:
                 same = os.fstat(file.fileno()).st_ino == mapping.inode
                 return os.pread(file.fileno(), length, mapping.offset + start - mapping.start) if same else b""
     return b""

@@ -21,6 +21,7 @@ from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
 
+from observer.files import open_regular
 from observer.linux.symbols import Symbol, read_symbols
 
 __all__ = ["DAMAGED", "Elf", "Identity", "Segment", "describe_foreign", "is_credible", "load"]
@@ -77,7 +78,7 @@ class Elf:
         self.path = path
         self._source = source or path
         self._descriptor = -1
-        with open(self._source, "rb") as file:
+        with open_regular(self._source) as file:
             try:
                 self.identity = Identity.of(os.fstat(file.fileno()))
                 elf = ELFFile(file)
@@ -105,7 +106,7 @@ class Elf:
 
     def open(self) -> BinaryIO:
         """Open the file to read; raises OSError (ESTALE) when it is no longer the one that was parsed."""
-        file = open(self._source, "rb", buffering=0)  # noqa: SIM115
+        file = open_regular(self._source)
         if Identity.of(os.fstat(file.fileno())) != self.identity:
             file.close()
             raise OSError(ESTALE, "the file has changed", self.path)

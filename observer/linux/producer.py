@@ -8,6 +8,7 @@ from typing import Final
 
 from elftools.elf.elffile import ELFFile
 
+from observer.files import open_regular
 from observer.linux.elf import DAMAGED, is_credible
 
 __all__ = ["options_that_matter"]
@@ -22,7 +23,7 @@ def options_that_matter(path: str) -> tuple[str, ...] | None:
     GCC records the options it was given; without -O it does not optimise. Clang records none.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             elf = ELFFile(file)
             if not elf.has_dwarf_info() or not is_credible(elf, os.fstat(file.fileno()).st_size):
                 return None

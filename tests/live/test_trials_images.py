@@ -83,6 +83,12 @@ def test_a_program_that_is_deleted_or_replaced_while_it_runs_keeps_its_lines(
     assert sites(of_program(found, 777)) == {("counted.c", HERE)}
 
 
+def test_nobody_waits_for_a_program_that_has_become_a_pipe(observe: Observe, workshop: Path) -> None:
+    program = compiled(workshop, "counted")
+    found = sound(observe("/bin/sh", "-c", f"{program}; rm {program}; mkfifo {program}; ls {program} >&2"))
+    assert len(of_program(found, 777)) == 5
+
+
 def test_a_library_that_is_deleted_as_soon_as_it_is_loaded_has_its_calls(observe: Observe, workshop: Path) -> None:
     library = compiled(workshop, "libbump.so", "-shared", "-fPIC", source="bump")
     found = sound(observe(compiled(workshop, "opens"), library, "delete"))
