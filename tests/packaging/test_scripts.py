@@ -171,7 +171,7 @@ def test_help_is_answered_before_anything_is_made(script: str, checkout: Path) -
 
 
 def test_there_are_scripts_in_python() -> None:
-    assert IN_PYTHON == ["accuracy", "bench", "chapter", "crossing", "pressure", "soak"]
+    assert IN_PYTHON == ["accuracy", "bench", "chapter", "crossing", "golden", "pressure", "soak"]
 
 
 @pytest.mark.parametrize(
