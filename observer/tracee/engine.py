@@ -20,7 +20,7 @@ from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity
-from observer.tracee.births import Nursery
+from observer.tracee.births import Arrival, Nursery
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
@@ -121,8 +121,9 @@ class Engine:
                 return tid, status
             overdue = self._nursery.overdue()
             if overdue is not None:
-                self._take_in(overdue[0])
-                return overdue
+                tid, arrival = overdue
+                self._take_in(tid, arrival)
+                return tid, arrival.status
             time.sleep(_SHORTLY)
 
     def _handle(self, tid: int, status: int) -> None:
@@ -291,9 +292,9 @@ class Engine:
                 self._handle(tid, status)  # before the parent, which may be gone: the child must not wait for ever
         self._resume(parent)
 
-    def _take_in(self, tid: int) -> None:
+    def _take_in(self, tid: int, arrival: Arrival) -> None:
         """Follow a task whose maker has ended without telling of it."""
-        maker = self._nursery.maker_of(tid, self.tasks.values())
+        maker = self._nursery.maker_of(tid, arrival, self.tasks.values())
         if maker is not None:
             self._admit(maker, tid, "clone")
         else:
