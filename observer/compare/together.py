@@ -155,9 +155,10 @@ class Together:
 
     def _process(self, event: Process) -> None:
         self._lives.take(event)
-        witness = self.side(event.pid).witness
-        if witness is not None:
-            witness.live(event)
+        side = self.side(event.pid)
+        side.circumstances.live(event)
+        if side.witness is not None:
+            side.witness.live(event)
 
     def _note(self, side: _Side, event: Syscall) -> Ask:
         """Let a memory system call move the shadow and the paging model; return what it asked."""
@@ -176,6 +177,7 @@ class Together:
         counts.total += 1
         side.has_called = True
         side.circumstances.note(call)
+        side.circumstances.chooses_arena(call)
         if call.result is None and (call.end_ns is None or call.op not in FREEING):
             counts.undetermined += call.op != "malloc_trim"
             for event in inside:
