@@ -87,6 +87,8 @@ class FaultIntervals:
                 self._forget(task.memory, result, result + args[2])
 
     def _forget(self, memory: Memory, start: int, end: int) -> None:
+        if end - start > _LARGEST:
+            self._full.discard(memory)  # perhaps it was this that was full
         known = self._pages.get(memory)
         pages = range(start // procfs.PAGE, -(-end // procfs.PAGE))
         if known is not None:
