@@ -347,17 +347,11 @@ def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: 
 
 
 def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path: Path) -> None:
-    source = (
+    recorded = run_c(
         "int main(void) { for (int r = 0; r < 4; r++) { char *p = malloc(256 << 20);"
-        " for (long i = 0; i < 256 << 20; i += 4096) p[i] = 1; free(p); } return 0; }"
+        " for (long i = 0; i < 256 << 20; i += 4096) p[i] = 1; free(p); } return 0; }",
+        tmp_path,
     )
-    # Beside other tests the machine may be too slow for its rings, which the ledger says then (the test above).
-    for attempt in ("first", "second", "third"):
-        (tmp_path / attempt).mkdir()
-        recorded = run_c(source, tmp_path / attempt, balanced=False)
-        if recorded.status != 125:
-            break
-    recorded.assert_balanced()
     assert len([fault for fault in recorded.faults if fault.chunk is not None]) >= 4 * 65_536
 
 
