@@ -7,7 +7,7 @@ from typing import Final
 
 from observer.compare.departures import Explanation
 from observer.compare.models import PLAIN
-from observer.model.events import Call, Process
+from observer.model.events import Call
 from observer.model.pieces import FreePieces
 
 __all__ = ["Circumstances", "is_foreign"]
@@ -34,9 +34,6 @@ class Circumstances:
         self._overlapping: set[int] = set()
         self._disputed = FreePieces()
         self._lost_at: Call | None = None
-        self._threads: set[int] = set()
-        self._callers: set[int] = set()
-        self._chose_at: Call | None = None
         self._misuse: Call | None = None
         self._wrapped: Call | None = None
 
@@ -44,7 +41,7 @@ class Circumstances:
         """Return those of a forked child."""
         twin = Circumstances()
         twin._misuse, twin._wrapped = self._misuse, self._wrapped
-        twin._disputed, twin._lost_at, twin._chose_at = self._disputed.copy(), self._lost_at, self._chose_at
+        twin._disputed, twin._lost_at = self._disputed.copy(), self._lost_at
         return twin
 
     def overlap(self, calls: Iterable[Call], pieces: Iterable[tuple[int, int]] = ()) -> None:
@@ -70,26 +67,6 @@ class Circumstances:
                 self._disputed.add(at, start - at)
             if at + size > end:
                 self._disputed.add(end, at + size - end)
-
-    def live(self, event: Process) -> None:
-        """Note a thread that begins or ends."""
-        if event.what == "clone" and event.child is not None:
-            self._threads.add(event.child)
-        elif event.what == "exit":
-            self._threads.discard(event.tid)
-            self._callers.discard(event.tid)
-
-    def chooses_arena(self, call: Call) -> bool:
-        """Whether *call*, the first of a thread, comes while another has an arena of its own.
-
-        A thread leaves its arena to others somewhat before it is seen to end: whether one was free is not recorded.
-        """
-        is_first = call.tid not in self._callers
-        self._callers.add(call.tid)
-        if not is_first or call.tid not in self._threads or not self._threads & self._callers - {call.tid}:
-            return False
-        self._chose_at = self._chose_at or call
-        return True
 
     def note(self, call: Call) -> None:
         """Note a call as it comes."""
@@ -128,8 +105,5 @@ class Circumstances:
             return Explanation("order", "its memory was handed out or freed by calls of threads that overlapped")
         if self._lost_at is not None:
             told = f"no order of the calls that overlap call {self._lost_at.n:,} fits what they returned"
-            return Explanation("order", told)
-        if self._chose_at is not None:
-            told = f"whether an arena was free for its thread at call {self._chose_at.n:,} is not recorded"
             return Explanation("order", told)
         return None

@@ -99,7 +99,6 @@ class Exactly:
         self._lives.take(event)
         process = self._of(event.pid)
         process.models.live(event)
-        process.circumstances.live(event)
 
     def _outside(self, event: Syscall) -> None:
         process = self._of(event.pid)
@@ -119,7 +118,6 @@ class Exactly:
                 process.break_start = process.break_start or event.result
             process.frames.apply(event)
         process.circumstances.note(call)
-        process.models.is_open = process.circumstances.chooses_arena(call) or process.models.is_open
         self._note_misuse(call)
         prediction = process.models.predict(call, asked)
         if prediction is None:

@@ -1,8 +1,8 @@
-"""The exact models of one process, one set for each order of its threads' overlapping calls that fits what was seen."""
+"""The exact models of one process, one set for each order of what its threads did at once that fits what was seen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,9 @@ class Hypotheses:
         self._effort = effort
         self._said: dict[int, ExactPrediction | None] = {}
         self.is_open = False
+        self._last: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        """When threads returned from their last calls, and when they were seen to end, in nanoseconds."""
 
     @property
     def likely(self) -> Models:
@@ -67,6 +70,7 @@ class Hypotheses:
         twin = Hypotheses.__new__(Hypotheses)
         twin._alive = [models.copy(task, child) for models in self._alive]
         twin._said, twin.is_open, twin._effort = {}, self.is_open, self._effort
+        twin._last, twin._ends = {}, {}
         return twin
 
     def outside(self, event: Syscall) -> None:
@@ -76,15 +80,20 @@ class Hypotheses:
 
     def live(self, event: Process) -> None:
         """Note that a thread begins or ends, or that a child of vfork uses the memory."""
+        if event.what == "exit":
+            self._ends[event.tid] = event.t_ns
+        elif event.child is not None:
+            self._ends.pop(event.child, None)
         for models in self._alive:
             follow_life(models, event)
 
     # ---- calls ----------------------------------------------------------------------------------------------
 
-    def predict(self, call: Call, asked: Sequence[Syscall]) -> ExactPrediction | None:
+    def predict(self, call: Call, asked: list[Syscall]) -> ExactPrediction | None:
         """Return what is said of *call*, None where its allocator has no model; those that were wrong are given up."""
         if call.n in self._said:
             return self._said.pop(call.n)
+        self._inherit([(call, asked)])
         said = [(models, _predict(models, call, asked)) for models in self._alive]
         right = [each for each in said if each[1] is None or is_right(call, each[1])]
         if right:
@@ -120,6 +129,7 @@ class Hypotheses:
         if self._effort.left <= 0:
             self.is_open = True
             return allowed[0]
+        self._inherit(calls)
         found = [run for models in self._alive if (run := self._run(models, calls, allowed[0])) is not None]
         if not found or not _commute(found[0], calls):
             self.is_open = self.is_open or not are_all
@@ -133,6 +143,36 @@ class Hypotheses:
         self._alive, self._said = [run.models for run in found], found[0].said
         self._drop_equal()
         return found[0].order
+
+    def _inherit(self, calls: Sequence[Asked]) -> None:
+        """Follow whose arenas the threads among *calls* that have none yet may be given.
+
+        A thread leaves its arena to others somewhere between its last call and its end. One that calls again had not:
+        it is then predicted to need another, which it does not.
+        """
+        firsts = {call.tid: (call, asked) for call, asked in reversed(calls)}
+        for call, asked in firsts.values():
+            for models in tuple(self._alive):
+                if models.of(call) is not models.first:
+                    continue
+                expected, others = models.first.predecessors(call, asked)
+                others = [task for task in others if self._may_follow(task, expected, firsts)]
+                if len(others) >= _MOST or (others and self._effort.left <= 0):
+                    self.is_open = True
+                    continue
+                for task in others:
+                    twin = models.twin()
+                    self._effort.left -= models.weight
+                    twin.pass_on(task, has_ended=task in self._ends)
+                    self._alive.append(twin)
+        for call, _asked in calls:
+            self._last[call.tid] = max(call.end_ns or call.t_ns, self._last.get(call.tid, 0))
+
+    def _may_follow(self, task: int, other: int, calling: Container[int]) -> bool:
+        """Whether the thread *task* may have left its arena after *other* did, if there is such, and by now."""
+        if task not in self._ends:
+            return task not in calling
+        return other in self._ends and self._ends[task] > self._last.get(other, 0)
 
     def _run(self, models: Models, calls: Sequence[Asked], order: tuple[int, ...]) -> _Run | None:
         """Let a twin of *models* follow *calls* in this order; return None as soon as one comes out wrong."""

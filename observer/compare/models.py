@@ -29,6 +29,8 @@ class Models:
         self._environment = environment
         self.first = make(task, environment)
         self._further: dict[str, ExactSide] = {}
+        self.left: set[int] = set()
+        """Threads that are taken to have left their arenas although they are not yet seen to end."""
 
     def of(self, call: Call) -> ExactSide | None:
         """Return the model of the allocator that *call* went to, None for one that is not modelled."""
@@ -54,7 +56,21 @@ class Models:
         twin = Models.__new__(Models)
         twin._make, twin._task, twin._environment = self._make, self._task, self._environment
         twin.first, twin._further = self.first.twin(), {name: model.twin() for name, model in self._further.items()}
+        twin.left = set(self.left)
         return twin
+
+    def pass_on(self, task: int, *, has_ended: bool) -> None:
+        """Take the thread *task* to have been the last to leave its arena; it may not yet be seen to have ended."""
+        if not has_ended:
+            self.left.add(task)
+        self.first.pass_on(task)
+
+    def end_thread(self, task: int) -> None:
+        """The thread *task* ended: in the C library that made it, further copies do not learn it."""
+        if task in self.left:
+            self.left.remove(task)
+        else:
+            self.first.end_thread(task)
 
     @property
     def weight(self) -> int:
@@ -63,7 +79,8 @@ class Models:
 
     def same_as(self, other: Models) -> bool:
         """Whether both will predict the same for ever."""
-        return self._further.keys() == other._further.keys() and all(map(_alike, self, other))
+        same_ends = self.left == other.left
+        return same_ends and self._further.keys() == other._further.keys() and all(map(_alike, self, other))
 
     def copy(self, task: int, child: int) -> Models:
         """Return those of a child that the thread *task* forked."""
@@ -71,6 +88,7 @@ class Models:
         twin._make, twin._task, twin._environment = self._make, child, self._environment
         twin.first = self.first.copy(task, child)
         twin._further = {name: model.copy(task, child) for name, model in self._further.items()}
+        twin.left = set()
         return twin
 
 
@@ -80,10 +98,10 @@ def _alike(one: ExactSide, other: ExactSide) -> bool:
 
 def follow_life(models: Models, event: Process) -> None:
     """Tell the models of a thread that begins or ends, and of a child of vfork, which uses their memory."""
+    if event.what == "exit" and event.tid != event.pid:
+        models.end_thread(event.tid)
     for model in models:
         if event.what == "clone" and event.child is not None:
             model.start_thread(event.child)
         elif event.what == "vfork" and event.child is not None:
             model.lend(event.tid, event.child)
-        elif event.what == "exit" and event.tid != event.pid and model is models.first:
-            model.end_thread(event.tid)  # a thread ends in the C library that made it: further copies do not learn it

@@ -189,6 +189,14 @@ class ExactSide(Protocol):
     def end_thread(self, task: int) -> None:
         """A thread ended."""
 
+    def predecessors(self, call: Call, inside: Sequence[Syscall]) -> tuple[int, Sequence[int]]:
+        """Return whose arena *call* gives its thread, 0 if nobody's, and whose it would, as far as its pointer tells,
+        if they had left it last.
+        """
+
+    def pass_on(self, task: int) -> None:
+        """The thread *task*, which lives or has ended, was the last to leave its arena to others."""
+
     def lend(self, task: int, child: int) -> None:
         """A child of vfork uses the memory of the thread *task* until it execs."""
 

@@ -156,7 +156,6 @@ class Together:
     def _process(self, event: Process) -> None:
         self._lives.take(event)
         side = self.side(event.pid)
-        side.circumstances.live(event)
         if side.witness is not None:
             side.witness.live(event)
 
@@ -177,7 +176,6 @@ class Together:
         counts.total += 1
         side.has_called = True
         side.circumstances.note(call)
-        side.circumstances.chooses_arena(call)
         if call.result is None and (call.end_ns is None or call.op not in FREEING):
             counts.undetermined += call.op != "malloc_trim"
             for event in inside:

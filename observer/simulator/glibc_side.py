@@ -139,6 +139,25 @@ class GlibcSide:
         except LookupError:
             self._model.lose()
 
+    def predecessors(self, call: Call, inside: Sequence[Syscall]) -> tuple[int, Sequence[int]]:
+        """Return whose arena *call* gives its thread, 0 if nobody's, and whose it would if they had left it last.
+
+        Where the pointer tells the arena, the latter are none or one; where it does not (freeing, mapped pieces), any.
+        """
+        task = self._lent.get(call.tid, call.tid)
+        if self._model.has_arena(task):
+            return 0, ()
+        seen = self._seen(call, inside)
+        tells = seen.result and (seen.mapping is None or not seen.mapping[0] < seen.result < sum(seen.mapping))
+        return self._model.predecessors(task, seen.result if tells else None)
+
+    def pass_on(self, task: int) -> None:
+        """The thread *task*, which lives or has ended, was the last to leave its arena to others."""
+        try:
+            self._model.pass_on(task)
+        except LookupError:
+            self._model.lose()
+
     # ---- calls ----------------------------------------------------------------------------------------------
 
     def predict(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:

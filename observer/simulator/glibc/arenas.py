@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from observer.glibc.parameters import HEAP_BYTES
 from observer.simulator.glibc.arena import Arena
 from observer.simulator.glibc.kernel import Asked
 from observer.simulator.glibc.state import State
@@ -44,7 +45,8 @@ class Arenas:
         self.heaps = Heaps(state)
         self.main = MainArena(state)
         self.ring: list[Arena] = [self.main]
-        self.free: list[Arena] = []
+        self.free: list[tuple[Arena, int]] = []
+        """Arenas that wait for a thread, the next one last, each with the thread that left it; 0: before a fork."""
         self._limit = 0
         self._next: Arena = self.main
 
@@ -56,12 +58,17 @@ class Arenas:
         assert arena is not None
         return arena
 
+    def holder(self, pointer: int) -> Arena | None:
+        """Return the thread arena that *pointer* lies in, None if there is no such."""
+        heap = self.heaps.by_base.get(pointer & -HEAP_BYTES)
+        return heap.arena if heap is not None else None
+
     def attach(self, thread: Thread, request: int) -> Arena | None:
         """Give *thread* an arena; *request* bytes are the first that it will be asked for."""
         arena: Arena | None
         self._state.used.add(_CHOICE)
         if self.free:
-            arena = self.free.pop()
+            arena, _left_by = self.free.pop()
         elif self._may_make():
             arena = new_arena(self._state, self.heaps, request)
             if arena is None:
@@ -83,12 +90,16 @@ class Arenas:
             return self.main
         return self.attach(thread, request)
 
-    def end(self, thread: Thread) -> None:
+    def end(self, thread: Thread, task: int) -> None:
         """The thread ends; an arena without threads waits for the next one."""
         arena = thread.arena
         self._leave(thread)
         if arena is not None and not arena.threads:
-            self.free.append(arena)
+            self.free.append((arena, task))
+
+    def put_first(self, task: int) -> None:
+        """Let the arena that the thread *task* left be the next to be taken."""
+        self.free.sort(key=lambda entry: entry[1] == task)
 
     def copy(self, kernel: Asked, thread: Thread) -> tuple[Arenas, Thread]:
         """Return those of a forked child, in which only *thread* lives on; all other arenas wait for threads."""
@@ -106,7 +117,7 @@ class Arenas:
         own = twins[id(thread.arena)] if thread.arena is not None else None
         for arena in twin.ring:
             arena.threads = int(arena is own)
-        twin.free = [arena for arena in twin.ring if arena is not own]
+        twin.free = [(arena, 0) for arena in twin.ring if arena is not own]
         return twin, Thread(thread.cache.copy(state), own)
 
     @property

@@ -101,7 +101,7 @@ class Calls:
                 self.release_mapped(chunk)
             else:
                 self.arenas.of(chunk, words[chunk]).give_back(chunk, words[chunk] & ~FLAGS)
-        self.arenas.end(thread)
+        self.arenas.end(thread, task)
 
     def word_of(self, chunk: int) -> int:
         """Return the size word of a chunk in use; raises BadWorkload if none begins there."""

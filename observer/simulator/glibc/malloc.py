@@ -199,6 +199,35 @@ class Glibc:
             end_thread(self._calls, self._doubts, task)
         return self._outcome(0)
 
+    def has_arena(self, task: int) -> bool:
+        """Whether the thread *task* has an arena already."""
+        thread = self._calls.threads.get(task)
+        return thread is not None and thread.arena is not None
+
+    def predecessors(self, task: int, pointer: int | None) -> tuple[int, list[int]]:
+        """Return whose arena the thread *task*, which has none, takes over, 0 if nobody's, and whose it would if they
+        had left last: threads that live, and others whose arenas wait.
+
+        Where the call that needs it was given *pointer*, only those in whose arena that lies, and none if it lies in
+        the first one's.
+        """
+        calls, arenas = self._calls, self._calls.arenas
+        left = [(arena, other) for arena, other in arenas.free if other]
+        left += [
+            (thread.arena, other) for other, thread in calls.threads.items()
+            if other not in (task, calls.main_task) and thread.arena is not None and thread.arena.threads == 1
+        ]  # fmt: skip
+        newest = arenas.free[-1][1] if arenas.free else 0
+        holder = arenas.holder(pointer) if pointer is not None else None
+        fitting = [other for arena, other in left if pointer is None or arena is holder]
+        return newest, [other for other in fitting if other != newest]
+
+    def pass_on(self, task: int) -> None:
+        """The thread *task*, which lives or has ended, was the last to leave its arena to others."""
+        if task in self._calls.threads:
+            self.end_thread(task)
+        self._calls.arenas.put_first(task)
+
     def copy(self, *, task: int | None = None, child: int | None = None, kernel: Kernel | None = None) -> Glibc:
         """Return the allocator of a child that the thread *task* forked; *child* is its thread's id there."""
         asked = Asked(kernel or self._asked.kernel)
@@ -268,7 +297,7 @@ class Glibc:
             task: (thread.cache.facts(), arenas.ring.index(thread.arena) if thread.arena is not None else -1)
             for task, thread in self._calls.threads.items()
         }  # fmt: skip
-        free = [arenas.ring.index(arena) for arena in arenas.free]
+        free = [(arenas.ring.index(arena), left_by) for arena, left_by in arenas.free]
         return state.facts(), [arena.facts() for arena in arenas.ring], threads, free, self._doubts.facts()
 
     # ---- what can be asked ----------------------------------------------------------------------------------

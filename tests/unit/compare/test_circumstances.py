@@ -7,7 +7,7 @@ import pytest
 from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.departures import DEPARTURES, Explanation
 from observer.model.events import Misuse
-from tests.builders import HEAP, PID, call, free, process
+from tests.builders import HEAP, call, free
 
 
 @pytest.mark.parametrize(
@@ -68,28 +68,6 @@ def test_calls_that_go_on_to_the_c_library_change_its_heap_unseen() -> None:
     assert found == Explanation(
         "other-allocator", "call 8 of libwrap.so and others went on to it, which is not recorded"
     )
-
-
-def test_a_threads_first_call_beside_another_with_an_arena_may_have_found_one_free() -> None:
-    seen = Circumstances()
-    one, two, three = (PID + i for i in (1, 2, 3))
-    for n, child in enumerate((one, two, three)):
-        seen.live(process(n, "clone", child=child))
-    assert [seen.chooses_arena(call(10, tid=tid)) for tid in (PID, one, one)] == [False] * 3
-    assert seen.after(call(20)) is None
-    assert [seen.chooses_arena(call(30, tid=tid)) for tid in (two, two, PID)] == [True, False, False]
-    explained = seen.after(call(40))
-    assert explained is not None
-    assert (explained.rule, "call 30" in explained.evidence) == ("order", True)
-
-
-def test_a_thread_that_has_ended_left_its_arena_before() -> None:
-    seen = Circumstances()
-    for n, child in enumerate((PID + 1, PID + 2)):
-        seen.live(process(n, "clone", child=child))
-    seen.chooses_arena(call(10, tid=PID + 1))
-    seen.live(process(11, "exit", tid=PID + 1))
-    assert not seen.chooses_arena(call(12, tid=PID + 2))
 
 
 def test_all_that_is_told_is_in_the_table() -> None:
