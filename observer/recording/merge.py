@@ -1,0 +1,150 @@
+"""Spools merged into one order: what began at the same time in all of them, a window of records at a time.
+
+Records are written when the thing that they tell of ended, so that a spool is nearly, but not quite, in the order in
+which things began. A first look at each spool says from when on a piece of it may still hold something: then no more
+than two pieces of each have to be held at once. What began long before its neighbours in the file (a call that waited
+for a lock, one that never returned) is late; there is little of it, and it is held from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Batch", "Inlet", "Window", "windows"]
+
+Records = npt.NDArray[np.void]
+Integers = npt.NDArray[np.int64]
+
+_TARGET: Final = 1 << 16
+_FOR_EVER: Final = 1 << 63
+
+
+class Batch(NamedTuple):
+    """Records in the order in which they began, each with its index in the spool."""
+
+    records: Records
+    indexes: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """All that began before `high` (nanoseconds) and not in a window before: a batch of each kind."""
+
+    batches: Mapping[str, Batch]
+    high: int
+
+
+class Inlet:
+    """One spool, piece by piece in the order of the file; what is not yet taken is held, sorted.
+
+    Args:
+        pieces: yields the spool's records, a piece at a time, the same each time it is called.
+        time: the field that says when a record's thing began.
+        first: the index of the first record.
+    """
+
+    def __init__(
+        self, pieces: Callable[[], Iterable[Records]], layout: np.dtype[np.void], time: str, first: int = 0
+    ) -> None:  # fmt: skip
+        self._time = time
+        self._marks, late = _look(pieces(), layout, time, first)
+        self._pieces = _timely(pieces(), time, first, frozenset(late.indexes.tolist()))
+        self._held = late
+        self._read = -1
+
+    @property
+    def mark(self) -> int:
+        """Nothing that began before this time is still to be read."""
+        return self._marks[self._read] if self._read >= 0 else 0 if self._marks else _FOR_EVER
+
+    def advance(self) -> None:
+        """Read the next piece."""
+        more = next(self._pieces)
+        self._read += 1
+        self._held = _sorted([self._held, more], self._time)
+
+    def ready(self, high: int) -> int:
+        """Return how many of the held records began before *high*."""
+        return int(np.searchsorted(self._held.records[self._time], np.uint64(high), side="left"))
+
+    def take(self, high: int) -> Batch:
+        """Hand out what began before *high*."""
+        count = self.ready(high)
+        taken = Batch(self._held.records[:count], self._held.indexes[:count])
+        # A copy: a rest that is a view would keep the whole of what was handed out.
+        self._held = Batch(self._held.records[count:].copy(), self._held.indexes[count:].copy())
+        return taken
+
+
+def windows(inlets: Mapping[str, Sequence[Inlet]], times: Mapping[str, str]) -> Iterator[Window]:
+    """Yield the records of all *inlets*, by kind, window after window; at least one, which may be empty.
+
+    *times* names the field of each kind that says when a thing began.
+    """
+    each = [inlet for some in inlets.values() for inlet in some]
+    while True:
+        high = min((inlet.mark for inlet in each), default=_FOR_EVER)
+        if high < _FOR_EVER and sum(inlet.ready(high) for inlet in each) < _TARGET:
+            min(each, key=lambda inlet: inlet.mark).advance()
+            continue
+        taken = {kind: _sorted([inlet.take(high) for inlet in some], times[kind]) for kind, some in inlets.items()}
+        yield Window(taken, high)
+        if high == _FOR_EVER:
+            return
+
+
+def _look(
+    pieces: Iterable[Records], layout: np.dtype[np.void], time: str, first: int
+) -> tuple[list[int], Batch]:
+    """Return for each piece from when on what lies behind it began, and the late records.
+
+    A record is late if it began before the latest of those that lie two pieces or more before its own.
+    """
+    latest: list[int] = []
+    late = [Batch(np.empty(0, dtype=layout), np.empty(0, dtype=np.int64))]
+    at = first
+    for piece in pieces:
+        began = piece[time]
+        is_late = began < np.uint64(latest[-2] if len(latest) > 1 else 0)
+        if is_late.any():
+            late.append(Batch(piece[is_late], np.nonzero(is_late)[0] + at))
+        last = latest[-1] if latest else 0
+        latest.append(max(last, int(began.max())) if len(piece) else last)
+        at += len(piece)
+    marks = [0, *latest][: len(latest)]
+    if marks:
+        marks[-1] = _FOR_EVER
+    return marks, _sorted(late, time)
+
+
+def _timely(pieces: Iterable[Records], time: str, first: int, late: frozenset[int]) -> Iterator[Batch]:
+    at = first
+    for piece in pieces:
+        indexes = np.arange(at, at + len(piece), dtype=np.int64)
+        at += len(piece)
+        if late:
+            kept = ~np.isin(indexes, np.fromiter(late, dtype=np.int64, count=len(late)))
+            piece, indexes = piece[kept], indexes[kept]
+        yield Batch(piece, indexes)
+
+
+def _sorted(batches: Sequence[Batch], time: str) -> Batch:
+    """Return one batch of *batches*, in the order of their times, those of equal times in that of their indexes."""
+    if not batches:
+        return Batch(np.empty(0, dtype=[(time, "<u8")]), np.empty(0, dtype=np.int64))
+    if len(batches) == 1:
+        records, indexes = batches[0]
+    else:
+        filled = [batch for batch in batches if len(batch.records)] or list(batches[-1:])
+        records = np.concatenate([batch.records for batch in filled])
+        indexes = np.concatenate([batch.indexes for batch in filled])
+    began = records[time]
+    if (began[1:] >= began[:-1]).all() and len(batches) == 1:
+        return Batch(records, indexes)
+    order = np.lexsort((indexes, began))
+    return Batch(records[order], indexes[order])
