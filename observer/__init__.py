@@ -11,6 +11,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
   system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
   here alone.
+- `recording/`: what is written while the program runs: `notes.py` the rare things, each kind a value.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
   presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
@@ -24,7 +25,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
-  while the program runs, `kept.py` what was counted, `spooled.py` and `notes.py` check them and read them back;
+  while the program runs, `kept.py` what was counted, `spooled.py` checks them and reads them back;
   `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
   `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
   `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`

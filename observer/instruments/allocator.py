@@ -29,6 +29,7 @@ from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.model.operations import FAMILY
+from observer.recording.notes import Allocator
 from observer.tracee.memory import NO_OPERATION, Breakpoint, Memory
 from observer.tracee.task import Frame, Task
 
@@ -90,7 +91,7 @@ class AllocatorCalls:
         if planted:
             self._implementations = number
             self._sink.notes.append(
-                "allocator", number=number, pid=task.pid, t=monotonic_ns(), path=elf.path, is_glibc=_is_glibcs(elf)
+                Allocator(pid=task.pid, t=monotonic_ns(), number=number, path=elf.path, is_glibc=_is_glibcs(elf))
             )
         return planted
 

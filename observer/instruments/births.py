@@ -18,6 +18,7 @@ from observer.instruments.intervals import page_runs
 from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.model.addresses import Mapping
+from observer.recording.notes import Copied
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -46,7 +47,8 @@ class Births:
     def _copied(self, child: Task) -> None:
         mappings = procfs.read_mappings(child.tid)
         pages = _present_pages(child.tid, [mapping for mapping in mappings if mapping.path == "[heap]"])
-        self._sink.notes.append("copied", pid=child.pid, t=time.monotonic_ns(), mappings=mappings, pages=pages)
+        now = time.monotonic_ns()
+        self._sink.notes.append(Copied(pid=child.pid, t=now, mappings=tuple(mappings), pages=tuple(pages)))
 
 
 def _present_pages(tid: int, heap: list[Mapping]) -> list[tuple[int, int]]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from observer.instruments.sink import Sink
 from observer.linux import procfs
+from observer.recording.notes import Leaving
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -56,7 +57,7 @@ class HugePages:
             return
         with contextlib.suppress(OSError, OverflowError):  # the process is gone; or an address that is none
             counts = _present_by_block(task.tid, first, last)
-            self._sink.notes.append("leaving", pid=task.pid, tid=task.tid, t=now, first=first, counts=counts)
+            self._sink.notes.append(Leaving(pid=task.pid, tid=task.tid, t=now, first=first, counts=tuple(counts)))
 
     def succeeded(self, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
         """Learn from a call that came back well whether there may be huge pages, and where the break is."""

@@ -20,6 +20,7 @@ from observer.linux.mapped import load_mapped
 from observer.linux.regions import region_at, regions_within
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
+from observer.recording.notes import MappedFile, MappedImage, Unobserved
 from observer.tracee.task import Task
 
 __all__ = ["Images", "program_of", "role_of"]
@@ -90,7 +91,7 @@ class Images:
             path = os.readlink(f"/proc/{task.tid}/fd/{descriptor}")
         except OSError:
             path = ""
-        self._sink.notes.append("file", pid=task.pid, t=now, start=start, length=length, path=path)
+        self._sink.notes.append(MappedFile(pid=task.pid, t=now, start=start, length=length, path=path))
         if executable:
             self._image(task, start, now, descriptor)
 
@@ -127,10 +128,12 @@ class Images:
         return elf
 
     def _note(self, pid: int, now: int, mapping: Mapping, elf: Elf, bias: int, role: str) -> None:
+        release = elf.glibc_release if role == "libc" else ""
         self._sink.notes.append(
-            "image", pid=pid, t=now, path=mapping.path, start=mapping.start, end=mapping.end, bias=bias,
-            build_id=elf.build_id, role=role, bits=8 * elf.word, release=elf.glibc_release if role == "libc" else "",
-            file=list(elf.identity),
+            MappedImage(
+                pid=pid, t=now, path=mapping.path, start=mapping.start, end=mapping.end, bias=bias,
+                build_id=elf.build_id, role=role, bits=8 * elf.word, release=release, file=elf.identity,
+            )
         )  # fmt: skip
 
     def _plant(self, task: Task, mapping: Mapping, elf: Elf, bias: int, role: str, now: int) -> None:
@@ -160,7 +163,7 @@ class Images:
     def _not_observed(self, task: Task, path: str, why: str, now: int) -> None:
         """Note that calls in *path* are not seen in this process, for the ledger to tell."""
         if self._allocator is not None:
-            self._sink.notes.append("unobserved", pid=task.pid, t=now, path=path, why=why)
+            self._sink.notes.append(Unobserved(pid=task.pid, t=now, path=path, why=why))
             self.unobserved.add(f"calls in {path} are not observed: {why}")
 
 

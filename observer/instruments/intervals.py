@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.linux.pagemap import present_runs
+from observer.recording.notes import Interval
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -121,8 +122,9 @@ class FaultIntervals:
     def _note(self, task: Task, fresh: int, new: list[int]) -> None:
         self.total += fresh
         self.placed += len(new)
+        pages = tuple(page_runs(new))
         self._sink.notes.append(
-            "interval", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), count=fresh - len(new), pages=page_runs(new)
+            Interval(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), count=fresh - len(new), pages=pages)
         )
 
     def ended(self, task: Task) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 from observer.instruments.sink import Sink
 from observer.linux.procfs import read_mappings
+from observer.recording.notes import Aside, Handler
 from observer.tracee.memory import Memory
 from observer.tracee.task import Frame, Interruption, Task
 
@@ -63,7 +64,7 @@ class OpenCalls:
     def _set_aside(self, task: Task, memory: Memory, frame: Frame) -> None:
         task.frames.pop()
         memory.set_aside[frame.sp] = frame
-        self._sink.notes.append("aside", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), sp=frame.sp)
+        self._sink.notes.append(Aside(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), sp=frame.sp))
 
     def returning(self, task: Task, memory: Memory, sp: int) -> Frame | None:
         """Take out the call whose return address stands at *sp*, or None: no call of the family ends here."""
@@ -97,7 +98,7 @@ class OpenCalls:
         handler = task.handlers.pop()
         if handler.frames:
             self._sink.notes.append(
-                "handler", pid=task.pid, tid=task.tid, t=handler.began, end=time.monotonic_ns(), sp=handler.sp
+                Handler(pid=task.pid, tid=task.tid, t=handler.began, end=time.monotonic_ns(), sp=handler.sp)
             )
 
     def ended(self, task: Task) -> list[Frame]:

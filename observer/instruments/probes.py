@@ -27,6 +27,7 @@ from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
+from observer.recording.notes import ProbedFunction
 from observer.tracee.memory import Memory, Probe
 from observer.tracee.task import LibraryFrame, Task
 
@@ -122,8 +123,10 @@ class LibraryCalls:
     def _number(self, function: str, module: str) -> int:
         key = function, module
         if key not in self._numbers:
-            self._numbers[key] = len(self._numbers)
-            self._sink.notes.append("probe", number=self._numbers[key], function=function, module=module or None)
+            number = self._numbers[key] = len(self._numbers)
+            self._sink.notes.append(
+                ProbedFunction(t=monotonic_ns(), number=number, function=function, module=module or None)
+            )
         return self._numbers[key]
 
     def _put(self, task: Task, memory: Memory, probe: Probe) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from observer.instruments.sink import Sink
 from observer.linux.regions import regions_within
+from observer.recording.notes import Detached, Region
 from observer.tracee.task import Task
 
 __all__ = ["REMAPPING", "note_remapped"]
@@ -23,7 +24,7 @@ _DETACHING: Final = frozenset({_SHMDT, _IO_DESTROY})
 def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
     """Note what the successful call *number* of the stopped *task* left: `detached` an address, or a `region`."""
     if number in _DETACHING:
-        sink.notes.append("detached", pid=task.pid, t=now, address=args[0])
+        sink.notes.append(Detached(pid=task.pid, t=now, address=args[0]))
         return
     start, length = args[:2] if number == _REMAP_FILE_PAGES else (_place(task, number, args, result), 1)
     try:
@@ -32,7 +33,7 @@ def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], re
         return  # it forbade to be read (PR_SET_DUMPABLE): its end is not compared either, and that is said
     if found:
         start, end = found[0].start, found[-1].end
-        sink.notes.append("region", pid=task.pid, t=now, start=start, end=end, mappings=found)
+        sink.notes.append(Region(pid=task.pid, t=now, start=start, end=end, mappings=tuple(found)))
 
 
 def _place(task: Task, number: int, args: tuple[int, ...], result: int) -> int:

@@ -13,6 +13,7 @@ from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
 from observer.model.exceptions import FAULT_SIGNALS
 from observer.model.signals import name_of_signal
+from observer.recording.notes import Signalled
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -47,11 +48,13 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     raised = name in FAULT_SIGNALS and code > 0
     bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(
-        "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
-        ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, behind=behind.hex(), bytes=there.hex(),
-        in_call=not words[RegisterSet.ORIG_RAX] & _NO_CALL,
-        reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
-        access=access_to(address, there, ip, words, bits) if raised else None,
+        Signalled(
+            pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
+            ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, behind=behind.hex(), bytes=there.hex(),
+            in_call=not words[RegisterSet.ORIG_RAX] & _NO_CALL,
+            reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
+            access=access_to(address, there, ip, words, bits) if raised else None,
+        )
     )  # fmt: skip
 
 

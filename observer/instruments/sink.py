@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from observer.recording.notes import Note
+
 __all__ = ["Records", "Sink"]
 
 
@@ -17,9 +19,9 @@ class Records(Protocol):
 
 
 class Notes(Protocol):
-    """A file of rare, free-form records."""
+    """A file of rare things, each of its own kind."""
 
-    def append(self, what: str, **fields: Any) -> None:
+    def append(self, note: Note) -> None:
         """Write one note."""
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from observer.files import Folder, NewFile
 from observer.linux.pagemap import present_runs
@@ -17,8 +18,9 @@ from observer.linux.procfs import (
     read_pagemap,
     read_resident_bytes,
 )
+from observer.model.addresses import Mapping
 
-__all__ = ["Frames", "take_snapshot"]
+__all__ = ["Frames", "Snapshot", "take_snapshot"]
 
 _BRIDGED: Final = 64 * PAGE
 """Bytes between two runs of pages that are saved as one: an entry a page costs less than a run of its own."""
@@ -27,14 +29,26 @@ _LARGEST: Final = 1 << 32
 """Bytes of address space in one run: 8 MiB of entries."""
 
 
-def take_snapshot(tid: int) -> dict[str, Any]:
-    """Return the mappings, Rss by mapping, rollup and break of the stopped task's process, as plain values."""
-    mappings = read_mappings(tid)
-    snapshot: dict[str, Any] = {"mappings": mappings, "resident": {}, "rss": {}, "break_start": 0}
+@dataclass(slots=True)
+class Snapshot:
+    """What is mapped, and how much of it is there: `resident` bytes by the beginning of a mapping, `rss` altogether.
+
+    What could not be read is empty, or 0.
+    """
+
+    mappings: list[Mapping]
+    resident: dict[int, int] = field(default_factory=dict)
+    rss: dict[str, int] = field(default_factory=dict)
+    break_start: int = 0
+
+
+def take_snapshot(tid: int) -> Snapshot:
+    """Return the mappings, Rss by mapping, rollup and break of the stopped task's process."""
+    snapshot = Snapshot(read_mappings(tid))
     with contextlib.suppress(OSError):
-        snapshot["resident"] = {start: rss for start, (_size, rss) in read_mapped_resident(tid).items()}
-        snapshot["rss"] = read_resident_bytes(tid)
-        snapshot["break_start"] = heap_start(tid)
+        snapshot.resident = {start: rss for start, (_size, rss) in read_mapped_resident(tid).items()}
+        snapshot.rss = read_resident_bytes(tid)
+        snapshot.break_start = heap_start(tid)
     return snapshot
 
 
@@ -45,7 +59,7 @@ class Frames:
         self.file = NewFile(folder, "frames.bin")
         self.error: OSError | None = None
 
-    def save(self, tid: int, snapshot: dict[str, Any]) -> list[tuple[int, int, int]]:
+    def save(self, tid: int, snapshot: Snapshot) -> list[tuple[int, int, int]]:
         """Append the entries of the pages that are there; return (first address, pages, position in the file)."""
         runs: list[tuple[int, int, int]] = []
         try:
@@ -53,10 +67,10 @@ class Frames:
         except OSError:
             return runs
         try:
-            for mapping in snapshot["mappings"]:
+            for mapping in snapshot.mappings:
                 # The shared page of zeros is there and not resident: a heap may have no others.
                 is_heap = mapping.path == "[heap]"
-                resident = mapping.size if is_heap else snapshot["resident"].get(mapping.start, 0)
+                resident = mapping.size if is_heap else snapshot.resident.get(mapping.start, 0)
                 present = present_runs(pagemap, mapping.start, mapping.end, resident) if resident else ()
                 for start, end in _bridged(present):
                     entries = read_pagemap(pagemap, start, end)

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from observer.instruments.sink import Sink
 from observer.linux import procfs
+from observer.recording.notes import Beyond, Populated
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -70,13 +71,14 @@ class Unsampled:
             self._locked.add(task.memory)  # also by a call that failed, as on memory that nobody may touch yet
         after = procfs.task_counters(task.pid, task.tid).total
         self._sink.notes.append(
-            "populated", pid=task.pid, tid=task.tid, caller=caller, t=entry[0], end=now, number=number,
-            faults=after - before,
-        )  # fmt: skip
+            Populated(
+                pid=task.pid, tid=task.tid, caller=caller, t=entry[0], end=now, number=number, faults=after - before
+            )
+        )
 
     def succeeded(self, task: Task, number: int, args: tuple[int, ...], now: int) -> None:
         """Remember what a call that came back well allows from now on."""
         if task.memory is not None and number == _MMAP and args[3] & _MAP_LOCKED:
             self._locked.add(task.memory)
         if number in BEYOND:
-            self._sink.notes.append("beyond", pid=task.pid, tid=task.tid, t=now, by=BEYOND[number])
+            self._sink.notes.append(Beyond(pid=task.pid, tid=task.tid, t=now, by=BEYOND[number]))

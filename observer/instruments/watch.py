@@ -7,7 +7,7 @@ asked for make no record.
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
 
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
@@ -22,7 +22,7 @@ from observer.instruments.probes import LibraryCalls
 from observer.instruments.remapped import REMAPPING, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.sink import Sink
-from observer.instruments.snapshot import Frames, take_snapshot
+from observer.instruments.snapshot import Frames, Snapshot, take_snapshot
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
@@ -30,6 +30,7 @@ from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
+from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -179,7 +180,7 @@ class Watch:
     def _note_mappings(self, task: Task, now: int) -> None:
         if mappings := self._readable_mappings(task):
             end = mappings[-1].end
-            self._sink.notes.append("region", pid=task.pid, t=now, start=0, end=end, mappings=mappings)
+            self._sink.notes.append(Region(pid=task.pid, t=now, start=0, end=end, mappings=tuple(mappings)))
 
     @staticmethod
     def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
@@ -217,10 +218,12 @@ class Watch:
         mappings = self._readable_mappings(task)
         self.traps.executed(task)
         self._sink.notes.append(
-            "exec", pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
-            minor=counters.minor, major=counters.major,
-            break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=mappings,
-            environment=procfs.heeded_environment(task.tid, _HEEDED),
+            Exec(
+                pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
+                minor=counters.minor, major=counters.major,
+                break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=tuple(mappings),
+                environment=procfs.heeded_environment(task.tid, _HEEDED),
+            )
         )  # fmt: skip
         self.images.executed(task, mappings, now)
         with self._pages.excluded():
@@ -241,7 +244,7 @@ class Watch:
             return
         try:
             self._faults.start(tid)
-            self._sink.notes.append("rings", major_ids=self._faults.major_ids)
+            self._sink.notes.append(Rings(t=time.monotonic_ns(), major_ids=tuple(self._faults.major_ids)))
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
             self._faults = self._unsampled = None
@@ -253,8 +256,10 @@ class Watch:
         if self.intervals is not None:
             self.intervals.born(parent, child)
         self._sink.notes.append(
-            "born", pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
-            child_pid=child.pid, shares=child.memory is parent.memory,
+            Born(
+                pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
+                child_pid=child.pid, shares=child.memory is parent.memory,
+            )
         )  # fmt: skip
         self.traps.forked(parent, child)
         self._births.born(parent, child)
@@ -284,7 +289,7 @@ class Watch:
         counters = procfs.task_counters(task.pid, task.tid)
         now = time.monotonic_ns()
         self._sink.notes.append(
-            "exiting", pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last
+            Exiting(pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last)
         )
         if last and not self._is_shared(task.memory, task.pid):
             # By the thread's own number: the leader may be a zombie, whose maps are empty.
@@ -294,9 +299,15 @@ class Watch:
             if snapshot is None:
                 return
             frames = self._frames.save(task.tid, snapshot) if self._frames is not None else []
-            self._sink.notes.append("end", pid=task.pid, t=now, path=program_of(task.tid), frames=frames, **snapshot)
+            self._sink.notes.append(
+                End(
+                    pid=task.pid, t=now, path=program_of(task.tid), frames=tuple(frames),
+                    mappings=tuple(snapshot.mappings), resident=snapshot.resident, rss=snapshot.rss,
+                    break_start=snapshot.break_start,
+                )
+            )  # fmt: skip
 
-    def _snapshot(self, task: Task) -> dict[str, Any] | None:
+    def _snapshot(self, task: Task) -> Snapshot | None:
         try:
             return take_snapshot(task.tid)
         except PermissionError:
@@ -315,4 +326,4 @@ class Watch:
             # A task killed in the very moment we resumed it passes its exit stop unseen.
             self._allocator.ended(task)
         self._library.ended(task)
-        self._sink.notes.append("gone", pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status)
+        self._sink.notes.append(Gone(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from observer.recording.notes import Allocator, Born, Exec, Note
 from observer.trace.spooled import Spooled
 
 __all__ = ["allocators_of"]
@@ -23,18 +24,18 @@ def allocators_of(spooled: Spooled) -> npt.NDArray[Any]:
     return names
 
 
-def _names(notes: list[dict[str, Any]]) -> dict[int, str]:
+def _names(notes: list[Note]) -> dict[int, str]:
     """Return names by number; copies are counted in each process, a forked child's from where its parent's stood."""
     found: dict[int, str] = {}
     copies: dict[int, dict[str, int]] = {}
     for note in notes:
-        if note["what"] == "exec":
-            copies[note["pid"]] = {}
-        elif note["what"] == "born" and note["child_pid"] != note["pid"]:
-            copies[note["child_pid"]] = dict(copies.get(note["pid"], {}))
-        elif note["what"] == "allocator":
-            name = "glibc" if note["is_glibc"] else os.path.basename(note["path"])
-            counts = copies.setdefault(note["pid"], {})
+        if isinstance(note, Exec):
+            copies[note.pid] = {}
+        elif isinstance(note, Born) and note.child_pid != note.pid:
+            copies[note.child_pid] = dict(copies.get(note.pid, {}))
+        elif isinstance(note, Allocator):
+            name = "glibc" if note.is_glibc else os.path.basename(note.path)
+            counts = copies.setdefault(note.pid, {})
             counts[name] = counts.get(name, 0) + 1
-            found[note["number"]] = name if counts[name] == 1 else f"{name}#{counts[name]}"
+            found[note.number] = name if counts[name] == 1 else f"{name}#{counts[name]}"
     return found

@@ -14,6 +14,17 @@ from observer.instruments.probes import ENTRY_ONLY
 from observer.model.addresses import AddressSpace
 from observer.model.machine import Image, ProcessEnd
 from observer.model.operations import FAMILY
+from observer.recording.notes import (
+    Aside,
+    Born,
+    Exec,
+    Exiting,
+    Gone,
+    Handler,
+    ProbedFunction,
+    Rings,
+    Signalled,
+)
 from observer.trace.allocators import allocators_of
 from observer.trace.beside import Blocks
 from observer.trace.columns import Columns, SiteTable
@@ -21,10 +32,10 @@ from observer.trace.heap_pages import HeapPages
 from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
 
-__all__ = ["LIVES", "Assembly", "Timeline"]
+__all__ = ["Assembly", "LifeNote", "Timeline"]
 
-LIVES = frozenset({"signal", "exec", "born", "gone", "exiting"})
-"""Notes that become events, if `_is_told`."""
+LifeNote = Signalled | Exec | Born | Gone | Exiting
+"""A note that becomes an event, if `_is_told`."""
 
 _KERNEL_MISC = 1
 _ENOMEM, _EINVAL = 12, 22
@@ -40,10 +51,9 @@ class Timeline:
 
     def __init__(self, spooled: Spooled) -> None:
         calls, syscalls, faults, library = spooled.calls, spooled.syscalls, spooled.faults, spooled.into_libraries
-        self.lives = [note for note in spooled.notes if note["what"] in LIVES]
-        self.lives = [note for note in self.lives if _is_told(note)]
+        self.lives = [note for note in spooled.notes if isinstance(note, LifeNote) and _is_told(note)]
         times = [
-            np.array([note["t"] for note in self.lives], dtype=np.uint64),
+            np.array([note.t for note in self.lives], dtype=np.uint64),
             library["began"], calls["began"], syscalls["began"], faults["time"],
         ]  # fmt: skip
         places = number(times)
@@ -63,24 +73,24 @@ class Timeline:
 
 def _elsewhere(spooled: Spooled) -> list[Elsewhere]:
     """Return when threads were in signal handlers that came in the midst of a call, or on another coroutine's stack."""
-    away = [Elsewhere(note["tid"], note["t"], note["end"]) for note in spooled.notes if note["what"] == "handler"]
+    away = [Elsewhere(note.tid, note.t, note.end) for note in spooled.notes if isinstance(note, Handler)]
     calls = spooled.calls
     for note in spooled.notes:
-        if note["what"] == "aside":
+        if isinstance(note, Aside):
             # Until the call returns that was set aside: when its coroutine went on is not known.
-            open_ones = calls["ended"][(calls["sp"] == note["sp"]) & (calls["began"] < note["t"])]
-            ended = open_ones[open_ones >= note["t"]]
-            away.append(Elsewhere(note["tid"], note["t"], int(ended.min()) if len(ended) else note["t"]))
+            open_ones = calls["ended"][(calls["sp"] == note.sp) & (calls["began"] < note.t)]
+            ended = open_ones[open_ones >= note.t]
+            away.append(Elsewhere(note.tid, note.t, int(ended.min()) if len(ended) else note.t))
     return away
 
 
-def _is_told(note: dict[str, Any]) -> bool:
+def _is_told(note: LifeNote) -> bool:
     """Whether a note of an end becomes an event: a process when it is gone, a thread when it begins to exit.
 
     A thread's way out ends after that, when who waits for it may go on already.
     """
-    is_thread = note["tid"] != note["pid"]
-    return is_thread != (note["what"] == "gone") if note["what"] in ("gone", "exiting") else True
+    is_thread = note.tid != note.pid
+    return is_thread != isinstance(note, Gone) if isinstance(note, Gone | Exiting) else True
 
 
 def _numbered(indexes: npt.NDArray[np.int64], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -226,7 +236,7 @@ def _faults(spooled: Spooled, timeline: Timeline) -> Columns:
     columns = Columns(len(faults), ("chunk_address", "chunk_size"), ("where", "access", "mapping", "toucher"))
     numbers = columns.numbers
     numbers.update(_common(faults, "time", timeline.fault_places, timeline.start))
-    major_ids = [id_ for note in spooled.notes if note["what"] == "rings" for id_ in note["major_ids"]]
+    major_ids = [id_ for note in spooled.notes if isinstance(note, Rings) for id_ in note.major_ids]
     numbers["major"] = np.isin(faults["id"], np.array(major_ids, dtype=np.uint64)).astype(np.int64)
     numbers["ring"] = np.where(faults["misc"] & 7 == _KERNEL_MISC, 0, 3)
     numbers["cause"] = timeline.causes(timeline.fault_calls)
@@ -246,10 +256,10 @@ def _library(spooled: Spooled, timeline: Timeline) -> Columns:
     numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
     numbers["result"] = records["result"].copy()
     for note in spooled.notes:
-        if note["what"] == "probe":
-            chosen = records["probe"] == note["number"]
-            columns.texts["function"][chosen] = note["function"]
-            columns.texts["module"][chosen] = note["module"]
+        if isinstance(note, ProbedFunction):
+            chosen = records["probe"] == note.number
+            columns.texts["function"][chosen] = note.function
+            columns.texts["module"][chosen] = note.module
     # What was only seen to begin may have made any number of them.
     crossings = _crossings(records, timeline.syscall_library, columns.texts["module"] == _VDSO)
     numbers["crossings"] = np.where(records["flags"] & ENTRY_ONLY != 0, -1, crossings)

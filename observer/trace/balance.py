@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
+from observer.recording.notes import Unobserved
 from observer.trace.cut_off import cut_off_lines
 from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import fault_lines
@@ -57,8 +58,7 @@ def _call_lines(evidence: Evidence) -> list[LedgerLine]:
 
 def _unobserved_lines(evidence: Evidence) -> list[LedgerLine]:
     """Return a line for each file whose calls nobody saw, though others' were: asked at every exec and mapping."""
-    notes = [note for note in evidence.spooled.notes if note["what"] == "unobserved"]
-    reasons = {note["path"]: note["why"] for note in notes}
+    reasons = {note.path: note.why for note in evidence.spooled.notes if isinstance(note, Unobserved)}
     return [unverifiable(f"allocator calls of {path}", why) for path, why in list(reasons.items())[:_MOST_NAMED]]
 
 
@@ -95,7 +95,7 @@ def _syscall_line(evidence: Evidence) -> LedgerLine:
 
 
 def _task_line(evidence: Evidence) -> LedgerLine:
-    moved = sum(1 for note in evidence.execs if note["former"] != note["tid"])
+    moved = sum(1 for note in evidence.execs if note.former != note.tid)
     return balance(
         "tasks ended = tasks started", len(evidence.gone), 1 + len(evidence.born),
         excluded=(Exclusion(moved, "taken over by an exec from another thread"),),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from observer.recording.notes import End
 from observer.trace.spooled import Spooled
 
 __all__ = ["Blocks", "frames_beside"]
@@ -37,7 +39,7 @@ class Blocks:
         if (block := address >> _BLOCK_SHIFT) not in self.inherited:
             self.faults[block] += 1
 
-    def leave(self, first: int, counts: list[int]) -> None:
+    def leave(self, first: int, counts: Sequence[int]) -> None:
         """From block *first* on, so many pages a block were there, and are given back now."""
         for block, count in enumerate(counts, start=first):
             faults = self.faults.pop(block, 0)
@@ -46,22 +48,22 @@ class Blocks:
 
 def frames_beside(spooled: Spooled, left: list[Blocks]) -> int:
     """Return how many frames came beside others; *left* are the blocks that each process has at its end."""
-    ends = [note for note in spooled.notes if note["what"] == "end"]
+    ends = [note for note in spooled.notes if isinstance(note, End)]
     for note, blocks in zip(ends, left, strict=True):
         for block, count in _present(spooled, note, blocks).items():
             blocks.leave(block, [count])
     return sum(blocks.beside for blocks in left)
 
 
-def _present(spooled: Spooled, note: dict[str, Any], blocks: Blocks) -> Counter[int]:
+def _present(spooled: Spooled, note: End, blocks: Blocks) -> Counter[int]:
     """Count the pages that were there at the end, in each block that had a fault and lies in anonymous memory whole."""
     whole: set[int] = set()
-    for mapping in note["mappings"]:
-        if mapping["path"] in ("", "[heap]"):
-            inside = range(-(-mapping["start"] >> _BLOCK_SHIFT), mapping["end"] >> _BLOCK_SHIFT)
+    for mapping in note.mappings:
+        if mapping.path in ("", "[heap]"):
+            inside = range(-(-mapping.start >> _BLOCK_SHIFT), mapping.end >> _BLOCK_SHIFT)
             whole.update(block for block in blocks.faults if block in inside)
     present: Counter[int] = Counter()
-    for start, count, at in note["frames"]:
+    for start, count, at in note.frames:
         there = np.nonzero(spooled.frames[at // 8 : at // 8 + count] >> _PRESENT)[0] + start // _PAGE
         found, counts = np.unique(there // _PAGES, return_counts=True)
         for block, pages in zip(found.tolist(), counts.tolist(), strict=True):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Populated
 from observer.trace.assembly import Assembly
 from observer.trace.spooled import Spooled
 
@@ -16,7 +17,6 @@ __all__ = ["EXEC_CALLS", "Evidence", "Life"]
 EXEC_CALLS: Final = frozenset({59, 322})
 """Native numbers of execve and execveat."""
 
-Note = dict[str, Any]
 _KERNEL_MISC: Final = 1
 _SAMPLE: Final = np.dtype([("tid", "<u4"), ("time", "<u8"), ("misc", "<u2")])
 _SIGKILL: Final = 9
@@ -40,7 +40,7 @@ class Life:
     programs: list[int] = field(default_factory=list)
     tids: set[int] = field(default_factory=set)
     readings: dict[int, int] = field(default_factory=dict)
-    populated: list[Note] = field(default_factory=list)
+    populated: list[Populated] = field(default_factory=list)
     ended: int | None = None
     was_killed: bool = False
     dumped_core: bool = False
@@ -58,11 +58,11 @@ class Life:
         """Fault samples of threads that the kernel made in the process for itself: no tracer is told of them."""
         return int((~np.isin(self.samples["tid"], list(self.tids | {self.pid}))).sum())
 
-    def unsampled(self, note: Note) -> int:
+    def unsampled(self, note: Populated) -> int:
         """Faults that were counted during a measured system call and that no sample tells of."""
         tids, times = self.samples["tid"], self.samples["time"]
-        own = (tids == note["tid"]) | (tids == note["caller"])
-        return int(note["faults"] - (own & (times >= note["t"]) & (times <= note["end"])).sum())
+        own = (tids == note.tid) | (tids == note.caller)
+        return int(note.faults - (own & (times >= note.t) & (times <= note.end)).sum())
 
     @property
     def has_silent_program(self) -> bool:
@@ -103,12 +103,12 @@ class Evidence:
         self.lost = lost
         self.not_observed = not_observed
         self.thp = thp
-        self.exiting = [note for note in spooled.notes if note["what"] == "exiting"]
-        self.born = [note for note in spooled.notes if note["what"] == "born"]
-        self.gone = [note for note in spooled.notes if note["what"] == "gone"]
-        self.execs = [note for note in spooled.notes if note["what"] == "exec"]
-        self.ends = [note for note in spooled.notes if note["what"] == "end"]
-        self.beyond = sorted({note["by"] for note in spooled.notes if note["what"] == "beyond"})
+        self.exiting = [note for note in spooled.notes if isinstance(note, Exiting)]
+        self.born = [note for note in spooled.notes if isinstance(note, Born)]
+        self.gone = [note for note in spooled.notes if isinstance(note, Gone)]
+        self.execs = [note for note in spooled.notes if isinstance(note, Exec)]
+        self.ends = [note for note in spooled.notes if isinstance(note, End)]
+        self.beyond = sorted({note.by for note in spooled.notes if isinstance(note, Beyond)})
         self.lives = _lives(spooled)
 
     def count(self, name: str) -> int:
@@ -137,50 +137,53 @@ def _lives(spooled: Spooled) -> list[Life]:
     lives: list[Life] = []
     running: dict[int, Life] = {}
 
-    def begin(note: Note, pid: int) -> Life:
+    def begin(note: Born | Exec | Exiting | Gone | Populated, pid: int) -> Life:
         if pid in running and running[pid].ended is None:
-            running[pid].ended = note["t"]
+            running[pid].ended = note.t
         running[pid] = Life(pid)
         lives.append(running[pid])
         return running[pid]
 
     for note in spooled.notes:
-        if note["what"] == "born" and note["child_pid"] != note["pid"]:
-            born = begin(note, note["child_pid"])
-            born.programs += [] if note["shares"] else [note["t"]]
-        elif note["what"] == "born" and note["pid"] in running:
-            running[note["pid"]].tids.add(note["child"])
-        elif note["what"] in _ENTRIES:
-            _ENTRIES[note["what"]](running.get(note["pid"]) or begin(note, note["pid"]), note)
+        if isinstance(note, Born) and note.child_pid != note.pid:
+            born = begin(note, note.child_pid)
+            born.programs += [] if note.shares else [note.t]
+        elif isinstance(note, Born) and note.pid in running:
+            running[note.pid].tids.add(note.child)
+        elif isinstance(note, Exec | Exiting | Gone | Populated):
+            _take(running.get(note.pid) or begin(note, note.pid), note)
     _give_samples(lives, spooled.faults)
     return lives
 
 
-def _take_exec(life: Life, note: Note) -> None:
-    life.programs.append(note["t"])
-    life.has_unreadable_program |= not note["mappings"]
-    life.counted -= note["minor"] + note["major"] if note["first"] else 0
+def _take(life: Life, note: Exec | Exiting | Gone | Populated) -> None:
+    match note:
+        case Exec():
+            _take_exec(life, note)
+        case Exiting():
+            _take_exiting(life, note)
+        case Gone():
+            _take_gone(life, note)
+        case Populated():
+            life.populated.append(note)
 
 
-def _take_exiting(life: Life, note: Note) -> None:
-    life.counted += note["minor"] + note["major"]
-    life.readings[note["tid"]] = note["t"]
+def _take_exec(life: Life, note: Exec) -> None:
+    life.programs.append(note.t)
+    life.has_unreadable_program |= not note.mappings
+    life.counted -= note.minor + note.major if note.first else 0
 
 
-def _take_gone(life: Life, note: Note) -> None:
-    if note["tid"] == note["pid"]:
-        life.ended = note["t"]
-        life.was_killed = note["status"] & 0x7F == _SIGKILL
-        life.dumped_core = bool(note["status"] & 0x7F and note["status"] & 0x80)
+def _take_exiting(life: Life, note: Exiting) -> None:
+    life.counted += note.minor + note.major
+    life.readings[note.tid] = note.t
 
 
-def _take_populated(life: Life, note: Note) -> None:
-    life.populated.append(note)
-
-
-_ENTRIES: Final = {
-    "exec": _take_exec, "exiting": _take_exiting, "gone": _take_gone, "populated": _take_populated,
-}  # fmt: skip
+def _take_gone(life: Life, note: Gone) -> None:
+    if note.tid == note.pid:
+        life.ended = note.t
+        life.was_killed = note.status & 0x7F == _SIGKILL
+        life.dumped_core = bool(note.status & 0x7F and note.status & 0x80)
 
 
 def _give_samples(lives: list[Life], faults: npt.NDArray[np.void]) -> None:

@@ -77,7 +77,7 @@ def _measured(evidence: Evidence) -> Counter[str]:
     counts: Counter[str] = Counter()
     for life in evidence.lives:
         for note in life.populated:
-            counts[_reason(note["number"])] += life.unsampled(note)
+            counts[_reason(note.number)] += life.unsampled(note)
     return counts
 
 
@@ -118,7 +118,7 @@ def _why(evidence: Evidence, life: Life) -> str:
 
 
 def _rusage_line(evidence: Evidence) -> LedgerLine:
-    seen = sum(note["minor"] + note["major"] for note in evidence.exiting)
+    seen = sum(note.minor + note.major for note in evidence.exiting)
     late = sum(life.late for life in evidence.lives) if evidence.sees_kernel_faults else 0
     expected = evidence.count("rusage_faults")
     workers = max(expected - seen - late, 0) if "io_uring" in evidence.beyond else 0

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.recording.notes import End
 from observer.trace.assembly import Assembly
 from observer.trace.spooled import Spooled
 
@@ -25,12 +26,12 @@ def fill_frames(spooled: Spooled, assembly: Assembly) -> None:
     pages = (faults["address"] // np.uint64(_PAGE)).astype(np.int64)
     since: dict[int, int] = {}
     for note in spooled.notes:
-        if note["what"] != "end" or not note["frames"]:
+        if not isinstance(note, End) or not note.frames:
             continue
         # A number may be used again: what came before an earlier end was of another process.
-        mine = np.nonzero((faults["pid"] == note["pid"]) & (faults["time"] > since.get(note["pid"], 0)))[0]
-        since[note["pid"]] = note["t"]
-        is_saved, places = _saved(pages[mine], np.array(sorted(note["frames"]), dtype=np.int64))
+        mine = np.nonzero((faults["pid"] == note.pid) & (faults["time"] > since.get(note.pid, 0)))[0]
+        since[note.pid] = note.t
+        is_saved, places = _saved(pages[mine], np.array(sorted(note.frames), dtype=np.int64))
         entries, inside = spooled.frames[places], mine[is_saved]
         frames = (entries & _FRAME_BITS).astype(np.int64)
         visible = (entries >> _PRESENT != 0) & (frames != 0)

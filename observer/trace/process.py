@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
@@ -14,7 +12,7 @@ from observer.trace.beside import Blocks
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
 
-__all__ = ["ProcessState", "apply_grant", "apply_release", "mappings_from"]
+__all__ = ["ProcessState", "apply_grant", "apply_release"]
 
 _PAGE: Final = 4096
 _STACK_REACH: Final = 1 << 30
@@ -61,7 +59,7 @@ class ProcessState:
             child.drop_pages(area.start, area.end)
         return child
 
-    def copied(self, mappings: list[Mapping], heap_pages: set[int]) -> None:
+    def copied(self, mappings: Sequence[Mapping], heap_pages: set[int]) -> None:
         """The copy was read from the process itself: what other threads did during the fork is in it, or not."""
         before, now = _heap_end(self.space.mappings), _heap_end(mappings)
         self.space.become(0, max(mapping.end for mapping in mappings), mappings)
@@ -196,8 +194,3 @@ def _arrive(state: ProcessState, args: tuple[int, ...], result: int) -> None:
     if state.meets_heap(result, result + length):
         state.heap_pages.came |= {page - old + result for page in pages if page - old < length}
         state.heap_pages.moved_in |= set(range(result, result + page_up(length), _PAGE))
-
-
-def mappings_from(notes: list[dict[str, Any]]) -> list[Mapping]:
-    """Return mappings written into a note."""
-    return [msgspec.convert(fields, Mapping) for fields in notes]

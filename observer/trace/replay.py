@@ -96,7 +96,7 @@ class _Replay:
     def _ticks(self) -> tuple[list[int], list[int]]:
         """Return (what, index) of everything that happens, in time order; *what* is a place in `act`."""
         spooled = self._spooled
-        notes = np.array([note.get("t", 0) for note in spooled.notes], dtype=np.uint64)
+        notes = np.array([note.t for note in spooled.notes], dtype=np.uint64)
         syscalls, calls = spooled.syscalls, spooled.calls
         parts = (
             notes, spooled.into_libraries["began"], syscalls["began"], syscalls["ended"], calls["began"],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from observer.model.addresses import AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
+from observer.recording.notes import End
 from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import unsampled_faults
 from observer.trace.heap_pages import HeapPages
@@ -54,8 +55,8 @@ def space_lines(evidence: Evidence) -> list[LedgerLine]:
 
 
 def _unread_processes(evidence: Evidence) -> str:
-    missing = sum(1 for note in evidence.gone if note["tid"] == note["pid"]) - len(evidence.assembly.ends)
-    sharing = sum(1 for note in evidence.born if note["shares"] and note["child_pid"] != note["pid"])
+    missing = sum(1 for note in evidence.gone if note.tid == note.pid) - len(evidence.assembly.ends)
+    sharing = sum(1 for note in evidence.born if note.shares and note.child_pid != note.pid)
     return f"{missing} processes ended before they could be read" if missing > sharing else ""
 
 
@@ -104,15 +105,15 @@ def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], 
     spaces = zip(evidence.ends, evidence.assembly.replayed, evidence.assembly.heap_pages, strict=True)
     for note, space, known in spaces:
         low, high = page_up(space.break_start), page_up(space.break_end)
-        areas = [(max(m["start"], low), min(m["end"], high)) for m in note["mappings"] if m["path"] == "[heap]"]
+        areas = [(max(m.start, low), min(m.end, high)) for m in note.mappings if m.path == "[heap]"]
         inside = {page for page in known.came if any(start <= page < end for start, end in areas)}
-        yield known, inside, _present_pages(evidence, note, areas), note["rss"].get("swapped", 0) // _PAGE
+        yield known, inside, _present_pages(evidence, note, areas), note.rss.get("swapped", 0) // _PAGE
 
 
-def _present_pages(evidence: Evidence, note: dict[str, Any], areas: list[tuple[int, int]]) -> set[int]:
+def _present_pages(evidence: Evidence, note: End, areas: list[tuple[int, int]]) -> set[int]:
     """Return the pages of *areas* that were there at the end of the process."""
     found: set[int] = set()
-    for start, count, at in note["frames"]:
+    for start, count, at in note.frames:
         entries = evidence.spooled.frames[at // 8 : at // 8 + count]
         pages = np.nonzero(entries >> _PRESENT)[0] * _PAGE + start
         for low, high in areas:

@@ -19,6 +19,7 @@ from observer.files import Folder, NewFile
 from observer.instruments.names import ARGUMENT_BYTES
 from observer.instruments.stacks import KEPT
 from observer.model.filenames import as_text
+from observer.recording.notes import Note
 
 __all__ = [
     "ARGUMENT_FIELDS",
@@ -117,9 +118,8 @@ class NoteFile:
         self.lost = 0
         self.error: OSError | None = None
 
-    def append(self, what: str, **fields: Any) -> None:
+    def append(self, note: Note) -> None:
         """Write one note."""
-        note = {"what": what, **fields}
         try:
             line = self._encoder.encode(note) + b"\n"
         except UnicodeEncodeError:

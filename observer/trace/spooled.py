@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,8 +22,8 @@ from observer.files import File, Folder
 from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SAMPLE, SampleLayout
 from observer.instruments.names import GATES, KINDS
 from observer.model.operations import FAMILY
+from observer.recording.notes import End, Interval, Note, read_notes
 from observer.trace.layout import NOTES
-from observer.trace.notes import Note, read_notes
 from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, LIBRARY_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
 
 __all__ = ["Spooled", "Stacks", "read_spools"]
@@ -131,11 +132,9 @@ class _Reading:
 
     def _notes(self, frames: int) -> list[Note]:
         notes, self._damaged[NOTES] = read_notes(self._file(NOTES, _MOST_NOTES).lines(_LONGEST_NOTE))
-        for note in notes:
-            if note["what"] == "end" and any(
-                at % 8 or at // 8 + count > frames for _start, count, at in note["frames"]
-            ):
-                note["frames"] = []
+        for i, note in enumerate(notes):
+            if isinstance(note, End) and any(at % 8 or at // 8 + count > frames for _start, count, at in note.frames):
+                notes[i] = msgspec.structs.replace(note, frames=())
                 self._damaged["frames.bin"] += 1
         return notes
 
@@ -148,8 +147,8 @@ class _Reading:
     def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Records:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))
         parts = [self._samples(name, dtype) for name in names]
-        placed = [note for note in notes if note["what"] == "interval"]
-        if sum(length for note in placed for _first, length in note["pages"]) > _MOST_PLACED:
+        placed = [note for note in notes if isinstance(note, Interval)]
+        if sum(length for note in placed for _first, length in note.pages) > _MOST_PLACED:
             self._damaged[NOTES] += len(placed)
             placed = []
         return np.concatenate([*parts, _placed_by_pages(placed, dtype)])
@@ -196,15 +195,15 @@ def _whole_arguments(records: Records) -> _Checked:
     return checked
 
 
-def _placed_by_pages(notes: list[Note], dtype: np.dtype[np.void]) -> Records:
+def _placed_by_pages(notes: list[Interval], dtype: np.dtype[np.void]) -> Records:
     """Make faults of the pages that came in between two stops: no instruction, the time of the later stop."""
-    records = np.zeros(sum(length for note in notes for _first, length in note["pages"]), dtype=dtype)
+    records = np.zeros(sum(length for note in notes for _first, length in note.pages), dtype=dtype)
     at = 0
     for note in notes:
-        for first, length in note["pages"]:
+        for first, length in note.pages:
             part = records[at : at + length]
             part["address"] = (np.arange(first, first + length, dtype=np.uint64)) << np.uint64(PAGE_SHIFT)
-            part["pid"], part["tid"], part["time"] = note["pid"], note["tid"], note["t"]
+            part["pid"], part["tid"], part["time"] = note.pid, note.tid, note.t
             at += length
     return records
 

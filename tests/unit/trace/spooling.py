@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from observer.files import Folder
@@ -13,6 +12,7 @@ from observer.instruments.faults import FAULT_FIELDS
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.model.operations import FAMILY
+from observer.recording.notes import KINDS
 from observer.trace.spool import Spools
 from observer.trace.spooled import Spooled, read_spools
 from tests.builders import HEAP, LIBC, PID
@@ -67,14 +67,15 @@ class Recorder:
         self._faults.append(record.tobytes())
 
     def note(self, what: str, time: int, **fields: Any) -> None:
-        """A rare thing."""
-        self.spools.notes.append(what, **{"pid": PID, "tid": PID, "t": time, **fields})
+        """A rare thing, by the `what` of its kind; where the kind tells of a process or a task, it is PID."""
+        kind = KINDS[what]
+        common = {name: PID for name in ("pid", "tid") if name in kind.__struct_fields__}
+        self.spools.notes.append(kind(**{**common, "t": time, **fields}))
 
     def start(self, time: int = 1, mappings: tuple[Mapping, ...] = (), **fields: Any) -> None:
         """The exec that a run begins with."""
-        plain = [msgspec.to_builtins(mapping) for mapping in mappings]
         known = {"path": "/home/ada/story", "former": PID, "first": True, "minor": 0, "major": 0, "break_start": HEAP}
-        self.note("exec", time, mappings=plain, **{**known, **fields})
+        self.note("exec", time, mappings=mappings, **{**known, **fields})
 
     def exit(self, time: int, status: int = 0, **fields: int) -> None:
         """The end of a task: its last counters, then its wait status."""

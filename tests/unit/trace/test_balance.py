@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from observer.model.addresses import Mapping
@@ -63,9 +62,8 @@ def reasons(line: LedgerLine) -> list[tuple[int, str]]:
 
 def end(recorder: Recorder, time: int, *mappings: Mapping, **fields: Any) -> None:
     """The snapshot at a process's last stop."""
-    plain = [msgspec.to_builtins(mapping) for mapping in (*WHAT_THERE_IS, *mappings)]
     known = {"path": "/home/ada/story", "resident": {}, "rss": {}, "break_start": HEAP, "frames": []}
-    recorder.note("end", time, mappings=plain, **{**known, **fields})
+    recorder.note("end", time, mappings=(*WHAT_THERE_IS, *mappings), **{**known, **fields})
 
 
 def test_a_run_in_which_nothing_happened_is_complete(recorder: Recorder) -> None:
@@ -609,7 +607,7 @@ def test_every_end_of_a_number_is_compared_with_its_own_replay(recorder: Recorde
             "munmap", MAP, PAGE * (begin // 10 - 1), began=begin + 1, ended=begin + 2, pid=CHILD, tid=CHILD
         )
         real = (REAL[0], *REAL[begin // 10 :])
-        end(recorder, begin + 3, *real, pid=CHILD, tid=CHILD)
+        end(recorder, begin + 3, *real, pid=CHILD)
         recorder.exit(begin + 4, pid=CHILD, tid=CHILD)
     end(recorder, 40, *REAL)
     recorder.exit(41)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from observer.model.addresses import AddressSpace, Mapping
 from observer.model.events import ChunkRef
 from observer.model.machine import Image
-from observer.trace.process import ProcessState, apply_grant, apply_release, mappings_from
+from observer.trace.process import ProcessState, apply_grant, apply_release
 from tests.builders import HEAP, LIBC, MAP, PAGE
 
 MAP_PRIVATE, MAP_SHARED, MAP_ANONYMOUS = 2, 1, 0x20
@@ -209,10 +209,3 @@ def test_a_forked_process_goes_its_own_way() -> None:
     assert (parent.space.break_end, parent.heap_pages.came, len(parent.live)) == (HEAP + 4 * PAGE, {HEAP}, 1)
     assert (child.space.break_end, child.heap_pages.came, len(child.live)) == (HEAP, set(), 0)
     assert parent.files == {}
-
-
-def test_mappings_survive_being_noted() -> None:
-    noted = {
-        "start": MAP, "end": MAP + PAGE, "protection": "rw-", "path": "/x", "offset": 17, "shared": True, "inode": 23,
-    }  # fmt: skip
-    assert mappings_from([noted]) == [Mapping(MAP, MAP + PAGE, "rw-", "/x", 17, True, 23)]

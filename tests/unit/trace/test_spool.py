@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from observer.files import Folder
+from observer.recording.notes import Gone, MappedFile, Unobserved
 from observer.trace.spool import (
     CALL_FIELDS,
     STACK_FIELDS,
@@ -118,7 +119,7 @@ def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
     with no_file_larger_than_a_page():
         notes = NoteFile(Folder.open(tmp_path), "x")
         for i in range(3):
-            notes.append("born", text="x" * 3000, i=i)
+            notes.append(Unobserved(pid=1, t=1 + i, path="/bin/still", why="x" * 3000))
         notes.file.close()
     assert (notes.lost, isinstance(notes.error, OSError)) == (2, True)
 
@@ -167,17 +168,18 @@ def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) ->
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:
     notes = NoteFile(Folder.open(tmp_path), "x")
-    notes.append("born", pid=1, path='a "quoted"\nname')
-    notes.append("gone", pid=1)
+    notes.append(MappedFile(pid=1, t=5, start=17, length=23, path='a "quoted"\nname'))
+    notes.append(Gone(pid=1, tid=3, t=7, status=0))
     notes.file.close()
     assert (tmp_path / "x").read_text(encoding="utf-8").splitlines() == [
-        r'{"what":"born","pid":1,"path":"a \"quoted\"\nname"}', '{"what":"gone","pid":1}',
+        r'{"what":"file","t":5,"pid":1,"start":17,"length":23,"path":"a \"quoted\"\nname"}',
+        '{"what":"gone","t":7,"pid":1,"tid":3,"status":0}',
     ]  # fmt: skip
 
 
 def test_a_name_that_is_no_text_can_be_noted(tmp_path: Path) -> None:
     notes = NoteFile(Folder.open(tmp_path), "x")
-    notes.append("file", path=os.fsdecode(b"/tmp/\xff"))
+    notes.append(MappedFile(pid=1, t=5, start=17, length=23, path=os.fsdecode(b"/tmp/\xff")))
     notes.file.close()
     assert notes.lost == 0
     assert (tmp_path / "x").read_bytes().endswith(b"}\n")

@@ -12,6 +12,7 @@ import pytest
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.instruments.faults import FAULT_FIELDS
+from observer.recording.notes import Born, Gone
 from observer.trace.spooled import read_spools
 from tests.builders import HEAP, MAP, PAGE, PID
 from tests.unit.trace.spooling import LOST, SAMPLE, SP, Recorder
@@ -60,9 +61,7 @@ def test_what_was_recorded_is_read(recorder: Recorder) -> None:
     assert spooled.syscalls["number"].tolist() == [12, 11]
     assert spooled.syscalls["result"].tolist() == [HEAP, -22]
     assert spooled.faults["address"].tolist() == [HEAP]
-    assert spooled.notes == [
-        {"what": "born", "pid": PID, "tid": PID, "t": 12, "how": "fork", "child": 77, "child_pid": 77, "shares": False}
-    ]
+    assert spooled.notes == [Born(pid=PID, tid=PID, t=12, how="fork", child=77, child_pid=77, shares=False)]
     assert spooled.damaged == {}
     assert len(spooled.stacks) == len(spooled.frames) == 0
 
@@ -107,13 +106,14 @@ def test_half_a_record_at_the_end_is_left_out(recorder: Recorder) -> None:
 
 
 GONE = b'{"what":"gone","pid":1,"tid":1,"t":5,"status":0}\n'
+ONE_GONE = Gone(pid=1, tid=1, t=5, status=0)
 
 
 @pytest.mark.parametrize("torn", [b'{"what":"go', b'{"what":"gone","pid":1', b"\x00\x00"])
 def test_the_line_that_was_being_written_ends_the_notes(folder: Path, torn: bytes) -> None:
     (folder / "notes.jsonl").write_bytes(GONE + GONE + torn)
     spooled = read_spools(Folder.open(folder), 0)
-    assert [note["what"] for note in spooled.notes] == ["gone", "gone"]
+    assert spooled.notes == [ONE_GONE, ONE_GONE]
     assert spooled.damaged == {}
 
 
@@ -129,7 +129,7 @@ def test_the_line_that_was_being_written_ends_the_notes(folder: Path, torn: byte
 def test_a_line_that_is_no_note_is_left_out_and_counted(folder: Path, odd: bytes) -> None:
     (folder / "notes.jsonl").write_bytes(GONE + odd + b"\n" + GONE)
     spooled = read_spools(Folder.open(folder), 0)
-    assert [note["what"] for note in spooled.notes] == ["gone", "gone"]
+    assert spooled.notes == [ONE_GONE, ONE_GONE]
     assert spooled.damaged == {"notes.jsonl": 1}
 
 

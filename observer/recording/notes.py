@@ -1,0 +1,307 @@
+"""Notes: the rare things of a recording, each kind a value with names and types, kept as one line of JSON.
+
+The key `what` says which kind a line is of; `KINDS` has them all. Writers make the value, `Notes.append` writes its
+line, `read_notes` gives it back with everything checked that stands beside its fields here: whoever may write the
+trace's folder may have changed the lines.
+
+Times (`t`, `end`) are CLOCK_MONOTONIC in nanoseconds, as in records; `t` is when what the note tells of had happened.
+`pid` is the process, `tid` the task that did it. Addresses are bytes, mappings those of /proc/PID/maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from observer.model.addresses import Mapping
+
+__all__ = [
+    "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone", "Handler",
+    "Interval", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction", "Region", "Rings",
+    "Signalled", "Unobserved", "read_notes",
+]  # fmt: skip
+
+_PATH: Final = 1 << 16  # characters: PATH_MAX bytes, each written as \xff at the most
+_PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
+
+_Pid = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+_Time = Annotated[int, Meta(ge=1, le=(1 << 62) - 1)]
+_Count = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
+_Word = Annotated[int, Meta(ge=0)]
+_Small = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 32) - 1)]
+_Path = Annotated[str, Meta(max_length=_PATH)]
+_Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
+_Value = Annotated[str, Meta(max_length=1 << 20)]
+_Run = tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]
+_Birth = Annotated[str, Meta(pattern=r"^(fork|vfork|clone)\Z")]
+_Beyond = Annotated[str, Meta(pattern=r"^(io_uring|process_madvise|userfaultfd)\Z")]
+_Bits = Annotated[int, Meta(ge=32, le=64, multiple_of=32)]
+_Code = Annotated[str, Meta(pattern="^([0-9a-f][0-9a-f]){0,16}$")]
+
+
+class _Told(Struct, frozen=True, kw_only=True, tag_field="what"):
+    t: _Time
+
+
+class _OfProcess(_Told, frozen=True, kw_only=True):
+    pid: _Pid
+
+
+class _OfTask(_OfProcess, frozen=True, kw_only=True):
+    tid: _Pid
+
+
+# ---- processes and threads ----------------------------------------------------------------------------------
+
+
+class Exec(_OfTask, frozen=True, kw_only=True, tag="exec"):
+    """A program begins: the run's own (`first`), or one that replaces another by execve(2).
+
+    `former` is the number of the thread that called execve; `minor` and `major` are the task's fault counters by then,
+    `break_start` where the heap will begin, `mappings` what the kernel has mapped (none: it may not be read).
+    `environment` holds the variables that allocators and the loader heed.
+    """
+
+    path: _Path
+    former: _Pid
+    first: bool
+    minor: _Count
+    major: _Count
+    break_start: _Word
+    mappings: tuple[Mapping, ...]
+    environment: dict[str, _Value] | None = None
+
+
+class Born(_OfTask, frozen=True, kw_only=True, tag="born"):
+    """A task was made by the task `tid`: a thread has its maker's `child_pid`; `shares` that it has its memory."""
+
+    how: _Birth
+    child: _Pid
+    child_pid: _Pid
+    shares: bool
+
+
+class Copied(_OfProcess, frozen=True, kw_only=True, tag="copied"):
+    """What fork(2) copied into the child `pid`, where other threads may have changed it meanwhile.
+
+    `pages` are those of the heap that are there, as runs (number of the first page, pages).
+    """
+
+    mappings: Annotated[tuple[Mapping, ...], Meta(min_length=1)]
+    pages: tuple[_Run, ...]
+
+
+class Exiting(_OfTask, frozen=True, kw_only=True, tag="exiting"):
+    """A task begins to end: its fault counters at their last reading; `last` of its process's tasks."""
+
+    minor: _Count
+    major: _Count
+    last: bool
+
+
+class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
+    """A process at its last stop.
+
+    `frames` are stretches of its pagemap in frames.bin: (address of the first page, pages, position in bytes).
+    `resident` are Rss bytes by the beginning of a mapping (smaps), `rss` those of the process (smaps_rollup).
+    """
+
+    path: _Path
+    frames: tuple[tuple[_Word, _Count, _Count], ...]
+    mappings: tuple[Mapping, ...]
+    resident: dict[int, _Count]
+    rss: dict[str, _Count]
+    break_start: _Word
+
+
+class Gone(_OfTask, frozen=True, kw_only=True, tag="gone"):
+    """A task has ended, with this wait status (wait(2))."""
+
+    status: _Small
+
+
+class Signalled(_OfTask, frozen=True, kw_only=True, tag="signal"):
+    """A signal is about to be delivered: siginfo's `code` and `address`, the registers, and what lies around `ip`.
+
+    `stack` is the number of a stack record, 0 for none. `bytes` are those of the instruction in hexadecimal, `behind`
+    the two before it; `in_call` that it interrupts a system call. `reason` says why the processor raised a general
+    protection fault; `access` is read, write or exec.
+    """
+
+    signal: _Name
+    code: _Small
+    address: _Word | None
+    ip: _Word
+    sp: _Word
+    cs: _Small
+    stack: _Count
+    behind: _Code
+    bytes: _Code
+    in_call: bool
+    reason: str | None
+    access: str | None
+
+
+# ---- address spaces -----------------------------------------------------------------------------------------
+
+
+class Region(_OfProcess, frozen=True, kw_only=True, tag="region"):
+    """What is mapped in [start, end), read after a call that does not say it in its arguments (shmat, io_setup …)."""
+
+    start: _Word
+    end: _Word
+    mappings: tuple[Mapping, ...]
+
+
+class Detached(_OfProcess, frozen=True, kw_only=True, tag="detached"):
+    """What was attached at `address` is no more (shmdt, io_destroy)."""
+
+    address: _Word
+
+
+class MappedFile(_OfProcess, frozen=True, kw_only=True, tag="file"):
+    """A file was mapped at [start, start+length); its path is empty where it could not be read."""
+
+    start: _Word
+    length: _Word
+    path: _Path
+
+
+class MappedImage(_OfProcess, frozen=True, kw_only=True, tag="image"):
+    """Code of a file was mapped in [start, end); the fields are those of `model.machine.Image`."""
+
+    path: _Path
+    start: _Word
+    end: _Word
+    bias: int
+    build_id: str
+    role: str
+    bits: _Bits
+    release: str
+    file: tuple[int, int, int, int]
+
+
+class Leaving(_OfTask, frozen=True, kw_only=True, tag="leaving"):
+    """Memory that may have huge pages is about to be given back.
+
+    From the block of 2 MiB with the number `first` on, so many pages of each are there.
+    """
+
+    first: _Count
+    counts: tuple[_Count, ...]
+
+
+# ---- page faults --------------------------------------------------------------------------------------------
+
+
+class Rings(_Told, frozen=True, kw_only=True, tag="rings"):
+    """perf samples page faults: the identities of the events that count major ones."""
+
+    major_ids: tuple[_Count, ...]
+
+
+class Interval(_OfTask, frozen=True, kw_only=True, tag="interval"):
+    """Page faults since the task's last stop, where perf is refused.
+
+    `pages` came in, as runs (number of the first page, pages); `count` faults more were counted.
+    """
+
+    count: _Count
+    pages: tuple[_Run, ...]
+
+
+class Populated(_OfTask, frozen=True, kw_only=True, tag="populated"):
+    """A system call that brings pages in without fault events: how many its caller's counters grew by from t to end.
+
+    `caller` is the task that entered it (an exec comes back under its leader's number), `number` the native one.
+    """
+
+    end: _Time
+    caller: _Pid
+    number: _Small
+    faults: int
+
+
+class Beyond(_OfTask, frozen=True, kw_only=True, tag="beyond"):
+    """The program set something up by which pages come and go without a system call that says which."""
+
+    by: _Beyond
+
+
+# ---- calls --------------------------------------------------------------------------------------------------
+
+
+class Allocator(_OfProcess, frozen=True, kw_only=True, tag="allocator"):
+    """Breakpoints were planted in the functions of one allocator, which call records name by its `number`."""
+
+    number: _Count
+    path: _Path
+    is_glibc: bool
+
+
+class Unobserved(_OfProcess, frozen=True, kw_only=True, tag="unobserved"):
+    """Calls into the allocator of the file at `path` are not seen."""
+
+    path: _Path
+    why: str
+
+
+class ProbedFunction(_Told, frozen=True, kw_only=True, tag="probe"):
+    """What library records mean by their `probe`: a function, and the module that has it, if that is known."""
+
+    number: Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+    function: _Name
+    module: str | None
+
+
+class Handler(_OfTask, frozen=True, kw_only=True, tag="handler"):
+    """A signal handler ran from `t` to `end` in the midst of an allocator call, below the stack pointer `sp`."""
+
+    end: _Time
+    sp: _Word
+
+
+class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
+    """The call whose return address stands at `sp` was left for another stack: a coroutine that may go on later."""
+
+    sp: _Word
+
+
+Note = (
+    Exec | Born | Copied | Exiting | End | Gone | Signalled | Region | Detached | MappedFile | MappedImage | Leaving
+    | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction | Handler | Aside
+)  # fmt: skip
+
+KINDS: Final[dict[str, type[Note]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Note)}
+"""The kinds of notes by their `what`."""
+
+_LINE: Final = msgspec.json.Decoder(Note)
+_WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
+
+
+def read_notes(lines: Iterable[bytes]) -> tuple[list[Note], int]:
+    """Return the notes that stand in *lines*, and how many whole lines are none.
+
+    The last line may have no end: it was being written when the observer ended, and is neither.
+    """
+    notes: list[Note] = []
+    odd = 0
+    for line in lines:
+        note = _note(line)
+        if note is not None:
+            notes.append(note)
+        elif line.endswith(b"\n"):
+            odd += 1
+    return notes, odd
+
+
+def _note(line: bytes) -> Note | None:
+    try:
+        note: Note = _LINE.decode(line)
+        _WORDS_ONLY.encode(note)
+    except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError, RecursionError):
+        return None
+    return note
