@@ -212,6 +212,14 @@ class Folder:
         file = self.file(name, most)
         return file.read_at(0, file.size)
 
+    def nameless(self) -> File:
+        """Return a new file on the folder's disk that has no name: it is gone when nobody holds it."""
+        name = f"{secrets.token_hex(8)}.partial"
+        file = File(self.create(name))
+        self.remove(name)
+        self._made.discard(name)
+        return file
+
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[NewFile]:
         """Give a new file to be written; when that ends well it takes the place of *name*, whole or not at all."""

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from observer.recording.notes import Allocator, Born, Exec, Note
-from observer.trace.spooled import Spooled
 
-__all__ = ["allocators_of"]
-
-
-def allocators_of(spooled: Spooled) -> npt.NDArray[Any]:
-    """Return the name of each call's allocator: `glibc`, the base name of a file, `#2` behind further copies."""
-    calls = spooled.calls
-    names = np.full(len(calls), None, dtype=object)
-    if "implementation" in (calls.dtype.names or ()):
-        for number, name in _names(spooled.notes).items():
-            names[calls["implementation"] == number] = name
-    return names
+__all__ = ["allocator_names"]
 
 
-def _names(notes: list[Note]) -> dict[int, str]:
-    """Return names by number; copies are counted in each process, a forked child's from where its parent's stood."""
+def allocator_names(notes: list[Note]) -> dict[int, str]:
+    """Return the allocators by their numbers: `glibc`, the base name of a file, `#2` behind further copies.
+
+    Copies are counted in each process, a forked child's from where its parent's stood.
+    """
     found: dict[int, str] = {}
     copies: dict[int, dict[str, int]] = {}
     for note in notes:

@@ -1,9 +1,10 @@
-"""Columns under construction: one list a field, turned into arrays for the tables."""
+"""Columns under construction: one array or list a field, turned into arrays for the tables."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -24,33 +25,40 @@ class SiteTable:
 
     def number(self, site: Site | None) -> int:
         """Return the number of *site*, giving it one if it is new."""
-        if site is None or site == _NOWHERE:
+        if site is None:
             return 0
         known = self._numbers.get(site)
         if known is None:
-            self.sites.append(site)
-            known = self._numbers[site] = len(self.sites)
+            if site != _NOWHERE:
+                self.sites.append(_kept(site))
+            known = self._numbers[site] = len(self.sites) if site != _NOWHERE else 0
         return known
+
+    def of(self, number: int) -> Site | None:
+        """Return the place with this *number*."""
+        return self.sites[number - 1] if number else None
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the table's columns."""
         return {
             "id": np.arange(1, len(self.sites) + 1, dtype=np.int64),
-            "function": _objects([_cut(site.function) for site in self.sites]),
+            "function": _objects([site.function for site in self.sites]),
             "file": _objects([site.file for site in self.sites]),
             "line": np.array([site.line or 0 for site in self.sites], dtype=np.int64),
             "module": _objects([site.module for site in self.sites]),
-            "offset": np.array([(site.offset or 0) & (1 << 64) - 1 for site in self.sites], dtype=np.uint64),
+            "offset": np.array([site.offset or 0 for site in self.sites], dtype=np.uint64),
         }
 
 
 _NOWHERE = Site()
 
 
-def _cut(name: str | None) -> str | None:
-    if name is None or len(name) <= LONGEST // 4:  # bytes of a character in UTF-8, at the most
-        return name
-    return name[: LONGEST // 4 - 1] + "…"
+def _kept(site: Site) -> Site:
+    """Return *site* as a table can have it: an offset of 64 bits, a name that is not too long."""
+    name, offset = site.function, site.offset or 0
+    if name is not None and len(name) > LONGEST // 4:  # bytes of a character in UTF-8, at the most
+        name = name[: LONGEST // 4 - 1] + "…"
+    return msgspec.structs.replace(site, function=name, offset=offset & (1 << 64) - 1)
 
 
 def _objects(values: list[str | None]) -> npt.NDArray[Any]:
@@ -60,12 +68,17 @@ def _objects(values: list[str | None]) -> npt.NDArray[Any]:
 
 
 class Columns:
-    """Rows given field by field in index order. Numbers that may be null are marked by a field `has_NAME`."""
+    """Rows given field by field in index order: numbers that are known for all rows at once as arrays, those that are
+    found row by row (`found`) and texts as lists. Numbers that may be null are marked by a field `has_NAME`.
+    """
 
-    def __init__(self, length: int, numbers: tuple[str, ...], texts: tuple[str, ...]) -> None:
-        self.numbers: dict[str, npt.NDArray[Any]] = {name: np.zeros(length, dtype=np.int64) for name in numbers}
-        self.texts: dict[str, npt.NDArray[Any]] = {name: np.full(length, None, dtype=object) for name in texts}
+    def __init__(self, length: int, found: dict[str, int], texts: tuple[str, ...]) -> None:
+        self.length = length
+        self.numbers: dict[str, npt.NDArray[Any]] = {}
+        self.found: dict[str, list[int]] = {name: [first] * length for name, first in found.items()}
+        self.texts: dict[str, list[str | None]] = {name: [None] * length for name in texts}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all columns."""
-        return {**self.numbers, **self.texts}
+        found = {name: np.array(values, dtype=np.int64) for name, values in self.found.items()}
+        return {**self.numbers, **found, **{name: _objects(values) for name, values in self.texts.items()}}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Populated
-from observer.trace.assembly import Assembly
+from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Note, Populated
+from observer.trace.columns import Columns
+from observer.trace.findings import Findings
 from observer.trace.spooled import Spooled
 
-__all__ = ["EXEC_CALLS", "Evidence", "Life"]
+__all__ = ["EXEC_CALLS", "Evidence", "Life", "Lives", "huge_pages_asked"]
 
 EXEC_CALLS: Final = frozenset({59, 322})
 """Native numbers of execve and execveat."""
@@ -32,7 +34,11 @@ class Life:
     `counted` are minflt + majflt of all its tasks at their last readings, less what was counted before the run's own
     program began; `programs` the times at which a program of its own began to run in it: at the birth by fork, at each
     exec. `tids` are its tasks, `readings` holds for each the time of its last reading, `populated` the notes of
-    measured system calls, `samples` the thread, time and perf's misc bits of each fault.
+    measured system calls.
+
+    Of its fault samples, given by `see`: `samples` counts them, `late` those that came between a task's last reading
+    and its end, `of_workers` those of threads that the kernel made in the process for itself (no tracer is told of
+    them), `told` those that came during each of the `populated`.
     """
 
     pid: int
@@ -45,24 +51,32 @@ class Life:
     was_killed: bool = False
     dumped_core: bool = False
     has_unreadable_program: bool = False
-    samples: npt.NDArray[np.void] = field(default_factory=lambda: np.empty(0, _SAMPLE))
+    samples: int = 0
+    late: int = 0
+    of_workers: int = 0
+    told: dict[int, int] = field(default_factory=dict)
+    _loud: set[int] = field(default_factory=set)
 
-    @property
-    def late(self) -> int:
-        """Fault samples that came between a task's last reading and its end."""
-        tids, times = self.samples["tid"], self.samples["time"]
-        return sum(int(((tids == tid) & (times > time)).sum()) for tid, time in self.readings.items())
+    def see(self, samples: npt.NDArray[np.void]) -> None:
+        """Take further fault samples of its own: fields tid, time, and perf's misc bits."""
+        tids, times = samples["tid"], samples["time"]
+        self.samples += len(samples)
+        for tid in np.unique(tids).tolist():
+            if tid in self.readings:
+                self.late += int(((tids == tid) & (times > self.readings[tid])).sum())
+        self.of_workers += int((~np.isin(tids, list(self.tids | {self.pid}))).sum())
+        first, last = int(times.min()), int(times.max())
+        for i, note in enumerate(self.populated):
+            if note.t <= last and note.end >= first:
+                own = (tids == note.tid) | (tids == note.caller)
+                self.told[i] = self.told.get(i, 0) + int((own & (times >= note.t) & (times <= note.end)).sum())
+        in_user_mode = times[samples["misc"] & 7 != _KERNEL_MISC]
+        self._loud |= {i for i, (begin, end) in enumerate(self._spans()) if _any_within(in_user_mode, begin, end)}
 
-    @property
-    def of_workers(self) -> int:
-        """Fault samples of threads that the kernel made in the process for itself: no tracer is told of them."""
-        return int((~np.isin(self.samples["tid"], list(self.tids | {self.pid}))).sum())
-
-    def unsampled(self, note: Populated) -> int:
-        """Faults that were counted during a measured system call and that no sample tells of."""
-        tids, times = self.samples["tid"], self.samples["time"]
-        own = (tids == note.tid) | (tids == note.caller)
-        return int(note.faults - (own & (times >= note.t) & (times <= note.end)).sum())
+    def unsampled(self) -> Iterator[tuple[Populated, int]]:
+        """Yield each measured system call with the faults that were counted in it and that no sample tells of."""
+        for i, note in enumerate(self.populated):
+            yield note, note.faults - self.told.get(i, 0)
 
     @property
     def has_silent_program(self) -> bool:
@@ -71,11 +85,16 @@ class Life:
         Every program touches at least its stack, unless it was killed before: where no sample says so, there were no
         events at all.
         """
-        times = self.samples["time"][self.samples["misc"] & 7 != _KERNEL_MISC]
-        ends = [*self.programs[1:], self.ended or _NEVER]
-        spans = list(zip(self.programs, ends, strict=False))  # a child that shares its parent's memory has no program
-        ran = spans[:-1] if self.was_killed else spans
-        return any(not ((times >= begin) & (times <= end)).any() for begin, end in ran)
+        ran = len(self._spans()) - self.was_killed
+        return any(i not in self._loud for i in range(ran))
+
+    def _spans(self) -> list[tuple[int, int]]:
+        # A child that shares its parent's memory has no program.
+        return list(zip(self.programs, [*self.programs[1:], self.ended or _NEVER], strict=False))
+
+
+def _any_within(times: npt.NDArray[np.uint64], begin: int, end: int) -> bool:
+    return bool(((times >= begin) & (times <= end)).any())
 
 
 class Evidence:
@@ -84,7 +103,8 @@ class Evidence:
     def __init__(
         self,
         spooled: Spooled,
-        assembly: Assembly,
+        findings: Findings,
+        lives: Lives,
         totals: dict[str, int] | None,
         *,
         instruments: frozenset[str],
@@ -95,7 +115,7 @@ class Evidence:
         thp: str,
     ) -> None:
         self.spooled = spooled
-        self.assembly = assembly
+        self.findings = findings
         self.totals = totals
         self.instruments = instruments
         self.sees_kernel_faults = sees_kernel_faults
@@ -109,7 +129,7 @@ class Evidence:
         self.execs = [note for note in spooled.notes if isinstance(note, Exec)]
         self.ends = [note for note in spooled.notes if isinstance(note, End)]
         self.beyond = sorted({note.by for note in spooled.notes if isinstance(note, Beyond)})
-        self.lives = _lives(spooled)
+        self.lives = lives.all
 
     def count(self, name: str) -> int:
         """Return one of the run's totals, 0 where it was not counted."""
@@ -118,13 +138,7 @@ class Evidence:
     @property
     def huge_pages(self) -> bool:
         """Whether there may have been huge pages: everywhere, or where madvise or mmap asked for them."""
-        return self.thp == "always" or self._asked_for_huge_pages()
-
-    def _asked_for_huge_pages(self) -> bool:
-        names, numbers = self.assembly.syscalls.texts["name"], self.assembly.syscalls.numbers
-        advised = (names == "madvise") & np.isin(numbers["a2"], np.array(_MADV_HUGE, dtype=np.uint64))
-        mapped = np.isin(names, ["mmap", "mmap2"]) & (numbers["a3"] & np.uint64(_MAP_HUGETLB) != 0)
-        return bool(((advised | mapped) & (numbers["errno"] == 0)).any())
+        return self.thp == "always" or self.findings.asks_for_huge_pages
 
     def unread_tasks(self) -> str:
         """Say how many tasks were killed past their exit stop, where their counters are read; empty if none."""
@@ -132,28 +146,53 @@ class Evidence:
         return f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
 
 
-def _lives(spooled: Spooled) -> list[Life]:
-    """Return the processes of a run, in the order of their births, with their counters and their fault samples."""
-    lives: list[Life] = []
-    running: dict[int, Life] = {}
+def huge_pages_asked(syscalls: Columns) -> bool:
+    """Whether one of these system calls asked for huge pages, and was not refused."""
+    numbers = syscalls.numbers
+    names = np.array(syscalls.texts["name"], dtype=object)
+    advised = (names == "madvise") & np.isin(numbers["a2"], np.array(_MADV_HUGE, dtype=np.uint64))
+    mapped = np.isin(names, ["mmap", "mmap2"]) & (numbers["a3"] & np.uint64(_MAP_HUGETLB) != 0)
+    return bool(((advised | mapped) & (numbers["errno"] == 0)).any())
 
-    def begin(note: Born | Exec | Exiting | Gone | Populated, pid: int) -> Life:
-        if pid in running and running[pid].ended is None:
-            running[pid].ended = note.t
-        running[pid] = Life(pid)
-        lives.append(running[pid])
-        return running[pid]
 
-    for note in spooled.notes:
-        if isinstance(note, Born) and note.child_pid != note.pid:
-            born = begin(note, note.child_pid)
-            born.programs += [] if note.shares else [note.t]
-        elif isinstance(note, Born) and note.pid in running:
-            running[note.pid].tids.add(note.child)
-        elif isinstance(note, Exec | Exiting | Gone | Populated):
-            _take(running.get(note.pid) or begin(note, note.pid), note)
-    _give_samples(lives, spooled.faults)
-    return lives
+class Lives:
+    """The processes of a run in the order of their births, with their counters; `see` gives them fault samples."""
+
+    def __init__(self, notes: Sequence[Note]) -> None:
+        self.all: list[Life] = []
+        running: dict[int, Life] = {}
+
+        def begin(note: Born | Exec | Exiting | Gone | Populated, pid: int) -> Life:
+            if pid in running and running[pid].ended is None:
+                running[pid].ended = note.t
+            running[pid] = Life(pid)
+            self.all.append(running[pid])
+            return running[pid]
+
+        for note in notes:
+            if isinstance(note, Born) and note.child_pid != note.pid:
+                born = begin(note, note.child_pid)
+                born.programs += [] if note.shares else [note.t]
+            elif isinstance(note, Born) and note.pid in running:
+                running[note.pid].tids.add(note.child)
+            elif isinstance(note, Exec | Exiting | Gone | Populated):
+                _take(running.get(note.pid) or begin(note, note.pid), note)
+        self._of: dict[int, list[Life]] = {}
+        for life in self.all:
+            self._of.setdefault(life.pid, []).append(life)
+
+    def see(self, faults: npt.NDArray[np.void]) -> None:
+        """Give each process its samples: what has its number, up to its end and behind the end of who had it before."""
+        samples = np.empty(len(faults), _SAMPLE)
+        for name in _SAMPLE.names or ():
+            samples[name] = faults[name]
+        for pid in np.unique(faults["pid"]).tolist():
+            same = self._of.get(pid, [])
+            mine = samples[faults["pid"] == pid]
+            ends = np.array([life.ended for life in same[:-1]], dtype=np.uint64)
+            which = np.searchsorted(ends, mine["time"], side="left")
+            for number in np.unique(which).tolist() if same else ():
+                same[number].see(mine[which == number])
 
 
 def _take(life: Life, note: Exec | Exiting | Gone | Populated) -> None:
@@ -184,21 +223,3 @@ def _take_gone(life: Life, note: Gone) -> None:
         life.ended = note.t
         life.was_killed = note.status & 0x7F == _SIGKILL
         life.dumped_core = bool(note.status & 0x7F and note.status & 0x80)
-
-
-def _give_samples(lives: list[Life], faults: npt.NDArray[np.void]) -> None:
-    """Give each life its samples: what has its number, up to its end and behind the end of who had it before."""
-    slim = np.empty(len(faults), _SAMPLE)
-    for name in _SAMPLE.names or ():
-        slim[name] = faults[name]
-    order = np.argsort(faults["pid"], kind="stable")
-    pids = faults["pid"][order]
-    same_number: dict[int, list[Life]] = {}
-    for life in lives:
-        same_number.setdefault(life.pid, []).append(life)
-    for pid, same in same_number.items():
-        mine = slim[order[np.searchsorted(pids, pid, "left") : np.searchsorted(pids, pid, "right")]]
-        ends = np.array([life.ended for life in same[:-1]], dtype=np.uint64)
-        which = np.searchsorted(ends, mine["time"], side="left")
-        for number, life in enumerate(same):
-            life.samples = mine[which == number]

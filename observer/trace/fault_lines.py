@@ -76,8 +76,8 @@ def _measured(evidence: Evidence) -> Counter[str]:
     """Count the pages that measured system calls brought in, by reason."""
     counts: Counter[str] = Counter()
     for life in evidence.lives:
-        for note in life.populated:
-            counts[_reason(note.number)] += life.unsampled(note)
+        for note, missing in life.unsampled():
+            counts[_reason(note.number)] += missing
     return counts
 
 
@@ -105,8 +105,8 @@ def _rests(evidence: Evidence, lost: int) -> Counter[str]:
 
 
 def _rest(life: Life) -> int:
-    measured = sum(life.unsampled(note) for note in life.populated)
-    return max(life.counted - len(life.samples) + life.late + life.of_workers - measured, 0)
+    measured = sum(missing for _note, missing in life.unsampled())
+    return max(life.counted - life.samples + life.late + life.of_workers - measured, 0)
 
 
 def _why(evidence: Evidence, life: Life) -> str:
@@ -131,10 +131,8 @@ def _rusage_line(evidence: Evidence) -> LedgerLine:
 
 
 def _failed_line(evidence: Evidence) -> LedgerLine:
-    # A fault on an address of the kernel's half is refused before it is counted (do_kern_addr_fault).
-    signals = sum(row["exception"] == "#PF" and row["reason"] != "kernel address" for row in evidence.assembly.signals)
     expected = evidence.count("faults_with_failed") - evidence.count("faults_counted")
     return balance(
-        "faults the kernel refused = SIGSEGV, SIGBUS", signals, expected,
+        "faults the kernel refused = SIGSEGV, SIGBUS", evidence.findings.refused_faults, expected,
         cannot_verify="bad pointers passed to system calls (EFAULT), or a signal sent without a fault",
     )  # fmt: skip

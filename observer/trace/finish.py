@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 import msgspec
 
@@ -15,17 +16,18 @@ from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import MEMORY_CALLS
 from observer.model.signals import name_of_signal
-from observer.trace.assembly import Assembly
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
 from observer.trace.cut_off import without_notes
-from observer.trace.evidence import Evidence
+from observer.trace.evidence import Evidence, Lives
+from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
 from observer.trace.layout import META, SPOOL, held, remove_spools
 from observer.trace.machine import with_libc
-from observer.trace.replay import assemble
+from observer.trace.part import Part
+from observer.trace.replay import replayed
 from observer.trace.spooled import Spooled, read_spools
-from observer.trace.tables import write_tables
+from observer.trace.tables import TableWriter
 
 __all__ = ["begin", "finish", "recover", "write_meta"]
 
@@ -84,26 +86,34 @@ def _outcome(recording: Recording | None) -> Outcome:
     )  # fmt: skip
 
 
-def _finish(folder: Folder, spooled: Spooled, machine: Machine, request: Request, recording: Recording | None) -> Meta:
-    assembly = assemble(spooled, residency="residency" in request.instruments, all_syscalls=request.syscalls is None)
+def _finish(
+    folder: Folder, spooled: Spooled, machine: Machine, request: Request, recording: Recording | None,
+    listen: Callable[[Iterator[Part]], Iterator[Part]] = iter,
+) -> Meta:  # fmt: skip
+    findings, lives = Findings(), Lives(spooled.notes)
+    parts = replayed(
+        spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None
+    )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
-    _add_lost(assembly, spooled, lost, recording)
-    events = write_tables(folder, assembly)
+    tables = TableWriter(folder, findings.sites)
+    for part in listen(chain(parts, _lost_parts(findings, lost, recording))):
+        tables.add(part)
+    tables.finish()
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
-        spooled, assembly, totals if recording else None, instruments=frozenset(request.instruments),
+        spooled, findings, lives, totals if recording else None, instruments=frozenset(request.instruments),
         sees_kernel_faults=recording.sees_kernel_faults if recording else False,
         replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
-    totals |= {"live_bytes": assembly.live_bytes, "live_chunks": assembly.live_chunks}
-    totals |= {"frames_beside": frames_beside(spooled, assembly.blocks) if evidence.huge_pages else 0}
+    totals |= {"live_bytes": findings.live_bytes, "live_chunks": findings.live_chunks}
+    totals |= {"frames_beside": frames_beside(spooled, findings.blocks) if evidence.huge_pages else 0}
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
-        schema=SCHEMA, machine=with_libc(machine, assembly.images), request=request,
-        outcome=msgspec.structs.replace(_outcome(recording), events=events), ledger=ledger,
-        how=_how(assembly, recording), notes=(*_notes(recording), *without_names(assembly.images)),
+        schema=SCHEMA, machine=with_libc(machine, findings.images), request=request,
+        outcome=msgspec.structs.replace(_outcome(recording), events=findings.events), ledger=ledger,
+        how=_how(findings, recording), notes=(*_notes(recording), *without_names(findings.images)),
         totals=totals,
-        images=tuple(assembly.images), ends=tuple(assembly.ends),
+        images=tuple(findings.images), ends=tuple(findings.ends),
     )  # fmt: skip
     write_meta(folder, meta)
     remove_spools(folder)
@@ -133,22 +143,23 @@ def _replayable(syscalls: tuple[str, ...] | None) -> bool:
     return syscalls is None or frozenset(syscalls) >= MEMORY_CALLS
 
 
-def _add_lost(assembly: Assembly, spooled: Spooled, lost: dict[str, int], recording: Recording | None) -> None:
-    """Append what could not be stored as events of its own, after everything else."""
+def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording | None) -> Iterator[Part]:
+    """Yield what could not be stored as events of its own, after everything else."""
     counts = {**lost, "fault samples": recording.totals["faults_lost"] if recording else 0}
-    n = sum(len(part) for part in (spooled.calls, spooled.syscalls, spooled.faults))
-    n += len(assembly.signals) + len(assembly.processes) + len(assembly.lost)
     end = int(recording.seconds * 1e9) if recording else 0
+    part = Part.empty()
     for instrument, count in counts.items():
         if count:
-            row = {"n": n, "t_ns": end, "pid": 0, "tid": 0, "instrument": instrument, "count": count}
-            assembly.lost.append(row)
-            n += 1
+            n = findings.events + len(part.lost)
+            part.lost.append({"n": n, "t_ns": end, "pid": 0, "tid": 0, "instrument": instrument, "count": count})
+    findings.events += len(part.lost)
+    if part.lost:
+        yield part
 
 
-def _how(assembly: Assembly, recording: Recording | None) -> dict[str, str]:
+def _how(findings: Findings, recording: Recording | None) -> dict[str, str]:
     frames = "exact, as of the process's end"
-    if not assembly.has_visible_frames:
+    if not findings.has_visible_frames:
         frames = "not observed, because frame numbers need CAP_SYS_ADMIN"
     faults, kernel = "exact: perf software events, period 1", "exact"
     if recording is None or not recording.sees_kernel_faults:

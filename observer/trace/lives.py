@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from observer.instruments.places import CodeMap
@@ -26,8 +26,10 @@ from observer.recording.notes import (
     Region,
     Signalled,
 )
-from observer.trace.assembly import Assembly, LifeNote, Timeline
+from observer.trace.findings import Findings
+from observer.trace.part import Part
 from observer.trace.process import ProcessState
+from observer.trace.timeline import LifeNote
 
 __all__ = ["Lives"]
 
@@ -47,20 +49,28 @@ class Lives:
 
     def __init__(
         self,
-        timeline: Timeline,
-        assembly: Assembly,
+        notes: Sequence[Note],
+        findings: Findings,
         states: dict[int, ProcessState],
         stack_site: Callable[[ProcessState, int, int], Site],
     ) -> None:
-        self._start = timeline.start
-        self._places = {id(note): int(n) for note, n in zip(timeline.lives, timeline.life_places, strict=True)}
-        self._out = assembly
+        self._out = findings
         self._states = states
         self._stack_site = stack_site
         self._signalled_at: dict[int, tuple[int, int]] = {}
+        self._fatal = _fatal(notes)
+        self._n = self._start = 0
 
-    def take(self, note: Note) -> None:
-        """Replay one note; most kinds change what is known of a process, the others are for the ledger."""
+    def begin(self, part: Part, start: int, places: Mapping[int, int]) -> None:
+        """Take the notes of another window from now on: their events go into *part*.
+
+        *places* has the n of those that become events, by their index; times count from *start*.
+        """
+        self._part, self._start, self._places = part, start, places
+
+    def take(self, index: int, note: Note) -> None:
+        """Replay the note with this *index*; most kinds change what is known of a process, others are the ledger's."""
+        self._n = self._places.get(index, -1)
         match note:
             case Exec():
                 self._exec(note)
@@ -98,12 +108,12 @@ class Lives:
 
     def _common(self, note: LifeNote) -> _Row:
         return {
-            "n": self._places[id(note)], "t_ns": note.t - self._start, "pid": note.pid, "tid": note.tid,
+            "n": self._n, "t_ns": note.t - self._start, "pid": note.pid, "tid": note.tid,
         }  # fmt: skip
 
     def _life(self, note: LifeNote, what: str, **fields: Any) -> None:
         row = {"child": None, "status": None, "path": None, "environment": None, **fields}
-        self._out.processes.append({**self._common(note), "what": what, **row})
+        self._part.processes.append({**self._common(note), "what": what, **row})
 
     def _exec(self, note: Exec) -> None:
         space = AddressSpace(note.mappings)
@@ -138,7 +148,8 @@ class Lives:
         is_told = note.code > 0 and not note.in_call
         row = {
             **self._common(note), "signal": note.signal, "code": note.code, "address": note.address,
-            "fatal": False, "site": self._stack_site(state, ip, note.stack), "ring": note.cs & 3,
+            "fatal": id(note) in self._fatal, "ring": note.cs & 3,
+            "site": self._out.sites.number(self._stack_site(state, ip, note.stack)),
             "instruction": instruction if is_told else None, "exception": None, "reason": note.reason,
             "access": None, "where": None, "mapping": None, "protection": None,
         }  # fmt: skip
@@ -148,7 +159,9 @@ class Lives:
         self._signalled_at[note.tid] = place
         if is_told and not (is_frame and note.signal == "SIGSEGV" and note.code == _SI_KERNEL):
             _explain(row, note, state)
-        self._out.signals.append(row)
+        self._part.signals.append(row)
+        # A fault on an address of the kernel's half is refused before it is counted (do_kern_addr_fault).
+        self._out.refused_faults += row["exception"] == "#PF" and row["reason"] != "kernel address"
 
     def _end(self, state: ProcessState, note: End) -> None:
         self._out.replayed.append(state.space.copy())
@@ -173,12 +186,20 @@ class Lives:
         if status & 0x7F == 0:
             self._life(note, "exit", status=status >> 8)
             return
-        name = name_of_signal(status & 0x7F)
-        self._life(note, "killed", status=status & 0x7F, path=name)
-        for row in reversed(self._out.signals):
-            if row["pid"] == note.pid and row["signal"] == name:
-                row["fatal"] = True
-                break
+        self._life(note, "killed", status=status & 0x7F, path=name_of_signal(status & 0x7F))
+
+
+def _fatal(notes: Sequence[Note]) -> frozenset[int]:
+    """Return the identities of the notes of signals that ended a process: the last of their name before it was gone."""
+    latest: dict[tuple[int, str], Note] = {}
+    found: set[int] = set()
+    for note in sorted(notes, key=lambda note: note.t):
+        if isinstance(note, Signalled):
+            latest[note.pid, note.signal] = note
+        elif isinstance(note, Gone) and note.tid == note.pid and note.status & 0x7F:
+            last = latest.get((note.pid, name_of_signal(note.status & 0x7F)))
+            found |= {id(last)} if last is not None else set()
+    return frozenset(found)
 
 
 def _explain(row: _Row, note: Signalled, state: ProcessState) -> None:

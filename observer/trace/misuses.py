@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from observer.trace.assembly import Assembly
-from observer.trace.columns import LONGEST
+from observer.trace.columns import LONGEST, SiteTable
+from observer.trace.open_call import OpenCall
 from observer.trace.process import ProcessState
 
 __all__ = ["Misuses"]
@@ -15,58 +15,47 @@ _FOREIGN: Final = ("heap", "map#", "anonymous")
 
 
 class Misuses:
-    """Judges calls by the pieces that the calls before gave and took; writes what it finds into the columns.
+    """Judges calls by the pieces that the calls before gave and took; writes what it finds into their rows."""
 
-    Calls are known by their index, pieces by the index of the call that gave them.
-    """
+    def __init__(self, sites: SiteTable) -> None:
+        self._sites = sites
 
-    def __init__(self, assembly: Assembly) -> None:
-        self._out = assembly
-        self._index: dict[int, int] = {}
-
-    def given_back(self, state: ProcessState, index: int, pointer: int, given: int | None) -> None:
-        """Call *index* gives *pointer* back, which the call numbered *given* had returned, if any that was seen did."""
+    def given_back(self, state: ProcessState, call: OpenCall, pointer: int, given: int | None) -> None:
+        """*call* gives *pointer* back, which the call numbered *given* had returned, if any that was seen did."""
+        made_at = state.made_at.pop(pointer, 0)
         if given is not None:
-            state.freed[pointer] = index, given
+            state.freed[pointer] = call.n, call.site, given, made_at
             return
         inside = state.live.find(pointer)
         if pointer in state.freed:
-            first, giver = state.freed[pointer]
+            first, first_site, giver, giver_site = state.freed[pointer]
             state.twice.add(pointer)
-            self._write(index, "freed before", giver, first)
+            self._write(call, "freed before", giver, giver_site)
+            call.columns.found["misuse_freed"][call.row] = first
+            call.columns.texts["misuse_freed_at"][call.row] = self._site(first_site)
         elif inside is not None:
-            self._write(index, "inside", inside.call)
-        elif self._may_judge(state, index, pointer):
-            self._write(index, "never given")
+            self._write(call, "inside", inside.call, state.made_at.get(inside.address, 0))
+        elif self._may_judge(state, call, pointer):
+            call.columns.texts["misuse"][call.row] = "never given"
 
-    def handed_out(self, state: ProcessState, index: int, pointer: int) -> None:
-        """Call *index* returns *pointer*: one that was given back twice may still be in use."""
+    def handed_out(self, state: ProcessState, call: OpenCall, pointer: int) -> None:
+        """*call* returns *pointer*: one that was given back twice may still be in use."""
         state.freed.pop(pointer, None)
         holder = state.live.find(pointer) if pointer in state.twice else None
         if holder is not None:
-            self._write(index, "two hands", holder.call)
+            self._write(call, "two hands", holder.call, state.made_at.get(holder.address, 0))
 
-    def _may_judge(self, state: ProcessState, index: int, pointer: int) -> bool:
+    def _may_judge(self, state: ProcessState, call: OpenCall, pointer: int) -> bool:
         """Whether all that could have given *pointer* was watched."""
-        allocator = self._out.calls.texts["allocator"][index] or ""
+        allocator = call.columns.texts["allocator"][call.row] or ""
         place = state.where(pointer) or ""
         return allocator.startswith("glibc") or not place.startswith(_FOREIGN)
 
-    def _write(self, index: int, what: str, given: int | None = None, freed: int | None = None) -> None:
-        texts, numbers = self._out.calls.texts, self._out.calls.numbers
-        texts["misuse"][index] = what
-        if given is not None:
-            numbers["misuse_given"][index] = given
-            texts["misuse_given_at"][index] = self._site(self._index_of(given))
-        if freed is not None:
-            numbers["misuse_freed"][index] = numbers["n"][freed]
-            texts["misuse_freed_at"][index] = self._site(freed)
+    def _write(self, call: OpenCall, what: str, given: int, site: int) -> None:
+        call.columns.texts["misuse"][call.row] = what
+        call.columns.found["misuse_given"][call.row] = given
+        call.columns.texts["misuse_given_at"][call.row] = self._site(site)
 
-    def _index_of(self, n: int) -> int:
-        if not self._index:
-            self._index = {n: index for index, n in enumerate(self._out.calls.numbers["n"].tolist())}
-        return self._index[n]
-
-    def _site(self, index: int) -> str | None:
-        number = int(self._out.calls.numbers["site"][index])
-        return self._out.sites.sites[number - 1].text[: LONGEST // 4] if number else None
+    def _site(self, number: int) -> str | None:
+        site = self._sites.of(number)
+        return site.text[: LONGEST // 4] if site is not None else None

@@ -41,8 +41,10 @@ class ProcessState:
     blocks: Blocks = field(default_factory=Blocks)
     unforked: AddressSpace = field(default_factory=AddressSpace)
     wiped: AddressSpace = field(default_factory=AddressSpace)
-    freed: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Pointers that were given back and not given since: the index of the call that did, the number of the giver."""
+    freed: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
+    """Pointers that were given back and not given since: number and site of the call that did, and of the giver."""
+    made_at: dict[int, int] = field(default_factory=dict)
+    """The numbers of the sites that the live pieces were made at, by pointer."""
     twice: set[int] = field(default_factory=set)
     """Pointers that were given back twice at some time."""
 
@@ -51,7 +53,7 @@ class ProcessState:
         child = ProcessState(
             self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
             heap_pages=self.heap_pages.copy(), blocks=self.blocks.fork(), wiped=self.wiped.copy(),
-            freed=dict(self.freed), twice=set(self.twice),
+            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice),
         )  # fmt: skip
         for area in self.unforked.mappings:
             child.unmap(area.start, area.size)

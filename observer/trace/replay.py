@@ -1,12 +1,13 @@
 """The replay of a run in time order: causes, places and words for every address.
 
 One state a process: mappings, code, live pieces. A piece lives from the return of the call that made it to the entry of
-the call that gave it back.
+the call that gave it back. What is held is what is open: calls, live pieces, and the parts that have open calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -18,93 +19,144 @@ from observer.instruments.places import StackPiece
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.operations import FAMILY
-from observer.trace.assembly import Assembly, Timeline
-from observer.trace.frames import fill_frames
+from observer.trace.evidence import Lives as Processes
+from observer.trace.evidence import huge_pages_asked
+from observer.trace.findings import Findings
+from observer.trace.frames import Frames
 from observer.trace.lives import Lives
 from observer.trace.misuses import Misuses
+from observer.trace.open_call import OpenCall
+from observer.trace.part import Part, PartMaker
 from observer.trace.process import ProcessState, apply_grant, apply_release
 from observer.trace.spooled import Spooled
+from observer.trace.timeline import Moments, Timeline
 
-__all__ = ["assemble"]
+__all__ = ["replayed"]
 
 _LIBRARY: Final = ("libc", "loader")
 _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
 _PUSHED_BY_VSYSCALL: Final = 3
 _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _ENOMEM: Final = 12
+_MOST_HELD: Final = 16
+"""Parts that wait for a call to end: one that waits for a lock may be under way for as long as the run."""
 
 
-def assemble(spooled: Spooled, *, residency: bool, all_syscalls: bool = False) -> Assembly:
-    """Return the events of a recording in their order, with causes and names.
+def replayed(
+    spooled: Spooled, findings: Findings, lives: Processes, *, residency: bool, all_syscalls: bool = False
+) -> Iterator[Part]:
+    """Yield the events of a recording in their order, with causes and names, part by part; fill in the *findings*.
+
+    The processes among *lives* are given their fault samples.
 
     Args:
         residency: whether frames were saved; *all_syscalls*: whether every system call was recorded.
     """
     timeline = Timeline(spooled)
-    assembly = Assembly.of(spooled, timeline)
-    _Replay(spooled, timeline, assembly).run()
-    if not all_syscalls:
-        assembly.into_libraries.numbers["crossings"][:] = -1  # how many there were is not known
-    if residency:
-        fill_frames(spooled, assembly)
-    return assembly
+    maker, frames = PartMaker(spooled, all_syscalls=all_syscalls), Frames(spooled) if residency else None
+    replay = _Replay(spooled, findings)
+    held: deque[Part] = deque()
+    for moments in timeline.windows():
+        part = maker.part(moments, timeline.start)
+        replay.run(moments, part, timeline.start)
+        if frames is not None:
+            findings.has_visible_frames |= frames.fill(moments.faults.records, part.faults)
+        lives.see(moments.faults.records)
+        findings.asks_for_huge_pages |= huge_pages_asked(part.syscalls)
+        findings.events += len(part)
+        held.append(part)
+        while held and (not held[0].open or len(held) > _MOST_HELD):
+            yield held.popleft()
+    replay.finish()
+    yield from held
 
 
 class _Replay:
-    def __init__(self, spooled: Spooled, timeline: Timeline, assembly: Assembly) -> None:
+    def __init__(self, spooled: Spooled, findings: Findings) -> None:
         self._spooled = spooled
-        self._out = assembly
-        self._misuses = Misuses(assembly)
+        self._out = findings
+        self._sites = findings.sites
+        self._misuses = Misuses(findings.sites)
         self._states: dict[int, ProcessState] = {}
-        self._lives = Lives(timeline, assembly, self._states, self._stack_site)
-        self._call_places: list[int] = timeline.call_places.tolist()
-        self._fault_calls: list[int] = timeline.fault_calls.tolist()
-        self._syscall_calls: list[int] = timeline.syscall_calls.tolist()
-        self._fault_library: list[int] = timeline.fault_library.tolist()
-        self._call_library: list[int] = timeline.call_library.tolist()
-        self._syscall_library: list[int] = timeline.syscall_library.tolist()
-        self._growth = [0] * len(spooled.calls)
-        self._given_back: dict[int, ChunkRef] = {}
-        # Plain lists: one element of a record array costs as much as the work done on it.
-        calls, syscalls, faults = spooled.calls, spooled.syscalls, spooled.faults
-        self._call_rows = list(
-            zip(*(calls[name].tolist() for name in ("pid", "op", "flags", "a0", "result", "ret", "stack")), strict=True)
-        )
-        sizes = assembly.calls.numbers["size"].tolist()
-        counts = np.where(assembly.calls.numbers["has_count"] == 1, assembly.calls.numbers["count"], 1).tolist()
-        self._bytes = [size * count for size, count in zip(sizes, counts, strict=True)]
-        self._syscall_rows = list(
-            zip(*(syscalls[name].tolist() for name in ("pid", "arch", "flags", "result", "ip", "stack")), strict=True)
-        )
-        self._syscall_args = list(zip(*(syscalls[f"a{i}"].tolist() for i in range(6)), strict=True))
-        self._syscall_names: list[str] = assembly.syscalls.texts["name"].tolist()
-        self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
-        self._rings: list[int] = assembly.faults.numbers["ring"].tolist()
+        self._lives = Lives(spooled.notes, findings, self._states, self._stack_site)
+        self._open_calls: list[OpenCall] = []
+        self._open_syscalls: list[_Syscall] = []
+        self._open_library_sites: list[int] = []
 
-    def run(self) -> None:
+    def run(self, moments: Moments, part: Part, start: int) -> None:
+        """Replay one window; times of events count from *start*."""
+        self._lives.begin(part, start, moments.lives)
+        self._moments, self._part = moments, part
+        self._take_rows(moments, part)
         act: tuple[Callable[[int], None], ...] = (
             self._note, self._library_began, self._syscall_began, self._syscall_ended, self._call_began,
             self._call_ended, self._fault,
         )  # fmt: skip
-        for what, index in zip(*self._ticks(), strict=True):
+        for what, index in zip(*self._ticks(moments), strict=True):
             act[what](index)
-        self._steps()
+        calls = zip(self._calls, self._call_ends, strict=True)
+        self._open_calls = [call for call, ended in calls if ended >= moments.high]
+        self._open_syscalls = [call for call in self._syscalls if call.ended >= moments.high]
+        ends = np.concatenate([moments.open_libraries["ended"], moments.libraries.records["ended"]]).tolist()
+        self._open_library_sites = [
+            site for site, ended in zip(self._library_sites, ends, strict=True) if ended >= moments.high
+        ]  # fmt: skip
+
+    def finish(self) -> None:
+        """Count what is alive at the end."""
         for state in {id(state): state for state in self._states.values()}.values():
             self._out.live_bytes += state.live.bytes
             self._out.live_chunks += len(state.live)
 
-    def _ticks(self) -> tuple[list[int], list[int]]:
-        """Return (what, index) of everything that happens, in time order; *what* is a place in `act`."""
-        spooled = self._spooled
-        notes = np.array([note.t for note in spooled.notes], dtype=np.uint64)
-        syscalls, calls = spooled.syscalls, spooled.calls
-        parts = (
-            notes, spooled.into_libraries["began"], syscalls["began"], syscalls["ended"], calls["began"],
-            calls["ended"], spooled.faults["time"],
+    def _take_rows(self, moments: Moments, part: Part) -> None:
+        # Plain lists: one element of a record array costs as much as the work done on it.
+        calls, syscalls, faults = moments.calls.records, moments.syscalls.records, moments.faults.records
+        numbers = part.calls.numbers
+        counts = np.where(numbers["has_count"] == 1, numbers["count"], 1).tolist()
+        sizes = [size * count for size, count in zip(numbers["size"].tolist(), counts, strict=True)]
+        self._calls = list(self._open_calls)
+        places = moments.call_places[len(self._open_calls) :].tolist()
+        returned = (calls["flags"] & RETURNED != 0).tolist()
+        rows = zip(
+            places, calls["pid"].tolist(), calls["op"].tolist(), returned, calls["result"].tolist(), sizes, strict=True
         )  # fmt: skip
-        order = np.argsort(np.concatenate(parts), kind="stable")
+        self._calls += [
+            OpenCall(part, row, n, pid, FAMILY[op], has_returned, result, size)
+            for row, (n, pid, op, has_returned, result, size) in enumerate(rows)
+        ]
+        self._call_rows = list(zip(*(calls[name].tolist() for name in ("a0", "ret", "stack")), strict=True))
+        self._call_ends: list[int] = np.concatenate([moments.open_calls["ended"], calls["ended"]]).tolist()
+        part.open += len(calls)
+        names = part.syscalls.texts["name"]
+        fields = ("pid", "flags", "result", "ended", "ip", "stack", "a0", "a1", "a2", "a3", "a4", "a5")
+        records = zip(*(syscalls[field].tolist() for field in fields), strict=True)
+        self._syscalls = list(self._open_syscalls)
+        self._syscalls += [_Syscall(name or "", *rest) for name, rest in zip(names, records, strict=True)]
+        self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
+        self._rings: list[int] = part.faults.numbers["ring"].tolist()
+        self._syscall_calls: list[int] = moments.syscall_calls.tolist()
+        self._syscall_library: list[int] = moments.syscall_libraries.tolist()
+        self._fault_calls: list[int] = moments.fault_calls.tolist()
+        self._fault_library: list[int] = moments.fault_libraries.tolist()
+        self._call_library: list[int] = moments.call_libraries.tolist()
+        self._library_sites = [*self._open_library_sites, *[0] * len(moments.libraries.records)]
+
+    def _ticks(self, moments: Moments) -> tuple[list[int], list[int]]:
+        """Return (what, index) of everything that happens in a window, in time order; *what* is a place in `act`.
+
+        Ends that lie behind the window wait for theirs.
+        """
+        notes = np.array([note.t for note in moments.notes], dtype=np.uint64)
+        ends_of_syscalls = np.array([call.ended for call in self._syscalls], dtype=np.uint64)
+        parts = (
+            notes, moments.libraries.records["began"], moments.syscalls.records["began"], ends_of_syscalls,
+            moments.calls.records["began"], np.array(self._call_ends, dtype=np.uint64), moments.faults.records["time"],
+        )  # fmt: skip
+        times = np.concatenate(parts)
         whats = np.concatenate([np.full(len(part), what, dtype=np.int64) for what, part in enumerate(parts)])
         indexes = np.concatenate([np.arange(len(part), dtype=np.int64) for part in parts])
+        order = np.argsort(times, kind="stable")
+        order = order[: np.searchsorted(times[order], np.uint64(moments.high), side="left")]
         return whats[order].tolist(), indexes[order].tolist()
 
     def _state(self, pid: int) -> ProcessState:
@@ -114,7 +166,7 @@ class _Replay:
         return state
 
     def _note(self, index: int) -> None:
-        self._lives.take(self._spooled.notes[index])
+        self._lives.take(index, self._moments.notes[index])
 
     # ---- places ---------------------------------------------------------------------------------------------
 
@@ -158,7 +210,7 @@ class _Replay:
     # ---- library calls ---------------------------------------------------------------------------------------
 
     def _library_began(self, index: int) -> None:
-        record = self._spooled.into_libraries[index]
+        record = self._moments.libraries.records[index]
         state = self._state(int(record["pid"]))
         ip, stack = int(record["site"]), int(record["stack"])
         site = state.code.site_at(ip)
@@ -168,19 +220,20 @@ class _Replay:
             if piece is not None and role in _LIBRARY:
                 caller = state.code.caller_in_program(piece.above(ip + 1, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
-        self._out.into_libraries.numbers["site"][index] = self._out.sites.number(site)
+        number = self._sites.number(site)
+        self._part.into_libraries.found["site"][index] = number
+        self._library_sites[len(self._open_library_sites) + index] = number
 
     def _site_of(self, library: int, found: Site) -> int:
         """Return the number of *found*, or of the library call that something lies in: walks end at its trap."""
-        if library >= 0:
-            return int(self._out.into_libraries.numbers["site"][library])
-        return self._out.sites.number(found)
+        return self._library_sites[library] if library >= 0 else self._sites.number(found)
 
     # ---- allocator calls ------------------------------------------------------------------------------------
 
     def _call_began(self, index: int) -> None:
-        pid, op, _flags, pointer, _result, back, stack = self._call_rows[index]
-        state = self._state(pid)
+        call = self._calls[len(self._open_calls) + index]
+        pointer, back, stack = self._call_rows[index]
+        state = self._state(call.pid)
         role = state.code.role_at(back)
         site = state.code.site_before(back)
         if role in _LIBRARY:
@@ -192,141 +245,150 @@ class _Replay:
         library = self._call_library[index]
         if library >= 0 and role not in _LIBRARY and site.line is None:
             role = "libc"  # in a static program, code without lines below a call of the program's own
-        self._out.calls.numbers["site"][index] = self._site_of(library if role in _LIBRARY else -1, site)
-        self._out.calls.texts["origin"][index] = role if role in _LIBRARY else "program"
-        if FAMILY[op].releases and pointer:
-            self._gives_back(index, state, pointer, allocates=FAMILY[op].allocates)
+        columns = self._part.calls
+        call.site = columns.found["site"][index] = self._site_of(library if role in _LIBRARY else -1, site)
+        columns.texts["origin"][index] = role if role in _LIBRARY else "program"
+        if call.operation.releases and pointer:
+            self._gives_back(call, state, pointer)
 
-    def _gives_back(self, index: int, state: ProcessState, pointer: int, *, allocates: bool) -> None:
+    def _gives_back(self, call: OpenCall, state: ProcessState, pointer: int) -> None:
+        allocates = call.operation.allocates
         if not allocates:
-            self._out.calls.texts["where"][index] = state.where(pointer)
+            call.columns.texts["where"][call.row] = state.where(pointer)
         given_back = state.live.remove(pointer)
-        self._misuses.given_back(state, index, pointer, given_back.call if given_back is not None else None)
-        if allocates and given_back is not None:
-            self._given_back[index] = given_back
+        self._misuses.given_back(state, call, pointer, given_back.call if given_back is not None else None)
+        if allocates:
+            call.given_back = given_back
 
     def _call_ended(self, index: int) -> None:
-        pid, op, flags, _pointer, result, _back, _stack = self._call_rows[index]
-        operation = FAMILY[op]
-        if not operation.allocates or not flags & RETURNED:
+        call = self._calls[index]
+        call.part.close("call", call.row)
+        columns, operation = call.columns, call.operation
+        failed = bool(columns.numbers["errno"][call.row])
+        columns.texts["steps"][call.row] = steps_of(operation.name, call.returned, call.growth, failed=failed)
+        if not operation.allocates or not call.returned:
             return
-        state = self._state(pid)
-        size = self._bytes[index]
-        if result:
-            self._misuses.handed_out(state, index, result)
-            state.live.add(ChunkRef(self._call_places[index], result, size))
-            self._out.calls.texts["where"][index] = state.where(result)
-        elif size and index in self._given_back:
-            state.live.add(self._given_back[index])  # a realloc that failed keeps the old piece
-            state.freed.pop(self._given_back[index].address, None)
-        self._given_back.pop(index, None)
+        state = self._state(call.pid)
+        if call.result:
+            self._misuses.handed_out(state, call, call.result)
+            state.live.add(ChunkRef(call.n, call.result, call.size))
+            state.made_at[call.result] = call.site
+            columns.texts["where"][call.row] = state.where(call.result)
+        elif call.size and call.given_back is not None:
+            # A realloc that failed keeps the old piece.
+            state.live.add(call.given_back)
+            _number, _site, _giver, made_at = state.freed.pop(call.given_back.address, (0, 0, 0, 0))
+            state.made_at[call.given_back.address] = made_at
 
     # ---- system calls ---------------------------------------------------------------------------------------
 
     def _syscall_began(self, index: int) -> None:
-        pid, _arch, _flags, _result, ip, stack = self._syscall_rows[index]
-        state = self._state(pid)
-        if self._is_replayed(index):
-            apply_release(state, *self._as_native(index))
-        call = self._syscall_calls[index]
-        if call >= 0:
-            self._out.syscalls.numbers["site"][index] = self._out.calls.numbers["site"][call]
-            self._growth[call] += self._syscall_names[index] in GROWING
+        record = self._syscalls[len(self._open_syscalls) + index]
+        state = self._state(record.pid)
+        if record.is_replayed:
+            apply_release(state, *record.as_native())
+        found = self._part.syscalls.found["site"]
+        inside = self._syscall_calls[index]
+        if inside >= 0:
+            call = self._calls[inside]
+            found[index] = call.site
+            call.growth += record.name in GROWING
         else:
             library = self._syscall_library[index]
-            site = self._stack_site(state, ip - 1, stack) if library < 0 else Site()
-            self._out.syscalls.numbers["site"][index] = self._site_of(library, site)
-
-    def _is_replayed(self, index: int) -> bool:
-        _pid, _arch, flags, result, _ip, _stack = self._syscall_rows[index]
-        if self._syscall_names[index] == "madvise" and result == -_ENOMEM:
-            return True  # the parts that are mapped took the advice (madvise(2))
-        return flags & (RETURNED | CARRIED_OUT) != 0 and not -4096 < result < 0
-
-    def _as_native(self, index: int) -> tuple[str, tuple[int, ...]]:
-        """Return name and arguments of a system call; i386's mmap2, which counts its offset in pages, as mmap."""
-        name, args = self._syscall_names[index], self._syscall_args[index]
-        return ("mmap", (*args[:5], args[5] * _MMAP2_UNIT)) if name == "mmap2" else (name, args)
+            site = self._stack_site(state, record.ip - 1, record.stack) if library < 0 else Site()
+            found[index] = self._site_of(library, site)
 
     def _syscall_ended(self, index: int) -> None:
-        if self._is_replayed(index):
-            pid, result = self._syscall_rows[index][0], self._syscall_rows[index][3]
-            apply_grant(self._state(pid), *self._as_native(index), result)
+        record = self._syscalls[index]
+        if record.is_replayed:
+            apply_grant(self._state(record.pid), *record.as_native(), record.result)
 
     # ---- page faults ----------------------------------------------------------------------------------------
 
     def _fault(self, index: int) -> None:
         pid, address, ip = self._fault_rows[index]
         state = self._state(pid)
-        out = self._out.faults
-        ring, call = self._rings[index], self._fault_calls[index]
+        columns = self._part.faults
+        ring, inside = self._rings[index], self._fault_calls[index]
+        call = self._calls[inside] if inside >= 0 else None
         role, library = state.code.role_at(ip), self._fault_library[index]
         if not role and library >= 0:
             role = "libc"  # the vDSO's code, which is of no file, on behalf of whom called it
         state.fault(address)
-        out.texts["where"][index] = state.where(address)
-        out.texts["mapping"][index] = state.mapping_name(address)
+        columns.texts["where"][index] = state.where(address)
+        columns.texts["mapping"][index] = state.mapping_name(address)
         if ring == 3:
-            out.texts["access"][index] = "exec" if ip == address else state.code.access_at(ip)
-        if call >= 0:
-            out.numbers["site"][index] = self._out.calls.numbers["site"][call]
+            columns.texts["access"][index] = "exec" if ip == address else state.code.access_at(ip)
+        if call is not None:
+            columns.found["site"][index] = call.site
         else:
             piece = self._fault_piece(index, state.code.word) if role in _LIBRARY else None
             site = self._caller_site(state, ip, piece)
-            out.numbers["site"][index] = self._site_of(library if site.line is None else -1, site)
-        chunk = state.live.find(address) or self._chunk_in_making(call, address)
-        out.texts["toucher"][index] = _toucher(ring, call, role) if ip or chunk is not None else _UNPLACED[call >= 0]
+            columns.found["site"][index] = self._site_of(library if site.line is None else -1, site)
+        chunk = state.live.find(address) or _chunk_in_making(call, address)
+        placed = ip or chunk is not None
+        columns.texts["toucher"][index] = _toucher(ring, call, role) if placed else _UNPLACED[call is not None]
         if chunk is not None:
-            out.numbers["chunk_call"][index] = chunk.call
-            out.numbers["chunk_address"][index] = chunk.address
-            out.numbers["chunk_size"][index] = chunk.size
+            columns.found["chunk_call"][index] = chunk.call
+            columns.found["chunk_address"][index] = chunk.address
+            columns.found["chunk_size"][index] = chunk.size
         if self._brings_frame(index, chunk):
             state.blocks.touch(address)
 
     def _brings_frame(self, index: int, chunk: ChunkRef | None) -> bool:
         """Whether a fault brought a frame to memory that malloc manages; a read finds the shared page of zeros."""
-        texts = self._out.faults.texts
+        texts = self._part.faults.texts
         mapping, toucher = texts["mapping"][index] or "", texts["toucher"][index]
         mallocs = chunk is not None or mapping == "[heap]" or (toucher == "allocator" and mapping.startswith("map#"))
         return mallocs and texts["access"][index] != "read"
 
     def _fault_piece(self, index: int, word: int) -> StackPiece | None:
-        record = self._spooled.faults[index]
+        record = self._moments.faults.records[index]
         if "stack" not in (record.dtype.names or ()):
             return None
         data = record["stack"].tobytes()[: int(record["stack_length"])]
         ip, sp = int(record["user_ip"]), int(record["user_sp"])
         return StackPiece(ip, sp, int(record["user_bp"]), int(record["user_bx"]), data, word)
 
-    def _chunk_in_making(self, call: int, address: int) -> ChunkRef | None:
-        """Return the piece that the call a fault lies in is about to return, if the address is in it or its header."""
-        if call < 0:
-            return None
-        _pid, op, _flags, _pointer, result, _back, _stack = self._call_rows[call]
-        size = self._bytes[call]
-        if result and FAMILY[op].allocates and result - HEADER <= address < result + max(size, 1):
-            return ChunkRef(self._call_places[call], result, size)
+
+class _Syscall:
+    """One system call during the replay: what it takes away happens at its entry, what it gives at its return."""
+
+    __slots__ = ("_args", "_flags", "ended", "ip", "name", "pid", "result", "stack")
+
+    def __init__(
+        self, name: str, pid: int, flags: int, result: int, ended: int, ip: int, stack: int, *args: int
+    ) -> None:  # fmt: skip
+        self.name, self.pid, self.result, self.ended = name, pid, result, ended
+        self.ip, self.stack = ip, stack
+        self._flags, self._args = flags, args
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether it changed the address space, as far as its kind does."""
+        if self.name == "madvise" and self.result == -_ENOMEM:
+            return True  # the parts that are mapped took the advice (madvise(2))
+        return self._flags & (RETURNED | CARRIED_OUT) != 0 and not -4096 < self.result < 0
+
+    def as_native(self) -> tuple[str, tuple[int, ...]]:
+        """Return name and arguments; of i386's mmap2, which counts its offset in pages, as mmap."""
+        if self.name != "mmap2":
+            return self.name, self._args
+        return "mmap", (*self._args[:5], self._args[5] * _MMAP2_UNIT)
+
+
+def _chunk_in_making(call: OpenCall | None, address: int) -> ChunkRef | None:
+    """Return the piece that the call a fault lies in is about to return, if the address is in it or its header."""
+    if call is None or not call.operation.allocates or not call.result:
         return None
-
-    # ---- after the replay -----------------------------------------------------------------------------------
-
-    def _steps(self) -> None:
-        columns = self._out.calls
-        table: dict[tuple[str, bool, int, bool], str | None] = {}
-        rows = zip(
-            columns.texts["op"].tolist(), columns.numbers["returned"].tolist(), self._growth,
-            columns.numbers["errno"].tolist(), strict=True,
-        )  # fmt: skip
-        for i, (op, returned, growth, errno) in enumerate(rows):
-            key = (op, bool(returned), growth, bool(errno))
-            if key not in table:
-                table[key] = steps_of(op, bool(returned), growth, failed=bool(errno))
-            columns.texts["steps"][i] = table[key]
+    if call.result - HEADER <= address < call.result + max(call.size, 1):
+        return ChunkRef(call.n, call.result, call.size)
+    return None
 
 
-def _toucher(ring: int, call: int, role: str) -> str:
+def _toucher(ring: int, call: OpenCall | None, role: str) -> str:
     if ring == 0:
         return "kernel"
-    if call >= 0:
+    if call is not None:
         return "allocator"
     return role if role in _LIBRARY else "program"

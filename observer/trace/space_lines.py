@@ -39,13 +39,13 @@ def space_lines(evidence: Evidence) -> list[LedgerLine]:
         why = "system calls were lost, so the replay has gaps"
         return [unverifiable(name, why) for name in (_BREAK, _MAPPINGS)]
     breaks = intervals = replayed = extra = 0
-    for end, space in zip(evidence.assembly.ends, evidence.assembly.replayed, strict=True):
+    for end, space in zip(evidence.findings.ends, evidence.findings.replayed, strict=True):
         breaks += _same_break(space, end.mappings)
         real, model = set(AddressSpace(end.mappings).intervals()), set(space.intervals())
         intervals += len(real)
         replayed += len(real & model)
         extra += len(model - real) if not real - model else 0
-    ended = len(evidence.assembly.ends)
+    ended = len(evidence.findings.ends)
     why = "the program filters its own system calls" if evidence.count("own_filters") else ""
     note = _unread_processes(evidence)
     return [
@@ -55,7 +55,7 @@ def space_lines(evidence: Evidence) -> list[LedgerLine]:
 
 
 def _unread_processes(evidence: Evidence) -> str:
-    missing = sum(1 for note in evidence.gone if note.tid == note.pid) - len(evidence.assembly.ends)
+    missing = sum(1 for note in evidence.gone if note.tid == note.pid) - len(evidence.findings.ends)
     sharing = sum(1 for note in evidence.born if note.shares and note.child_pid != note.pid)
     return f"{missing} processes ended before they could be read" if missing > sharing else ""
 
@@ -102,7 +102,7 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
 
 def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], int]]:
     """Yield for each process what is known of its heap, the pages that came and are there, how many are swapped."""
-    spaces = zip(evidence.ends, evidence.assembly.replayed, evidence.assembly.heap_pages, strict=True)
+    spaces = zip(evidence.ends, evidence.findings.replayed, evidence.findings.heap_pages, strict=True)
     for note, space, known in spaces:
         low, high = page_up(space.break_start), page_up(space.break_end)
         areas = [(max(m.start, low), min(m.end, high)) for m in note.mappings if m.path == "[heap]"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -22,11 +23,12 @@ from observer.files import File, Folder
 from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SAMPLE, SampleLayout
 from observer.instruments.names import GATES, KINDS
 from observer.model.operations import FAMILY
+from observer.recording.merge import Inlet
 from observer.recording.notes import End, Interval, Note, read_notes
 from observer.trace.layout import NOTES
 from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, LIBRARY_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
 
-__all__ = ["Spooled", "Stacks", "read_spools"]
+__all__ = ["Arguments", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
 Records = npt.NDArray[np.void]
 _Checked = npt.NDArray[np.bool_]
@@ -61,19 +63,83 @@ class Stacks:
         return record
 
 
+class Stored:
+    """The records of one kind, as numpy record arrays in the order they were written: a piece of some MB at a time.
+
+    `time` is the field that says when a record's thing began, `count` how many there are. `pieces` reads them anew each
+    time; a file that somebody changes meanwhile has fewer.
+    """
+
+    def __init__(
+        self, layout: np.dtype[np.void], time: str, parts: Sequence[Callable[[], Iterator[Records]]]
+    ) -> None:  # fmt: skip
+        self.layout, self.time = layout, time
+        self._parts = parts
+        self._counts = [sum(map(len, pieces())) for pieces in parts]
+
+    def __len__(self) -> int:
+        return sum(self._counts)
+
+    def pieces(self) -> Iterator[Records]:
+        """Yield all records."""
+        for part in self._parts:
+            yield from part()
+
+    def inlets(self) -> list[Inlet]:
+        """Return what merges them with others, one inlet a file."""
+        firsts = np.cumsum([0, *self._counts]).tolist()
+        return [
+            Inlet(pieces, self.layout, self.time, first) for pieces, first in zip(self._parts, firsts, strict=False)
+        ]  # fmt: skip
+
+
+class Arguments:
+    """What system calls' arguments point to, found by the numbers of the calls' records."""
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+        self._pieces = stored.pieces()
+        self._held = np.empty(0, dtype=stored.layout)
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def of(self, numbers: npt.NDArray[np.int64]) -> dict[int, dict[int, tuple[int, bytes]]]:
+        """Return the kind and the bytes of each argument by its index, for each of the system calls with these record
+        *numbers* (from 1).
+
+        To be asked once of each, about in the order in which they were written: what was not asked for yet is held.
+        """
+        if not len(numbers) or not len(self):
+            return {}
+        held, last = [self._held], int(numbers.max())
+        while not len(held[-1]) or int(held[-1]["syscall"].max()) <= last:
+            more = next(self._pieces, None)
+            if more is None:
+                break
+            held.append(more)
+        self._held = np.concatenate(held)
+        mine = np.isin(self._held["syscall"], numbers.astype(np.uint64))
+        found: dict[int, dict[int, tuple[int, bytes]]] = {}
+        for syscall, index, what, length, data in self._held[mine].tolist():
+            found.setdefault(syscall, {})[index] = what, data[:length]
+        self._held = self._held[~mine]
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """The records of one recording, as numpy record arrays in the order they were written.
+    """The records of one recording.
 
     `damaged` counts the records (of notes.jsonl the lines) of a file that could not be read.
     """
 
-    calls: Records
-    syscalls: Records
-    into_libraries: Records
-    arguments: Records
+    calls: Stored
+    syscalls: Stored
+    into_libraries: Stored
+    arguments: Stored
     stacks: Stacks
-    faults: Records
+    faults: Stored
     notes: list[Note]
     frames: npt.NDArray[np.uint64]
     damaged: dict[str, int]
@@ -100,7 +166,7 @@ class _Reading:
             calls=self._records("calls.bin", CALL_FIELDS, _whole_calls),
             syscalls=self._records("syscalls.bin", SYSCALL_FIELDS, _whole_syscalls),
             into_libraries=self._records("library.bin", LIBRARY_FIELDS, _in_time),
-            arguments=self._records("arguments.bin", ARGUMENT_FIELDS, _whole_arguments),
+            arguments=self._records("arguments.bin", ARGUMENT_FIELDS, _whole_arguments, "syscall"),
             stacks=Stacks(self._file("stacks.bin")),
             faults=self._faults(_fault_dtype(layout), notes),
             notes=notes,
@@ -116,19 +182,24 @@ class _Reading:
             remedy = "remove what observer run has not put there"
             raise BadTrace(f"cannot read the spools in {self._folder.path}", why, remedy) from error
 
-    def _records(self, name: str, fields: list[tuple[str, str]], whole: Callable[[Records], _Checked]) -> Records:
+    def _records(
+        self, name: str, fields: list[tuple[str, str]], whole: Callable[[Records], _Checked], time: str = "began"
+    ) -> Stored:  # fmt: skip
         file, layout = self._file(name), np.dtype(fields)
         count, step = file.size // layout.itemsize, _AT_ONCE // layout.itemsize
-        kept = bytearray()
-        for first in range(0, count, step):
-            raw = file.read_at(first * layout.itemsize, min(step, count - first) * layout.itemsize)
-            good = _before_first(whole(np.frombuffer(raw, dtype=layout, count=len(raw) // layout.itemsize)))
-            kept += raw[: good * layout.itemsize]
-            if good < min(step, count - first):
-                break
-        records = np.frombuffer(kept, dtype=layout) if kept else np.empty(0, dtype=layout)
-        self._damaged[name] = count - len(records)
-        return records
+
+        def pieces() -> Iterator[Records]:
+            for first in range(0, count, step):
+                raw = file.read_at(first * layout.itemsize, min(step, count - first) * layout.itemsize)
+                piece = np.frombuffer(raw, dtype=layout, count=len(raw) // layout.itemsize)
+                good = _before_first(whole(piece))
+                yield piece[:good]
+                if good < min(step, count - first):
+                    return
+
+        stored = Stored(layout, time, [pieces])
+        self._damaged[name] = count - len(stored)
+        return stored
 
     def _notes(self, frames: int) -> list[Note]:
         notes, self._damaged[NOTES] = read_notes(self._file(NOTES, _MOST_NOTES).lines(_LONGEST_NOTE))
@@ -144,29 +215,28 @@ class _Reading:
         file = self._file("frames.bin", _MOST_FRAMES)
         return np.frombuffer(file.read_at(0, file.size // 8 * 8), dtype="<u8")
 
-    def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Records:
+    def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Stored:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))
-        parts = [self._samples(name, dtype) for name in names]
         placed = [note for note in notes if isinstance(note, Interval)]
         if sum(length for note in placed for _first, length in note.pages) > _MOST_PLACED:
             self._damaged[NOTES] += len(placed)
             placed = []
-        return np.concatenate([*parts, _placed_by_pages(placed, dtype)])
+        parts = [partial(self._samples, name, self._file(name), dtype) for name in names]
+        return Stored(dtype, "time", [*parts, partial(_placed_by_pages, placed, dtype)])
 
-    def _samples(self, name: str, dtype: np.dtype[np.void]) -> Records:
+    def _samples(self, name: str, file: File, dtype: np.dtype[np.void]) -> Iterator[Records]:
         """Take the samples out of what a ring held: most have the same length, but other records lie between them."""
-        file, kept, at = self._file(name), bytearray(), 0
+        at = odd = 0
         while raw := file.read_at(at, _AT_ONCE // dtype.itemsize * dtype.itemsize):
             samples, taken = _samples_of(raw, dtype)
-            kept += samples
+            found = np.frombuffer(samples, dtype=dtype)
+            good = (found["time"] > 0) & (found["time"] < _LATEST)
+            odd += int((~good).sum())
+            yield found[good]
             if not taken:
                 break
             at += taken
-        torn = file.size - at
-        samples_ = np.frombuffer(kept, dtype=dtype) if kept else np.empty(0, dtype=dtype)
-        good = (samples_["time"] > 0) & (samples_["time"] < _LATEST)
-        self._damaged[name] = int((~good).sum()) + torn // dtype.itemsize
-        return samples_[good]
+        self._damaged[name] = odd + (file.size - at) // dtype.itemsize
 
 
 def _before_first(whole: _Checked) -> int:
@@ -195,17 +265,22 @@ def _whole_arguments(records: Records) -> _Checked:
     return checked
 
 
-def _placed_by_pages(notes: list[Interval], dtype: np.dtype[np.void]) -> Records:
+def _placed_by_pages(notes: list[Interval], dtype: np.dtype[np.void]) -> Iterator[Records]:
     """Make faults of the pages that came in between two stops: no instruction, the time of the later stop."""
-    records = np.zeros(sum(length for note in notes for _first, length in note.pages), dtype=dtype)
-    at = 0
+    step, made, count = _AT_ONCE // dtype.itemsize, [], 0
     for note in notes:
         for first, length in note.pages:
-            part = records[at : at + length]
-            part["address"] = (np.arange(first, first + length, dtype=np.uint64)) << np.uint64(PAGE_SHIFT)
-            part["pid"], part["tid"], part["time"] = note.pid, note.tid, note.t
-            at += length
-    return records
+            for start in range(first, first + length, step):
+                part = np.zeros(min(step, first + length - start), dtype=dtype)
+                part["address"] = np.arange(start, start + len(part), dtype=np.uint64) << np.uint64(PAGE_SHIFT)
+                part["pid"], part["tid"], part["time"] = note.pid, note.tid, note.t
+                made.append(part)
+                count += len(part)
+                if count >= step:
+                    yield np.concatenate(made)
+                    made, count = [], 0
+    if made:
+        yield np.concatenate(made)
 
 
 def _fault_dtype(layout: SampleLayout) -> np.dtype[np.void]:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from observer.files import Folder
-from observer.trace.assembly import Assembly
-from observer.trace.columns import LONGEST
+from observer.files import File, Folder
+from observer.trace.columns import LONGEST, SiteTable
 from observer.trace.database import database
 from observer.trace.layout import TABLES
+from observer.trace.part import Part
+from observer.trace.schema import selection_of
 
-__all__ = ["write_table", "write_tables"]
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["TableWriter"]
 
 _SITE: Final = """case when s.id is null then null else
     {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
     end as site"""
 
 _MOST_VARIABLES: Final = 50
+_AT_ONCE: Final = 1 << 17
+"""Rows of a table that are held before they are written."""
+_MOST_FILES: Final = 16
+"""Files that are open at once for one table."""
 _OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
 
 _QUERIES: Final = {
@@ -30,7 +41,7 @@ _QUERIES: Final = {
         case when has_pointer = 1 then pointer end as pointer,
         case when has_result = 1 then result end as result, "where",
         case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, {_SITE}, origin,
-        cast(null as varchar) as served_by, steps, inner_calls, cast(allocator as varchar) as allocator,
+        cast(served_by as varchar) as served_by, steps, inner_calls, cast(allocator as varchar) as allocator,
         case when has_parameter = 1 then parameter end as parameter, case when has_value = 1 then value end as value,
         case when misuse is null then null else {{'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
         'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
@@ -69,27 +80,19 @@ def _column(values: list[Any]) -> npt.NDArray[Any]:
     return array
 
 
-def _signals(assembly: Assembly) -> Arrays:
-    rows = assembly.signals
-    columns: Arrays = {
-        name: np.array([row[name] for row in rows], dtype=np.int64)
-        for name in ("n", "t_ns", "pid", "tid", "code", "ring")
-    }
+def _signals(rows: list[dict[str, Any]]) -> Arrays:
+    columns = _integers(rows, ("n", "t_ns", "pid", "tid", "code", "ring", "site"))
     columns["signal"] = _column([row["signal"] for row in rows])
     columns["address"] = np.array([row["address"] or 0 for row in rows], dtype=np.uint64)
     columns["has_address"] = np.array([row["address"] is not None for row in rows], dtype=np.int64)
     columns["fatal"] = np.array([row["fatal"] for row in rows], dtype=bool)
-    columns["site"] = np.array([assembly.sites.number(row["site"]) for row in rows], dtype=np.int64)
     for name in ("instruction", *_OF_EXCEPTIONS):
         columns[name] = _column([row[name] for row in rows])
     return columns
 
 
-def _processes(assembly: Assembly) -> Arrays:
-    rows = assembly.processes
-    columns: Arrays = {
-        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid")
-    }
+def _processes(rows: list[dict[str, Any]]) -> Arrays:
+    columns = _integers(rows, ("n", "t_ns", "pid", "tid"))
     columns["what"] = _column([row["what"] for row in rows])
     for name in ("child", "status"):
         columns[name] = np.array([row[name] or 0 for row in rows], dtype=np.int64)
@@ -97,6 +100,17 @@ def _processes(assembly: Assembly) -> Arrays:
     columns["path"] = _column([row["path"] for row in rows])
     columns["environment"] = _column([_settings(row["environment"]) for row in rows])
     return columns
+
+
+def _lost(rows: list[dict[str, Any]]) -> Arrays:
+    return {
+        **_integers(rows, ("n", "t_ns", "pid", "tid", "count")),
+        "instrument": _column([row["instrument"] for row in rows]),
+    }  # fmt: skip
+
+
+def _integers(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Arrays:
+    return {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names}
 
 
 def _settings(environment: dict[str, str] | None) -> str | None:
@@ -110,45 +124,119 @@ def _settings(environment: dict[str, str] | None) -> str | None:
     return msgspec.json.encode(kept).decode()
 
 
-def _lost(rows: list[dict[str, Any]]) -> Arrays:
-    columns: Arrays = {
-        name: np.array([row[name] for row in rows], dtype=np.int64) for name in ("n", "t_ns", "pid", "tid", "count")
-    }
-    columns["instrument"] = _column([row["instrument"] for row in rows])
-    return columns
-
-
-def write_tables(folder: Folder, assembly: Assembly) -> int:
-    """Write all tables into *folder*; return the number of events.
-
-    Raises:
-        BadTrace: the disk is full, or the folder cannot be written.
-    """
-    tables = {
-        "call": assembly.calls.arrays(), "syscall": assembly.syscalls.arrays(), "fault": assembly.faults.arrays(),
-        "signal": _signals(assembly), "process": _processes(assembly), "library": assembly.into_libraries.arrays(),
-        "lost": _lost(assembly.lost),
+def _arrays(part: Part) -> dict[str, Arrays]:
+    """Return the columns of a part by the kinds of event that it has columns for."""
+    arrays = {
+        "call": part.calls.arrays(), "syscall": part.syscalls.arrays(), "fault": part.faults.arrays(),
+        "signal": _signals(part.signals), "process": _processes(part.processes),
+        "library": part.into_libraries.arrays(), "lost": _lost(part.lost),
     }  # fmt: skip
-    sites = assembly.sites.columns()
-    for kind, columns in tables.items():
-        write_table(folder, kind, _QUERIES[kind], rows=columns, sites=sites)
-    return sum(len(columns["n"]) for columns in tables.values())
+    return {kind: columns for kind, columns in arrays.items() if columns}
 
 
-def write_table(folder: Folder, kind: str, query: str, **given: Arrays) -> None:
-    """Put what *query* selects, from the *given* columns by their names, in the place of the table of *kind*.
+class _Stretch(NamedTuple):
+    """A file of rows on the way, and the n of its last one."""
 
-    DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
+    file: File
+    last: int
+
+
+class TableWriter:
+    """Writes a run's tables part by part, in the order of n, without holding them: `add` all parts, then `finish`.
+
+    What is many is written to files without a name first, some hundred thousand rows each, which become one table in
+    the end.
 
     Raises:
-        BadTrace: it cannot be written; then the older table is still there.
+        BadTrace: by both, when the disk is full, or the folder cannot be written.
     """
-    what = f"cannot write {TABLES[kind]} of {folder.path}"
-    with (
-        database(what, f"observer show {folder.path} tries again") as connection,
-        folder.replacing(TABLES[kind]) as file,
-    ):
-        for relation, columns in given.items():
-            connection.register(relation, columns)
-        target = f"/proc/self/fd/{file.fileno()}"
-        connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd, use_tmp_file false)")
+
+    def __init__(self, folder: Folder, sites: SiteTable) -> None:
+        self._folder = folder
+        self._sites = sites
+        self._waiting: dict[str, list[Arrays]] = {kind: [] for kind in TABLES}
+        self._rows = dict.fromkeys(TABLES, 0)
+        self._stretches: dict[str, list[_Stretch]] = {kind: [] for kind in TABLES}
+        self._unfinished: list[Part] = []
+
+    def add(self, part: Part) -> None:
+        """Take the next part; what is said later of its calls that are still open is put in by `finish`."""
+        if part.open:
+            part.overdue = {"call": [], "library": []}
+            self._unfinished.append(part)
+        for kind, columns in _arrays(part).items():
+            self._waiting[kind].append(columns)
+            self._rows[kind] += len(columns["n"])
+            if self._rows[kind] >= _AT_ONCE:
+                self._write(kind)
+
+    def finish(self) -> None:
+        """Put the tables in their places; until then older ones are still there."""
+        if self._unfinished:
+            self._mend()
+        for kind in TABLES:
+            if self._stretches[kind] and self._rows[kind]:
+                self._write(kind)
+            # DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
+            with self._database(kind) as connection, self._folder.replacing(TABLES[kind]) as file:
+                query = _all_of(self._stretches[kind]) if self._stretches[kind] else self._given(connection, kind)
+                connection.execute(_copy(query, f"/proc/self/fd/{file.fileno()}"))
+
+    def _write(self, kind: str) -> None:
+        """Write what waits to a file of its own."""
+        stretches = self._stretches[kind]
+        if len(stretches) == _MOST_FILES:
+            stretches[:] = [self._made(kind, stretches[-1].last, lambda connection: _all_of(stretches))]
+        last = int(self._waiting[kind][-1]["n"][-1]) if len(self._waiting[kind][-1]["n"]) else stretches[-1].last
+        stretches.append(self._made(kind, last, lambda connection: self._given(connection, kind)))
+
+    def _made(self, kind: str, last: int, query: Callable[[duckdb.DuckDBPyConnection], str]) -> _Stretch:
+        file = self._folder.nameless()
+        with self._database(kind) as connection:
+            connection.execute(_copy(query(connection), file.path))
+        return _Stretch(file, last)
+
+    def _given(self, connection: duckdb.DuckDBPyConnection, kind: str) -> str:
+        """Hand what waits to DuckDB; return the query that makes rows of the table of it."""
+        waiting = self._waiting[kind]
+        rows = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+        self._waiting[kind], self._rows[kind] = [], 0
+        return self._query(connection, kind, rows)
+
+    def _query(self, connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays) -> str:
+        connection.register("rows", rows)
+        connection.register("sites", self._sites.columns())
+        return f"select {selection_of(kind)} from ({_QUERIES[kind]})"
+
+    def _mend(self) -> None:
+        """Put in what became known of calls after their part was taken."""
+        for kind in ("call", "library"):
+            self._write(kind) if self._rows[kind] else None
+            parts = [(_arrays(part)[kind], part.overdue[kind]) for part in self._unfinished if part.overdue]
+            names = parts[0][0]
+            late = {name: np.concatenate([columns[name][overdue] for columns, overdue in parts]) for name in names}
+            first = 0
+            for i, stretch in enumerate(self._stretches[kind]):
+                mine = (late["n"] >= first) & (late["n"] <= stretch.last)
+                first = stretch.last + 1
+                if mine.any():
+                    rows = {name: values[mine] for name, values in late.items()}
+                    self._stretches[kind][i] = self._made(kind, stretch.last, partial(self._mended, kind, stretch, rows))
+
+    def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
+        late = self._query(connection, kind, rows)
+        kept = f"select * from read_parquet('{stretch.file.path}') where n not in (select n from rows)"
+        return f"select * from (({kept}) union all ({late})) order by n"
+
+    def _database(self, kind: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        what = f"cannot write {TABLES[kind]} of {self._folder.path}"
+        return database(what, f"observer show {self._folder.path} tries again")
+
+
+def _all_of(stretches: Sequence[_Stretch]) -> str:
+    paths = ", ".join(f"'{stretch.file.path}'" for stretch in stretches)
+    return f"select * from read_parquet([{paths}])"
+
+
+def _copy(query: str, target: str) -> str:
+    return f"copy ({query}) to '{target}' (format parquet, compression zstd, use_tmp_file false)"

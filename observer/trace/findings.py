@@ -1,0 +1,35 @@
+"""What a replay finds beside the events: values that belong to the whole run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from observer.model.addresses import AddressSpace
+from observer.model.machine import Image, ProcessEnd
+from observer.trace.beside import Blocks
+from observer.trace.columns import SiteTable
+from observer.trace.heap_pages import HeapPages
+
+__all__ = ["Findings"]
+
+
+@dataclass(slots=True)
+class Findings:
+    """Grows while a run is replayed; true for all of it when the replay has come to its end.
+
+    For each of the `ends` there is the address space as it was `replayed`, and what is known of its pages. `events`
+    counts them all, `refused_faults` the signals for page faults that the kernel counted and refused.
+    """
+
+    sites: SiteTable = field(default_factory=SiteTable)
+    images: list[Image] = field(default_factory=list)
+    ends: list[ProcessEnd] = field(default_factory=list)
+    replayed: list[AddressSpace] = field(default_factory=list)
+    heap_pages: list[HeapPages] = field(default_factory=list)
+    blocks: list[Blocks] = field(default_factory=list)
+    events: int = 0
+    live_bytes: int = 0
+    live_chunks: int = 0
+    refused_faults: int = 0
+    has_visible_frames: bool = False
+    asks_for_huge_pages: bool = False

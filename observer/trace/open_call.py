@@ -1,0 +1,38 @@
+"""An allocator call during the replay, from its entry to its return, and its row in a part of the table."""
+
+from __future__ import annotations
+
+from observer.model.events import ChunkRef
+from observer.model.operations import Operation
+from observer.trace.columns import Columns
+from observer.trace.part import Part
+
+__all__ = ["OpenCall"]
+
+
+class OpenCall:
+    """One call. `size` are the bytes it asks for, `site` the number of its place, `growth` how many system calls in it
+    got memory from the kernel, `given_back` the piece that it gave back.
+    """
+
+    __slots__ = ("given_back", "growth", "n", "operation", "part", "pid", "result", "returned", "row", "site", "size")
+
+    def __init__(
+        self, part: Part, row: int, n: int, pid: int, operation: Operation, returned: bool, result: int, size: int
+    ) -> None:  # fmt: skip
+        self.part = part
+        self.row = row
+        self.n = n
+        self.pid = pid
+        self.operation = operation
+        self.returned = returned
+        self.result = result
+        self.size = size
+        self.site = 0
+        self.growth = 0
+        self.given_back: ChunkRef | None = None
+
+    @property
+    def columns(self) -> Columns:
+        """The columns that have its row."""
+        return self.part.calls

@@ -1,0 +1,119 @@
+"""The rows of a part as events, in the one order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Syscall
+from observer.trace.columns import Columns, SiteTable
+from observer.trace.part import Part
+
+__all__ = ["events_of"]
+
+_SEPARATOR = "\x1f"
+
+
+def events_of(part: Part, sites: SiteTable) -> list[Event]:
+    """Return the events of *part*, as they will be read back from the tables, in order of n."""
+    made: list[Event] = [*_calls(part.calls, sites), *_syscalls(part.syscalls, sites), *_faults(part.faults, sites)]
+    made += _libraries(part.into_libraries, sites)
+    made += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
+    made += [Process(**row) for row in part.processes]
+    made += [Lost(**row) for row in part.lost]
+    made.sort(key=lambda event: event.n)
+    return made
+
+
+def _rows(columns: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
+    found: list[list[Any]] = []
+    for name in names:
+        if name in columns.numbers:
+            found.append(columns.numbers[name].tolist())
+        else:
+            found.append(columns.found[name] if name in columns.found else columns.texts[name])  # type: ignore[arg-type]
+    return zip(*found, strict=True)
+
+
+def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
+    if not columns.length:
+        return
+    rows = _rows(
+        columns, "n", "t_ns", "pid", "tid", "op", "size", "has_size", "count", "has_count", "alignment",
+        "has_alignment", "pointer", "has_pointer", "result", "has_result", "where", "end_ns", "returned", "errno",
+        "site", "origin", "served_by", "steps", "inner_calls", "allocator", "parameter", "has_parameter", "value",
+        "has_value", "misuse",
+    )  # fmt: skip
+    for i, (
+        n, t_ns, pid, tid, op, size, has_size, count, has_count, alignment, has_alignment, pointer, has_pointer,
+        result, has_result, where, end_ns, returned, errno, site, origin, served_by, steps, inner, allocator,
+        parameter, has_parameter, value, has_value, misuse,
+    ) in enumerate(rows):  # fmt: skip
+        yield Call(
+            n=n, t_ns=t_ns, pid=pid, tid=tid, op=op, size=size if has_size else None,
+            count=count if has_count else None, alignment=alignment if has_alignment else None,
+            pointer=pointer if has_pointer else None, result=result if has_result else None, where=where,
+            end_ns=end_ns if returned else None, errno=errno or None, site=sites.of(site), origin=origin,
+            served_by=served_by, steps=steps, inner=inner, allocator=allocator,
+            parameter=parameter if has_parameter else None, value=value if has_value else None,
+            misuse=_misuse(columns, i) if misuse is not None else None,
+        )  # fmt: skip
+
+
+def _misuse(columns: Columns, row: int) -> Misuse:
+    texts, found = columns.texts, columns.found
+    given, freed = found["misuse_given"][row], found["misuse_freed"][row]
+    return Misuse(
+        texts["misuse"][row] or "", given if given >= 0 else None, texts["misuse_given_at"][row],
+        freed if freed >= 0 else None, texts["misuse_freed_at"][row],
+    )  # fmt: skip
+
+
+def _syscalls(columns: Columns, sites: SiteTable) -> Iterator[Syscall]:
+    if not columns.length:
+        return
+    rows = _rows(
+        columns, "n", "t_ns", "pid", "tid", "name", "number", "result", "returned", "errno", "gate", "ring_before",
+        "end_ns", "cause", "site", "decoded", "within", "arity", "a0", "a1", "a2", "a3", "a4", "a5",
+    )  # fmt: skip
+    for (
+        n, t_ns, pid, tid, name, number, result, returned, errno, gate, ring_before, end_ns, cause, site, decoded,
+        within, arity, *words,
+    ) in rows:  # fmt: skip
+        yield Syscall(
+            n=n, t_ns=t_ns, pid=pid, tid=tid, name=name, number=number, args=tuple(words[:arity]),
+            result=result if returned else None, errno=errno or None, gate=gate, ring_before=ring_before,
+            end_ns=end_ns if returned else None, cause=cause if cause >= 0 else None, site=sites.of(site),
+            decoded=tuple(decoded.split(_SEPARATOR)) if decoded else (), within=within if within >= 0 else None,
+        )  # fmt: skip
+
+
+def _faults(columns: Columns, sites: SiteTable) -> Iterator[Fault]:
+    if not columns.length:
+        return
+    rows = _rows(
+        columns, "n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
+        "chunk_call", "chunk_address", "chunk_size", "toucher", "cause", "site", "frame",
+    )  # fmt: skip
+    for (
+        n, t_ns, pid, tid, address, where, ip, access, major, ring, mapping, call, chunk, size, toucher, cause, site,
+        frame,
+    ) in rows:  # fmt: skip
+        yield Fault(
+            n=n, t_ns=t_ns, pid=pid, tid=tid, address=address, where=where, ip=ip, access=access, major=major == 1,
+            ring=ring, mapping=mapping, chunk=ChunkRef(call, chunk, size) if call >= 0 else None, toucher=toucher,
+            cause=cause if cause >= 0 else None, site=sites.of(site), frame=frame if frame >= 0 else None,
+        )  # fmt: skip
+
+
+def _libraries(columns: Columns, sites: SiteTable) -> Iterator[Library]:
+    if not columns.length:
+        return
+    rows = _rows(
+        columns, "n", "t_ns", "pid", "tid", "function", "module", "result", "returned", "end_ns", "site", "crossings"
+    )  # fmt: skip
+    for n, t_ns, pid, tid, function, module, result, returned, end_ns, site, crossings in rows:
+        yield Library(
+            n=n, t_ns=t_ns, pid=pid, tid=tid, function=function, module=module, result=result if returned else None,
+            end_ns=end_ns if returned else None, site=sites.of(site), crossings=crossings if crossings >= 0 else None,
+        )  # fmt: skip
