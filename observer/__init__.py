@@ -39,10 +39,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
   processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
-- `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out; `models.py`
-  makes the reference machines for it, `sources.py` asks them; `compared.py` (with `target.py`) something beside the
-  models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several allocators,
-  `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
+- `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
+  `models.py` makes the reference machines for it, `sources.py` asks them; `compared.py` (with `target.py`) something
+  beside the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several
+  allocators, `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.

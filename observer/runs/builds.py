@@ -34,9 +34,7 @@ class Told:
     verdicts: list[str] = field(default_factory=list)
 
 
-def built(
-    source: Path, sides: Sequence[str], flags: Sequence[str], folder: Path
-) -> tuple[list[Build], list[Missing]]:  # fmt: skip
+def built(source: Path, sides: Sequence[str], flags: Sequence[str], folder: Path) -> tuple[list[Build], list[Missing]]:
     """Compile *source* for all *sides* into *folder*; return the programs, and why there are no others."""
     found = [build(side, source.resolve(), flags, folder) for side in sides]
     programs = [each for each in found if not isinstance(each, Missing)]

@@ -25,14 +25,13 @@ from observer.tracee.launch import find_program
 __all__ = ["record_run", "record_uninterrupted", "request_of"]
 
 _ASLR: Final = {True: "on", False: "off", None: "as the system has it"}
-_ALLOCATORS_VARIABLES: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_")
+_READ_BY_LOADER: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_")
+"""How the variables begin that the loader and the allocator read."""
 
 
 def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Request:
     """Return *wish* as meta.json keeps it: of the environment, what the loader and the allocator read."""
-    kept = {
-        name: as_text(value) for name, value in wish.environment.items() if name.startswith(_ALLOCATORS_VARIABLES)
-    }  # fmt: skip
+    kept = {name: as_text(value) for name, value in wish.environment.items() if name.startswith(_READ_BY_LOADER)}
     syscalls = wish.selection.syscalls
     return Request(
         command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),

@@ -135,9 +135,7 @@ def _wish(variant: Variant) -> Wish:
 
     One fault then brings one page, and resident bytes can be counted by faults.
     """
-    return Wish(
-        argv=variant.words, environment=dict(variant.environment), selection=Selection(), huge_pages=False,
-    )  # fmt: skip
+    return Wish(variant.words, dict(variant.environment), Selection(), huge_pages=False)
 
 
 def _conduct_of(directory: Path) -> Conduct:

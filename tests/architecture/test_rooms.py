@@ -58,6 +58,18 @@ def test_whole_runs_print_nothing_and_know_no_kernel() -> None:
     assert offenders(lambda module: module.room == "runs" and prints(module)) == []
 
 
+def test_the_command_line_imports_the_work_only_where_it_is_done() -> None:
+    light = ("observer.cli.", "observer.errors", "observer.model.filenames")
+    heavy = [
+        (module.name, node.module)
+        for module in of_rooms("cli")
+        for node in module.tree.body
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("observer.")
+        if not (node.module or "").startswith(light) and node.module != "observer"
+    ]
+    assert heavy == []
+
+
 def test_ctypes_stays_at_the_door_to_the_kernel() -> None:
     assert offenders(lambda module: module.imports_any_of("ctypes") and module.room != "linux") == []
 
