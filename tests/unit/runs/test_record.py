@@ -36,9 +36,7 @@ def test_a_wish_is_kept_as_it_was_with_what_the_loader_and_the_allocator_read() 
     assert set(kept.environment) == {"GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "LD_PRELOAD"}
 
 
-@pytest.mark.parametrize(
-    ("randomize", "told"), [(True, "on"), (False, "off"), (None, "as the system has it")]
-)  # fmt: skip
+@pytest.mark.parametrize(("randomize", "told"), [(True, "on"), (False, "off"), (None, "as the system has it")])
 def test_how_addresses_are_randomised_is_told_in_words(randomize: bool | None, told: str) -> None:
     assert request_of(wish(randomize=randomize), Path("t")).aslr == told
 
@@ -98,7 +96,7 @@ def test_what_cannot_be_observed_leaves_no_folder(instruments: Instruments, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_that_is_not_there_is_said_before_a_folder_is_made(tmp_path: Path) -> None:
+def test_a_program_that_is_not_there_is_said_before_a_folder_is_made(instruments: Instruments, tmp_path: Path) -> None:
     with pytest.raises(CannotLaunch, match="cannot run '/nowhere/x'"):
         record_run(wish(argv=("/nowhere/x",)), tmp_path / "t")
     assert list(tmp_path.iterdir()) == []

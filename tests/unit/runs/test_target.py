@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,23 @@ def test_huge_pages_are_switched_off_without_a_tunable(recorder: Recorder) -> No
     assert recorder.wishes[0].environment == dict(os.environ)
 
 
+@pytest.fixture
+def input_file(tmp_path: Path) -> Iterator[Path]:
+    """Have a file as standard input."""
+    path, kept = tmp_path / "input", os.dup(0)
+    path.touch()
+    given = os.open(path, os.O_RDONLY)
+    os.dup2(given, 0)
+    yield path
+    os.dup2(kept, 0)
+    os.close(given)
+    os.close(kept)
+
+
 @pytest.mark.parametrize("rule", [None, "top-pad"])
-def test_the_program_reads_nothing_and_writes_no_line_of_ours(recorder: Recorder, rule: str | None) -> None:
+def test_the_program_reads_nothing_and_writes_no_line_of_ours(
+    recorder: Recorder, input_file: Path, rule: str | None
+) -> None:
     before = [os.fstat(number) for number in range(3)]
     record_target(Target(("ls",)), Path("t"), Path("report"), DEPARTURES[rule] if rule else None)
     found = [os.path.samestat(stream, NULL) for stream in recorder.streams]
@@ -97,5 +113,6 @@ def test_the_program_reads_nothing_and_writes_no_line_of_ours(recorder: Recorder
     else:
         assert found[0]
         assert all(os.path.samestat(stream, before[2]) for stream in recorder.streams[1:])
+    assert os.path.samestat(before[0], input_file.stat())
     after = [os.fstat(number) for number in range(3)]
     assert all(os.path.samestat(one, other) for one, other in zip(before, after, strict=True))
