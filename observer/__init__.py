@@ -29,8 +29,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
   `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
   `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
-  closes or recovers a trace. `trials.py` (with `under.py`, `holdings.py`) is one program under several allocators,
-  `builds.py` one source under several C libraries.
+  closes or recovers a trace.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
@@ -41,16 +40,20 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
   processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
+- `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
+  `models.py` makes the reference machines for it, `sources.py` asks them; `compared.py` (with `target.py`) something
+  beside the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several
+  allocators, `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.
 
-A run, from end to end: `cli/run.py` asks `trace/record.py`, which opens spools and lets `instruments/session.py`
+A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger;
-`trace/sources.py` adds what the model of glibc says of each call;
+`runs/sources.py` adds what the model of glibc says of each call;
 `report/terminal.py` tells the story from the finished trace, as `show` does later. `compare` records the same way
-(`trace/recorder.py`; a workload by the C interpreter that `tracee/interpreter.py` compiles), and gives the events and
-the reference machines (`simulator/book_side.py`, `frame_side.py`) to `compare/together.py`.
+(`runs/compared.py`; a workload by the C interpreter that `tracee/interpreter.py` compiles), and gives the events and
+the reference machines (`runs/models.py`) to `compare/together.py`.
 """
 
 __version__ = "0.1.0"

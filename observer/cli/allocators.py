@@ -7,22 +7,21 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.numbers import positive
 from observer.cli.scratch import scratch_folder
+from observer.cli.words import after_dashes, chosen
 from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
     from observer.model.footprint import Trial
-    from observer.trace.trials import Variant
-    from observer.tracee.allocators import Library, Missing
+    from observer.runs.variants import Program
+    from observer.tracee.allocators import Missing
 
 __all__ = ["configure", "run"]
 
-_MUSL: Final = "musl"
 _DESCRIPTION: Final = """\
 Run PROG under its C library's allocator and under each other one found on this
 machine: jemalloc, mimalloc and tcmalloc are put in front with LD_PRELOAD
@@ -66,51 +65,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program, or a workload")
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What is run: `source` and `flags` are for musl-gcc, `arguments` what follows the program's name."""
-
-    program: str
-    arguments: tuple[str, ...]
-    name: str
-    source: Path | None
-    flags: tuple[str, ...]
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Measure, and tell on standard output; return the exit status."""
-    from observer.model.ledger import FAILING
-    from observer.trace.machine import describe_machine
-    from observer.trace.trials import Series
-
     with scratch_folder("allocators") as scratch:
-        target = _target(arguments, scratch)
-        wanted = _wanted(arguments.only)
-        variants, missing = _variants(target, wanted, scratch)
+        program = _program(arguments, scratch)
+        from observer.model.ledger import FAILING
+        from observer.runs.trials import tried
+        from observer.runs.variants import ALLOCATORS, variants_of
+
+        variants, missing = variants_of(program, chosen(arguments.only, ALLOCATORS, "allocator"), scratch)
         if not variants:
             raise UsageError("there is nothing to run", "; ".join(_lines(missing)))
-        series = Series(variants, _folder(arguments.directory, scratch), scratch, describe_machine())
+        folder = _folder(arguments.directory, scratch)
         with _progress() as work:
-            series.record(work)
-            series.time(arguments.runs, work)
-        trials = series.trials()
-        _tell(trials, [*missing, *series.missing], target.name, as_json=arguments.json)
+            trials, without_effect = tried(variants, arguments.runs, folder, scratch, work)
+        _tell(trials, [*missing, *without_effect], program.name, as_json=arguments.json)
         return 125 if any(trial.verdict in FAILING for trial in trials) else 0
-
-
-def _wanted(only: str | None) -> tuple[str, ...]:
-    """Return the allocators to measure, in the order of the table."""
-    from observer.trace.trials import DEFAULT
-    from observer.tracee.allocators import PRELOADED
-
-    every = (DEFAULT, *PRELOADED, _MUSL)
-    if only is None:
-        return every
-    named = only.split(",")
-    unknown = [name for name in named if name not in every]
-    if unknown:
-        raise UsageError(f"no allocator {unknown[0]!r} is known", "", f"--only with some of {', '.join(every)}")
-    return tuple(name for name in every if name in named)
 
 
 def _folder(given: str | None, scratch: Path) -> Path:
@@ -128,88 +98,27 @@ def _folder(given: str | None, scratch: Path) -> Path:
 # ---- what is run --------------------------------------------------------------------------------------------
 
 
-def _target(arguments: argparse.Namespace, scratch: Path) -> _Target:
+def _program(arguments: argparse.Namespace, scratch: Path) -> Program:
     """Return what is run; where it is a workload, what stands behind it is read into *arguments*."""
     from observer.cli.workloads import find_workload, take_options_behind
-    from observer.tracee.launch import find_program
-    from observer.tracee.musl import flags_like
 
-    is_program = arguments.words[:1] == ["--"]
-    words = arguments.words[1:] if is_program else arguments.words
+    words = after_dashes(arguments.words)
     if not words:
         raise UsageError("no program to run", "", "observer allocators -- PROG [ARG ...]")
-    workload = None if is_program else find_workload(words[0], scratch)
+    workload = None if arguments.words[0] == "--" else find_workload(words[0], scratch)
     if workload is not None:
         take_options_behind(arguments, words)
     source = arguments.source
     if source is not None and not Path(source).is_file():
         raise UsageError(f"cannot read {source}", "there is no such file")
-    if workload is not None:
-        return _workload(workload, words[0], source, scratch)
-    path = find_program(words[0], os.environ)
-    flags = flags_like(path) if source is not None else ()
-    return _Target(words[0], tuple(words[1:]), " ".join(words), Path(source) if source else None, flags)
-
-
-def _workload(path: Path, name: str, source: str | None, scratch: Path) -> _Target:
-    """Return the interpreter of workloads as the program; its source is known."""
-    from observer.cli.workloads import as_text, read_checked
-    from observer.tracee import interpreter
-
-    if source is not None:
+    if workload is not None and source is not None:
         raise UsageError("--source is for programs", "a workload is run by an interpreter whose source is known")
-    text = as_text(path, read_checked(path), scratch)
-    arguments = ("-o", str(scratch / "report"), str(text))
-    program = str(interpreter.build(scratch))
-    return _Target(program, arguments, f"workload {name}", interpreter.source(), interpreter.FLAGS)
+    from observer.runs.variants import program_of, workload_of
+    from observer.runs.workloads import interpreted
 
-
-def _variants(target: _Target, wanted: Sequence[str], scratch: Path) -> tuple[list[Variant], list[Missing]]:
-    """Return the ways to run the program, and what cannot be had."""
-    from observer.trace.trials import DEFAULT, Variant
-    from observer.tracee.allocators import Missing
-
-    words = (target.program, *target.arguments)
-    variants, missing = [], []
-    for name in wanted:
-        if name == DEFAULT:
-            variants.append(Variant(name, words, os.environ))
-            continue
-        found = _musl(target, scratch) if name == _MUSL else _preloaded(name, target)
-        if isinstance(found, Missing):
-            missing.append(found)
-        else:
-            variants.append(_variant(found, target))
-    return variants, missing
-
-
-def _variant(library: Library, target: _Target) -> Variant:
-    from observer.trace.trials import Variant
-    from observer.tracee.allocators import preload
-
-    if library.allocator != _MUSL:
-        words = (target.program, *target.arguments)
-        return Variant(library.allocator, words, preload(os.environ, library.path), library, is_preloaded=True)
-    assert target.source is not None
-    remark = f"compiled anew: musl-gcc {' '.join(target.flags)} {target.source.name}"
-    return Variant(_MUSL, (library.path, *target.arguments), os.environ, library, remarks=(remark,))
-
-
-def _preloaded(name: str, target: _Target) -> Library | Missing:
-    from observer.tracee.allocators import Missing, find, program_behind, why_not_preloaded
-    from observer.tracee.launch import find_program
-
-    why = why_not_preloaded(program_behind(find_program(target.program, os.environ)))
-    return Missing(name, why) if why else find(name, os.environ)
-
-
-def _musl(target: _Target, scratch: Path) -> Library | Missing:
-    from observer.tracee.allocators import Missing
-    from observer.tracee.musl import build
-
-    if target.source is None:
-        return Missing(_MUSL, "the program must be compiled anew", "--source FILE.c")
-    return build(target.source, target.flags, scratch)
+    if workload is not None:
+        return workload_of(interpreted(workload, scratch), words[0], scratch)
+    return program_of(words, None if source is None else Path(source))
 
 
 # ---- what is told -------------------------------------------------------------------------------------------

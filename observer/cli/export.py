@@ -14,10 +14,7 @@ from observer.errors import ObserverError
 if TYPE_CHECKING:
     from observer.model.events import Event
 
-__all__ = ["HELP", "NAME", "configure", "run"]
-
-NAME: Final = "export"
-HELP: Final = "write a trace in another tool's format"
+__all__ = ["configure", "run"]
 
 _DESCRIPTION: Final = """\
 Write the events of the trace in DIR for other programs.

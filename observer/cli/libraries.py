@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.scratch import scratch_folder
-from observer.errors import BadTrace, CannotLaunch, CannotObserve, UsageError
+from observer.cli.words import after_dashes, chosen
+from observer.errors import BadTrace, CannotLaunch, UsageError
 
 if TYPE_CHECKING:
     from observer.story.libraries import Side
     from observer.tracee.allocators import Missing
-    from observer.tracee.builds import Build
 
 __all__ = ["configure", "run"]
 
@@ -59,31 +59,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, record, and tell on standard output; return the exit status."""
-    from observer.tracee.allocators import Missing
     from observer.tracee.builds import SIDES
 
     if not arguments.source.is_file():
         raise UsageError(f"cannot read {arguments.source}", "there is no such file")
     if arguments.source.suffix in _OTHER_LANGUAGES:
         raise UsageError(f"{arguments.source} is not C", "the compilers here are asked for C, and their libraries too")
-    wanted = _wanted(arguments.only, SIDES)
+    sides = chosen(arguments.only, SIDES, "side")
     with scratch_folder("libraries") as scratch:
-        built = _builds(arguments, wanted, scratch)
-        missing = [each for each in built if isinstance(each, Missing)]
-        programs = [each for each in built if not isinstance(each, Missing)]
+        from observer.model.ledger import FAILING
+        from observer.runs.builds import built, run_builds
+
+        programs, missing = built(arguments.source, sides, _flags(arguments.flags), scratch)
         if not programs:
             raise _nothing_built(missing)
-        sides, bad = _record(programs, missing, arguments, scratch)
-        _tell(sides, [_line(each) for each in missing], arguments)
-        return 125 if bad else 0
+        folder = _folder(arguments.directory, scratch)
+        told = run_builds(programs, after_dashes(arguments.words), arguments.source.name, folder, scratch)
+        _tell(told.sides, [_line(each) for each in (*missing, *told.missing)], arguments)
+        return 125 if FAILING.intersection(told.verdicts) else 0
 
 
-def _wanted(only: str | None, every: Sequence[str]) -> list[str]:
-    named = list(every) if only is None else only.split(",")
-    unknown = [name for name in named if name not in every]
-    if unknown:
-        raise UsageError(f"no side {unknown[0]!r} is known", "", f"--only with some of {', '.join(every)}")
-    return [name for name in every if name in named]
+def _flags(words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        raise UsageError(f"cannot read --flags {words}", str(error)) from error
 
 
 def _nothing_built(missing: Sequence[Missing]) -> CannotLaunch:
@@ -94,57 +94,6 @@ def _nothing_built(missing: Sequence[Missing]) -> CannotLaunch:
 
 def _line(missing: Missing) -> str:
     return f"{missing.allocator} is left out: {missing.why}" + (f"; try: {missing.remedy}" if missing.remedy else "")
-
-
-def _builds(arguments: argparse.Namespace, wanted: Sequence[str], scratch: Path) -> list[Build | Missing]:
-    from observer.tracee.builds import build
-
-    try:
-        flags = shlex.split(arguments.flags)
-    except ValueError as error:
-        raise UsageError(f"cannot read --flags {arguments.flags}", str(error)) from error
-    return [build(side, arguments.source.resolve(), flags, scratch) for side in wanted]
-
-
-def _record(
-    programs: Sequence[Build], missing: list[Missing], arguments: argparse.Namespace, scratch: Path
-) -> tuple[list[Side], bool]:
-    """Return what each program did, and whether a ledger does not balance; *missing* grows by what cannot be run."""
-    from observer.model.ledger import FAILING, worst
-    from observer.story.libraries import side_of
-    from observer.trace.builds import record_build
-    from observer.trace.machine import describe_machine
-    from observer.tracee.allocators import Missing
-    from observer.tracee.streams import Streams
-
-    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
-    folder, machine, streams = _folder(arguments.directory, scratch), describe_machine(), Streams(scratch)
-    sides: list[Side] = []
-    bad = False
-    for program in programs:
-        with streams.aside(scratch / "messages", shown=False):
-            if not program.is_native:
-                try:
-                    sides.append(_emulated(program, words, scratch))
-                except CannotObserve as error:
-                    missing.append(Missing(program.side, error.what, error.remedy))
-                continue
-            trace = record_build(program, words, folder, machine)
-        bad = bad or worst(trace.meta.ledger) in FAILING
-        outcome = trace.meta.outcome
-        status = outcome.signal or f"exit {outcome.status}"
-        sides.append(side_of(program.side, program.compiled, trace.events(), arguments.source.name, status))
-    return sides, bad
-
-
-def _emulated(program: Build, words: Sequence[str], scratch: Path) -> Side:
-    """Return the system calls of a program for another processor, as the emulator lists them."""
-    from observer.story.libraries import Side
-    from observer.tracee.emulated import listed_calls
-
-    syscalls, status = listed_calls(program, words, scratch / "emulated")
-    how = f"{program.compiled}; run and listed by qemu-user"
-    return Side(program.side, how, (), {}, {}, syscalls, {}, observed=False, status=status)
 
 
 def _folder(given: str | None, scratch: Path) -> Path:

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from observer.cli.complaint import complain, drop_output
 from observer.cli.numbers import positive
+from observer.cli.words import after_dashes
 from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
+    from observer.instruments.session import Wish
     from observer.model.machine import Meta
 
 __all__ = ["configure", "run"]
 
-_GROWING: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
+_RANDOMIZE: Final = {"on": True, "off": False, None: None}
 
 _DESCRIPTION: Final = """\
 Run PROG under the instruments: memory system calls (a seccomp filter and
@@ -102,36 +104,44 @@ def _stack(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
-    from observer.instruments.names import all_families, all_names
-    from observer.model.selection import parse
-    from observer.trace.machine import describe_machine
+    from observer.runs.record import record_run
     from observer.trace.place import is_left_unfinished
-    from observer.trace.recorder import Order, record_run
 
-    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    words = after_dashes(arguments.words)
     if not words:
         raise UsageError("no program to run", "", "observer run -- PROG [ARG ...]")
-    order = Order(
-        words=tuple(words), environment=os.environ, selection=parse(arguments.expression, all_names(), all_families()),
-        stack=arguments.stack, max_events=arguments.max_events, allow_loss=arguments.allow_loss, aslr=arguments.aslr,
-    )  # fmt: skip
+    wish = _wish(words, arguments)
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
     try:
         meta = record_run(
-            order, directory, describe_machine(), replacing=partial(_say_replaced, directory) if may_replace else None,
-            while_finishing=_progress,
+            wish, directory, allow_loss=arguments.allow_loss,
+            replacing=partial(_say_replaced, directory) if may_replace else None, while_finishing=_progress,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         if not is_left_unfinished(directory):
             raise
         raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
     try:
-        meta = _with_sources(meta, directory)
+        from observer.runs.sources import with_sources
+
+        meta = with_sources(meta, directory, _progress)
         _tell(meta, directory, quiet=arguments.quiet)
     except KeyboardInterrupt:
         complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
+    from observer.instruments.names import all_families, all_names
+    from observer.instruments.session import Wish
+    from observer.model.selection import parse
+
+    return Wish(
+        argv=tuple(words), environment=dict(os.environ),
+        selection=parse(arguments.expression, all_names(), all_families()), stack_bytes=arguments.stack,
+        randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
+    )  # fmt: skip
 
 
 def _directory(given: str | None, program: str) -> Path:
@@ -142,31 +152,6 @@ def _directory(given: str | None, program: str) -> Path:
 
 def _say_replaced(directory: Path) -> None:
     complain(f"{directory} replaces the trace of an earlier run")
-
-
-def _with_sources(meta: Meta, directory: Path) -> Meta:
-    """Ask the model of the run's C library where each allocation came from, if there is one."""
-    from observer.compare.served_by import served_by
-    from observer.simulator.glibc_side import GlibcMaker
-    from observer.trace.reader import Trace
-    from observer.trace.sources import add_sources
-
-    machine, request = meta.machine, meta.request
-    seen = request.syscalls is None or set(request.syscalls) >= _GROWING
-    if "calls" not in request.instruments or not seen or not machine.libc_version:
-        return meta
-    if machine.program_bits != 64:  # pieces of another size, in other places
-        return meta
-    model = GlibcMaker(machine.libc_version, request.environment, machine.processors, machine.thp)
-    try:
-        model(0)
-    except UsageError:
-        return meta
-    with _progress():
-        trace = Trace.open(directory)
-        sources = served_by(trace.events(frozenset({"call", "syscall", "process"})), model)
-        how = f"inferred: by the model of glibc {machine.libc_version}, as long as it gives every pointer exactly"
-        return add_sources(trace, sources, how)
 
 
 def _progress() -> AbstractContextManager[object]:

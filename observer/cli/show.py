@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from observer.story.breaks import Breaks
     from observer.trace.reader import Trace
 
-__all__ = ["HELP", "NAME", "configure", "run"]
-
-NAME: Final = "show"
-HELP: Final = "tell a recorded trace again"
+__all__ = ["configure", "run"]
 
 _DESCRIPTION: Final = """\
 Tell the trace in DIR: the story in the book's six steps, the numbers, what is

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_PAGE: Final = 4096
 _DESCRIPTION: Final = """\
 Run a workload through the book's machine: an allocator with one list of free
 pieces, and Linux's paging behind it. Nothing real is run.
@@ -117,18 +116,23 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _machine(arguments: argparse.Namespace, source: str) -> BookMachine:
-    from observer.simulator.commit import Commitment
-    from observer.simulator.frames import Frames
-    from observer.simulator.machine import BookMachine
+    from observer.runs.models import Hardware, book_machine
+
+    hardware = Hardware(
+        fit=arguments.fit, thp=arguments.thp, frames=arguments.frames, policy=arguments.policy,
+        overcommit=None if arguments.overcommit is None else int(arguments.overcommit),
+        memory_bytes=0 if arguments.overcommit is None else _size(arguments.memory),
+    )  # fmt: skip
+    return book_machine(hardware, source)
+
+
+def _size(text: str) -> int:
+    """Return how many bytes *text* says, as a workload says it."""
     from observer.simulator.workload import parse_line
 
-    commitment = None
-    if arguments.overcommit is not None:
-        size = parse_line(f"malloc memory {arguments.memory}")
-        assert size is not None
-        commitment = Commitment(int(arguments.overcommit), size.numbers[0] // _PAGE)
-    frames = Frames(arguments.frames, arguments.policy) if arguments.frames else None
-    return BookMachine(fit=arguments.fit, source=source, thp=arguments.thp, frames=frames, commitment=commitment)
+    operation = parse_line(f"malloc memory {text}")
+    assert operation is not None
+    return operation.numbers[0]
 
 
 # ---- where operations come from -----------------------------------------------------------------------------
@@ -147,7 +151,9 @@ def _operations(arguments: argparse.Namespace) -> Iterator[tuple[str, Iterable[O
     elif word == "-":
         yield "standard input", read_operations(sys.stdin.buffer, "")
     elif (Path(word) / "meta.json").is_file():
-        yield Path(word).name, _recorded(Path(word))
+        from observer.runs.workloads import recorded_operations
+
+        yield Path(word).name, recorded_operations(Path(word), _say_left_out)
     else:
         path = _file(word)
         try:
@@ -171,14 +177,8 @@ def _file(word: str) -> Path:
     return path
 
 
-def _recorded(directory: Path) -> Iterator[Operation]:
-    from observer.simulator.recorded import RecordedWorkload
-    from observer.trace.reader import Trace
-
-    recorded = RecordedWorkload(Trace.open(directory).events())
-    yield from recorded.operations()
-    for what, count in recorded.left_out.items():
-        print(f"observer: left out, {count:,}: {what}", file=sys.stderr)
+def _say_left_out(what: str, count: int) -> None:
+    print(f"observer: left out, {count:,}: {what}", file=sys.stderr)
 
 
 def _print(form: str, operations: Iterable[Operation]) -> None:

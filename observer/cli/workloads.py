@@ -5,18 +5,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from observer.errors import UsageError
 
-if TYPE_CHECKING:
-    from observer.simulator.workload import Operation
-
-__all__ = ["as_text", "find_workload", "guess", "read_checked", "take_options_behind"]
-
-_MOST_OPERATIONS: Final = 1_000_000
+__all__ = ["find_workload", "guess", "take_options_behind"]
 
 
 def find_workload(word: str, scratch: Path) -> Path | None:
@@ -61,33 +54,3 @@ def take_options_behind(arguments: argparse.Namespace, words: list[str]) -> None
             f"{arguments.words[0]!r} stands behind {words[0]}, which is no program and takes no arguments", "",
             f"-- {words[0]}, if it is a program",
         )  # fmt: skip
-
-
-def read_checked(path: Path) -> list[Operation]:
-    """Return a workload's operations, after the book's machine has found no fault in them."""
-    from observer.simulator.machine import BookMachine
-    from observer.simulator.rep import read_operations
-
-    with path.open("rb") as file:
-        operations = list(islice(read_operations(file, path.suffix), _MOST_OPERATIONS + 1))
-    if len(operations) > _MOST_OPERATIONS:
-        raise UsageError(
-            f"{path} has more than {_MOST_OPERATIONS:,} operations", "a real run is stopped at each call",
-            "observer simulate takes workloads of any length",
-        )  # fmt: skip
-    for _event in BookMachine().run(operations):
-        pass
-    if not operations:
-        raise UsageError(f"cannot run {path}", "it has no operations")
-    return operations
-
-
-def as_text(path: Path, operations: list[Operation], scratch: Path) -> Path:
-    """Return a file that the interpreter can read: a .rep file is written out as a workload."""
-    from observer.simulator.workload import render
-
-    if path.suffix != ".rep":
-        return path
-    written = scratch / f"{path.stem}.workload"
-    written.write_text(render(operations))
-    return written

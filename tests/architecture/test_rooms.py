@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
 
 PURE = ("simulator", "story", "compare")
+CALLERS = frozenset({"runs", "cli"})
 AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
 
 
@@ -14,8 +16,13 @@ def offenders(rule: Callable[[Module], bool]) -> list[str]:
     return [module.name for module in modules() if rule(module)]
 
 
+def prints(module: Module) -> bool:
+    calls = (node.func for node in ast.walk(module.tree) if isinstance(node, ast.Call))
+    return any(isinstance(called, ast.Name) and called.id == "print" for called in calls)
+
+
 def test_the_house_is_not_empty() -> None:
-    assert {"model", "linux", "tracee", "instruments", "trace", "story", "report", "cli"} <= set(rooms())
+    assert {"model", "linux", "tracee", "instruments", "trace", "story", "report", "runs", "cli"} <= set(rooms())
     assert len(modules()) > 50
 
 
@@ -39,6 +46,28 @@ def test_only_those_who_watch_import_the_door_to_the_kernel() -> None:
 
 def test_nothing_imports_the_command_line() -> None:
     assert offenders(lambda module: "cli" in module.rooms_imported and module.room not in ("cli", "__main__")) == []
+
+
+def test_only_the_command_line_imports_whole_runs() -> None:
+    assert offenders(lambda module: "runs" in module.rooms_imported and module.room not in CALLERS) == []
+
+
+def test_whole_runs_print_nothing_and_know_no_kernel() -> None:
+    barred = {"report", "linux"}
+    assert offenders(lambda module: module.room == "runs" and bool(module.rooms_imported & barred)) == []
+    assert offenders(lambda module: module.room == "runs" and prints(module)) == []
+
+
+def test_the_command_line_imports_the_work_only_where_it_is_done() -> None:
+    light = ("observer.cli.", "observer.errors", "observer.model.filenames")
+    heavy = [
+        (module.name, node.module)
+        for module in of_rooms("cli")
+        for node in module.tree.body
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("observer.")
+        if not (node.module or "").startswith(light) and node.module != "observer"
+    ]
+    assert heavy == []
 
 
 def test_ctypes_stays_at_the_door_to_the_kernel() -> None:

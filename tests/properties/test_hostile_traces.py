@@ -21,9 +21,9 @@ import pytest
 
 from observer.cli.main import main
 from observer.instruments.names import all_families, all_names
+from observer.instruments.session import Wish
 from observer.model.selection import parse
-from observer.trace.machine import describe_machine
-from observer.trace.recorder import Order, record_run
+from observer.runs.record import record_run
 
 SECONDS: Final = 5
 LEAST: Final = 3  # cases, however slow the machine
@@ -54,12 +54,12 @@ def bases(sample: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("bases")
     made: dict[str, list[Path]] = {"finished": [], "spooled": []}
     for name, expression in SAMPLES.items():
-        order = Order((sample(name),), os.environ, parse(expression, all_names(), all_families()))
+        wish = Wish((sample(name),), dict(os.environ), parse(expression, all_names(), all_families()))
         made["finished"].append(folder / name)
-        record_run(order, folder / name, describe_machine())
+        record_run(wish, folder / name)
         made["spooled"].append(folder / f"{name}-spooled")
         with pytest.raises(KeyboardInterrupt):
-            record_run(order, folder / f"{name}-spooled", describe_machine(), while_finishing=leave_unfinished)
+            record_run(wish, folder / f"{name}-spooled", while_finishing=leave_unfinished)
     return made
 
 

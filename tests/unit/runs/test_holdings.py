@@ -6,7 +6,7 @@ from typing import Any
 
 from observer.model.events import Event
 from observer.model.footprint import Conduct
-from observer.trace.holdings import Peak, account, find_peaks
+from observer.runs.holdings import Peak, account, find_peaks
 from tests.builders import HEAP, MAP, PAGE, PID, call, fault, free, process, site, syscall
 
 ANONYMOUS = 0x22

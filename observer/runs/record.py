@@ -1,0 +1,117 @@
+"""A whole run recorded: the wish, the folder, the instruments, the finished trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from observer.errors import BadTrace, remedy_for
+from observer.files import Folder
+from observer.instruments.session import Recording, Wish
+from observer.instruments.session import record as run_instruments
+from observer.model.filenames import as_text
+from observer.model.machine import Meta, Request
+from observer.trace.database import close_database
+from observer.trace.finish import begin, finish
+from observer.trace.kept import Kept
+from observer.trace.layout import SPOOL
+from observer.trace.machine import describe_machine
+from observer.trace.place import new_folder
+from observer.trace.spool import Spools
+from observer.tracee.launch import find_program
+
+__all__ = ["record_run", "record_uninterrupted", "request_of"]
+
+_ASLR: Final = {True: "on", False: "off", None: "as the system has it"}
+_READ_BY_LOADER: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_")
+"""How the variables begin that the loader and the allocator read."""
+
+
+def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Request:
+    """Return *wish* as meta.json keeps it: of the environment, what the loader and the allocator read."""
+    kept = {name: as_text(value) for name, value in wish.environment.items() if name.startswith(_READ_BY_LOADER)}
+    syscalls = wish.selection.syscalls
+    return Request(
+        command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),
+        expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
+        instruments=tuple(sorted(wish.selection.instruments)), recorder="breakpoint", stack=wish.stack_bytes,
+        max_events=wish.max_events, allow_loss=allow_loss, aslr=_ASLR[wish.randomize], environment=kept,
+    )  # fmt: skip
+
+
+def record_run(
+    wish: Wish, directory: Path, *, allow_loss: bool = False, replacing: Callable[[], None] | None = None,
+    while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Meta:  # fmt: skip
+    """Run the program and leave its finished trace in *directory*; return its meta.json.
+
+    Args:
+        allow_loss: whether the ledger need not balance; it is only noted.
+        replacing: called when an older trace in *directory* has given way; None: whatever is there is refused.
+        while_finishing: entered when the program has ended, while the trace is made of its records.
+
+    Raises:
+        BadTrace: the folder exists, cannot be written, was changed by somebody else while the program ran, or its
+            records cannot be made into a trace; then they stay, for `Trace.open` to try again.
+        CannotLaunch, CannotObserve: as `instruments.session.record`; then no folder is left.
+        KeyboardInterrupt: the user interrupted what is done after the program's end; `Trace.open` can do it again.
+    """
+    find_program(wish.argv[0], wish.environment)
+    close_database()
+    machine, request = describe_machine(), request_of(wish, directory, allow_loss=allow_loss)
+    with new_folder(directory, replacing) as folder:
+        begin(folder, machine, request)
+        recording = _record(wish, folder)
+    with while_finishing():
+        return finish(folder, machine, request, recording)
+
+
+def record_uninterrupted(wish: Wish, directory: Path) -> Meta:
+    """Do as `record_run`, for a program that is of no use unless it ran to an end of its own.
+
+    Raises:
+        BadTrace, CannotLaunch, CannotObserve: as `record_run`.
+        KeyboardInterrupt: the user interrupted; then the program has ended.
+    """
+    meta = record_run(wish, directory)
+    if meta.totals.get("interrupts"):
+        raise KeyboardInterrupt
+    return meta
+
+
+def _record(wish: Wish, folder: Folder) -> Recording:
+    with ExitStack() as opened:  # closed at once: where descriptors are few, clearing away needs some
+        with _explained(folder):
+            spool = opened.enter_context(closing(folder.make_folder(SPOOL)))
+            kept = opened.enter_context(closing(Kept(spool)))
+        recording = _into_spools(wish, spool)
+        with _explained(folder):
+            kept.write(recording)
+        kept.refuse_changes(folder, recording)
+    return recording
+
+
+def _into_spools(wish: Wish, folder: Folder) -> Recording:
+    """Run the program and leave its records in the empty *folder*."""
+    with _explained(folder):
+        spools = Spools(folder, wish.max_events)
+    with closing(spools):
+        recording = run_instruments(wish, spools, folder)
+        recording.changed += spools.changed()
+    recording.totals |= {"calls": spools.calls.count, "syscalls": spools.syscalls.count}
+    recording.lost = spools.lost()
+    error_seen = spools.error()
+    if error_seen is not None:
+        recording.notes.append(f"recording stopped: {error_seen.strerror}")
+    return recording
+
+
+@contextmanager
+def _explained(folder: Folder) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = remedy_for(error, "-o with a folder you may write")
+        raise BadTrace(f"cannot write {folder.path}", error.strerror or str(error), remedy) from error
