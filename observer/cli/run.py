@@ -21,6 +21,7 @@ from observer.errors import BadTrace, UsageError
 if TYPE_CHECKING:
     from observer.instruments.session import Wish
     from observer.model.machine import Meta
+    from observer.runs.told import Story
 
 __all__ = ["configure", "run"]
 
@@ -105,6 +106,8 @@ def _stack(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
     from observer.runs.record import record_run
+    from observer.runs.sources import Sources
+    from observer.runs.told import Story
     from observer.trace.place import is_left_unfinished
 
     words = after_dashes(arguments.words)
@@ -113,20 +116,19 @@ def run(arguments: argparse.Namespace) -> int:
     wish = _wish(words, arguments)
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
+    story = None if arguments.quiet else Story()
     try:
         meta = record_run(
             wish, directory, allow_loss=arguments.allow_loss,
             replacing=partial(_say_replaced, directory) if may_replace else None, while_finishing=_progress,
+            listeners=[Sources(), *([story] if story is not None else [])],
         )  # fmt: skip
     except KeyboardInterrupt as error:
         if not is_left_unfinished(directory):
             raise
         raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
     try:
-        from observer.runs.sources import with_sources
-
-        meta = with_sources(meta, directory, _progress)
-        _tell(meta, directory, quiet=arguments.quiet)
+        _tell(meta, directory, story)
     except KeyboardInterrupt:
         complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
@@ -163,15 +165,14 @@ def _progress() -> AbstractContextManager[object]:
     return Console(stderr=True).status("naming what was seen and balancing the ledger")
 
 
-def _tell(meta: Meta, directory: Path, *, quiet: bool) -> None:
+def _tell(meta: Meta, directory: Path, story: Story | None) -> None:
     from observer.model.ledger import FAILING, worst
     from observer.report.ledger import print_ledger
-    from observer.report.terminal import make_console, tell
-    from observer.trace.reader import Trace
+    from observer.report.terminal import make_console, tell_told
 
     try:
-        if not quiet:
-            tell(make_console(sys.stderr), meta, Trace.open(directory).events(), directory=directory)
+        if story is not None:
+            tell_told(make_console(sys.stderr), meta, story.telling, story.head, directory=directory)
         elif worst(meta.ledger) in FAILING:
             print_ledger(make_console(sys.stderr), meta.ledger)
         sys.stderr.flush()

@@ -5,7 +5,7 @@ A call is named only where the model is right about its pointer and its system c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from observer.compare.hypotheses import Effort, Hypotheses
@@ -16,27 +16,35 @@ from observer.compare.witness import Witness
 from observer.model.events import Call, Event, Process, Syscall
 from observer.model.lives import Lives
 
-__all__ = ["served_by"]
+__all__ = ["follow"]
 
 
-def served_by(events: Iterable[Event], make: ExactMaker) -> dict[int, str]:
-    """Return where memory came from by the number of the call; *make* makes the model of a process."""
-    sources = _Sources(make)
+def follow(events: Iterable[Event], make: ExactMaker, found: dict[int, str]) -> Iterator[int]:
+    """Follow a run; put into *found*, by the number of the call, where memory came from.
+
+    Args:
+        events: in order of n; calls, system calls and lives of processes matter.
+        make: makes the model of a process.
+
+    Yields:
+        From time to time the n before which all calls have been followed.
+    """
+    sources = _Sources(make, found)
     for window in windows(grouped(events)):
+        yield window.items[0][0].n
         for event, inside in sources.in_order(window):
             sources.take(event, [each for each in inside if isinstance(each, Syscall)])
-    return sources.found
 
 
 _MOST_COPIED: Final = 16 << 20  # bytes: a second or so
 
 
 class _Sources:
-    def __init__(self, make: ExactMaker) -> None:
+    def __init__(self, make: ExactMaker, found: dict[int, str]) -> None:
         self._make = make
         self._lives = Lives(self._new, Witness.copy)
         self._effort = Effort(_MOST_COPIED)
-        self.found: dict[int, str] = {}
+        self.found = found
 
     def in_order(self, window: Window) -> list[Item]:
         """Return the events of *window*, overlapping calls in the order in which they took effect."""

@@ -1,11 +1,7 @@
-"""The story's rows on a terminal: n, step, rings, sentence, under the source line that caused them.
-
-The middle of a long story is left out and counted; head and tail are kept, so memory stays bounded.
-"""
+"""The story's rows on a terminal: n, step, rings, sentence, under the source line that caused them."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from rich.console import Console
@@ -18,6 +14,7 @@ from observer.report.source import Sources
 from observer.story.lines import row_words
 from observer.story.rows import Passage, Row
 from observer.story.steps import rings_of, step_of
+from observer.story.telling import Shortened
 from observer.story.wording import moment, number, plural
 
 __all__ = ["StoryPrinter", "legend"]
@@ -36,53 +33,27 @@ def legend(console: Console) -> None:
 
 
 class StoryPrinter:
-    """Prints passages as they come: the head at once, the last ones at the end, and between them a count.
+    """Prints passages as they come, under titles; *directory* is where the whole story is kept."""
 
-    *rows* is how many rows are printed at most; None prints all.
-    """
-
-    def __init__(
-        self, console: Console, *, rows: int | None, directory: str = "", sources: Sources | None = None
-    ) -> None:
+    def __init__(self, console: Console, *, directory: str = "", sources: Sources | None = None) -> None:
         self._console = console
-        self._head = None if rows is None else max(rows * 2 // 3, 1)
-        self._tail: deque[Passage] = deque()
-        self._tail_rows = 0
-        self._most_tail = 0 if rows is None else max(rows - rows * 2 // 3, 1)
-        self._left_out = 0
         self._directory = directory
         self._sources = sources
         self._site: str | None = None
         self._root: int | None = None
 
-    def add(self, passage: Passage) -> None:
-        """Print *passage*, or keep it for the end, or count it as left out."""
-        if self._head is None:
-            self._print(passage)
-        elif self._head > 0 and not self._tail:
-            self._print(passage)
-            self._head -= _rows_in(passage)
-        else:
-            self._keep(passage)
 
-    def _keep(self, passage: Passage) -> None:
-        self._tail.append(passage)
-        self._tail_rows += _rows_in(passage)
-        while self._tail_rows > self._most_tail and len(self._tail) > 1:
-            gone = _rows_in(self._tail.popleft())
-            self._tail_rows -= gone
-            self._left_out += gone
-
-    def finish(self) -> None:
+    def finish(self, rest: Shortened) -> None:
         """Print what was left out as a number, then the tail."""
-        if self._left_out:
+        if rest.left_out:
             where = f": observer show {safe(self._directory)} --all" if self._directory else ""
-            put(self._console, f"    ... {plural(self._left_out, 'row')} more{where}", "bold")
+            put(self._console, f"    ... {plural(rest.left_out, 'row')} more{where}", "bold")
             self._site = None
-        for passage in self._tail:
-            self._print(passage)
+        for passage in rest.tail:
+            self.add(passage)
 
-    def _print(self, passage: Passage) -> None:
+    def add(self, passage: Passage) -> None:
+        """Print *passage*."""
         rows = list(passage.rows.values())
         if self._root is None:
             self._root = rows[0].first.pid
@@ -160,10 +131,6 @@ class StoryPrinter:
             part.rstrip()
             left = head if i == 0 else Text(" " * _TEXT_COLUMN)
             put(self._console, Text.assemble(left, mark, "" if i == 0 else "  ", part))
-
-
-def _rows_in(passage: Passage) -> int:
-    return sum(1 + len(row.inside) for row in passage.rows.values())
 
 
 def _place(event: Event) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -20,13 +21,12 @@ from observer.report.source import Sources
 from observer.report.space import print_space
 from observer.report.totals import print_departures, print_summary
 from observer.story.breaks import Breaks
-from observer.story.departures import Departures
 from observer.story.fold import fold
-from observer.story.refusals import Refusals
-from observer.story.summary import Tally
+from observer.story.rows import Passage
+from observer.story.telling import Shortened, Telling
 from observer.story.wording import number, size
 
-__all__ = ["make_console", "print_header", "safe", "tell", "tell_events"]
+__all__ = ["make_console", "print_header", "safe", "tell", "tell_events", "tell_told"]
 
 
 def tell(
@@ -45,27 +45,34 @@ def tell(
     names *directory* as the place of the rest. *sources* is a folder with the program's source files, whose lines
     are printed beside what they caused.
     """
-    print_header(console, meta, in_full=everything)
+    telling = Telling(rows, everything=everything)
+    head = chain.from_iterable(chain(map(telling.take, events), map(Telling.finish, [telling])))
+    tell_told(console, meta, telling, head, in_full=everything, directory=directory, sources=sources)
+
+
+def tell_told(
+    console: Console,
+    meta: Meta,
+    telling: Telling,
+    head: Iterable[Passage],
+    *,
+    in_full: bool = False,
+    directory: Path | str = "",
+    sources: Path | None = None,
+) -> None:
+    """Tell a run as `tell` does that *telling* takes, or has taken: *head* are the passages that it gives."""
+    print_header(console, meta, in_full=in_full)
     legend(console)
     heading(console, "The story", "as many events as tell the same are one row")
-    tally, departures, refused = Tally(), Departures(), Refusals()
-    judged = _judged(events, tally, departures, refused)
-    tell_events(console, judged, rows=rows, everything=everything, directory=directory, sources=sources)
-    summary = tally.result()
+    _print_story(console, head, telling.shortened, directory, sources)
+    summary = telling.tally.result()
     print_summary(console, summary, meta)
-    print_departures(console, departures.result())
-    print_refusals(console, refused)
+    print_departures(console, telling.departures.result())
+    print_refusals(console, telling.refusals)
     for end in meta.ends[:1]:
         print_space(console, end)
     print_ledger(console, meta.ledger)
     _closing(console, meta, summary.events, str(directory))
-
-
-def _judged(events: Iterable[Event], *judges: Tally | Departures | Refusals) -> Iterator[Event]:
-    for event in events:
-        for judge in judges:
-            judge.add(event)
-        yield event
 
 
 def tell_events(
@@ -82,11 +89,19 @@ def tell_events(
 
     *breaks* has watched the whole run where *events* are only some of it.
     """
+    shortened = Shortened(None if everything else rows)
+    head = filter(shortened.is_head, fold(events, expand=everything, breaks=breaks))
+    _print_story(console, head, shortened, directory, sources)
+
+
+def _print_story(
+    console: Console, head: Iterable[Passage], rest: Shortened, directory: Path | str, sources: Path | None
+) -> None:  # fmt: skip
     lines = Sources(sources) if sources is not None else None
-    printer = StoryPrinter(console, rows=None if everything else rows, directory=str(directory), sources=lines)
-    for passage in fold(events, expand=everything, breaks=breaks):
+    printer = StoryPrinter(console, directory=str(directory), sources=lines)
+    for passage in head:
         printer.add(passage)
-    printer.finish()
+    printer.finish(rest)
 
 
 def print_header(console: Console, meta: Meta, *, in_full: bool = False) -> None:

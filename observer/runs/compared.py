@@ -108,7 +108,7 @@ def _together(
     meta, workload = trace.meta, setting.target.workload
     together = Together.beside(
         meta, book_model(setting.fit), paging_model(meta, thp), on_row=on_row,
-        exact=exact_model_if_known(meta, setting.release, thp),
+        exact=exact_model_if_known(meta.machine, meta.request.environment, setting.release, thp),
     )  # fmt: skip
     if workload is None:
         together.run(trace.events())

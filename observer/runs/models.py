@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from observer.errors import UsageError
-from observer.model.machine import Meta
+from observer.model.machine import Machine, Meta
 from observer.simulator.book_side import BookSide
 from observer.simulator.commit import Commitment
 from observer.simulator.frame_side import FrameSide
@@ -49,22 +49,29 @@ def exact_model(meta: Meta, release: str | None = None, thp: str | None = None) 
     Raises:
         UsageError: the run has no glibc that names its release, or there is no model of this one.
     """
-    machine = meta.machine
+    return _exact_model(meta.machine, meta.request.environment, release, thp)
+
+
+def exact_model_if_known(
+    machine: Machine, environment: Mapping[str, str], release: str | None = None, thp: str | None = None
+) -> GlibcMaker | None:  # fmt: skip
+    """Return what `exact_model` does of a run on *machine* with this *environment*, None where there is no model."""
+    try:
+        return _exact_model(machine, environment, release, thp)
+    except UsageError:
+        return None
+
+
+def _exact_model(
+    machine: Machine, environment: Mapping[str, str], release: str | None, thp: str | None
+) -> GlibcMaker:  # fmt: skip
     version = release or machine.libc_version
     if not version:
         raise UsageError(
             "the C library of this run is no glibc that names its release", machine.libc or "none was seen",
             "--libc RELEASE for a static program",
         )  # fmt: skip
-    return _tried(GlibcMaker(version, meta.request.environment, machine.processors, thp or machine.thp))
-
-
-def exact_model_if_known(meta: Meta, release: str | None = None, thp: str | None = None) -> GlibcMaker | None:
-    """Return what `exact_model` does, None where there is no such model."""
-    try:
-        return exact_model(meta, release, thp)
-    except UsageError:
-        return None
+    return _tried(GlibcMaker(version, environment, machine.processors, thp or machine.thp))
 
 
 def check_release(release: str) -> None:

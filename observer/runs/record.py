@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ from observer.instruments.session import record as run_instruments
 from observer.model.filenames import as_text
 from observer.model.machine import Meta, Request
 from observer.trace.database import close_database
-from observer.trace.finish import begin, finish
+from observer.trace.finish import Listener, begin, finish
 from observer.trace.kept import Kept
 from observer.trace.layout import SPOOL
 from observer.trace.machine import describe_machine
@@ -43,7 +43,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
 
 def record_run(
     wish: Wish, directory: Path, *, allow_loss: bool = False, replacing: Callable[[], None] | None = None,
-    while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext,
+    while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext, listeners: Sequence[Listener] = (),
 ) -> Meta:  # fmt: skip
     """Run the program and leave its finished trace in *directory*; return its meta.json.
 
@@ -51,6 +51,7 @@ def record_run(
         allow_loss: whether the ledger need not balance; it is only noted.
         replacing: called when an older trace in *directory* has given way; None: whatever is there is refused.
         while_finishing: entered when the program has ended, while the trace is made of its records.
+        listeners: told of the run, one after the other, while the trace is made.
 
     Raises:
         BadTrace: the folder exists, cannot be written, was changed by somebody else while the program ran, or its
@@ -65,7 +66,7 @@ def record_run(
         begin(folder, machine, request)
         recording = _record(wish, folder)
     with while_finishing():
-        return finish(folder, machine, request, recording)
+        return finish(folder, machine, request, recording, listeners)
 
 
 def record_uninterrupted(wish: Wish, directory: Path) -> Meta:

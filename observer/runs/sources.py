@@ -1,48 +1,67 @@
-"""Where each allocation of a recorded run came from: the model of its C library is asked."""
+"""Where each allocation of a run came from: the model of its C library is asked, while the run is made into a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
-from observer.compare.served_by import served_by
-from observer.model.machine import Meta
+from observer.compare.served_by import follow
+from observer.compare.sides import ExactMaker
+from observer.model.events import Call, Event, Process, Syscall
+from observer.model.machine import Machine, Request
 from observer.runs.models import WORD_BITS, exact_model_if_known
-from observer.trace.reader import Trace
-from observer.trace.sources import add_sources
+from observer.trace.part import Part
+from observer.trace.values import events_of, name_sources
 
-__all__ = ["with_sources"]
+__all__ = ["Sources"]
 
 _FOLLOWED: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
 """The system calls that the allocator makes."""
-_READ: Final = frozenset({"call", "syscall", "process"})
 
 
-def with_sources(
-    meta: Meta, directory: Path, while_working: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> Meta:
-    """Fill in `served_by` of the run in *directory*, if its C library has an exact model; return the new meta.json.
+class Sources:
+    """Fills in `served_by` of a run whose C library has an exact model, where enough was recorded to follow it."""
 
-    Args:
-        meta: the run's meta.json; returned as it is where there is no model, or too little was recorded to follow it.
-        while_working: entered while the model is asked.
-
-    Raises:
-        BadTrace: the trace cannot be read or written.
-    """
-    model = exact_model_if_known(meta) if _can_be_followed(meta) else None
-    if model is None:
-        return meta
-    with while_working():
-        trace = Trace.open(directory)
-        how = f"inferred: by the model of glibc {model.version}, as long as it gives every pointer exactly"
-        return add_sources(trace, served_by(trace.events(_READ), model), how)
+    def listen(
+        self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
+    ) -> Iterator[Part]:  # fmt: skip
+        """Yield all *parts*, a little later, and say in *how* which model was asked."""
+        model = exact_model_if_known(machine, request.environment) if _can_be_followed(machine, request) else None
+        if model is None:
+            return parts
+        told = f"inferred: by the model of glibc {model.version}, as long as it gives every pointer exactly"
+        how["call.served_by"] = told
+        return _named(parts, model)
 
 
-def _can_be_followed(meta: Meta) -> bool:
-    request = meta.request
+def _can_be_followed(machine: Machine, request: Request) -> bool:
     sees_growth = request.syscalls is None or set(request.syscalls) >= _FOLLOWED
     # Pieces of a program for i386 have other sizes and lie in other places.
-    return "calls" in request.instruments and sees_growth and meta.machine.program_bits == WORD_BITS
+    return "calls" in request.instruments and sees_growth and machine.program_bits == WORD_BITS
+
+
+def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:
+    waiting: deque[Part] = deque()
+    found: dict[int, str] = {}
+
+    def events() -> Iterator[Event]:
+        for part in parts:
+            waiting.append(part)
+            yield from (event for event in events_of(part) if isinstance(event, Call | Syscall | Process))
+
+    for n in follow(events(), model, found):
+        while waiting and _last(waiting[0]) < n:
+            yield _with_sources(waiting.popleft(), found)
+    while waiting:
+        yield _with_sources(waiting.popleft(), found)
+
+
+def _last(part: Part) -> int:
+    events = events_of(part)
+    return events[-1].n if events else -1
+
+
+def _with_sources(part: Part, found: dict[int, str]) -> Part:
+    name_sources(part, found)
+    return part

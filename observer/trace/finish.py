@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Protocol
 
 import msgspec
 
@@ -23,13 +24,23 @@ from observer.trace.evidence import Evidence, Lives
 from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
 from observer.trace.layout import META, SPOOL, held, remove_spools
+from observer.trace.lives import images_of
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
 from observer.trace.replay import replayed
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.tables import TableWriter
 
-__all__ = ["begin", "finish", "recover", "write_meta"]
+__all__ = ["Listener", "begin", "finish", "recover", "write_meta"]
+
+
+class Listener(Protocol):
+    """Who is told of a run while it is made into a trace."""
+
+    def listen(
+        self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
+    ) -> Iterator[Part]:  # fmt: skip
+        """Yield all *parts* again, in their order; say in *how* how what is added to them is known (`Meta.how`)."""
 
 
 def begin(folder: Folder, machine: Machine, request: Request) -> None:
@@ -38,8 +49,12 @@ def begin(folder: Folder, machine: Machine, request: Request) -> None:
     write_meta(folder, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
 
 
-def finish(folder: Folder, machine: Machine, request: Request, recording: Recording) -> Meta:
+def finish(
+    folder: Folder, machine: Machine, request: Request, recording: Recording, listeners: Sequence[Listener] = ()
+) -> Meta:  # fmt: skip
     """Make the tables and the ledger of a run that came to its end; return its meta.
+
+    The *listeners* are told of each part of the run in turn before it is written, in the same pass.
 
     Raises:
         BadTrace: they cannot be written, or the spools are damaged.
@@ -48,7 +63,7 @@ def finish(folder: Folder, machine: Machine, request: Request, recording: Record
         spooled = read_spools(folder.folder(SPOOL), request.stack)
         for name, count in spooled.damaged.items():
             raise changed(folder, f"{count:,} records of {SPOOL}/{name} are damaged")
-        return _finish(folder, spooled, machine, request, recording)
+        return _finish(folder, spooled, machine, request, recording, listeners)
 
 
 def recover(folder: Folder, meta: Meta) -> Meta:
@@ -88,15 +103,19 @@ def _outcome(recording: Recording | None) -> Outcome:
 
 def _finish(
     folder: Folder, spooled: Spooled, machine: Machine, request: Request, recording: Recording | None,
-    listen: Callable[[Iterator[Part]], Iterator[Part]] = iter,
+    listeners: Sequence[Listener] = (),
 ) -> Meta:  # fmt: skip
-    findings, lives = Findings(), Lives(spooled.notes)
+    findings, lives = Findings(images=images_of(spooled.notes)), Lives(spooled.notes)
+    machine = with_libc(machine, findings.images)
     parts = replayed(
         spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None
     )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
-    tables = TableWriter(folder, findings.sites)
-    for part in listen(chain(parts, _lost_parts(findings, lost, recording))):
+    tables, how = TableWriter(folder, findings.sites), _how(recording)
+    parts = chain(parts, _lost_parts(findings, lost, recording))
+    for listener in listeners:
+        parts = listener.listen(parts, machine, request, how)
+    for part in parts:
         tables.add(part)
     tables.finish()
     not_observed = recording.not_observed if recording else {}
@@ -109,9 +128,9 @@ def _finish(
     totals |= {"frames_beside": frames_beside(spooled, findings.blocks) if evidence.huge_pages else 0}
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
-        schema=SCHEMA, machine=with_libc(machine, findings.images), request=request,
+        schema=SCHEMA, machine=machine, request=request,
         outcome=msgspec.structs.replace(_outcome(recording), events=findings.events), ledger=ledger,
-        how=_how(findings, recording), notes=(*_notes(recording), *without_names(findings.images)),
+        how={**how, "fault.frame": _how_frames(findings)}, notes=(*_notes(recording), *without_names(findings.images)),
         totals=totals,
         images=tuple(findings.images), ends=tuple(findings.ends),
     )  # fmt: skip
@@ -147,7 +166,7 @@ def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording |
     """Yield what could not be stored as events of its own, after everything else."""
     counts = {**lost, "fault samples": recording.totals["faults_lost"] if recording else 0}
     end = int(recording.seconds * 1e9) if recording else 0
-    part = Part.empty()
+    part = Part.empty(findings.sites)
     for instrument, count in counts.items():
         if count:
             n = findings.events + len(part.lost)
@@ -157,10 +176,7 @@ def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording |
         yield part
 
 
-def _how(findings: Findings, recording: Recording | None) -> dict[str, str]:
-    frames = "exact, as of the process's end"
-    if not findings.has_visible_frames:
-        frames = "not observed, because frame numbers need CAP_SYS_ADMIN"
+def _how(recording: Recording | None) -> dict[str, str]:
     faults, kernel = "exact: perf software events, period 1", "exact"
     if recording is None or not recording.sees_kernel_faults:
         kernel = "not observed, because kernel-mode faults need CAP_PERFMON or perf_event_paranoid <= 1"
@@ -169,10 +185,16 @@ def _how(findings: Findings, recording: Recording | None) -> dict[str, str]:
     return {
         "calls": "exact: breakpoints at the functions' beginnings and ends", "syscalls": "exact: seccomp stops",
         "faults": faults, "faults in kernel mode": kernel,
-        "fault.access": "inferred from the faulting instruction", "fault.frame": frames,
+        "fault.access": "inferred from the faulting instruction", "fault.frame": "",
         "call.errno": "inferred: an allocation that returned NULL",
         "call.served_by": "not observed, because no model of this C library was asked",
     }  # fmt: skip
+
+
+def _how_frames(findings: Findings) -> str:
+    if findings.has_visible_frames:
+        return "exact, as of the process's end"
+    return "not observed, because frame numbers need CAP_SYS_ADMIN"
 
 
 def write_meta(folder: Folder, meta: Meta) -> None:

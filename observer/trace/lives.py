@@ -31,7 +31,7 @@ from observer.trace.part import Part
 from observer.trace.process import ProcessState
 from observer.trace.timeline import LifeNote
 
-__all__ = ["Lives"]
+__all__ = ["Lives", "images_of"]
 
 _Row = dict[str, Any]
 _PAGE: Final = 4096
@@ -97,7 +97,7 @@ class Lives:
             case MappedFile():
                 state.files[note.start] = note.path or "file"
             case MappedImage():
-                self._image(state, note)
+                state.code.add(_image(note))
             case Leaving():
                 state.blocks.leave(note.first, note.counts)
             case End():
@@ -128,15 +128,6 @@ class Lives:
         if note.child_pid != note.pid:
             self._states[note.child_pid] = parent if note.shares else parent.fork()
         self._life(note, note.how, child=note.child)
-
-    def _image(self, state: ProcessState, note: MappedImage) -> None:
-        image = Image(
-            path=note.path, bias=note.bias, start=note.start, end=note.end, build_id=note.build_id,
-            role=note.role, bits=note.bits, release=note.release, file=note.file,
-        )  # fmt: skip
-        state.code.add(image)
-        if image not in self._out.images:
-            self._out.images.append(image)
 
     def _signal(self, note: Signalled) -> None:
         state = self._state(note.pid)
@@ -187,6 +178,19 @@ class Lives:
             self._life(note, "exit", status=status >> 8)
             return
         self._life(note, "killed", status=status & 0x7F, path=name_of_signal(status & 0x7F))
+
+
+def images_of(notes: Sequence[Note]) -> list[Image]:
+    """Return the images of all processes, in the order in which they were mapped, each once."""
+    mapped = sorted((note for note in notes if isinstance(note, MappedImage)), key=lambda note: note.t)
+    return list(dict.fromkeys(map(_image, mapped)))
+
+
+def _image(note: MappedImage) -> Image:
+    return Image(
+        path=note.path, bias=note.bias, start=note.start, end=note.end, build_id=note.build_id,
+        role=note.role, bits=note.bits, release=note.release, file=note.file,
+    )  # fmt: skip
 
 
 def _fatal(notes: Sequence[Note]) -> frozenset[int]:

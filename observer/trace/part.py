@@ -11,10 +11,11 @@ import numpy.typing as npt
 from observer.instruments.allocator import RETURNED
 from observer.instruments.names import GATES, KINDS, arity_of, decode, name_of
 from observer.instruments.probes import ENTRY_ONLY
+from observer.model.events import Call, Event
 from observer.model.operations import FAMILY
 from observer.recording.notes import Note, ProbedFunction, Rings
 from observer.trace.allocators import allocator_names
-from observer.trace.columns import Columns
+from observer.trace.columns import Columns, SiteTable
 from observer.trace.spooled import Arguments, Spooled
 from observer.trace.timeline import Moments
 
@@ -37,11 +38,15 @@ _GATES: Final = np.array(GATES, dtype=object)
 class Part:
     """What began in one window: columns of the frequent kinds, rows of the rare ones.
 
+    `events` are its events, of them `call_events` those of its calls' rows, once somebody asked (`values.events_of`).
     `open` is how many of its calls have not yet ended in the replay: until then what it says of them is not all.
     `overdue` are the rows, by kind, of those that were open when the part was taken, and have ended since.
     """
 
-    def __init__(self, calls: Columns, syscalls: Columns, faults: Columns, into_libraries: Columns) -> None:
+    def __init__(
+        self, sites: SiteTable, calls: Columns, syscalls: Columns, faults: Columns, into_libraries: Columns
+    ) -> None:  # fmt: skip
+        self.sites = sites
         self.calls = calls
         self.syscalls = syscalls
         self.faults = faults
@@ -49,13 +54,15 @@ class Part:
         self.signals: list[dict[str, Any]] = []
         self.processes: list[dict[str, Any]] = []
         self.lost: list[dict[str, Any]] = []
+        self.events: list[Event] | None = None
+        self.call_events: list[Call] = []
         self.open = 0
         self.overdue: dict[str, list[int]] | None = None
 
     @classmethod
-    def empty(cls) -> Part:
+    def empty(cls, sites: SiteTable) -> Part:
         """Return a part without events."""
-        return cls(*(Columns(0, {}, ()) for _kind in range(4)))
+        return cls(sites, *(Columns(0, {}, ()) for _kind in range(4)))
 
     def close(self, kind: str, row: int) -> None:
         """The call (*kind* `call` or `library`) of this *row* has ended."""
@@ -72,7 +79,8 @@ class Part:
 class PartMaker:
     """Makes the parts of one recording; they are to be asked for in order."""
 
-    def __init__(self, spooled: Spooled, *, all_syscalls: bool) -> None:
+    def __init__(self, spooled: Spooled, sites: SiteTable, *, all_syscalls: bool) -> None:
+        self._sites = sites
         self._allocators = allocator_names(spooled.notes)
         self._probes = {note.number: note for note in spooled.notes if isinstance(note, ProbedFunction)}
         self._major_ids = _major_ids(spooled.notes)
@@ -84,7 +92,7 @@ class PartMaker:
     def part(self, moments: Moments, start: int) -> Part:
         """Return the columns of one window with everything that needs no replay filled in; times count from *start*."""
         part = Part(
-            self._calls(moments, start), self._syscalls(moments, start), self._faults(moments, start),
+            self._sites, self._calls(moments, start), self._syscalls(moments, start), self._faults(moments, start),
             self._library(moments, start),
         )  # fmt: skip
         self._count_crossings(moments, part)

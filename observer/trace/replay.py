@@ -53,7 +53,8 @@ def replayed(
         residency: whether frames were saved; *all_syscalls*: whether every system call was recorded.
     """
     timeline = Timeline(spooled)
-    maker, frames = PartMaker(spooled, all_syscalls=all_syscalls), Frames(spooled) if residency else None
+    maker = PartMaker(spooled, findings.sites, all_syscalls=all_syscalls)
+    frames = Frames(spooled) if residency else None
     replay = _Replay(spooled, findings)
     held: deque[Part] = deque()
     for moments in timeline.windows():

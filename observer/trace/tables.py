@@ -221,7 +221,8 @@ class TableWriter:
                 first = stretch.last + 1
                 if mine.any():
                     rows = {name: values[mine] for name, values in late.items()}
-                    self._stretches[kind][i] = self._made(kind, stretch.last, partial(self._mended, kind, stretch, rows))
+                    query = partial(self._mended, kind, stretch, rows)
+                    self._stretches[kind][i] = self._made(kind, stretch.last, query)
 
     def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
         late = self._query(connection, kind, rows)

@@ -5,24 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Syscall
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.part import Part
 
-__all__ = ["events_of"]
+__all__ = ["events_of", "name_sources"]
 
 _SEPARATOR = "\x1f"
 
 
-def events_of(part: Part, sites: SiteTable) -> list[Event]:
-    """Return the events of *part*, as they will be read back from the tables, in order of n."""
-    made: list[Event] = [*_calls(part.calls, sites), *_syscalls(part.syscalls, sites), *_faults(part.faults, sites)]
-    made += _libraries(part.into_libraries, sites)
-    made += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
-    made += [Process(**row) for row in part.processes]
-    made += [Lost(**row) for row in part.lost]
-    made.sort(key=lambda event: event.n)
-    return made
+def events_of(part: Part) -> list[Event]:
+    """Return the events of *part*, as they will be read back from the tables, in order of n; made once."""
+    if part.events is None:
+        sites = part.sites
+        part.call_events = list(_calls(part.calls, sites))
+        part.events = [*part.call_events, *_syscalls(part.syscalls, sites), *_faults(part.faults, sites)]
+        part.events += _libraries(part.into_libraries, sites)
+        part.events += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
+        part.events += [Process(**row) for row in part.processes]
+        part.events += [Lost(**row) for row in part.lost]
+        part.events.sort(key=lambda event: event.n)
+    return part.events
+
+
+def name_sources(part: Part, sources: dict[int, str]) -> None:
+    """Say of the calls of *part* where their memory came from; *sources* has it by their n, and loses what was said."""
+    events_of(part)
+    served_by = part.calls.texts["served_by"] if part.call_events else []
+    for row, call in enumerate(part.call_events):
+        source = sources.pop(call.n, None)
+        if source is not None:
+            served_by[row] = source
+            msgspec.structs.force_setattr(call, "served_by", source)
 
 
 def _rows(columns: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
@@ -31,7 +47,7 @@ def _rows(columns: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
         if name in columns.numbers:
             found.append(columns.numbers[name].tolist())
         else:
-            found.append(columns.found[name] if name in columns.found else columns.texts[name])  # type: ignore[arg-type]
+            found.append(columns.found[name] if name in columns.found else columns.texts[name])
     return zip(*found, strict=True)
 
 
