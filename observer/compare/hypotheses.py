@@ -93,7 +93,11 @@ class Hypotheses:
         """Return what is said of *call*, None where its allocator has no model; those that were wrong are given up."""
         if call.n in self._said:
             return self._said.pop(call.n)
-        self._inherit([(call, asked)])
+        if len(self._alive) > 1 or not self.likely.first.has_arena(call.tid):
+            self._inherit([(call, asked)])
+        self._last[call.tid] = max(call.end_ns or call.t_ns, self._last.get(call.tid, 0))
+        if len(self._alive) == 1:
+            return _predict(self.likely, call, asked)
         said = [(models, _predict(models, call, asked)) for models in self._alive]
         right = [each for each in said if each[1] is None or is_right(call, each[1])]
         if right:
@@ -140,6 +144,8 @@ class Hypotheses:
         if not found:
             self.is_open = True
             return allowed[0]
+        for call, _asked in calls:
+            self._last[call.tid] = max(call.end_ns or call.t_ns, self._last.get(call.tid, 0))
         self._alive, self._said = [run.models for run in found], found[0].said
         self._drop_equal()
         return found[0].order
@@ -165,8 +171,6 @@ class Hypotheses:
                     self._effort.left -= models.weight
                     twin.pass_on(task, has_ended=task in self._ends)
                     self._alive.append(twin)
-        for call, _asked in calls:
-            self._last[call.tid] = max(call.end_ns or call.t_ns, self._last.get(call.tid, 0))
 
     def _may_follow(self, task: int, other: int, calling: Container[int]) -> bool:
         """Whether the thread *task* may have left its arena after *other* did, if there is such, and by now."""

@@ -6,13 +6,14 @@ they returned often tells, since a piece is handed out only after it was given b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Process, Syscall
 
-__all__ = ["Asked", "Choose", "Item", "Orders", "Window", "arranged", "orders", "windows"]
+__all__ = ["Asked", "Choose", "Item", "Orders", "Window", "arranged", "grouped", "orders", "windows"]
 
 Item = tuple[Event, list[Event]]
 """An event that no allocator call caused, with those that it caused."""
@@ -41,6 +42,32 @@ class Window:
     items: list[Item]
     until: int = -1
     is_cut: bool = False
+
+
+def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
+    """Yield each event that no allocator call caused, with those that it caused, in the order of n.
+
+    No more is held than what may still be added to: the calls that had not returned yet, and what came after them.
+    """
+    waiting: dict[int, list[Event]] = {}
+    held: deque[tuple[Event, list[Event]]] = deque()
+    for event in events:
+        cause = getattr(event, "cause", None)
+        if cause is not None and cause in waiting:
+            waiting[cause].append(event)
+            continue
+        while held and _is_over(held[0][0], event.t_ns):
+            waiting.pop(held[0][0].n, None)
+            yield held.popleft()
+        inside: list[Event] = []
+        held.append((event, inside))
+        if isinstance(event, Call):
+            waiting[event.n] = inside
+    yield from held
+
+
+def _is_over(event: Event, now: int) -> bool:
+    return not isinstance(event, Call) or (event.end_ns is not None and event.end_ns < now)
 
 
 def windows(items: Iterable[Item]) -> Iterator[Window]:

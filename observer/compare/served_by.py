@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from observer.compare.hypotheses import Effort, Hypotheses
-from observer.compare.order import Item, Window, arranged, windows
+from observer.compare.order import Item, Window, arranged, grouped, windows
 from observer.compare.sides import ExactMaker
-from observer.compare.together import grouped
 from observer.compare.witness import Witness
 from observer.model.events import Call, Event, Process, Syscall
 from observer.model.lives import Lives

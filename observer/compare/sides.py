@@ -189,6 +189,9 @@ class ExactSide(Protocol):
     def end_thread(self, task: int) -> None:
         """A thread ended."""
 
+    def has_arena(self, task: int) -> bool:
+        """Whether the thread *task* has a part of the memory of its own already."""
+
     def predecessors(self, call: Call, inside: Sequence[Syscall]) -> tuple[int, Sequence[int]]:
         """Return whose arena *call* gives its thread, 0 if nobody's, and whose it would, as far as its pointer tells,
         if they had left it last.

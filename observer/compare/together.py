@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
@@ -11,7 +10,7 @@ from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.departures import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
-from observer.compare.order import Asked, arranged, orders, windows
+from observer.compare.order import Asked, arranged, grouped, orders, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
@@ -26,7 +25,7 @@ from observer.model.lives import Lives
 from observer.model.machine import Meta
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 
-__all__ = ["NOWHERE", "Together", "grouped"]
+__all__ = ["NOWHERE", "Together"]
 
 NOWHERE: Final = -1
 """The n of what belongs to no event: the state at the end, a touch that took no fault."""
@@ -366,29 +365,3 @@ def _told(call: Call) -> str:
     if call.op in FREEING:
         return "free"
     return f"{call.op}({call.bytes_asked:,})"
-
-
-def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
-    """Yield each event that no allocator call caused, with those that it caused, in the order of n.
-
-    No more is held than what may still be added to: the calls that had not returned yet, and what came after them.
-    """
-    waiting: dict[int, list[Event]] = {}
-    held: deque[tuple[Event, list[Event]]] = deque()
-    for event in events:
-        cause = getattr(event, "cause", None)
-        if cause is not None and cause in waiting:
-            waiting[cause].append(event)
-            continue
-        while held and _is_over(held[0][0], event.t_ns):
-            waiting.pop(held[0][0].n, None)
-            yield held.popleft()
-        inside: list[Event] = []
-        held.append((event, inside))
-        if isinstance(event, Call):
-            waiting[event.n] = inside
-    yield from held
-
-
-def _is_over(event: Event, now: int) -> bool:
-    return not isinstance(event, Call) or (event.end_ns is not None and event.end_ns < now)

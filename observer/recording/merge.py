@@ -20,7 +20,8 @@ __all__ = ["Batch", "Inlet", "Window", "windows"]
 Records = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
 
-_TARGET: Final = 1 << 16
+_TARGET: Final = 1 << 13
+"""Records of a window, if there are so many: fewer cost time, more memory."""
 _FOR_EVER: Final = 1 << 63
 
 
@@ -98,9 +99,7 @@ def windows(inlets: Mapping[str, Sequence[Inlet]], times: Mapping[str, str]) -> 
             return
 
 
-def _look(
-    pieces: Iterable[Records], layout: np.dtype[np.void], time: str, first: int
-) -> tuple[list[int], Batch]:
+def _look(pieces: Iterable[Records], layout: np.dtype[np.void], time: str, first: int) -> tuple[list[int], Batch]:
     """Return for each piece from when on what lies behind it began, and the late records.
 
     A record is late if it began before the latest of those that lie two pieces or more before its own.

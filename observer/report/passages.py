@@ -42,7 +42,6 @@ class StoryPrinter:
         self._site: str | None = None
         self._root: int | None = None
 
-
     def finish(self, rest: Shortened) -> None:
         """Print what was left out as a number, then the tail."""
         if rest.left_out:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from observer.compare.served_by import follow
@@ -32,7 +33,7 @@ class Sources:
             return parts
         told = f"inferred: by the model of glibc {model.version}, as long as it gives every pointer exactly"
         how["call.served_by"] = told
-        return _named(parts, model)
+        return _named(parts, replace(model, touches=False))
 
 
 def _can_be_followed(machine: Machine, request: Request) -> bool:

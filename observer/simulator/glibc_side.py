@@ -63,7 +63,8 @@ class GlibcSide:
     name = "glibc"
 
     def __init__(
-        self, version: str, environment: Mapping[str, str], task: int, *, cpus: int, thp: str, is_first: bool = True
+        self, version: str, environment: Mapping[str, str], task: int, *, cpus: int, thp: str, is_first: bool = True,
+        touches: bool = True,
     ) -> None:  # fmt: skip
         try:
             release = version_of(version)
@@ -73,6 +74,7 @@ class GlibcSide:
         self._model = Glibc(
             release, read_tunables(environment, release), main_task=task, kernel=self._kernel, cpus=cpus,
             huge_page=0 if thp == "never" else _HUGE, huge_advised=thp == "madvise", has_break=is_first,
+            touches=touches,
         )  # fmt: skip
         self._heap = 0
         self._lent: dict[int, int] = {}
@@ -139,14 +141,18 @@ class GlibcSide:
         except LookupError:
             self._model.lose()
 
+    def has_arena(self, task: int) -> bool:
+        """Whether the thread *task* has an arena already."""
+        return self._model.has_arena(self._lent.get(task, task))
+
     def predecessors(self, call: Call, inside: Sequence[Syscall]) -> tuple[int, Sequence[int]]:
         """Return whose arena *call* gives its thread, 0 if nobody's, and whose it would if they had left it last.
 
         Where the pointer tells the arena, the latter are none or one; where it does not (freeing, mapped pieces), any.
         """
-        task = self._lent.get(call.tid, call.tid)
-        if self._model.has_arena(task):
+        if self.has_arena(call.tid):
             return 0, ()
+        task = self._lent.get(call.tid, call.tid)
         seen = self._seen(call, inside)
         tells = seen.result and (seen.mapping is None or not seen.mapping[0] < seen.result < sum(seen.mapping))
         return self._model.predecessors(task, seen.result if tells else None)
@@ -189,7 +195,7 @@ class GlibcSide:
         self._predicted = outcome.pointer
         return ExactPrediction(
             outcome.pointer, outcome.served_by, tuple(_told(asked[:2]) for asked in outcome.asks), wrong,
-            tuple(Reach(start, length, write, "allocator") for start, length, write in outcome.touched),
+            tuple([Reach(start, length, write, "allocator") for start, length, write in outcome.touched]),
             self._model.arenas_used(),
         )  # fmt: skip
 
@@ -274,7 +280,8 @@ class GlibcSide:
 class GlibcMaker:
     """Makes the models of a run's processes, of one release on one machine.
 
-    `environment` is that of programs whose own was not recorded.
+    `environment` is that of programs whose own was not recorded. Without `touches` predictions do not tell what the
+    allocator itself reads and writes, and take less time.
 
     Raises:
         UsageError: when called, if the release is not one that the model knows.
@@ -284,11 +291,14 @@ class GlibcMaker:
     environment: Mapping[str, str]
     cpus: int
     thp: str
+    touches: bool = True
 
     def __call__(self, task: int, environment: Mapping[str, str] | None = None, *, is_first: bool = True) -> GlibcSide:
         """Return the model of a process with the first thread *task*."""
         given = self.environment if environment is None else environment
-        return GlibcSide(self.version, given, task, cpus=self.cpus, thp=self.thp, is_first=is_first)
+        return GlibcSide(
+            self.version, given, task, cpus=self.cpus, thp=self.thp, is_first=is_first, touches=self.touches
+        )  # fmt: skip
 
 
 def _is_start_up(event: Syscall) -> bool:

@@ -33,7 +33,7 @@ __all__ = ["Arguments", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 Records = npt.NDArray[np.void]
 _Checked = npt.NDArray[np.bool_]
 
-_AT_ONCE: Final = 1 << 22  # bytes
+_AT_ONCE: Final = 1 << 18  # bytes
 _LATEST: Final = np.uint64(1 << 62)
 _LONGEST_NOTE: Final = 1 << 26  # the mappings of a process that has as many as vm.max_map_count may be made
 _MOST_NOTES: Final = 1 << 32

@@ -28,10 +28,10 @@ _SITE: Final = """case when s.id is null then null else
     end as site"""
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 17
+_AT_ONCE: Final = 1 << 16
 """Rows of a table that are held before they are written."""
 _MOST_FILES: Final = 16
-"""Files that are open at once for one table."""
+"""Files of one size that become one."""
 _OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
 
 _QUERIES: Final = {
@@ -46,29 +46,29 @@ _QUERIES: Final = {
         case when misuse is null then null else {{'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
         'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
         'freed_at': cast(misuse_freed_at as varchar)}} end as misuse
-        from rows left join sites s on rows.site = s.id order by n""",
+        from rows left join sites s on rows.site = s.id""",
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
         case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
         nullif(within, -1) as within
-        from rows left join sites s on rows.site = s.id order by n""",
+        from rows left join sites s on rows.site = s.id""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else
         {{'call': chunk_call, 'address': chunk_address, 'size': chunk_size}} end as chunk,
         toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame
-        from rows left join sites s on rows.site = s.id order by n""",
+        from rows left join sites s on rows.site = s.id""",
     "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
         {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
-        from rows left join sites s on rows.site = s.id order by n""",
+        from rows left join sites s on rows.site = s.id""",
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
         case when has_status = 1 then status end as status, path, from_json(environment, '["varchar"]') as environment
-        from rows order by n""",
+        from rows""",
     "library": f"""select n, t_ns, pid, tid, cast(rows.function as varchar) as function,
         cast(rows.module as varchar) as module, case when returned = 1 then result end as result,
         case when returned = 1 then end_ns end as end_ns, {_SITE}, nullif(crossings, -1) as crossings
-        from rows left join sites s on rows.site = s.id order by n""",
-    "lost": "select n, t_ns, pid, tid, instrument, count from rows order by n",
+        from rows left join sites s on rows.site = s.id""",
+    "lost": "select n, t_ns, pid, tid, instrument, count from rows",
 }
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -135,10 +135,11 @@ def _arrays(part: Part) -> dict[str, Arrays]:
 
 
 class _Stretch(NamedTuple):
-    """A file of rows on the way, and the n of its last one."""
+    """A file of rows on the way, the n of its last one, and how often such files were made one."""
 
     file: File
     last: int
+    level: int
 
 
 class TableWriter:
@@ -158,6 +159,9 @@ class TableWriter:
         self._rows = dict.fromkeys(TABLES, 0)
         self._stretches: dict[str, list[_Stretch]] = {kind: [] for kind in TABLES}
         self._unfinished: list[Part] = []
+        with self._database("call") as connection:
+            # More threads would hold more rows, and hand them out in another order.
+            connection.execute("set threads = 1")
 
     def add(self, part: Part) -> None:
         """Take the next part; what is said later of its calls that are still open is put in by `finish`."""
@@ -185,16 +189,19 @@ class TableWriter:
     def _write(self, kind: str) -> None:
         """Write what waits to a file of its own."""
         stretches = self._stretches[kind]
-        if len(stretches) == _MOST_FILES:
-            stretches[:] = [self._made(kind, stretches[-1].last, lambda connection: _all_of(stretches))]
-        last = int(self._waiting[kind][-1]["n"][-1]) if len(self._waiting[kind][-1]["n"]) else stretches[-1].last
-        stretches.append(self._made(kind, last, lambda connection: self._given(connection, kind)))
+        last = max(int(part["n"][-1]) for part in self._waiting[kind] if len(part["n"]))
+        stretches.append(self._made(kind, last, 0, partial(self._given, kind=kind)))
+        while len(stretches) >= _MOST_FILES and stretches[-_MOST_FILES].level == stretches[-1].level:
+            alike = stretches[-_MOST_FILES:]
+            stretches[-_MOST_FILES:] = [self._made(kind, last, alike[0].level + 1, partial(_joined, alike))]
 
-    def _made(self, kind: str, last: int, query: Callable[[duckdb.DuckDBPyConnection], str]) -> _Stretch:
+    def _made(
+        self, kind: str, last: int, level: int, query: Callable[[duckdb.DuckDBPyConnection], str]
+    ) -> _Stretch:  # fmt: skip
         file = self._folder.nameless()
         with self._database(kind) as connection:
             connection.execute(_copy(query(connection), file.path))
-        return _Stretch(file, last)
+        return _Stretch(file, last, level)
 
     def _given(self, connection: duckdb.DuckDBPyConnection, kind: str) -> str:
         """Hand what waits to DuckDB; return the query that makes rows of the table of it."""
@@ -222,7 +229,7 @@ class TableWriter:
                 if mine.any():
                     rows = {name: values[mine] for name, values in late.items()}
                     query = partial(self._mended, kind, stretch, rows)
-                    self._stretches[kind][i] = self._made(kind, stretch.last, query)
+                    self._stretches[kind][i] = self._made(kind, stretch.last, stretch.level, query)
 
     def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
         late = self._query(connection, kind, rows)
@@ -241,3 +248,7 @@ def _all_of(stretches: Sequence[_Stretch]) -> str:
 
 def _copy(query: str, target: str) -> str:
     return f"copy ({query}) to '{target}' (format parquet, compression zstd, use_tmp_file false)"
+
+
+def _joined(stretches: Sequence[_Stretch], _connection: duckdb.DuckDBPyConnection) -> str:
+    return _all_of(stretches)

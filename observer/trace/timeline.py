@@ -22,7 +22,6 @@ Records = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Moments:
     """The records and notes of one window, and the place n of each in the run.

@@ -88,6 +88,9 @@ class Told:
     def end_thread(self, task: int) -> None:
         self.heard.append(("ended", task))
 
+    def has_arena(self, task: int) -> bool:
+        return True
+
     def predecessors(self, call: Call, inside: Sequence[Syscall]) -> tuple[int, Sequence[int]]:
         return 0, ()
 

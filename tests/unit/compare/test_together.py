@@ -6,8 +6,9 @@ from functools import partial
 
 import pytest
 
+from observer.compare.order import grouped
 from observer.compare.result import End, Row
-from observer.compare.together import Together, grouped
+from observer.compare.together import Together
 from observer.model.account import FREE_PIECE, GROWTH, SPARE_ROOM, Ask
 from observer.simulator.book_side import BookSide
 from observer.simulator.frame_side import FrameSide

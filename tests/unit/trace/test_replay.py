@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from observer.trace.assembly import Assembly
+
 from observer.model.addresses import Mapping
 from observer.model.events import Call, ChunkRef, Event, Fault, Syscall
-from observer.trace.assembly import Assembly
 from observer.trace.reader import Trace
 from observer.trace.replay import assemble
 from tests.builders import HEAP, MAP, PAGE, PID

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from observer.trace.assembly import Assembly
 
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
-from observer.trace.assembly import Assembly
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.layout import TABLES
 from observer.trace.reader import Trace, read_meta

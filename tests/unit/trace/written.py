@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from observer.trace.assembly import Assembly
+
 from observer.files import Folder
 from observer.model.machine import Outcome
-from observer.trace.assembly import Assembly
 from observer.trace.finish import write_meta
 from observer.trace.reader import Trace
 from observer.trace.tables import write_tables
