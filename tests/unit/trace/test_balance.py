@@ -11,8 +11,8 @@ from observer.model.addresses import Mapping
 from observer.model.ledger import LedgerLine
 from observer.trace.balance import balance_all
 from observer.trace.evidence import Evidence
-from observer.trace.replay import assemble
 from tests.builders import HEAP, LIBC, MAP, PAGE, PID
+from tests.unit.trace.collected import collect
 from tests.unit.trace.spooling import KERNEL, Recorder
 
 CHILD, OTHER = PID + 6, PID + 7
@@ -47,8 +47,8 @@ def ledger(recorder: Recorder, *, cut_off: bool = False, **changes: Any) -> dict
     stored = {"calls": len(spooled.calls), "syscalls": len(spooled.syscalls), "faults_counted": len(spooled.faults)}
     totals = {**WHOLE, **stored, **{name: value for name, value in changes.items() if name not in given}}
     given |= {name: value for name, value in changes.items() if name in given}
-    assembly = assemble(spooled, residency=False)
-    lines = balance_all(Evidence(spooled, assembly, None if cut_off else totals, **given))
+    found = collect(spooled)
+    lines = balance_all(Evidence(spooled, found.findings, found.lives, None if cut_off else totals, **given))
     return {line.identity: line for line in lines}
 
 

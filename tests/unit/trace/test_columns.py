@@ -10,7 +10,7 @@ def test_a_place_is_numbered_once() -> None:
     table = SiteTable()
     sites = [Site("main", "main.c", 12), Site("f"), Site("main", "main.c", 12)]
     assert [table.number(site) for site in sites] == [1, 2, 1]
-    assert table.sites == sites[:2]
+    assert table.sites == [Site("main", "main.c", 12, None, 0), Site("f", None, None, None, 0)]
 
 
 def test_no_place_is_number_zero() -> None:
@@ -34,7 +34,7 @@ def test_an_offset_below_the_file_is_kept_in_sixty_four_bits() -> None:
 
 
 def test_columns_begin_as_zero_and_as_nothing() -> None:
-    columns = Columns(2, ("errno",), ("where",))
+    columns = Columns(2, {"errno": 0, "frame": -1}, ("where",))
     assert {name: values.tolist() for name, values in columns.arrays().items()} == {
-        "errno": [0, 0], "where": [None, None],
+        "errno": [0, 0], "frame": [-1, -1], "where": [None, None],
     }  # fmt: skip

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from observer.trace.assembly import Assembly
-
 from observer.model.addresses import Mapping
 from observer.model.events import Call, ChunkRef, Event, Fault, Syscall
 from observer.trace.reader import Trace
-from observer.trace.replay import assemble
+from observer.trace.values import events_of
 from tests.builders import HEAP, MAP, PAGE, PID
+from tests.unit.trace.collected import Collected, collect
 from tests.unit.trace.spooling import KERNEL, LEFT, SP, USER, Recorder
 from tests.unit.trace.written import trace_of
 
@@ -19,22 +18,24 @@ CHILD = PID + 6
 READ_WRITE, ANONYMOUS = 3, 0x22
 
 
-def assembled(recorder: Recorder) -> Assembly:
-    return assemble(recorder.read(), residency=False)
+def assembled(recorder: Recorder) -> Collected:
+    return collect(recorder.read())
 
 
 def events(recorder: Recorder) -> list[Event]:
     """Write the tables of what was recorded, and read the events back."""
     directory = recorder.directory.parent / "trace"
     directory.mkdir()
-    trace, written = trace_of(assembled(recorder), directory)
+    parts = assembled(recorder).parts
+    trace, written = trace_of(parts, directory)
     found = list(trace.events())
     assert len(found) == written
+    assert found == [event for part in parts for event in events_of(part)]
     assert [event.n for event in found] == list(range(written))
     return found
 
 
-def chunks(found: Assembly) -> list[tuple[int, int, int] | None]:
+def chunks(found: Collected) -> list[tuple[int, int, int] | None]:
     """(call, address, size) of the piece that each fault hit."""
     columns = (found.faults.numbers[f"chunk_{name}"].tolist() for name in ("call", "address", "size"))
     return [None if chunk[0] < 0 else chunk for chunk in zip(*columns, strict=True)]
@@ -312,9 +313,9 @@ def test_frames_are_those_of_the_pages_at_the_end(recorder: Recorder) -> None:
     )
     words = [7, present | 0x1234, 0x1235]
     (recorder.directory / "frames.bin").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
-    found = assemble(recorder.read(), residency=True)
+    found = collect(recorder.read(), residency=True)
     assert found.faults.numbers["frame"].tolist() == [0x1234, -1, -1]
-    assert found.has_visible_frames
+    assert found.findings.has_visible_frames
 
 
 def test_frames_are_found_in_whatever_stretches_they_were_saved(recorder: Recorder) -> None:
@@ -326,7 +327,7 @@ def test_frames_are_found_in_whatever_stretches_they_were_saved(recorder: Record
     recorder.note("end", 200, path="", mappings=[], resident={}, rss={}, break_start=HEAP, frames=stretches)
     words = [present | 40, present | 1, present | 4, present | 5]
     (recorder.directory / "frames.bin").write_bytes(b"".join(word.to_bytes(8, "little") for word in words))
-    found = assemble(recorder.read(), residency=True)
+    found = collect(recorder.read(), residency=True)
     assert found.faults.numbers["frame"].tolist() == [1, -1, 4, 5, 40, -1, -1]
 
 

@@ -15,6 +15,7 @@ from observer.instruments.faults import FAULT_FIELDS
 from observer.recording.notes import Born, Gone
 from observer.trace.spooled import read_spools
 from tests.builders import HEAP, MAP, PAGE, PID
+from tests.unit.trace.collected import records
 from tests.unit.trace.spooling import LOST, SAMPLE, SP, Recorder
 
 SAMPLE_BYTES = 104
@@ -37,7 +38,7 @@ def lost_record(count: int) -> bytes:
 def addresses(directory: Path, *files: bytes, stack_bytes: int = 0) -> list[int]:
     for i, content in enumerate(files):
         (directory / f"faults.{i}.bin").write_bytes(content)
-    return read_spools(Folder.open(directory), stack_bytes).faults["address"].tolist()
+    return records(read_spools(Folder.open(directory), stack_bytes).faults)["address"].tolist()
 
 
 @pytest.fixture
@@ -54,13 +55,13 @@ def test_what_was_recorded_is_read(recorder: Recorder) -> None:
     recorder.fault(HEAP, 8)
     recorder.note("born", 12, how="fork", child=77, child_pid=77, shares=False)
     spooled = recorder.read()
-    (call,) = spooled.calls
+    (call,) = records(spooled.calls)
     assert [call[name] for name in ("began", "ended", "op", "a0", "a1", "result", "inner", "sp")] == [
         5, 9, 1, 17, 23, HEAP + 16, 2, SP,
     ]  # fmt: skip
-    assert spooled.syscalls["number"].tolist() == [12, 11]
-    assert spooled.syscalls["result"].tolist() == [HEAP, -22]
-    assert spooled.faults["address"].tolist() == [HEAP]
+    assert records(spooled.syscalls)["number"].tolist() == [12, 11]
+    assert records(spooled.syscalls)["result"].tolist() == [HEAP, -22]
+    assert records(spooled.faults)["address"].tolist() == [HEAP]
     assert spooled.notes == [Born(pid=PID, tid=PID, t=12, how="fork", child=77, child_pid=77, shares=False)]
     assert spooled.damaged == {}
     assert len(spooled.stacks) == len(spooled.frames) == 0
@@ -81,7 +82,7 @@ def test_a_spool_is_read_up_to_its_first_damaged_record(recorder: Recorder) -> N
     for damaged in (raw[: 5 * size] + bytes(2 * size) + raw[7 * size :], raw[: 5 * size] + b"\xff" * 12 * size):
         path.write_bytes(damaged)
         spooled = read_spools(recorder.folder, 0)
-        assert spooled.calls["began"].tolist() == [1, 2, 3, 4, 5]
+        assert records(spooled.calls)["began"].tolist() == [1, 2, 3, 4, 5]
         assert spooled.damaged == {"calls.bin": 12}
 
 
@@ -102,7 +103,7 @@ def test_half_a_record_at_the_end_is_left_out(recorder: Recorder) -> None:
     recorder.read()
     path = recorder.directory / "calls.bin"
     path.write_bytes(path.read_bytes()[:-1])
-    assert read_spools(recorder.folder, 0).calls["began"].tolist() == [1]
+    assert records(read_spools(recorder.folder, 0).calls)["began"].tolist() == [1]
 
 
 GONE = b'{"what":"gone","pid":1,"tid":1,"t":5,"status":0}\n'
@@ -179,7 +180,7 @@ def test_a_record_of_an_impossible_size_ends_the_ring(folder: Path, size: int) -
 def test_copied_stacks_come_with_their_true_length(folder: Path) -> None:
     stack = bytes(range(64))
     (folder / "faults.0.bin").write_bytes(sample(1, stack=stack) + lost_record(1) + sample(2, stack=stack))
-    faults = read_spools(Folder.open(folder), 64).faults
+    faults = records(read_spools(Folder.open(folder), 64).faults)
     assert [record["stack"].tobytes() for record in faults] == [stack, stack]
     assert faults["stack_length"].tolist() == [64, 64]
 
@@ -187,7 +188,7 @@ def test_copied_stacks_come_with_their_true_length(folder: Path) -> None:
 def test_a_sample_without_a_stack_has_an_empty_one(folder: Path) -> None:
     # A kernel thread's or a task's without user registers: the record is shorter than the others.
     (folder / "faults.0.bin").write_bytes(sample(1, stack=bytes(64)) + sample(2))
-    faults = read_spools(Folder.open(folder), 64).faults
+    faults = records(read_spools(Folder.open(folder), 64).faults)
     assert faults["address"].tolist() == [1, 2]
     assert faults["stack_length"].tolist() == [64, 0]
 
@@ -195,7 +196,7 @@ def test_a_sample_without_a_stack_has_an_empty_one(folder: Path) -> None:
 def test_faults_placed_by_pages_have_the_time_of_the_later_stop(recorder: Recorder) -> None:
     recorder.note("interval", 40, count=3, pages=[[HEAP // PAGE, 2], [MAP // PAGE, 1]], tid=77)
     recorder.note("interval", 50, count=1, pages=[])
-    faults = recorder.read().faults
+    faults = records(recorder.read().faults)
     assert faults["address"].tolist() == [HEAP, HEAP + PAGE, MAP]
     assert faults["time"].tolist() == [40, 40, 40]
     assert (faults["tid"].tolist(), faults["user_ip"].tolist()) == ([77, 77, 77], [0, 0, 0])

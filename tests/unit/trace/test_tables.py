@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from observer.trace.assembly import Assembly
 
 from observer.errors import BadTrace
 from observer.files import Folder
@@ -19,8 +18,9 @@ from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, P
 from observer.model.machine import Meta
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.layout import TABLES
+from observer.trace.part import Part
 from observer.trace.reader import Trace, read_meta
-from observer.trace.tables import write_tables
+from observer.trace.tables import TableWriter
 from tests.builders import HEAP, PID, call, fault, free, library, lost, meta, process, signal, site, story_run, syscall
 from tests.unit.seeded import seeded
 from tests.unit.trace.written import trace_of
@@ -30,11 +30,11 @@ WIDE = {"size", "count", "alignment", "pointer", "result", "address", "ip", "a0"
 
 def columns(rows: list[dict[str, Any]], texts: tuple[str, ...]) -> Columns:
     """Columns from rows of plain values."""
-    made = Columns(len(rows), (), texts)
+    made = Columns(len(rows), {}, texts)
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows]
         if name in texts:
-            made.texts[name][:] = values
+            made.texts[name] = values
         else:
             wide = name in WIDE and min(values, default=0) >= 0
             made.numbers[name] = np.array(values, dtype=np.uint64 if wide else np.int64)
@@ -48,7 +48,7 @@ def common(event: Event, sites: SiteTable) -> dict[str, Any]:
 
 def call_row(event: Call, sites: SiteTable) -> dict[str, Any]:
     row = {
-        **common(event, sites), "op": event.op, "where": event.where, "origin": event.origin, "steps": event.steps,
+        **common(event, sites), "op": event.op, "where": event.where, "origin": event.origin, "served_by": event.served_by, "steps": event.steps,
         "errno": event.errno or 0, "inner_calls": event.inner, "returned": int(event.end_ns is not None),
         "end_ns": event.end_ns or 0,
     }  # fmt: skip
@@ -95,10 +95,10 @@ def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
-CALL_TEXTS = ("op", "where", "origin", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at")
+CALL_TEXTS = ("op", "where", "origin", "served_by", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at")
 
 
-def assembly_of(events: list[Event]) -> Assembly:
+def part_of(events: list[Event]) -> Part:
     """The columns that a recording of *events* would have led to."""
     sites = SiteTable()
     calls = [call_row(event, sites) for event in events if isinstance(event, Call)]
@@ -106,32 +106,33 @@ def assembly_of(events: list[Event]) -> Assembly:
     faults = [fault_row(event, sites) for event in events if isinstance(event, Fault)]
     into = [library_row(event, sites) for event in events if isinstance(event, Library)]
     empty = (
-        assembly_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
+        part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
     )
-    made = Assembly(
+    made = Part(
+        sites,
         columns(calls, CALL_TEXTS) if calls else _none(empty, "calls"),
         columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
         columns(into, ("function", "module")) if into else _none(empty, "into_libraries"),
-        sites=sites,
     )
-    made.signals = [msgspec.structs.asdict(event) for event in events if isinstance(event, Signal)]
+    signals = [event for event in events if isinstance(event, Signal)]
+    made.signals = [{**msgspec.structs.asdict(event), "site": sites.number(event.site)} for event in signals]
     made.processes = [msgspec.structs.asdict(event) for event in events if isinstance(event, Process)]
     made.lost = [msgspec.structs.asdict(event) for event in events if isinstance(event, Lost)]
     return made
 
 
-def _none(like: Assembly | None, kind: str) -> Columns:
+def _none(like: Part | None, kind: str) -> Columns:
     """The columns of a kind of event that did not happen."""
     assert like is not None
     full: Columns = getattr(like, kind)
-    made = Columns(0, (), tuple(full.texts))
+    made = Columns(0, {}, tuple(full.texts))
     made.numbers = {name: values[:0] for name, values in full.numbers.items()}
     return made
 
 
 def written(directory: Path, events: list[Event]) -> Trace:
-    trace, count = trace_of(assembly_of(events), directory)
+    trace, count = trace_of([part_of(events)], directory)
     assert count == len(events)
     return trace
 
@@ -270,4 +271,4 @@ def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
     gone = Folder.make(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"):
-        write_tables(gone, assembly_of([*story_run(), library(9999)]))
+        TableWriter(gone, SiteTable()).finish()
