@@ -32,7 +32,7 @@ def follow(events: Iterable[Event], make: ExactMaker, found: dict[int, str]) -> 
     for window in windows(grouped(events)):
         yield window.items[0][0].n
         for event, inside in sources.in_order(window):
-            sources.take(event, [each for each in inside if isinstance(each, Syscall)])
+            sources.take(event, inside)
 
 
 _MOST_COPIED: Final = 16 << 20  # bytes: a second or so
@@ -49,18 +49,19 @@ class _Sources:
         """Return the events of *window*, overlapping calls in the order in which they took effect."""
         return arranged(window, lambda pid, calls, is_cut: self._lives.of(pid).choose(calls, is_cut=is_cut))
 
-    def take(self, event: Event, asked: list[Syscall]) -> None:
-        """Follow one event."""
-        if isinstance(event, Process):
+    def take(self, event: Event, inside: list[Event]) -> None:
+        """Follow one event, and those inside it."""
+        if isinstance(event, Call):
+            witness = self._lives.of(event.pid)
+            witness.see(event, [each for each in inside if isinstance(each, Syscall)] if inside else [])
+            source = witness.source
+            if source:
+                self.found[event.n] = source
+        elif isinstance(event, Process):
             self._lives.take(event)
             self._lives.of(event.pid).live(event)
         elif isinstance(event, Syscall):
             self._lives.of(event.pid).outside(event)
-        elif isinstance(event, Call):
-            witness = self._lives.of(event.pid)
-            witness.see(event, asked)
-            if witness.source:
-                self.found[event.n] = witness.source
 
     def _new(self, pid: int, environment: Mapping[str, str] | None) -> Witness:
         return Witness(Hypotheses(self._make, pid, environment, effort=self._effort))

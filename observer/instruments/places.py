@@ -98,6 +98,7 @@ class CodeMap:
         self._elves: dict[Image, Elf | None] = {}
         self._sites: dict[int, Site] = {}
         self._access: dict[int, str | None] = {}
+        self._callers: dict[int, tuple[str, Site]] = {}
         self._word = 0
 
     def add(self, image: Image) -> None:
@@ -107,6 +108,7 @@ class CodeMap:
         self._starts = [known.start for known in self._images]
         self._sites.clear()
         self._access.clear()
+        self._callers.clear()
 
     def copy(self) -> CodeMap:
         """Return an independent copy (fork)."""
@@ -151,6 +153,13 @@ class CodeMap:
     def site_before(self, return_address: int) -> Site:
         """Return the place of the call that returns to *return_address*."""
         return self.site_at(return_address - 1)
+
+    def caller(self, return_address: int) -> tuple[str, Site]:
+        """Return the role of the code at *return_address*, and the place of the call that returns there."""
+        known = self._callers.get(return_address)
+        if known is None:
+            known = self._callers[return_address] = self.role_at(return_address), self.site_before(return_address)
+        return known
 
     def _elf(self, image: Image) -> Elf | None:
         if image not in self._elves:

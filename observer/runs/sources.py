@@ -19,6 +19,7 @@ __all__ = ["Sources"]
 
 _FOLLOWED: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
 """The system calls that the allocator makes."""
+_ASKED: Final = (Call, Syscall, Process)
 
 
 class Sources:
@@ -49,7 +50,7 @@ def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:
     def events() -> Iterator[Event]:
         for part in parts:
             waiting.append(part)
-            yield from (event for event in events_of(part) if isinstance(event, Call | Syscall | Process))
+            yield from (event for event in events_of(part) if isinstance(event, _ASKED))
 
     for n in follow(events(), model, found):
         while waiting and _last(waiting[0]) < n:

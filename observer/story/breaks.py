@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from observer.model.events import Event, Process, Syscall
 from observer.model.lives import Lives
 
 __all__ = ["Breaks"]
+
+_FOLLOWED: Final = (Syscall, Process)
 
 
 class Breaks:
@@ -28,6 +31,8 @@ class Breaks:
 
         To be asked again about the latest event changes nothing.
         """
+        if not isinstance(event, _FOLLOWED):
+            return None
         if event.n != self._latest[0]:
             self._latest = (event.n, self._moved(event))
         return self._latest[1]

@@ -247,7 +247,7 @@ class Departures:
         for i, rule in _RULES_ON.get(type(event), ()):
             if rule.holds(event, self._memory):
                 self._counts[i] += 1
-                if len(self._evidence[i]) < _EVIDENCE:
+                if self._counts[i] <= _EVIDENCE:
                     self._evidence[i].append(event.n)
         self._memory.learn(event)
 

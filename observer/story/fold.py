@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.events import Call, Event, Fault, Process, Site, Syscall
 from observer.story.breaks import Breaks
 from observer.story.opening import Opening, is_programs_own
 from observer.story.rows import Key, Passage, Row, key_of
@@ -25,6 +25,9 @@ __all__ = ["Fold", "fold"]
 
 _PERIOD: Final = 12
 """The longest loop body, in rows, that is recognised as a loop."""
+_MOST_KEYS: Final = 1 << 12
+_CAUSED: Final = (Syscall, Fault)
+_ENDING: Final = (Call, Syscall, Fault, Process)
 _WAITING: Final = 256
 """Passages that may wait for an older one of another thread before that one is told as far as it has come."""
 
@@ -55,8 +58,10 @@ class Fold:
         """Take one event in."""
         moved = self._breaks.follow(event)
         waiting = self._serial
-        task = self._tasks.get(event.tid) or self._tasks.setdefault(event.tid, _Task())
-        if not self._opening(event, task):
+        task = self._tasks.get(event.tid)
+        if task is None:
+            task = self._tasks[event.tid] = _Task()
+        if not self._openings or not self._opening(event, task):
             for passage in task.take(event, moved):
                 self._wait(passage)
         if isinstance(event, Process):
@@ -115,9 +120,12 @@ class _Task:
     """What one thread has open: the call it is in, and its last few passages."""
 
     def __init__(self) -> None:
-        self._call: Row | None = None
+        self._call: Call | None = None
+        self._inside: dict[Key, Row] = {}
         self._held: list[tuple[Key, Row]] = []
         self._passages: deque[Passage] = deque()
+        self._keys: dict[tuple[str, str | None, bool, bool, int], tuple[Site | None, Key]] = {}
+        """Keys of calls in which nothing happened, each with the site that the identity in its own key is of."""
 
     @property
     def is_open(self) -> bool:
@@ -127,33 +135,67 @@ class _Task:
         """Return n of the first event that is still open."""
         if self._passages:
             return self._passages[0].n
-        return self._call.first.n if self._call is not None else -1
+        return self._call.n if self._call is not None else -1
 
     def take(self, event: Event, moved: int | None) -> list[Passage]:
+        if isinstance(event, Call):
+            done = self._end_call() if self._call is not None else []
+            self._call = event
+            return done
         row = Row.of(event, moved)
         if self._call is not None:
-            if isinstance(event, Syscall | Fault) and event.cause == self._call.first.n:
-                self._call.nest(key_of(event), row)
+            if isinstance(event, _CAUSED) and event.cause == self._call.n:
+                self._nest(key_of(event), row)
                 return []
-            if not isinstance(event, Call | Syscall | Fault | Process):
+            if not isinstance(event, _ENDING):
                 # A signal or a loss does not end the call it fell into; it is told after it.
                 self._held.append((key_of(event), row))
                 return []
         done = self._end_call()
-        if isinstance(event, Call):
-            self._call = row
-            return done
         return done + self.push(key_of(event), row)
 
+    def _nest(self, key: Key, row: Row) -> None:
+        if key in self._inside:
+            self._inside[key].absorb(row)
+        else:
+            self._inside[key] = row
+
     def _end_call(self) -> list[Passage]:
-        if self._call is None:
+        call = self._call
+        if call is None:
             return []
-        call, self._call = self._call, None
-        done = self.push(key_of(call.first, call.inside), call)
-        for key, row in self._held:
-            done += self.push(key, row)
+        self._call = None
+        if not self._inside and not self._held:
+            return self._push_call(call)
+        row = Row.of(call)
+        row.inside, self._inside = self._inside, {}
+        done = self.push(key_of(call, row.inside), row)
+        for key, held in self._held:
+            done += self.push(key, held)
         self._held.clear()
         return done
+
+    def _push_call(self, call: Call) -> list[Passage]:
+        """Push a call in which nothing happened: there are many, mostly alike."""
+        key = self._key_of_call(call)
+        if self._passages:
+            row = self._passages[-1].rows.get(key)
+            if row is not None:
+                row.take_call(call)
+                return []
+        return self.push(key, Row.of(call))
+
+    def _key_of_call(self, call: Call) -> Key:
+        if call.misuse is not None or call.parameter is not None:
+            return key_of(call)
+        site = call.site
+        short = (call.op, call.steps, call.end_ns is None, bool(call.errno), id(site))
+        known = self._keys.get(short)
+        if known is None:
+            if len(self._keys) > _MOST_KEYS:
+                self._keys.clear()
+            known = self._keys[short] = site, key_of(call)
+        return known[1]
 
     def push(self, key: Key, row: Row) -> list[Passage]:
         passages = self._passages

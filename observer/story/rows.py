@@ -43,6 +43,17 @@ class Row:
         value = measure(event, moved)
         return cls(event, event, 1, value, value, value, moved)
 
+    def take_call(self, call: Call) -> None:
+        """Take in a later call of the same key, in which nothing happened."""
+        asked = call.bytes_asked
+        self.last = call
+        self.count += 1
+        self.total += asked
+        if asked < self.low:
+            self.low = asked
+        elif asked > self.high:
+            self.high = asked
+
     def absorb(self, other: Row) -> None:
         """Take in a later row of the same key."""
         self.last = other.last

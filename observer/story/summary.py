@@ -20,6 +20,9 @@ __all__ = ["Summary", "Tally", "summarise"]
 
 _WRITE: Final = 2
 _NEW: Final = ALLOCATING - {"realloc", "reallocarray"}
+_TABLES: Final = (
+    "calls", "steps", "syscalls_inside", "syscalls_outside", "by_gate", "vdso_answers", "by_toucher", "by_place",
+)  # fmt: skip
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -82,72 +85,85 @@ class Tally:
 
     def __init__(self) -> None:
         self._breaks = Breaks()
-        self._numbers: Counter[str] = Counter()
-        self._tables: dict[str, Counter[str]] = {}
+        self._numbers: dict[str, int] = {}
+        self._tables: dict[str, dict[str, int]] = {}
+        self._calls: dict[tuple[str, str | None, bool], int] = {}
+        """How many calls there were of each operation, with which steps, returned or not."""
         self._rings: Counter[int] = Counter()
         self._alive: dict[int, dict[int, int]] = {}
         self._tasks: set[tuple[int, int]] = set()
         self._inside: dict[int, str] = {}
-        self._live = self._pieces = self._peak = 0
+        self._events = self._asked = self._live = self._pieces = self._peak = 0
 
     def add(self, event: Event) -> None:
         """Take one event in."""
-        self._numbers["events"] += 1
-        moved = self._breaks.follow(event)
+        self._events += 1
         if isinstance(event, Call):
             self._call(event)
         elif isinstance(event, Fault):
             self._fault(event)
         elif isinstance(event, Syscall):
-            self._syscall(event, moved)
+            self._syscall(event, self._breaks.follow(event))
         elif isinstance(event, Library):
             self._library(event)
         elif isinstance(event, Lost):
-            self._numbers["lost"] += event.count
+            self._sum("lost", event.count)
         elif isinstance(event, Process):
+            self._breaks.follow(event)
             self._process(event)
 
-    def _count(self, table: str, name: str) -> None:
-        self._tables.setdefault(table, Counter())[name] += 1
+    def _sum(self, name: str, amount: int) -> None:
+        self._numbers[name] = self._numbers.get(name, 0) + amount
+
+    def _count(self, name: str, what: str) -> None:
+        table = self._tables.get(name)
+        if table is None:
+            table = self._tables[name] = {}
+        table[what] = table.get(what, 0) + 1
 
     def _call(self, event: Call) -> None:
-        self._tasks.add((event.pid, event.tid))
-        self._inside[event.tid] = event.op
-        self._count("calls", event.op)
-        self._numbers["unfinished"] += event.end_ns is None
-        if event.steps is not None:
-            self._count("steps", event.steps)
-        if event.op in ALLOCATING:
-            self._allocate(event)
-        elif event.pointer and event.op in FREEING:
+        tid, op = event.tid, event.op
+        self._tasks.add((event.pid, tid))
+        self._inside[tid] = op
+        kind = (op, event.steps, event.end_ns is None)
+        self._calls[kind] = self._calls.get(kind, 0) + 1
+        if op in ALLOCATING:
+            self._allocate(event, op)
+        elif op in FREEING and event.pointer:
             self._forget(event.pid, event.pointer)
 
-    def _allocate(self, event: Call) -> None:
-        self._numbers["asked"] += event.bytes_asked
-        self._numbers["grown" if "2" in (event.steps or "") else "served"] += event.end_ns is not None
-        if not event.result:
-            self._numbers["refused"] += event.result == 0 and event.bytes_asked > 0
+    def _allocate(self, event: Call, op: str) -> None:
+        asked, result = event.bytes_asked, event.result
+        self._asked += asked
+        if not result:
+            self._sum("refused", result == 0 and asked > 0)
             return
-        if event.pointer and "realloc" in event.op:
-            self._forget(event.pid, event.pointer)
-        self._forget(event.pid, event.result)
-        self._alive.setdefault(event.pid, {})[event.result] = event.bytes_asked
-        self._live += event.bytes_asked
+        pid = event.pid
+        if "realloc" in op and event.pointer:
+            self._forget(pid, event.pointer)
+        self._forget(pid, result)
+        alive = self._alive.get(pid)
+        if alive is None:
+            alive = self._alive[pid] = {}
+        alive[result] = asked
+        self._live += asked
         self._pieces += 1
-        self._peak = max(self._peak, self._live)
+        if self._live > self._peak:
+            self._peak = self._live
 
     def _forget(self, pid: int, pointer: int) -> None:
-        size = self._alive.get(pid, {}).pop(pointer, None)
+        alive = self._alive.get(pid)
+        size = alive.pop(pointer, None) if alive is not None else None
         if size is not None:
             self._live -= size
             self._pieces -= 1
 
     def _fault(self, event: Fault) -> None:
         self._tasks.add((event.pid, event.tid))
-        self._numbers["faults"] += 1
-        self._numbers["major"] += event.major
-        self._numbers["step_six"] += is_step_six(event)
-        self._numbers["frames"] += is_step_six(event) and event.access != "read"
+        self._sum("faults", 1)
+        self._sum("major", event.major)
+        self._sum("step_six", is_step_six(event))
+        self._sum("frames", is_step_six(event) and event.access != "read")
         self._count("by_toucher", event.toucher)
         self._count("by_place", _place(event.mapping))
         self._rings[event.ring] += 1
@@ -160,21 +176,21 @@ class Tally:
         if event.errno is not None or event.result is None:
             return
         gained = moved or 0
-        self._numbers["break_growth"] += max(gained, 0)
-        self._numbers["break_shrink"] += max(-gained, 0)
+        self._sum("break_growth", max(gained, 0))
+        self._sum("break_shrink", max(-gained, 0))
         if inside:
             gained += _mapped(event, self._inside.get(event.tid, ""))
-            self._numbers["from_kernel"] += max(gained, 0)
-            self._numbers["to_kernel"] += max(-gained, 0)
+            self._sum("from_kernel", max(gained, 0))
+            self._sum("to_kernel", max(-gained, 0))
 
     def _library(self, event: Library) -> None:
         if event.module == "[vdso]":
             self._count("vdso_answers", event.function.removeprefix("__vdso_"))
-            self._numbers["vdso_crossing"] += bool(event.crossings)
+            self._sum("vdso_crossing", bool(event.crossings))
         else:
-            self._numbers["into_libraries"] += 1
-            self._numbers["into_libraries_crossing"] += bool(event.crossings)
-            self._numbers["into_libraries_known"] += event.crossings is not None
+            self._sum("into_libraries", 1)
+            self._sum("into_libraries_crossing", bool(event.crossings))
+            self._sum("into_libraries_known", event.crossings is not None)
 
     def _process(self, event: Process) -> None:
         self._tasks.add((event.pid, event.tid))
@@ -184,25 +200,23 @@ class Tally:
 
     def result(self) -> Summary:
         """Return the totals so far."""
+        numbers = {**self._numbers, "events": self._events, "asked": self._asked}
+        calls: Counter[str] = Counter()
+        steps: Counter[str] = Counter()
+        for (op, taken, is_unfinished), count in self._calls.items():
+            calls[op] += count
+            steps.update({taken: count} if taken is not None else {})
+            outcome = "grown" if "2" in (taken or "") else "served"
+            for name in ("unfinished",) if is_unfinished else (outcome,) if op in ALLOCATING else ():
+                numbers[name] = numbers.get(name, 0) + count
+        found = {**self._tables, "calls": calls, "steps": steps}
         names = {field.name: field.type for field in msgspec.structs.fields(Summary)}
-        numbers = {name: self._numbers[name] for name, kind in names.items() if kind == "int" or kind is int}
-        tables = {
-            name: dict(self._tables.get(name, Counter()).most_common())
-            for name in (
-                "calls",
-                "steps",
-                "syscalls_inside",
-                "syscalls_outside",
-                "by_gate",
-                "vdso_answers",
-                "by_toucher",
-                "by_place",
-            )
-        }
+        totals = {name: numbers.get(name, 0) for name, kind in names.items() if kind == "int" or kind is int}
+        tables = {name: dict(Counter(found.get(name, {})).most_common()) for name in _TABLES}
         own = {"live": self._live, "live_pieces": self._pieces, "peak": self._peak}
         pids = {pid for pid, _tid in self._tasks}
         return msgspec.convert(
-            {**numbers, **tables, **own, "by_ring": self._rings, "processes": len(pids), "threads": len(self._tasks)},
+            {**totals, **tables, **own, "by_ring": self._rings, "processes": len(pids), "threads": len(self._tasks)},
             Summary,
         )
 

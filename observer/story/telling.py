@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import Final
 
 from observer.model.events import Event
 from observer.story.departures import Departures
@@ -13,6 +14,8 @@ from observer.story.rows import Passage
 from observer.story.summary import Tally
 
 __all__ = ["Shortened", "Telling"]
+
+_NOTHING: Final[Iterator[Passage]] = iter(())
 
 
 class Shortened:
@@ -70,7 +73,8 @@ class Telling:
         self.tally.add(event)
         self.departures.add(event)
         self.refusals.add(event)
-        return filter(self.shortened.is_head, self._fold.add(event))
+        told = self._fold.add(event)
+        return filter(self.shortened.is_head, told) if told else _NOTHING
 
     def finish(self) -> Iterator[Passage]:
         """There are no more events: yield what is still to be told before the tail."""

@@ -16,17 +16,30 @@ LONGEST: Final = 1 << 14
 """Bytes of one text: a path (PATH_MAX) with each byte written as \\xff. Longer names of functions (C++) are cut."""
 
 
+_MOST_KNOWN: Final = 1 << 14
+
+
 class SiteTable:
     """All places of a trace, numbered; number 0 is no place."""
 
     def __init__(self) -> None:
         self._numbers: dict[Site, int] = {}
+        self._known: dict[int, tuple[Site, int]] = {}
+        """Numbers by the identities of values: most are asked for again and again, and a value's hash takes long."""
         self.sites: list[Site] = []
 
     def number(self, site: Site | None) -> int:
         """Return the number of *site*, giving it one if it is new."""
         if site is None:
             return 0
+        asked = self._known.get(id(site))
+        if asked is None:
+            if len(self._known) == _MOST_KNOWN:
+                self._known.clear()
+            asked = self._known[id(site)] = site, self._number(site)
+        return asked[1]
+
+    def _number(self, site: Site) -> int:
         known = self._numbers.get(site)
         if known is None:
             if site != _NOWHERE:

@@ -7,7 +7,7 @@ the call that gave it back. What is held is what is open: calls, live pieces, an
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,9 @@ _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruct
 _PUSHED_BY_VSYSCALL: Final = 3
 _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _ENOMEM: Final = 12
+_NOWHERE: Final = Site()
+_NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT = range(7)
+"""What happens, in the order in which it does so at one time."""
 _MOST_HELD: Final = 16
 """Parts that wait for a call to end: one that waits for a lock may be under way for as long as the run."""
 
@@ -89,12 +92,21 @@ class _Replay:
         self._lives.begin(part, start, moments.lives)
         self._moments, self._part = moments, part
         self._take_rows(moments, part)
-        act: tuple[Callable[[int], None], ...] = (
-            self._note, self._library_began, self._syscall_began, self._syscall_ended, self._call_began,
-            self._call_ended, self._fault,
-        )  # fmt: skip
         for what, index in zip(*self._ticks(moments), strict=True):
-            act[what](index)
+            if what == _CALL_BEGAN:
+                self._call_began(index)
+            elif what == _CALL_ENDED:
+                self._call_ended(index)
+            elif what == _FAULT:
+                self._fault(index)
+            elif what == _SYSCALL_BEGAN:
+                self._syscall_began(index)
+            elif what == _SYSCALL_ENDED:
+                self._syscall_ended(index)
+            elif what == _LIBRARY_BEGAN:
+                self._library_began(index)
+            else:
+                self._note(index)
         calls = zip(self._calls, self._call_ends, strict=True)
         self._open_calls = [call for call, ended in calls if ended >= moments.high]
         self._open_syscalls = [call for call in self._syscalls if call.ended >= moments.high]
@@ -116,21 +128,20 @@ class _Replay:
         counts = np.where(numbers["has_count"] == 1, numbers["count"], 1).tolist()
         sizes = [size * count for size, count in zip(numbers["size"].tolist(), counts, strict=True)]
         self._calls = list(self._open_calls)
-        places = moments.call_places[len(self._open_calls) :].tolist()
-        returned = (calls["flags"] & RETURNED != 0).tolist()
-        rows = zip(
-            places, calls["pid"].tolist(), calls["op"].tolist(), returned, calls["result"].tolist(), sizes, strict=True
+        fields = (
+            moments.call_places[len(self._open_calls) :], calls["pid"], calls["op"], calls["flags"] & RETURNED,
+            numbers["errno"], calls["a0"], calls["result"], calls["ret"], calls["stack"],
         )  # fmt: skip
+        rows = zip(*(field.tolist() for field in fields), sizes, strict=True)
         self._calls += [
-            OpenCall(part, row, n, pid, FAMILY[op], has_returned, result, size)
-            for row, (n, pid, op, has_returned, result, size) in enumerate(rows)
+            OpenCall(part, row, n, pid, FAMILY[op], returned, failed, pointer, result, size, back, stack)
+            for row, (n, pid, op, returned, failed, pointer, result, back, stack, size) in enumerate(rows)
         ]
-        self._call_rows = list(zip(*(calls[name].tolist() for name in ("a0", "ret", "stack")), strict=True))
         self._call_ends: list[int] = np.concatenate([moments.open_calls["ended"], calls["ended"]]).tolist()
         part.open += len(calls)
         names = part.syscalls.texts["name"]
-        fields = ("pid", "flags", "result", "ended", "ip", "stack", "a0", "a1", "a2", "a3", "a4", "a5")
-        records = zip(*(syscalls[field].tolist() for field in fields), strict=True)
+        of_syscalls = ("pid", "flags", "result", "ended", "ip", "stack", "a0", "a1", "a2", "a3", "a4", "a5")
+        records = zip(*(syscalls[name].tolist() for name in of_syscalls), strict=True)
         self._syscalls = list(self._open_syscalls)
         self._syscalls += [_Syscall(name or "", *rest) for name, rest in zip(names, records, strict=True)]
         self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
@@ -233,12 +244,11 @@ class _Replay:
 
     def _call_began(self, index: int) -> None:
         call = self._calls[len(self._open_calls) + index]
-        pointer, back, stack = self._call_rows[index]
+        pointer, back = call.pointer, call.back
         state = self._state(call.pid)
-        role = state.code.role_at(back)
-        site = state.code.site_before(back)
+        role, site = state.code.caller(back)
         if role in _LIBRARY:
-            piece = self._piece(stack, back, state.code.word)
+            piece = self._piece(call.stack, back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.
                 caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
@@ -265,9 +275,10 @@ class _Replay:
         call = self._calls[index]
         call.part.close("call", call.row)
         columns, operation = call.columns, call.operation
-        failed = bool(columns.numbers["errno"][call.row])
-        columns.texts["steps"][call.row] = steps_of(operation.name, call.returned, call.growth, failed=failed)
-        if not operation.allocates or not call.returned:
+        if not operation.allocates:
+            return
+        columns.texts["steps"][call.row] = steps_of(operation.name, call.returned, call.growth, failed=call.failed)
+        if not call.returned:
             return
         state = self._state(call.pid)
         if call.result:
@@ -296,7 +307,7 @@ class _Replay:
             call.growth += record.name in GROWING
         else:
             library = self._syscall_library[index]
-            site = self._stack_site(state, record.ip - 1, record.stack) if library < 0 else Site()
+            site = self._stack_site(state, record.ip - 1, record.stack) if library < 0 else _NOWHERE
             found[index] = self._site_of(library, site)
 
     def _syscall_ended(self, index: int) -> None:
