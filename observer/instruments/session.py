@@ -78,10 +78,13 @@ def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
     # A descriptor for each process that is followed: as many as we may have, and the program what it would have had.
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
-        return _Session(wish, path, sink, folder, interrupts, files).run()
+        recording = _Session(wish, path, sink, folder, interrupts, files).run()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
         interrupts.release()
+    # Counted now: one that a terminal sends to both may reach us when the program has already ended by it.
+    recording.totals["interrupts"] = len(interrupts.taken)
+    return recording
 
 
 class _Session:
@@ -175,7 +178,7 @@ class _Session:
             **watch.crossings.counts(), **self._library.counts(), "faults_counted": faults.counted,
             "faults_lost": faults.lost, "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
-            "pages_pushed": self._pages.pushed, "interrupts": len(self._interrupts.taken),
+            "pages_pushed": self._pages.pushed,
             "stops": engine.stops, "stumbles": sum(engine.stumbles.values()),
         }  # fmt: skip
         counts |= {f"stops_cs_{selector:#x}": count for selector, count in watch.selectors.items()}
