@@ -11,7 +11,7 @@ To add a verb, two files and the README:
 - "Commands" in README.md: at least one line; `tests/live/test_examples.py` types it, and every example of the epilog.
 
 What is imported at the top of a module is what parsing needs; all else is imported in the function that needs it, so
-that help answers at once. The work itself lies in `observer.runs`, whose functions return values: only here is
-something printed. `words.py`, `numbers.py` and `workloads.py` read what several verbs take; `scratch.py` is a folder
-for the time of a command, `complaint.py` the one way to say what went wrong.
+that help answers at once. The work itself lies in `observer.runs`, whose functions return values and tell nothing.
+`words.py`, `numbers.py` and `workloads.py` read what several verbs take; `scratch.py` is a folder for the time of a
+command, `complaint.py` the one way to say what went wrong.
 """

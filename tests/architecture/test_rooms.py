@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
 
 PURE = ("simulator", "story", "compare")
-CALLERS = frozenset({"runs", "cli"})
+CALLERS = frozenset({"runs", "labs", "cli"})
 AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
 
 
