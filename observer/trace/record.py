@@ -6,7 +6,7 @@ from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
 from observer.instruments.session import Recording, Wish
 from observer.instruments.session import record as run_instruments
-from observer.trace.spool import Spools
+from observer.recording.spool import Spools
 
 __all__ = ["record"]
 
