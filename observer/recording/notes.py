@@ -33,7 +33,9 @@ _PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
 _Pid = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 _Time = Annotated[int, Meta(ge=1, le=(1 << 62) - 1)]
 _Count = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
+_Difference = Annotated[int, Meta(ge=-(1 << 62), le=(1 << 62) - 1)]
 _Word = Annotated[int, Meta(ge=0)]
+_UserAddress = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _Small = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 32) - 1)]
 _Path = Annotated[str, Meta(max_length=_PATH)]
 _Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
@@ -119,7 +121,7 @@ class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
     """
 
     path: _Path
-    frames: tuple[tuple[_Word, _Count, _Count], ...]
+    frames: tuple[tuple[_UserAddress, _Count, _Count], ...]
     mappings: tuple[Mapping, ...]
     resident: dict[int, _Count]
     rss: dict[str, _Count]
@@ -231,7 +233,7 @@ class Populated(_OfTask, frozen=True, kw_only=True, tag="populated"):
     end: _Time
     caller: _Pid
     number: _Small
-    faults: int
+    faults: _Difference
 
 
 class Beyond(_OfTask, frozen=True, kw_only=True, tag="beyond"):
