@@ -26,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
+"""The name of their file, among the spools."""
 
 _PATH: Final = 1 << 16  # characters: PATH_MAX bytes, each written as \xff at the most
 _PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
