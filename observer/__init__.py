@@ -11,7 +11,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
   system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
   here alone.
-- `recording/`: what is written while the program runs: `notes.py` the rare things, each kind a value.
+- `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
+  things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
   presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
@@ -24,12 +25,13 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
-- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `spool.py` writes fixed records
-  while the program runs, `kept.py` what was counted, `spooled.py` checks them and reads them back;
-  `order.py`, `assembly.py`, `allocators.py`, `replay.py`, `lives.py`, `misuses.py`, `process.py` make events of them;
-  `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
+- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
+  `spooled.py` checks the spools and reads them back; `order.py` and `timeline.py` put them into one order, a window at
+  a time; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`, advances one
+  moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run
+  (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
   `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
-  closes or recovers a trace.
+  closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

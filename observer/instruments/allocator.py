@@ -22,7 +22,6 @@ from typing import Final
 from observer.instruments.observed import ObserversPages
 from observer.instruments.open_calls import OpenCalls
 from observer.instruments.planting import Planter
-from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing, copied_breakpoint
 from observer.linux.elf import Elf
@@ -30,6 +29,7 @@ from observer.linux.instructions import CONSTANT, NOTHING
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.model.operations import FAMILY
 from observer.recording.notes import Allocator
+from observer.recording.sink import Sink
 from observer.tracee.memory import NO_OPERATION, Breakpoint, Memory
 from observer.tracee.task import Frame, Task
 

@@ -15,10 +15,10 @@ from weakref import WeakSet
 import numpy as np
 
 from observer.instruments.intervals import page_runs
-from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.model.addresses import Mapping
 from observer.recording.notes import Copied
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

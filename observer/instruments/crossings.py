@@ -6,14 +6,15 @@ import contextlib
 from collections import Counter
 from typing import Final, NamedTuple
 
-from observer.instruments.sink import Sink
-from observer.instruments.stacks import KEPT, WRAPPER, keep_stack, present_bytes
+from observer.instruments.stacks import WRAPPER, keep_stack, present_bytes
 from observer.instruments.unbrought import bytes_of_file
 from observer.linux.captures import KINDS, Wanted, length_of, wanted_of
 from observer.linux.ptrace import RegisterSet, bits_of
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
 from observer.linux.syscalls import name_of, numbers_of
 from observer.model.selection import MEMORY_CALLS
+from observer.recording.records import STACK_BYTES
+from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
 __all__ = ["CARRIED_OUT", "Crossings"]
@@ -82,7 +83,7 @@ class Crossings:
             self._registers.read(task.tid)
             # By the entry itself: an exec from another thread comes back under the leader's number.
             self._at_exec[entry] = _AtEntry(
-                self._gate(task, arch, ip), self._stack(task, began, sp, KEPT),
+                self._gate(task, arch, ip), self._stack(task, began, sp, STACK_BYTES),
                 self._read(task, wanted, _words(arch, args), None),
             )  # fmt: skip
 
@@ -104,7 +105,7 @@ class Crossings:
             cs = self._registers.words[RegisterSet.CS]
             self.selectors[cs] += 1
             if held is None and result is not None:
-                stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else KEPT)
+                stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else STACK_BYTES)
             if held is None:
                 gate = self._gate(task, arch, ip)
         flags = (result is not None) | (unseen is not None) * CARRIED_OUT | gate << 8

@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.recording.notes import Leaving
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

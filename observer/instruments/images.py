@@ -13,7 +13,6 @@ from typing import Final
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
-from observer.instruments.sink import Sink
 from observer.linux.definitions import undetermined
 from observer.linux.elf import Elf
 from observer.linux.mapped import load_mapped
@@ -21,6 +20,7 @@ from observer.linux.regions import region_at, regions_within
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import MappedFile, MappedImage, Unobserved
+from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
 __all__ = ["Images", "program_of", "role_of"]

@@ -14,10 +14,10 @@ from collections import Counter
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.linux.pagemap import present_runs
 from observer.recording.notes import Interval
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

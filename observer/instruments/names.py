@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Final
 
 from observer.linux.arguments import decode
-from observer.linux.captures import KINDS, MOST
+from observer.linux.captures import KINDS
 from observer.linux.prototypes import arity_of, families
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
 from observer.linux.syscalls import name_of, table
 from observer.model.selection import MEMORY_CALLS
 
-__all__ = ["ARGUMENT_BYTES", "GATES", "KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]
+__all__ = ["GATES", "KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]
 
 GATES: Final = ("syscall", "int80", "sysenter")
 """The instructions that enter the kernel. Which one it was stands in each record's flags, from bit 8 on."""
-
-ARGUMENT_BYTES: Final = MOST
-"""Bytes kept of what one argument points to."""
 
 
 def all_names() -> frozenset[str]:

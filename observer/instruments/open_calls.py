@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from observer.instruments.sink import Sink
 from observer.linux.procfs import read_mappings
 from observer.recording.notes import Aside, Handler
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Frame, Interruption, Task
 

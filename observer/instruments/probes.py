@@ -18,7 +18,6 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.instruments.observed import ObserversPages
-from observer.instruments.sink import Sink
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
@@ -28,6 +27,7 @@ from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import ProbedFunction
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory, Probe
 from observer.tracee.task import LibraryFrame, Task
 

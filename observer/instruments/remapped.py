@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from observer.instruments.sink import Sink
 from observer.linux.regions import regions_within
 from observer.recording.notes import Detached, Region
+from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
 __all__ = ["REMAPPING", "note_remapped"]

@@ -13,7 +13,6 @@ from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
-from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
@@ -21,6 +20,7 @@ from observer.linux.compat import foreign_by_argument, foreign_numbers
 from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
 from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
+from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts

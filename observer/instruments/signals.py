@@ -7,13 +7,13 @@ import time
 from functools import partial
 from typing import Final
 
-from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack, present_bytes
 from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
 from observer.model.exceptions import FAULT_SIGNALS
 from observer.model.signals import name_of_signal
 from observer.recording.notes import Signalled
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

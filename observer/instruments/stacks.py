@@ -7,19 +7,17 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from observer.instruments.sink import Sink
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
+from observer.recording.records import STACK_BYTES
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Frame
 
-__all__ = ["KEPT", "WRAPPER", "keep_stack", "present_bytes"]
+__all__ = ["WRAPPER", "keep_stack", "present_bytes"]
 
 WRAPPER: Final = 256
 """Bytes that are enough to leave a memory call's wrapper, which has hardly a frame; stdio's calls lie deeper."""
-
-KEPT: Final = 3072
-"""Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
 
 _BP: Final = RegisterSet.INDEX["rbp"]
 _BX: Final = RegisterSet.INDEX["rbx"]
@@ -47,7 +45,7 @@ def keep_stack(
     now: int,
     sp: int,
     registers: RegisterSet,
-    length: int = KEPT,
+    length: int = STACK_BYTES,
     frames: Sequence[Frame] = (),
 ) -> int:
     """Save up to *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Final
 from weakref import WeakSet
 
-from observer.instruments.sink import Sink
 from observer.linux import procfs
 from observer.recording.notes import Beyond, Populated
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

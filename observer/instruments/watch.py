@@ -21,7 +21,6 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.remapped import REMAPPING, note_remapped
 from observer.instruments.signals import note_signal
-from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames, Snapshot, take_snapshot
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
@@ -31,6 +30,7 @@ from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
+from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 

@@ -12,10 +12,7 @@ from typing import Final
 
 from observer.linux.prototypes import Parameter, parameters_of, takes_path
 
-__all__ = ["KINDS", "MOST", "Wanted", "length_of", "wanted_of"]
-
-MOST: Final = 160
-"""Bytes kept of one argument."""
+__all__ = ["KINDS", "Wanted", "length_of", "wanted_of"]
 
 _STRING: Final = 160
 _PREFIX: Final = 40

@@ -4,8 +4,9 @@ The key `what` says which kind a line is of; `KINDS` has them all. Writers make 
 line, `read_notes` gives it back with everything checked that stands beside its fields here: whoever may write the
 trace's folder may have changed the lines.
 
-Times (`t`, `end`) are CLOCK_MONOTONIC in nanoseconds, as in records; `t` is when what the note tells of had happened.
-`pid` is the process, `tid` the task that did it. Addresses are bytes, mappings those of /proc/PID/maps.
+The first line tells of the records (`Layouts`). Times (`t`, `end`) are CLOCK_MONOTONIC in nanoseconds, as in records;
+`t` is when what the note tells of had happened. `pid` is the process, `tid` the task that did it. Addresses are bytes,
+mappings those of /proc/PID/maps.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from msgspec import Meta, Struct
 from observer.model.addresses import Mapping
 
 __all__ = [
-    "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone", "Handler",
-    "Interval", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction", "Region", "Rings",
-    "Signalled", "Unobserved", "read_notes",
+    "FILE", "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
+    "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
+    "Region", "Rings", "Signalled", "Unobserved", "read_notes",
 ]  # fmt: skip
+
+FILE: Final = "notes.jsonl"
+"""The name of their file, among the spools."""
 
 _PATH: Final = 1 << 16  # characters: PATH_MAX bytes, each written as \xff at the most
 _PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
@@ -30,7 +34,9 @@ _PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
 _Pid = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
 _Time = Annotated[int, Meta(ge=1, le=(1 << 62) - 1)]
 _Count = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
+_Difference = Annotated[int, Meta(ge=-(1 << 62), le=(1 << 62) - 1)]
 _Word = Annotated[int, Meta(ge=0)]
+_UserAddress = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 _Small = Annotated[int, Meta(ge=-(1 << 31), le=(1 << 32) - 1)]
 _Path = Annotated[str, Meta(max_length=_PATH)]
 _Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
@@ -52,6 +58,12 @@ class _OfProcess(_Told, frozen=True, kw_only=True):
 
 class _OfTask(_OfProcess, frozen=True, kw_only=True):
     tid: _Pid
+
+
+class Layouts(_Told, frozen=True, kw_only=True, tag="layouts"):
+    """The records beside these notes are laid out as in this version of `records`."""
+
+    version: _Count
 
 
 # ---- processes and threads ----------------------------------------------------------------------------------
@@ -110,7 +122,7 @@ class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
     """
 
     path: _Path
-    frames: tuple[tuple[_Word, _Count, _Count], ...]
+    frames: tuple[tuple[_UserAddress, _Count, _Count], ...]
     mappings: tuple[Mapping, ...]
     resident: dict[int, _Count]
     rss: dict[str, _Count]
@@ -222,7 +234,7 @@ class Populated(_OfTask, frozen=True, kw_only=True, tag="populated"):
     end: _Time
     caller: _Pid
     number: _Small
-    faults: int
+    faults: _Difference
 
 
 class Beyond(_OfTask, frozen=True, kw_only=True, tag="beyond"):
@@ -271,9 +283,10 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 
 Note = (
-    Exec | Born | Copied | Exiting | End | Gone | Signalled | Region | Detached | MappedFile | MappedImage | Leaving
-    | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction | Handler | Aside
+    Layouts | Exec | Born | Copied | Exiting | End | Gone | Signalled | Region | Detached | MappedFile | MappedImage
+    | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction | Handler | Aside
 )  # fmt: skip
+"""Any of them."""
 
 KINDS: Final[dict[str, type[Note]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Note)}
 """The kinds of notes by their `what`."""

@@ -13,13 +13,13 @@ from observer.instruments.session import Recording, Wish
 from observer.instruments.session import record as run_instruments
 from observer.model.filenames import as_text
 from observer.model.machine import Meta, Request
+from observer.recording.spool import Spools
 from observer.trace.database import close_database
 from observer.trace.finish import Listener, begin, finish
 from observer.trace.kept import Kept
 from observer.trace.layout import SPOOL
 from observer.trace.machine import describe_machine
 from observer.trace.place import new_folder
-from observer.trace.spool import Spools
 from observer.tracee.launch import find_program
 
 __all__ = ["record_run", "record_uninterrupted", "request_of"]

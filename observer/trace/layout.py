@@ -17,15 +17,16 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import Folder
+from observer.recording import notes
+from observer.recording.records import LAYOUTS
 
 __all__ = [
-    "META", "NOTES", "RECORDING", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
+    "META", "RECORDING", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
     "remove_trace",
 ]  # fmt: skip
 
 META: Final = "meta.json"
 SPOOL: Final = "spool"
-NOTES: Final = "notes.jsonl"
 RECORDING: Final = "recording.json"
 
 TABLES: Final = {
@@ -34,9 +35,7 @@ TABLES: Final = {
 }  # fmt: skip
 """The file of each kind of event."""
 
-_SPOOLS: Final = frozenset(
-    {"calls.bin", "syscalls.bin", "library.bin", "arguments.bin", "stacks.bin", "frames.bin", NOTES, RECORDING}
-)
+_SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), "frames.bin", notes.FILE, RECORDING})
 _FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
 _HEAD: Final = 1 << 28
 
@@ -53,7 +52,7 @@ class _Head(msgspec.Struct):
 def is_unfinished(folder: Folder) -> bool:
     """Whether *folder* holds spools that were never made into tables."""
     try:
-        return folder.folder(SPOOL).has(NOTES)
+        return folder.folder(SPOOL).has(notes.FILE)
     except OSError:
         return False
 
@@ -99,13 +98,13 @@ def held(folder: Folder) -> Iterator[None]:
     if not is_unfinished(folder):
         yield
         return
-    notes = folder.folder(SPOOL).file(NOTES)
+    file = folder.folder(SPOOL).file(notes.FILE)
     try:
-        fcntl.flock(notes.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise BadTrace(f"{folder.path} is being recorded right now", "", "wait for the run to end") from error
     yield
-    notes.close()
+    file.close()
 
 
 def remove_spools(folder: Folder) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
-from observer.trace.layout import META, NOTES, SPOOL, foreign_name, held, is_unfinished, remove_trace
+from observer.recording import notes
+from observer.trace.layout import META, SPOOL, foreign_name, held, is_unfinished, remove_trace
 
 __all__ = ["is_left_unfinished", "new_folder"]
 
@@ -72,7 +73,7 @@ def _made(path: Path) -> Folder:
 
 def _is_recorded(folder: Folder) -> bool:
     try:
-        return folder.folder(SPOOL).file(NOTES).size > 0
+        return folder.folder(SPOOL).file(notes.FILE).size > 0
     except OSError:
         return False
 

@@ -15,10 +15,10 @@ import numpy as np
 from observer.glibc.chunks import HEADER
 from observer.instruments.allocator import RETURNED
 from observer.instruments.crossings import CARRIED_OUT
-from observer.instruments.places import StackPiece
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.operations import FAMILY
+from observer.trace.callers import LIBRARY, Callers, piece_of_sample
 from observer.trace.evidence import Lives as Processes
 from observer.trace.evidence import huge_pages_asked
 from observer.trace.findings import Findings
@@ -33,9 +33,7 @@ from observer.trace.timeline import Moments, Timeline
 
 __all__ = ["replayed"]
 
-_LIBRARY: Final = ("libc", "loader")
 _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
-_PUSHED_BY_VSYSCALL: Final = 3
 _MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _ENOMEM: Final = 12
 _NOWHERE: Final = Site()
@@ -81,8 +79,9 @@ class _Replay:
         self._out = findings
         self._sites = findings.sites
         self._misuses = Misuses(findings.sites)
+        self._callers = Callers(spooled.stacks)
         self._states: dict[int, ProcessState] = {}
-        self._lives = Lives(spooled.notes, findings, self._states, self._stack_site)
+        self._lives = Lives(spooled.notes, findings, self._states, self._callers.of_stack)
         self._open_calls: list[OpenCall] = []
         self._open_syscalls: list[_Syscall] = []
         self._open_library_sites: list[int] = []
@@ -180,45 +179,6 @@ class _Replay:
     def _note(self, index: int) -> None:
         self._lives.take(index, self._moments.notes[index])
 
-    # ---- places ---------------------------------------------------------------------------------------------
-
-    def _piece(self, number: int, ip: int, word: int) -> StackPiece | None:
-        if not 0 < number <= len(self._spooled.stacks):
-            return None
-        record = self._spooled.stacks[number - 1]
-        sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
-        return StackPiece(ip, sp, bp, bx, record["bytes"].tobytes(), word)
-
-    def _stack_site(self, state: ProcessState, ip: int, number: int) -> Site:
-        """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""
-        piece = self._piece(number, ip, state.code.word)
-        if state.code.role_at(ip) in _LIBRARY:
-            return self._caller_site(state, ip, piece)
-        if piece is not None and state.code.image_at(ip) is None:
-            return self._site_around(state, ip, piece)
-        return state.code.site_at(ip)
-
-    @staticmethod
-    def _site_around(state: ProcessState, ip: int, piece: StackPiece) -> Site:
-        """Return the program's place that called code of no file: data jumped into, or i386's door in the vDSO.
-
-        What was called last has its return address lowest on the stack; the vDSO pushed three registers below it.
-        """
-        for words in (0, _PUSHED_BY_VSYSCALL):
-            back = piece.word(piece.sp + words * piece.size)
-            if back is None or not state.code.is_behind_call(back):
-                continue
-            if state.code.role_at(back - 1) not in _LIBRARY:
-                return state.code.site_before(back)
-            caller = state.code.caller_in_program(piece.above(back, words + 1), at_call=True)
-            return state.code.site_before(caller if caller is not None else back)
-        return state.code.site_at(ip)
-
-    @staticmethod
-    def _caller_site(state: ProcessState, ip: int, piece: StackPiece | None) -> Site:
-        caller = state.code.caller_in_program(piece) if piece is not None else None
-        return state.code.site_before(caller) if caller is not None else state.code.site_at(ip)
-
     # ---- library calls ---------------------------------------------------------------------------------------
 
     def _library_began(self, index: int) -> None:
@@ -227,9 +187,9 @@ class _Replay:
         ip, stack = int(record["site"]), int(record["stack"])
         site = state.code.site_at(ip)
         if stack:
-            piece = self._piece(stack, ip + 1, state.code.word)
+            piece = self._callers.piece(stack, ip + 1, state.code.word)
             role = state.code.role_at(ip)
-            if piece is not None and role in _LIBRARY:
+            if piece is not None and role in LIBRARY:
                 caller = state.code.caller_in_program(piece.above(ip + 1, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
         number = self._sites.number(site)
@@ -247,18 +207,18 @@ class _Replay:
         pointer, back = call.pointer, call.back
         state = self._state(call.pid)
         role, site = state.code.caller(back)
-        if role in _LIBRARY:
-            piece = self._piece(call.stack, back, state.code.word)
+        if role in LIBRARY:
+            piece = self._callers.piece(call.stack, back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.
                 caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
         library = self._call_library[index]
-        if library >= 0 and role not in _LIBRARY and site.line is None:
+        if library >= 0 and role not in LIBRARY and site.line is None:
             role = "libc"  # in a static program, code without lines below a call of the program's own
         columns = self._part.calls
-        call.site = columns.found["site"][index] = self._site_of(library if role in _LIBRARY else -1, site)
-        columns.texts["origin"][index] = role if role in _LIBRARY else "program"
+        call.site = columns.found["site"][index] = self._site_of(library if role in LIBRARY else -1, site)
+        columns.texts["origin"][index] = role if role in LIBRARY else "program"
         if call.operation.releases and pointer:
             self._gives_back(call, state, pointer)
 
@@ -307,7 +267,7 @@ class _Replay:
             call.growth += record.name in GROWING
         else:
             library = self._syscall_library[index]
-            site = self._stack_site(state, record.ip - 1, record.stack) if library < 0 else _NOWHERE
+            site = self._callers.of_stack(state, record.ip - 1, record.stack) if library < 0 else _NOWHERE
             found[index] = self._site_of(library, site)
 
     def _syscall_ended(self, index: int) -> None:
@@ -334,8 +294,8 @@ class _Replay:
         if call is not None:
             columns.found["site"][index] = call.site
         else:
-            piece = self._fault_piece(index, state.code.word) if role in _LIBRARY else None
-            site = self._caller_site(state, ip, piece)
+            piece = piece_of_sample(self._moments.faults.records[index], state.code.word) if role in LIBRARY else None
+            site = self._callers.of_piece(state, ip, piece)
             columns.found["site"][index] = self._site_of(library if site.line is None else -1, site)
         chunk = state.live.find(address) or _chunk_in_making(call, address)
         placed = ip or chunk is not None
@@ -353,14 +313,6 @@ class _Replay:
         mapping, toucher = texts["mapping"][index] or "", texts["toucher"][index]
         mallocs = chunk is not None or mapping == "[heap]" or (toucher == "allocator" and mapping.startswith("map#"))
         return mallocs and texts["access"][index] != "read"
-
-    def _fault_piece(self, index: int, word: int) -> StackPiece | None:
-        record = self._moments.faults.records[index]
-        if "stack" not in (record.dtype.names or ()):
-            return None
-        data = record["stack"].tobytes()[: int(record["stack_length"])]
-        ip, sp = int(record["user_ip"]), int(record["user_sp"])
-        return StackPiece(ip, sp, int(record["user_bp"]), int(record["user_bx"]), data, word)
 
 
 class _Syscall:
@@ -403,4 +355,4 @@ def _toucher(ring: int, call: OpenCall | None, role: str) -> str:
         return "kernel"
     if call is not None:
         return "allocator"
-    return role if role in _LIBRARY else "program"
+    return role if role in LIBRARY else "program"

@@ -24,9 +24,8 @@ from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SA
 from observer.instruments.names import GATES, KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
-from observer.recording.notes import End, Interval, Note, read_notes
-from observer.trace.layout import NOTES
-from observer.trace.spool import ARGUMENT_FIELDS, CALL_FIELDS, LIBRARY_FIELDS, STACK_FIELDS, SYSCALL_FIELDS
+from observer.recording.notes import FILE, End, Interval, Layouts, Note, read_notes
+from observer.recording.records import ARGUMENT, CALL, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
 
 __all__ = ["Arguments", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
@@ -49,17 +48,16 @@ class Stacks:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._layout = np.dtype(STACK_FIELDS)
-        self._count = file.size // self._layout.itemsize
+        self._count = file.size // STACK_PIECE.size
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> np.void:
-        size = self._layout.itemsize
+        size = STACK_PIECE.size
         # Where the file has become shorter meanwhile there is a piece of nothing.
         raw = self._file.read_at(index * size, size).ljust(size, b"\0")
-        record: np.void = np.frombuffer(raw, dtype=self._layout)[0]
+        record: np.void = np.frombuffer(raw, dtype=STACK_PIECE.dtype)[0]
         return record
 
 
@@ -149,7 +147,7 @@ def read_spools(folder: Folder, stack_bytes: int) -> Spooled:
     """Read all spools; a torn last record is left out.
 
     Raises:
-        BadTrace: a spool is missing, or something else than a file.
+        BadTrace: a spool is missing, or something else than a file; or its records are of another version.
     """
     return _Reading(folder).all(SampleLayout(stack_bytes))
 
@@ -163,11 +161,11 @@ class _Reading:
         frames = self._frames()
         notes = self._notes(len(frames))
         return Spooled(
-            calls=self._records("calls.bin", CALL_FIELDS, _whole_calls),
-            syscalls=self._records("syscalls.bin", SYSCALL_FIELDS, _whole_syscalls),
-            into_libraries=self._records("library.bin", LIBRARY_FIELDS, _in_time),
-            arguments=self._records("arguments.bin", ARGUMENT_FIELDS, _whole_arguments, "syscall"),
-            stacks=Stacks(self._file("stacks.bin")),
+            calls=self._records(CALL, _whole_calls),
+            syscalls=self._records(SYSCALL, _whole_syscalls),
+            into_libraries=self._records(LIBRARY_CALL, _in_time),
+            arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
+            stacks=Stacks(self._file(STACK_PIECE.file)),
             faults=self._faults(_fault_dtype(layout), notes),
             notes=notes,
             frames=frames,
@@ -179,30 +177,35 @@ class _Reading:
             return self._folder.file(name, most)
         except OSError as error:
             why = f"{name}: {error.strerror or error}"
-            remedy = "remove what observer run has not put there"
-            raise BadTrace(f"cannot read the spools in {self._folder.path}", why, remedy) from error
+            raise self._unreadable(why, "remove what observer run has not put there") from error
 
-    def _records(
-        self, name: str, fields: list[tuple[str, str]], whole: Callable[[Records], _Checked], time: str = "began"
-    ) -> Stored:  # fmt: skip
-        file, layout = self._file(name), np.dtype(fields)
-        count, step = file.size // layout.itemsize, _AT_ONCE // layout.itemsize
+    def _unreadable(self, why: str, remedy: str) -> BadTrace:
+        return BadTrace(f"cannot read the spools in {self._folder.path}", why, remedy)
+
+    def _records(self, layout: Layout, whole: Callable[[Records], _Checked], time: str = "began") -> Stored:
+        file, size = self._file(layout.file), layout.size
+        count, step = file.size // size, _AT_ONCE // size
 
         def pieces() -> Iterator[Records]:
             for first in range(0, count, step):
-                raw = file.read_at(first * layout.itemsize, min(step, count - first) * layout.itemsize)
-                piece = np.frombuffer(raw, dtype=layout, count=len(raw) // layout.itemsize)
+                raw = file.read_at(first * size, min(step, count - first) * size)
+                piece = np.frombuffer(raw, dtype=layout.dtype, count=len(raw) // size)
                 good = _before_first(whole(piece))
                 yield piece[:good]
                 if good < min(step, count - first):
                     return
 
-        stored = Stored(layout, time, [pieces])
-        self._damaged[name] = count - len(stored)
+        stored = Stored(layout.dtype, time, [pieces])
+        self._damaged[layout.file] = count - len(stored)
         return stored
 
     def _notes(self, frames: int) -> list[Note]:
-        notes, self._damaged[NOTES] = read_notes(self._file(NOTES, _MOST_NOTES).lines(_LONGEST_NOTE))
+        notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
+        for note in notes:
+            if isinstance(note, Layouts) and note.version != VERSION:
+                why = f"they are of version {note.version}, and this observer reads version {VERSION}"
+                raise self._unreadable(why, "the observer that recorded them")
+        notes = [note for note in notes if not isinstance(note, Layouts)]
         for i, note in enumerate(notes):
             if isinstance(note, End) and any(at % 8 or at // 8 + count > frames for _start, count, at in note.frames):
                 notes[i] = msgspec.structs.replace(note, frames=())
@@ -219,7 +222,7 @@ class _Reading:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))
         placed = [note for note in notes if isinstance(note, Interval)]
         if sum(length for note in placed for _first, length in note.pages) > _MOST_PLACED:
-            self._damaged[NOTES] += len(placed)
+            self._damaged[FILE] += len(placed)
             placed = []
         parts = [partial(self._samples, name, self._file(name), dtype) for name in names]
         return Stored(dtype, "time", [*parts, partial(_placed_by_pages, placed, dtype)])

@@ -40,6 +40,11 @@ def test_the_pure_rooms_import_only_the_shared_words() -> None:
     assert offenders(lambda module: module.room in PURE and bool(module.rooms_imported - allowed - {module.room})) == []
 
 
+def test_what_is_recorded_is_laid_out_without_who_records_it() -> None:
+    allowed = {"model", "files", "recording"}
+    assert offenders(lambda module: module.room == "recording" and not module.rooms_imported <= allowed) == []
+
+
 def test_only_those_who_watch_import_the_door_to_the_kernel() -> None:
     assert offenders(lambda module: "linux" in module.rooms_imported and module.room not in AT_THE_DOOR) == []
 

@@ -17,6 +17,7 @@ from observer.recording.notes import (
     MappedFile,
     MappedImage,
     Note,
+    Populated,
     Region,
     Rings,
     Signalled,
@@ -48,6 +49,7 @@ NOTES = (
     ),
     Interval(pid=17, tid=19, t=23, count=3, pages=()),
     Rings(t=29, major_ids=(31, 37)),
+    Populated(pid=17, tid=19, t=31, end=37, caller=23, number=59, faults=-3),
 )  # fmt: skip
 GONE = Gone(pid=1, tid=1, t=5, status=0)
 
@@ -69,13 +71,13 @@ def test_what_is_noted_is_read() -> None:
 def test_a_line_begins_with_its_kind_and_its_time() -> None:
     assert lines(GONE) == [b'{"what":"gone","t":5,"pid":1,"tid":1,"status":0}\n']
     assert all(line.startswith(b'{"what":"%b","t":' % what.encode()) for line, what in zip(
-        lines(*NOTES), ("exec", "born", "copied", "end", "image", "region", "signal", "interval", "rings"), strict=True
+        lines(*NOTES), ("exec", "born", "copied", "end", "image", "region", "signal", "interval", "rings", "populated"), strict=True
     ))  # fmt: skip
 
 
 def test_every_kind_says_when() -> None:
     assert [what for what, kind in KINDS.items() if "t" not in kind.__struct_fields__] == []
-    assert len(KINDS) == 21
+    assert len(KINDS) == 22
 
 
 def test_a_note_is_read_with_what_a_later_observer_adds_and_in_any_order() -> None:
@@ -98,6 +100,7 @@ def test_an_environment_that_was_not_read_is_none() -> None:
         changed(NOTES[2], mappings=[]), changed(NOTES[2], pages=[[0, 0]]), changed(NOTES[2], pages=[[0, 1 << 25]]),
         changed(NOTES[2], pages=[[1 << 53, 1]]), changed(NOTES[2], pages=[[0, 1, 2]]), changed(NOTES[2], mappings=[{}]),
         changed(NOTES[3], resident={"heap": 1}), changed(NOTES[3], frames=[[-1, 1, 0]]), changed(NOTES[3], rss={"x": -1}),
+        changed(NOTES[3], frames=[[1 << 63, 1, 0]]), changed(NOTES[9], faults=1 << 62), changed(NOTES[9], caller=...),
         changed(NOTES[4], bits=16), changed(NOTES[4], bits=33), changed(NOTES[4], file=[1, 2, 3]),
         changed(NOTES[6], bytes="9"), changed(NOTES[6], behind="zz"), changed(NOTES[6], signal=""),
         changed(NOTES[0], path="x" * ((1 << 16) + 1)), changed(NOTES[0], mappings=None),

@@ -46,14 +46,15 @@ def test_a_library_that_names_no_release_has_no_model(libc: str, why: str) -> No
     with pytest.raises(UsageError, match="no glibc that names its release") as raised:
         exact_model(run)
     assert (raised.value.why, raised.value.remedy) == (why, "--libc RELEASE for a static program")
-    assert exact_model_if_known(run) is None
+    assert exact_model_if_known(run.machine, run.request.environment) is None
     assert exact_model(run, "2.36").version == "2.36"
 
 
 def test_an_unknown_release_is_refused_or_has_no_model() -> None:
     with pytest.raises(UsageError, match=r"glibc 9\.99 is not known"):
         exact_model(run_of("9.99"))
-    assert exact_model_if_known(run_of("9.99")) is None
+    unknown = run_of("9.99")
+    assert exact_model_if_known(unknown.machine, unknown.request.environment) is None
     with pytest.raises(UsageError, match=r"glibc 9\.99 is not known"):
         check_release("9.99")
     check_release("2.43")

@@ -12,9 +12,9 @@ import pytest
 from observer.errors import BadTrace, CannotLaunch, CannotObserve
 from observer.files import Folder
 from observer.instruments.session import Recording, Wish
-from observer.instruments.sink import Sink
 from observer.model.machine import Meta
 from observer.model.selection import Selection, parse
+from observer.recording.sink import Sink
 from observer.runs import record
 from observer.runs.record import record_run, record_uninterrupted, request_of
 from observer.trace.place import is_left_unfinished

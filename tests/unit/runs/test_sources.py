@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from observer.model.events import Event
+from observer.model.events import Call, Event
 from observer.model.machine import Meta
-from observer.runs import sources
-from observer.runs.sources import with_sources
-from tests.builders import machine, meta, request, story_run
+from observer.runs.sources import Sources
+from observer.trace.part import Part
+from observer.trace.values import events_of
+from tests.builders import machine, meta, request
+from tests.unit.simulator.test_glibc_side import Reality
+from tests.unit.trace.test_tables import part_of
 
 MEMORY = ("brk", "madvise", "mmap", "mprotect", "mremap", "munmap")
-
-
-class Asked:
-    """Stands where the trace and the writing into it would."""
-
-    def __init__(self) -> None:
-        self.kinds: frozenset[str] | None = None
-        self.hows: list[str] = []
-        self.order: list[str] = []
-
-    def open(self, directory: Path) -> Asked:
-        self.order.append(f"open {directory}")
-        return self
-
-    def events(self, kinds: frozenset[str]) -> Iterator[Event]:
-        self.kinds = kinds
-        return (event for event in story_run() if event.__struct_config__.tag in kinds)
-
-    def add(self, trace: Asked, found: Mapping[int, str], how: str) -> Meta:
-        assert trace is self
-        self.hows.append(how)
-        return meta(notes=("told",))
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        self.order.append("begin")
-        yield
-        self.order.append("end")
-
-
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    made = Asked()
-    monkeypatch.setattr(sources, "Trace", made)
-    monkeypatch.setattr(sources, "add_sources", made.add)
-    return made
+HOW = "inferred: by the model of glibc 2.36, as long as it gives every pointer exactly"
 
 
 def run_of(bits: int = 64, release: str = "2.36", **fields: Any) -> Meta:
@@ -59,13 +25,53 @@ def run_of(bits: int = 64, release: str = "2.36", **fields: Any) -> Meta:
     return meta(machine=machine(libc_version=release, program_bits=bits), request=request("./story", **fields))
 
 
+def parts(calls_each: int) -> list[Part]:
+    """A run of five calls, in parts of so many calls."""
+    reality = Reality()
+    pointer = reality.do("malloc", 100)
+    reality.do("free", pointer=pointer)
+    for _ in range(3):
+        reality.do("malloc", 100)
+    numbered: list[list[Event]] = []
+    n = 0
+    for i, ((call, inside), _outcome) in enumerate(reality.said):
+        events = [call, *inside]
+        cause = n
+        for event in events:
+            fields: dict[str, Any] = {"n": n, "t_ns": 1000 * n}
+            fields |= {"end_ns": 1000 * n + 900} if event is call else {"cause": cause}
+            events[events.index(event)] = replaced(event, **fields)
+            n += 1
+        if i % calls_each == 0:
+            numbered.append([])
+        numbered[-1] += events
+    return [part_of(events) for events in numbered]
+
+
+def replaced(event: Event, **fields: Any) -> Event:
+    return msgspec.structs.replace(event, **fields)
+
+
+def asked(run: Meta, given: list[Part]) -> tuple[list[str | None], dict[str, str]]:
+    """Let the model listen; return what it said of each call, in the tables and in the events, and how it is known."""
+    how: dict[str, str] = {}
+    told = list(Sources().listen(iter(given), run.machine, run.request, how))
+    assert told == given
+    in_tables = [source for part in told for source in part.calls.texts["served_by"]]
+    in_events = [event.served_by for part in told for event in events_of(part) if isinstance(event, Call)]
+    assert in_tables == in_events
+    return in_tables, how
+
+
+@pytest.mark.parametrize("calls_each", [1, 2, 5])
 @pytest.mark.parametrize("syscalls", [MEMORY, None, (*MEMORY, "openat")])
-def test_the_model_is_asked_while_it_is_said_that_work_goes_on(asked: Asked, syscalls: tuple[str, ...] | None) -> None:
-    found = with_sources(run_of(syscalls=syscalls), Path("story.trace"), asked.working)
-    assert found.notes == ("told",)
-    assert asked.order == ["begin", "open story.trace", "end"]
-    assert asked.kinds == {"call", "syscall", "process"}
-    assert asked.hows == ["inferred: by the model of glibc 2.36, as long as it gives every pointer exactly"]
+def test_each_allocation_is_named_in_the_part_that_it_lies_in(
+    syscalls: tuple[str, ...] | None, calls_each: int
+) -> None:
+    told, how = asked(run_of(syscalls=syscalls), parts(calls_each))
+    # The heap grew for the cache of the thread, whose table comes before the first piece.
+    assert told == ["top", None, "tcache", "top", "top"]
+    assert how == {"call.served_by": HOW}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,5 @@ def test_the_model_is_asked_while_it_is_said_that_work_goes_on(asked: Asked, sys
     ],
     ids=["no calls", "no mremap", "i386", "no release", "unknown release"],
 )  # fmt: skip
-def test_where_it_cannot_follow_nothing_is_touched(asked: Asked, run: Meta) -> None:
-    assert with_sources(run, Path("story.trace"), asked.working) is run
-    assert asked.order == []
+def test_where_it_cannot_follow_nothing_is_said(run: Meta) -> None:
+    assert asked(run, parts(5)) == ([None] * 5, {})

@@ -13,7 +13,7 @@ from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.model.operations import FAMILY
 from observer.recording.notes import KINDS
-from observer.trace.spool import Spools
+from observer.recording.spool import Spools
 from observer.trace.spooled import Spooled, read_spools
 from tests.builders import HEAP, LIBC, PID
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observer.recording.records import CALL
 from observer.trace.order import Elsewhere, enclosing_calls, number
-from observer.trace.spool import CALL_FIELDS
 from tests.unit.seeded import seeded
 
 SP = 0x7FFD_0000_1000
@@ -50,7 +50,7 @@ def test_places_are_a_stable_sort(parts: list[list[int]]) -> None:
 
 def call_records(*calls: tuple[int, int, int, int]) -> np.ndarray:
     """Records of (began, ended, tid, stack pointer)."""
-    records = np.zeros(len(calls), dtype=CALL_FIELDS)
+    records = np.zeros(len(calls), dtype=CALL.dtype)
     for i, name in enumerate(("began", "ended", "tid", "sp")):
         records[name] = [call[i] for call in calls]
     return records

@@ -1,58 +1,51 @@
-"""Spools: fixed records into mapped file space, and notes as lines."""
+"""Spools: fixed records, and notes as lines, each written at once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from observer.files import Folder
-from observer.recording.notes import Gone, MappedFile, Unobserved
-from observer.trace.spool import (
-    CALL_FIELDS,
-    STACK_FIELDS,
-    SYSCALL_FIELDS,
-    NoteFile,
-    Spool,
-    Spools,
-)
+from observer.recording.notes import FILE, Gone, MappedFile, Unobserved
+from observer.recording.records import LAYOUTS, Layout
+from observer.recording.spool import NoteFile, Spool, Spools
 
-PAIR = struct.Struct("<QQ")
-ODD = struct.Struct("<QQQ")  # 24 bytes do not divide a page
+PAIR = Layout("x", first="u64", second="u64")
+ODD = Layout("x", first="u64", second="u64", third="u64")  # 24 bytes do not divide a page
 
 
-def words(path: Path, layout: struct.Struct) -> list[tuple[int, ...]]:
-    return list(layout.iter_unpack(path.read_bytes()))
+def words(path: Path, layout: Layout) -> list[tuple[int, ...]]:
+    return list(layout.packed.iter_unpack(path.read_bytes()))
 
 
 def test_records_are_numbered_from_one_and_kept_in_order(tmp_path: Path) -> None:
-    spool = Spool(Folder.open(tmp_path), "x", PAIR)
+    spool = Spool(Folder.open(tmp_path), PAIR)
     assert [spool.append(10 + i, i) for i in range(3)] == [1, 2, 3]
     spool.file.close()
     assert words(tmp_path / "x", PAIR) == [(10, 0), (11, 1), (12, 2)]
 
 
 def test_an_empty_spool_is_an_empty_file(tmp_path: Path) -> None:
-    Spool(Folder.open(tmp_path), "x", PAIR).file.close()
+    Spool(Folder.open(tmp_path), PAIR).file.close()
     assert (tmp_path / "x").read_bytes() == b""
 
 
 def test_what_was_written_is_in_the_file_before_it_is_closed(tmp_path: Path) -> None:
-    spool = Spool(Folder.open(tmp_path), "x", PAIR)
+    spool = Spool(Folder.open(tmp_path), PAIR)
     spool.append(17, 23)
-    assert (tmp_path / "x").read_bytes() == PAIR.pack(17, 23)
+    assert (tmp_path / "x").read_bytes() == PAIR.packed.pack(17, 23)
     spool.file.close()
 
 
 def test_beyond_the_most_everything_is_counted_as_lost(tmp_path: Path) -> None:
-    spool = Spool(Folder.open(tmp_path), "x", PAIR, most=5)
+    spool = Spool(Folder.open(tmp_path), PAIR, most=5)
     assert [spool.append(1, i) for i in range(7)] == [1, 2, 3, 4, 5, 0, 0]
     assert (spool.count, spool.lost, spool.error) == (5, 2, None)
     spool.file.close()
@@ -61,7 +54,7 @@ def test_beyond_the_most_everything_is_counted_as_lost(tmp_path: Path) -> None:
 
 def test_the_most_holds_for_records_of_any_size(tmp_path: Path) -> None:
     most = 17
-    spool = Spool(Folder.open(tmp_path), "x", ODD, most=most)
+    spool = Spool(Folder.open(tmp_path), ODD, most=most)
     for i in range(most + 23):
         spool.append(1, i, i)
     spool.file.close()
@@ -84,7 +77,7 @@ def no_file_larger_than_a_page() -> Iterator[None]:
 def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path: Path) -> None:
     fitting = 4096 // ODD.size  # the next record would fit in part
     with no_file_larger_than_a_page():
-        spool = Spool(Folder.open(tmp_path), "x", ODD)
+        spool = Spool(Folder.open(tmp_path), ODD)
         numbers = [spool.append(1, i, i) for i in range(fitting + 3)]
         spool.file.close()
     assert numbers[-4:] == [fitting, 0, 0, 0]
@@ -95,7 +88,7 @@ def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path
 
 @pytest.mark.parametrize("harm", ["truncate", "lengthen", "replace", "remove", "link"])
 def test_a_file_that_somebody_else_changed_is_known(tmp_path: Path, harm: str) -> None:
-    spool = Spool(Folder.open(tmp_path), "x", PAIR)
+    spool = Spool(Folder.open(tmp_path), PAIR)
     spool.append(1, 2)
     assert spool.file.is_as_written()
     path = tmp_path / "x"
@@ -106,7 +99,7 @@ def test_a_file_that_somebody_else_changed_is_known(tmp_path: Path, harm: str) -
     elif harm == "lengthen":
         path.write_bytes(bytes(40))
     elif harm == "replace":
-        path.write_bytes(PAIR.pack(1, 2))
+        path.write_bytes(PAIR.packed.pack(1, 2))
     elif harm == "link":
         path.symlink_to("y")
     assert not spool.file.is_as_written()
@@ -117,7 +110,7 @@ def test_a_file_that_somebody_else_changed_is_known(tmp_path: Path, harm: str) -
 
 def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
     with no_file_larger_than_a_page():
-        notes = NoteFile(Folder.open(tmp_path), "x")
+        notes = NoteFile(Folder.open(tmp_path))
         for i in range(3):
             notes.append(Unobserved(pid=1, t=1 + i, path="/bin/still", why="x" * 3000))
         notes.file.close()
@@ -127,11 +120,12 @@ def test_notes_that_do_not_fit_are_counted_as_lost(tmp_path: Path) -> None:
 def test_a_spool_never_follows_or_replaces_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "there").write_bytes(b"kept")
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / FILE).symlink_to(tmp_path / "elsewhere")
     for name in ("there", "link"):
         with pytest.raises(FileExistsError):
-            Spool(Folder.open(tmp_path), name, PAIR)
-        with pytest.raises(FileExistsError):
-            NoteFile(Folder.open(tmp_path), name)
+            Spool(Folder.open(tmp_path), Layout(name, first="u64"))
+    with pytest.raises(FileExistsError):
+        NoteFile(Folder.open(tmp_path))
     assert (tmp_path / "there").read_bytes() == b"kept"
     assert not (tmp_path / "elsewhere").exists()
 
@@ -160,26 +154,38 @@ def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) ->
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     spools.calls.append(*range(1, 16))
     spools.syscalls.append(*range(1, 19))
+    spools.into_libraries.append(*range(1, 11))
+    spools.arguments.append(1, 2, 3, 4, b"x")
     spools.stacks.append(1, 2, 3, 4, b"x")
     spools.close()
-    sizes = [os.stat(tmp_path / "spool" / f"{name}.bin").st_size for name in ("calls", "syscalls", "stacks")]
-    assert sizes == [np.dtype(fields).itemsize for fields in (CALL_FIELDS, SYSCALL_FIELDS, STACK_FIELDS)]
+    sizes = {layout.file: (tmp_path / "spool" / layout.file).stat().st_size for layout in LAYOUTS}
+    assert sizes == {layout.file: layout.dtype.itemsize for layout in LAYOUTS}
+
+
+VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":1}')
 
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:
-    notes = NoteFile(Folder.open(tmp_path), "x")
+    notes = NoteFile(Folder.open(tmp_path))
     notes.append(MappedFile(pid=1, t=5, start=17, length=23, path='a "quoted"\nname'))
     notes.append(Gone(pid=1, tid=3, t=7, status=0))
     notes.file.close()
-    assert (tmp_path / "x").read_text(encoding="utf-8").splitlines() == [
+    first, *lines = (tmp_path / FILE).read_text(encoding="utf-8").splitlines()
+    assert VERSION_LINE.fullmatch(first)
+    assert lines == [
         r'{"what":"file","t":5,"pid":1,"start":17,"length":23,"path":"a \"quoted\"\nname"}',
         '{"what":"gone","t":7,"pid":1,"tid":3,"status":0}',
-    ]  # fmt: skip
+    ]
+
+
+def test_where_nothing_was_noted_the_file_is_empty(tmp_path: Path) -> None:
+    NoteFile(Folder.open(tmp_path)).file.close()
+    assert (tmp_path / FILE).read_bytes() == b""
 
 
 def test_a_name_that_is_no_text_can_be_noted(tmp_path: Path) -> None:
-    notes = NoteFile(Folder.open(tmp_path), "x")
+    notes = NoteFile(Folder.open(tmp_path))
     notes.append(MappedFile(pid=1, t=5, start=17, length=23, path=os.fsdecode(b"/tmp/\xff")))
     notes.file.close()
     assert notes.lost == 0
-    assert (tmp_path / "x").read_bytes().endswith(b"}\n")
+    assert (tmp_path / FILE).read_text(encoding="utf-8").endswith(r'"path":"/tmp/\\xff"}' + "\n")

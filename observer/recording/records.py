@@ -1,0 +1,96 @@
+"""Records of fixed size: what is written of every call, each kind's layout once, for who packs it and who reads it.
+
+A record's first word is a time or a number and never 0: zeroes are a hole that somebody else made. Times are
+CLOCK_MONOTONIC in nanoseconds, `ended` 0 where there was no end. Records name each other by their numbers in the file,
+from 1; 0 names none. Every field lies where C would put it on x86-64, so that there is no padding.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import numpy as np
+
+__all__ = [
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "LAYOUTS", "LIBRARY_CALL", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
+    "Layout",
+]  # fmt: skip
+
+VERSION: Final = 1
+"""Of all layouts together; another one wherever a field is added, leaves, moves or means something else."""
+
+ARGUMENT_BYTES: Final = 160
+"""Bytes kept of what one argument points to."""
+
+STACK_BYTES: Final = 3072
+"""Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
+
+_NUMBERS: Final = {"u16": ("<u2", "H"), "u32": ("<u4", "I"), "u64": ("<u8", "Q"), "i64": ("<i8", "q")}
+
+
+class Layout:
+    """One kind of record: the *file* it is kept in, and its *fields* in their order.
+
+    A field's type is u16, u32, u64 or i64, little-endian; a number stands for so many bytes, filled up with zeroes.
+    `dtype` reads records with numpy, `packed` writes one from all its fields.
+    """
+
+    def __init__(self, file: str, /, **fields: str | int) -> None:
+        self.file = file
+        self.dtype: np.dtype[np.void] = np.dtype([(name, _numpy(kind)) for name, kind in fields.items()])
+        self.packed = struct.Struct("<" + "".join(map(_packed, fields.values())))
+
+    @property
+    def size(self) -> int:
+        """Bytes of one record."""
+        return self.packed.size
+
+
+def _numpy(kind: str | int) -> Any:
+    return f"V{kind}" if isinstance(kind, int) else _NUMBERS[kind][0]
+
+
+def _packed(kind: str | int) -> str:
+    return f"{kind}s" if isinstance(kind, int) else _NUMBERS[kind][1]
+
+
+CALL: Final = Layout(
+    "calls.bin", began="u64", ended="u64", pid="u32", tid="u32", op="u16", flags="u16", inner="u32", a0="u64", a1="u64",
+    a2="u64", result="u64", ret="u64", sp="u64", stack="u64", implementation="u64",
+)  # fmt: skip
+"""One allocator call: `op` is a place in `model.operations.FAMILY`, `ret` where it returns to, `sp` where that stands.
+
+`flags`: 1 returned, 2 left by a jump. `inner` calls of the family were made in it. `stack` is the number of a stack
+piece, `implementation` that of the allocator whose function was called, as notes name it.
+"""
+
+SYSCALL: Final = Layout(
+    "syscalls.bin", began="u64", ended="u64", pid="u32", tid="u32", number="u32", arch="u32", a0="u64", a1="u64",
+    a2="u64", a3="u64", a4="u64", a5="u64", result="i64", ip="u64", sp="u64", cs="u32", flags="u32", stack="u64",
+)  # fmt: skip
+"""One system call, by its number in the table of `arch` (AUDIT_ARCH_*).
+
+`flags`: 1 returned, 2 carried out by a task that was killed in it, from bit 8 on the gate (a place in
+`instruments.names.GATES`). `stack` is the number of a stack piece.
+"""
+
+LIBRARY_CALL: Final = Layout(
+    "library.bin", began="u64", ended="u64", pid="u32", tid="u32", probe="u32", flags="u32", result="u64", site="u64",
+    sp="u64", stack="u64",
+)  # fmt: skip
+"""One call that a probe saw, made at `site`; notes say which function `probe` stands for.
+
+`flags`: 1 returned, 2 left by a jump, 4 seen at its entry only. `stack` is the number of a stack piece.
+"""
+
+ARGUMENT: Final = Layout(
+    "arguments.bin", syscall="u64", index="u16", what="u16", length="u32", bytes=ARGUMENT_BYTES,
+)  # fmt: skip
+"""What argument `index` of the system call with the number `syscall` points to; `what` is a place in `KINDS`."""
+
+STACK_PIECE: Final = Layout("stacks.bin", time="u64", sp="u64", bp="u64", bx="u64", bytes=STACK_BYTES)
+"""A piece of user stack from `sp` up, with the registers needed to unwind it."""
+
+LAYOUTS: Final = (CALL, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
+"""All kinds of records."""

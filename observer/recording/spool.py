@@ -1,0 +1,126 @@
+"""Append-only spools: the files that records and notes are written to while the program runs.
+
+Records are written one by one: one that was written is in the page cache even if the observer is killed in the next
+instant, a full disk is an error of that write, and nothing is mapped, since whoever truncates the file would end us by
+SIGBUS. Notes are lines of JSON, each one write as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from typing import Any
+
+import msgspec
+
+from observer.files import Folder, NewFile
+from observer.model.filenames import as_text
+from observer.recording.notes import FILE, Layouts, Note
+from observer.recording.records import ARGUMENT, CALL, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
+
+__all__ = ["NoteFile", "Spool", "Spools"]
+
+
+class Spool:
+    """The file of one kind of records, at *most* so many.
+
+    After a failure `error` says why, and what comes is counted in `lost`.
+    """
+
+    def __init__(self, folder: Folder, layout: Layout, most: int | None = None) -> None:
+        self.file = NewFile(folder, layout.file)
+        self._pack = layout.packed.pack
+        self._append = self.file.append
+        self._most = most
+        self.count = 0
+        self.lost = 0
+        self.error: OSError | None = None
+
+    def append(self, *fields: Any) -> int:
+        """Write one record; return its number, from 1 (0 when it was lost)."""
+        if self.error is None and self.count != self._most:
+            try:
+                self._append(self._pack(*fields))
+            except OSError as error:
+                self.error = error
+            else:
+                self.count += 1
+                return self.count
+        self.lost += 1
+        return 0
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, dict):
+        return {key: _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+class NoteFile:
+    """The file of notes, a line of JSON each. As long as nothing was noted it is empty."""
+
+    def __init__(self, folder: Folder) -> None:
+        self.file = NewFile(folder, FILE)
+        # Held as long as the recording goes on: who finds it free finds the spools of a dead observer.
+        fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._encoder = msgspec.json.Encoder()
+        self.lost = 0
+        self.error: OSError | None = None
+        self._head = self._encoder.encode(Layouts(t=time.monotonic_ns(), version=VERSION)) + b"\n"
+
+    def append(self, note: Note) -> None:
+        """Write one note."""
+        try:
+            line = self._encoder.encode(note) + b"\n"
+        except UnicodeEncodeError:
+            line = self._encoder.encode(_readable(msgspec.to_builtins(note))) + b"\n"
+        if self.error is None:
+            try:
+                self.file.append(self._head + line)
+                self._head = b""
+                return
+            except OSError as error:
+                self.error = error
+        self.lost += 1
+
+
+class Spools:
+    """All spools of one recording, in the trace's `spool` folder; at *most* so many calls and system calls each."""
+
+    def __init__(self, folder: Folder, most: int | None = None) -> None:
+        with contextlib.ExitStack() as opened:  # where one cannot be made, the others are closed
+
+            def spool(layout: Layout, most: int | None = None) -> Spool:
+                made = Spool(folder, layout, most)
+                opened.callback(made.file.close)
+                return made
+
+            self.calls = spool(CALL, most)
+            self.syscalls = spool(SYSCALL, most)
+            self.into_libraries = spool(LIBRARY_CALL, most)
+            self.arguments = spool(ARGUMENT)
+            self.stacks = spool(STACK_PIECE)
+            self.notes = NoteFile(folder)
+            opened.callback(self.notes.file.close)
+            self.close = opened.pop_all().close
+
+    def _all(self) -> dict[str, Spool | NoteFile]:
+        return {
+            "calls": self.calls, "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
+            "stacks": self.stacks, "notes": self.notes,
+        }  # fmt: skip
+
+    def lost(self) -> dict[str, int]:
+        """Return how many records of each kind could not be stored."""
+        return {name: spool.lost for name, spool in self._all().items() if name != "stacks"}
+
+    def error(self) -> OSError | None:
+        """Return the first reason why something could not be stored."""
+        return next((spool.error for spool in self._all().values() if spool.error is not None), None)
+
+    def changed(self) -> list[str]:
+        """Return the names of the files that somebody else has changed, removed or replaced."""
+        return [spool.file.name for spool in self._all().values() if not spool.file.is_as_written()]

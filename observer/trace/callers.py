@@ -1,0 +1,74 @@
+"""The program's own place behind what code of a library did: found on the pieces of stack that were saved with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from observer.instruments.places import StackPiece
+from observer.model.events import Site
+from observer.trace.process import ProcessState
+from observer.trace.spooled import Stacks
+
+__all__ = ["LIBRARY", "Callers", "piece_of_sample"]
+
+LIBRARY: Final = ("libc", "loader")
+"""The roles of images whose code acts for the program."""
+
+_PUSHED_BY_VSYSCALL: Final = 3
+
+
+class Callers:
+    """Finds callers on the *stacks* of a recording, which are known by their numbers from 1; 0 is none."""
+
+    def __init__(self, stacks: Stacks) -> None:
+        self._stacks = stacks
+
+    def piece(self, number: int, ip: int, word: int) -> StackPiece | None:
+        """Return the saved stack *number* with words of *word* bytes, as that of the code at *ip*."""
+        if not 0 < number <= len(self._stacks):
+            return None
+        record = self._stacks[number - 1]
+        sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
+        return StackPiece(ip, sp, bp, bx, record["bytes"].tobytes(), word)
+
+    def of_stack(self, state: ProcessState, ip: int, number: int) -> Site:
+        """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""
+        piece = self.piece(number, ip, state.code.word)
+        if state.code.role_at(ip) in LIBRARY:
+            return self.of_piece(state, ip, piece)
+        if piece is not None and state.code.image_at(ip) is None:
+            return _site_around(state, ip, piece)
+        return state.code.site_at(ip)
+
+    @staticmethod
+    def of_piece(state: ProcessState, ip: int, piece: StackPiece | None) -> Site:
+        """Return the program's place on *piece* that called the library's code at *ip*, else that of *ip*."""
+        caller = state.code.caller_in_program(piece) if piece is not None else None
+        return state.code.site_before(caller) if caller is not None else state.code.site_at(ip)
+
+
+def _site_around(state: ProcessState, ip: int, piece: StackPiece) -> Site:
+    """Return the program's place that called code of no file: data jumped into, or i386's door in the vDSO.
+
+    What was called last has its return address lowest on the stack; the vDSO pushed three registers below it.
+    """
+    for words in (0, _PUSHED_BY_VSYSCALL):
+        back = piece.word(piece.sp + words * piece.size)
+        if back is None or not state.code.is_behind_call(back):
+            continue
+        if state.code.role_at(back - 1) not in LIBRARY:
+            return state.code.site_before(back)
+        caller = state.code.caller_in_program(piece.above(back, words + 1), at_call=True)
+        return state.code.site_before(caller if caller is not None else back)
+    return state.code.site_at(ip)
+
+
+def piece_of_sample(sample: np.void, word: int) -> StackPiece | None:
+    """Return the stack that a fault *sample* brought along, None if none was asked for."""
+    if "stack" not in (sample.dtype.names or ()):
+        return None
+    data = sample["stack"].tobytes()[: int(sample["stack_length"])]
+    ip, sp = int(sample["user_ip"]), int(sample["user_sp"])
+    return StackPiece(ip, sp, int(sample["user_bp"]), int(sample["user_bx"]), data, word)
