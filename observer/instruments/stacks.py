@@ -10,8 +10,8 @@ from typing import Final
 from observer.instruments.sink import Sink
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
+from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
-from observer.tracee.task import Frame
 
 __all__ = ["KEPT", "WRAPPER", "keep_stack", "present_bytes"]
 
