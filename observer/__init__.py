@@ -12,13 +12,16 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
   here alone.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
-  children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
-  presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
-  `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and
-  `musl.py` compiled, `measured.py` runs one lightly.
-- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints (`planting.py` plants them,
-  `standing.py` looks after them, `open_calls.py` knows which calls a stack is in), `probes.py` the program's calls
-  into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
+  children that nobody told of; `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower
+  of calls: `carrying.py` does what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py`
+  (by exchanged return addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program
+  moved, `removal.py` takes all of it out; `listener.py` is who is told. `unnoticed.py` answers what our presence would
+  change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C
+  and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
+  `measured.py` runs one lightly.
+- `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
+  begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
+  `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
   `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;

@@ -71,7 +71,10 @@ class Carrying:
 def _stack_limit_of(pid: int) -> Iterator[None]:
     """Have the stack limit of *pid* ourselves: a stack that grows by our writing grows as far as we are allowed."""
     soft, hard = getrlimit(RLIMIT_STACK)
-    theirs = prlimit(pid, RLIMIT_STACK)[0]
+    try:
+        theirs = prlimit(pid, RLIMIT_STACK)[0]
+    except PermissionError:  # it has become another user's
+        theirs = soft
     within = hard == RLIM_INFINITY or 0 <= theirs <= hard
     if theirs == soft or not within:
         yield

@@ -23,6 +23,8 @@ from observer.tracee.frames import Frame
 __all__ = ["Memory"]
 
 _SYSCALL: Final = b"\x0f\x05"
+_POPPED: Final = 64
+"""Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
 
@@ -136,6 +138,19 @@ class Memory:
         known = self.breakpoints.get(self.trap_home)
         self.plant(tid, trap_at(self.trap_home, known.code if known is not None else self.read(self.trap_home, 1)))
         self.trap = self.trap_home
+
+    def lowest_return(self, sp: int) -> int:
+        """Return how low the return address may have stood of a call that has returned, and left *sp* behind it.
+
+        A function of i386 may have popped arguments, too.
+        """
+        return sp if self.word == 8 else sp - _POPPED
+
+    def come_back(self, sp: int) -> Frame | None:
+        """Return the call that has come to the trap, its return address taken off the stack at *sp*, None if none."""
+        lowest = self.lowest_return(sp)
+        places = (at for trap, at in self.exchanged if trap == self.trap and lowest <= at <= sp)
+        return self.exchanged.get((self.trap, max(places, default=0)))
 
     def put_back(self, frame: Frame) -> None:
         """Put the return address of *frame* back where the stack still has what it was exchanged for."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import monotonic_ns
-from typing import Final
 
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.breakpoints import Breakpoint
@@ -22,8 +21,6 @@ from observer.tracee.task import Task
 __all__ = ["NestedCalls"]
 
 _RSP, _RAX = RegisterSet.RSP, RegisterSet.RAX
-_POPPED: Final = 64
-"""Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 
 
 class NestedCalls:
@@ -102,14 +99,13 @@ class NestedCalls:
         """Take out the call whose return address stood at *sp*, or, in i386, below the arguments that it popped."""
         if task.nested and task.nested[-1].sp == sp:
             return task.nested.pop()
-        lowest = sp if memory.word == 8 else sp - _POPPED
+        lowest = memory.lowest_return(sp)
         place = max((frame.sp for frame in task.nested if lowest <= frame.sp <= sp), default=None)
         if place is not None:
             self._give_up(task, place - 1, monotonic_ns())
             return task.nested.pop()
         self._give_up(task, sp - 1, monotonic_ns())
-        places = (at for trap, at in memory.exchanged if trap == memory.trap and lowest <= at <= sp)
-        return memory.exchanged.get((memory.trap, max(places, default=0)))
+        return memory.come_back(sp)
 
     def ended(self, task: Task, now: int) -> None:
         """*task* ends, or its address space does: its calls never return."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Collection, Iterator
-from typing import Final
 
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.frames import Frame
@@ -19,8 +18,6 @@ from observer.tracee.task import Task
 __all__ = ["take_out"]
 
 _RIP, _RSP = RegisterSet.RIP, RegisterSet.RSP
-_POPPED: Final = 64
-"""Bytes of arguments that a function of i386 may take off the stack itself."""
 
 
 def take_out(memory: Memory, tasks: Collection[Task]) -> None:
@@ -67,23 +64,19 @@ def _place_of(memory: Memory, words: memoryview) -> int:
     moved = memory.breakpoints.get(place - 1)
     if moved is not None and len(moved.planted) > 1:
         return moved.address
-    frame = _returned_to(memory, place, sp)
+    frame = _returned_to(memory, place, sp - memory.word)
     while frame is not None:
         place, frame = frame.return_address, memory.exchanged.get((frame.return_address, frame.sp))
     return place
 
 
 def _returned_to(memory: Memory, trap: int, sp: int) -> Frame | None:
-    """Return the call that has just returned to *trap*, its return address taken off the stack at *sp*."""
-    point = memory.breakpoints.get(trap)
-    if point is None:
+    """Return the call that has just returned to *trap*, its return address taken off the stack at *sp*, if one has."""
+    if trap == memory.trap:
+        return memory.come_back(sp)
+    frame = memory.exchanged.get((trap, sp))
+    if frame is None:
         return None
-    popped = _POPPED if memory.word == 4 and point.is_trap else 0
-    lowest, highest = sp - memory.word - popped, sp - memory.word
-    at = max((at for to, at in memory.exchanged if to == trap and lowest <= at <= highest), default=None)
-    frame = memory.exchanged[trap, at] if at is not None else None
-    if frame is None or point.is_trap:
-        return frame
     with _reached():  # a `ret` may also be reached as such: then its caller's word is not below the stack
-        return frame if memory.read_word(frame.sp) == trap else None
+        return frame if memory.read_word(sp) == trap else None
     return None
