@@ -187,7 +187,8 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes | engine.unnoticed.notes)
+        followed = self._follower.stuck | self._library.notes
+        notes: list[str] = sorted(watch.own_filters | watch.unreadable | followed | engine.unnoticed.notes)
         if engine.unnoticed.asks_usage:
             notes.append(
                 f"the program's own fault counters (getrusage) began at {watch.faults_before}: taken before its exec"
@@ -198,7 +199,7 @@ class _Session:
         if self._allocator is not None:
             counts |= self._allocator.counts()
             notes += sorted(watch.images.unobserved)
-            notes += sorted(watch.traps.disturbed | self._follower.stuck) + self._allocator.altered
+            notes += sorted(watch.traps.disturbed) + self._allocator.altered
             if self._follower.exchanged:
                 notes.append(
                     f"{self._follower.exchanged} calls ended in another file's function (memset, say): for that while "

@@ -212,6 +212,24 @@ def test_a_forked_child_returns_from_what_its_stack_holds_and_nobody_is_told(nes
     assert nested.told.said[len(told) :] == [("returned", 2, 7, 0), ("returned", 1, 7, 0)]
 
 
+def test_a_vfork_child_shares_the_stack_and_its_end_cuts_nothing_of_its_parents(nested: Machine) -> None:
+    nested.run(OUTER)
+    parent, words = nested.task, nested.registers.words
+    place = words[RIP], words[RSP]
+    nested.task = Task(os.getpid(), os.getpid(), nested.memory, 11)
+    nested.begin(MAIN, words[RSP] - 0x40)
+    nested.run(INNER)
+    nested.follower.ended(nested.task)
+    nested.task = parent
+    words[RIP], words[RSP] = place
+    nested.run()
+    assert nested.told.said[2:] == [
+        ("began", 1),
+        ("began", 0), ("lost", 0, CUT),
+        ("began", 2), ("returned", 2, 7, 0), ("returned", 1, 7, 0),
+    ]  # fmt: skip
+
+
 def test_the_end_of_a_task_cuts_its_calls_in_both_ways_once(nested: Machine) -> None:
     nested.plant(INNER, number=4, entry=INNER)
     nested.run(INNER + 5)
