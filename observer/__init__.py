@@ -14,22 +14,25 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
   things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
-  children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
-  presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
-  `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and
-  `musl.py` compiled, `measured.py` runs one lightly.
-- `instruments/`: what watches, each one thing: `allocator.py` calls by breakpoints (`planting.py` plants them,
-  `standing.py` looks after them, `open_calls.py` knows which calls a stack is in), `probes.py` the program's calls
-  into libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
+  children that nobody told of; `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower
+  of calls: `carrying.py` does what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py`
+  (by exchanged return addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program
+  moved, `removal.py` takes all of it out; `listener.py` is who is told. `unnoticed.py` answers what our presence would
+  change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C
+  and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
+  `measured.py` runs one lightly.
+- `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
+  begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
+  `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
   `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` checks the spools and reads them back; `order.py` and `timeline.py` put them into one order, a window at
-  a time; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`, advances one
-  moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run
-  (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
+  a time; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
+  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
+  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
   `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
   closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,

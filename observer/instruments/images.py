@@ -78,7 +78,7 @@ class Images:
         """
         codes = [mapping.start for mapping in mappings if mapping.inode and "x" in mapping.protection]
         elves = [elf for elf in (self._image(task, start, now) for start in codes) if elf is not None]
-        if self._allocator is None or task.memory is None or task.memory.breakpoints:
+        if self._allocator is None or task.memory is None or task.memory.entries:
             return
         if not codes:
             self._not_observed(task, program_of(task.tid), _UNREADABLE, now)

@@ -14,7 +14,7 @@ from observer.linux.exits import exits_of, piece_of
 from observer.linux.instructions import decode, emulation_of
 from observer.linux.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
-from observer.tracee.memory import NO_OPERATION, Breakpoint
+from observer.tracee.breakpoints import INT3, Breakpoint
 from observer.tracee.task import Task
 
 __all__ = ["Planter"]
@@ -22,16 +22,20 @@ __all__ = ["Planter"]
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
 _OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
 _SYMBOLS: Final = _NUMBERS | _OPERATORS
-_INT3, _RET = b"\xcc", b"\xc3"
+_RET: Final = b"\xc3"
 _PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
 _CODE: Final = 24
 """Bytes of code kept with a breakpoint: enough to know a copy of it again."""
 
 
 class Planter:
-    """Plants in images as they are mapped; `planted` counts functions by file, `refused` says which not, and why."""
+    """Plants for *listener* in images as they are mapped.
 
-    def __init__(self) -> None:
+    `planted` counts functions by file, `refused` says which not, and why.
+    """
+
+    def __init__(self, listener: int) -> None:
+        self._listener = listener
         self.planted: dict[str, int] = {}
         self.refused: dict[str, str] = {}
 
@@ -47,7 +51,7 @@ class Planter:
         # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
         # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
         home = (start, end) if role == "libc" and elf.defines("gnu_get_libc_version") else (0, 0)
-        image = _Image(task, elf, bias, home, number)
+        image = _Image(task, elf, bias, home, number, self._listener)
         entries: set[int] = set()
         for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
             if start <= address + bias < end and address + bias not in memory.entries:
@@ -77,21 +81,24 @@ def _functions(elf: Elf, role: str) -> list[tuple[str, int]]:
 class _Image:
     """One mapped file to plant in."""
 
-    def __init__(self, task: Task, elf: Elf, bias: int, home: tuple[int, int], number: int) -> None:
+    def __init__(
+        self, task: Task, elf: Elf, bias: int, home: tuple[int, int], implementation: int, listener: int
+    ) -> None:
         assert task.memory is not None
         self._task = task
         self._memory = task.memory
         self._elf = elf
         self._bias = bias
         self._home = home
-        self._number = number
+        self._implementation = implementation
+        self._listener = listener
 
-    def plant_entry(self, entry: int, operation: int, found: list[tuple[str, int]]) -> str:
+    def plant_entry(self, entry: int, number: int, found: list[tuple[str, int]]) -> str:
         """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
         why = self._plant(
-            prologue.place, exits.targets, operation=operation, pushed=prologue.pushed, entry=entry + self._bias,
-            home=self._home, implementation=self._number, leaves=prologue.place in exits.returns | exits.jumps,
+            prologue.place, exits.targets, number=number, pushed=prologue.pushed, entry=entry + self._bias,
+            home=self._home, implementation=self._implementation, leaves=prologue.place in exits.returns | exits.jumps,
             tails=frozenset(_SYMBOLS[name] for name, at in found if name in exits.names or at in exits.entered),
         )  # fmt: skip
         if not why:
@@ -101,7 +108,7 @@ class _Image:
     def plant_exit(self, address: int, reached: set[int]) -> None:
         """Plant where a function may end, whose jumps lead to *reached*."""
         if address + self._bias not in self._memory.breakpoints:
-            self._plant(address, reached, operation=NO_OPERATION, pushed=0, leaves=True)
+            self._plant(address, reached, leaves=True)
 
     def _plant(self, address: int, reached: set[int], **role: Any) -> str:
         place, code = address + self._bias, self._elf.read(address, _CODE)
@@ -113,13 +120,13 @@ class _Image:
         is_padding = self._is_padding(address + emulation.length, code[emulation.length :], reached)
         # Right behind an instruction of several bytes, where int3 leaves it, no task stands for another reason.
         role["is_certain"] = emulation.length > 1 or is_padding
-        if role["operation"] == NO_OPERATION:
+        if "number" not in role:
             role |= _in_place(code, is_padding=is_padding)
         try:
             self._memory.plant(
                 self._task.tid,
                 Breakpoint(
-                    address=place, before=self._elf.read(address - 8, 8), code=code, emulation=emulation, **role
+                    place, code, emulation, listener=self._listener, before=self._elf.read(address - 8, 8), **role
                 ),
             )
         except OSError as error:
@@ -137,5 +144,5 @@ class _Image:
 def _in_place(code: bytes, *, is_padding: bool) -> dict[str, Any]:
     """Have the task do a `ret` by itself where there is room: moved into the padding behind it, or by its last byte."""
     if code[:1] == _RET and is_padding:
-        return {"planted": _INT3 + _RET, "goes_on": True}
+        return {"planted": bytes([INT3]) + _RET, "goes_on": True}
     return {"goes_on": True} if code[:2] in _PREFIXED_RETS else {}

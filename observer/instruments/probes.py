@@ -1,43 +1,39 @@
 """Calls of the program into its libraries, and of anyone into the vDSO: what stands between program and portal.
 
-A probe at each call instruction of the program's own code carries the call out itself, with the address of a trap in
-the place of the return address; a probe at each function of the vDSO does the same at its entry. Two stops a call. What
-unwinds the stack by tables (C++ exceptions) would find no table for the trap, so in a program that may do that, and
-for functions that return twice or never, or ask who called them, only the entry is seen. Any process may unwind: a
-library throws through a callback of C, a thread is cancelled. So a probe at the unwinder's own functions puts all
-return addresses back before it looks at them.
+A probe, which is a breakpoint at each call instruction of the program's own code and at each function of the vDSO, has
+the call come back to a trap: two stops a call. What unwinds the stack by tables (C++ exceptions) would find no table
+for the trap, so in a program that may do that, and for functions that return twice or never, or ask who called them,
+only the entry is seen. Any process may unwind: a library throws through a callback of C, a thread is cancelled. So
+there are probes at the unwinder's own functions, too.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from errno import EIO
-from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit, prlimit, setrlimit
 from time import monotonic_ns
-from typing import Final
+from typing import Any, Final
 
-from observer.instruments.observed import ObserversPages
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.linux.elf import Elf
-from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
+from observer.linux.instructions import Emulation, emulation_of
 from observer.linux.outgoing import names_any, outgoing_calls, why_none
-from observer.linux.ptrace import RegisterSet, signal_info
+from observer.linux.ptrace import RegisterSet
 from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import ProbedFunction
 from observer.recording.sink import Sink
-from observer.tracee.memory import Memory, Probe
-from observer.tracee.task import LibraryFrame, Task
+from observer.tracee.breakpoints import Breakpoint
+from observer.tracee.calls import CallFollower
+from observer.tracee.frames import LEFT, RETURNED, UNSEEN, Frame
+from observer.tracee.listener import Listener
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
 
 __all__ = ["ENTRY_ONLY", "LibraryCalls"]
 
-RETURNED, LEFT, ENTRY_ONLY = 1, 2, 4
+ENTRY_ONLY: Final = UNSEEN
 _LONGEST: Final = 15
-_PAGE_SHIFT: Final = 12
-_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
-_SI_KERNEL: Final = 0x80
 _TWICE: Final = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "libc_vfork", "getcontext", "swapcontext"})
 _NEVER: Final = frozenset({
     "exit", "Exit", "quick_exit", "abort", "longjmp", "siglongjmp", "longjmp_chk", "libc_longjmp", "libc_siglongjmp",
@@ -52,18 +48,15 @@ _UNWINDERS: Final = frozenset({
     "_Unwind_RaiseException", "_Unwind_ForcedUnwind", "_Unwind_Resume", "_Unwind_Resume_or_Rethrow",
     "_Unwind_Backtrace",
 })  # fmt: skip
-_UNWINDER: Final = -1
-_POPPED: Final = 64
-"""Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _BY_TABLES: Final = "library calls are seen at their entry only: the program may unwind its stack by tables (C++)"
 
 
-class LibraryCalls:
-    """Plants probes and turns their hits into records. *library* watches the program's calls, *vdso* the vDSO's."""
+class LibraryCalls(Listener):
+    """Plants probes and makes records of the calls. *library* watches the program's calls, *vdso* the vDSO's."""
 
-    def __init__(self, sink: Sink, pages: ObserversPages, *, library: bool, vdso: bool) -> None:
+    def __init__(self, sink: Sink, follower: CallFollower, *, library: bool, vdso: bool) -> None:
         self._sink = sink
-        self._pages = pages
+        self._listener = follower.tell(self)
         self._library = library
         self._vdso = vdso
         self._numbers: dict[tuple[str, str], int] = {}
@@ -94,7 +87,7 @@ class LibraryCalls:
                 continue
             returns = not by_tables and _returns_once(call.function)
             number = self._number(call.function, "")
-            self._put(task, memory, Probe(place, number, emulation, call.code[0], is_entry=False, returns=returns))
+            self._put(task, memory, place, call.code, emulation, number=number, pushed=-elf.word, returns=returns)
 
     def plant_unwinder(self, task: Task, elf: Elf, bias: int) -> None:
         """Plant at what *elf* has of the functions that read return addresses off the stack."""
@@ -104,8 +97,8 @@ class LibraryCalls:
         for symbol in elf.definitions_of(_UNWINDERS):
             place, code = symbol.address + bias, elf.read(symbol.address, _LONGEST)
             emulation = emulation_of(code, place, 8 * elf.word)
-            if emulation is not None and place not in memory.probes and memory.read(place, 1) == code[:1]:
-                self._put(task, memory, Probe(place, _UNWINDER, emulation, code[0], is_entry=True, returns=False))
+            if emulation is not None and place not in memory.breakpoints and memory.read(place, 1) == code[:1]:
+                self._put(task, memory, place, code, emulation, returns=False, unwinds=True)
 
     def plant_vdso(self, task: Task, mappings: list[Mapping]) -> None:
         """Plant at the functions of the vDSO."""
@@ -115,10 +108,9 @@ class LibraryCalls:
             return
         for door in doors(memory.read(vdso.start, vdso.size), vdso.start):
             place = vdso.start + door.offset
-            if place not in memory.probes:
-                number = self._number(door.name, "[vdso]")
-                first = memory.read(place, 1)[0]
-                self._put(task, memory, Probe(place, number, door.emulation, first, is_entry=True, returns=True))
+            if place not in memory.breakpoints:
+                code = memory.read(place, door.emulation.length)
+                self._put(task, memory, place, code, door.emulation, number=self._number(door.name, "[vdso]"))
 
     def _number(self, function: str, module: str) -> int:
         key = function, module
@@ -129,176 +121,42 @@ class LibraryCalls:
             )
         return self._numbers[key]
 
-    def _put(self, task: Task, memory: Memory, probe: Probe) -> None:
+    def _put(self, task: Task, memory: Memory, place: int, code: bytes, emulation: Emulation, **role: Any) -> None:
+        is_certain = emulation.length > 1
         with contextlib.suppress(OSError):  # code that ptrace may not write stays unseen
-            memory.probe(task.tid, probe)
+            memory.plant(
+                task.tid,
+                Breakpoint(place, code, emulation, listener=self._listener, nests=True, is_certain=is_certain, **role),
+            )
 
-    def hit(self, task: Task, registers: RegisterSet) -> bool:
-        """Handle a SIGTRAP of *task*; return whether it was one of our probes or their trap."""
-        memory = task.memory
-        if memory is None or not memory.probes:
-            return False
-        registers.read(task.tid)
-        words = registers.words
-        place = words[_RIP] - 1
-        probe = memory.probes.get(place)
-        if probe is None and (place != memory.trap or not place):
-            return False
-        if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _SI_KERNEL:
-            return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
-        memory.tid = task.tid
-        if probe is None:
-            return self._return(task, memory, registers)
-        try:
-            self._begin(task, memory, probe, registers)
-        except OSError as error:
-            if error.errno != EIO:
-                raise
-            # No stack is left, or there is no such memory: the instruction itself shall find that out.
-            with self._pages.excluded():
-                memory.lift(task.tid, probe)
-            words[_RIP] = probe.address
-        registers.write(task.tid)
-        return True
+    # ---- calls, as the follower tells of them ----
 
-    def _begin(self, task: Task, memory: Memory, probe: Probe, registers: RegisterSet) -> None:
-        """Carry the probed instruction out, with the trap as return address where the return is to be seen."""
-        words, emulation = registers.words, probe.emulation
-        sp = words[_RSP] if probe.is_entry else words[_RSP] - memory.word
-        now = monotonic_ns()
-        back = memory.read_word(sp) if probe.is_entry else emulation.constant
-        if probe.returns and not memory.trap:
-            # Not before: the code that the trap stands in has to have run.
-            with self._pages.excluded():
-                memory.arm_trap(task.tid)
-        ours = memory.trap if probe.returns else back
-        if probe.is_entry and probe.returns:
-            memory.pwrite(ours.to_bytes(memory.word, "little"), sp)
-        self._push(task, memory, probe, words, emulation.constant if probe.is_entry else ours)
-        words[_RIP] = probe.address + emulation.length
-        if emulation.apply is not None:
-            emulation.apply(words, memory.read)
-        if probe.number == _UNWINDER:
-            self._put_back(task, memory, now)
-        else:
-            self._note(task, memory, probe, LibraryFrame(sp, probe.number, back, now, probe.address, 0), registers)
-
-    def _note(self, task: Task, memory: Memory, probe: Probe, frame: LibraryFrame, registers: RegisterSet) -> None:
-        """Take down the call that *frame* is, which has begun."""
-        # A function entered by a jump finds the return address of the call before it: they share it.
-        self._give_up(task, frame.sp - 1 if probe.is_entry else frame.sp, frame.began)
+    def began(self, task: Task, memory: Memory, frame: Frame, registers: RegisterSet) -> None:
+        """See Listener."""
         self._counts["library_begun"] += 1
-        if probe.is_entry:
-            # The vDSO is called by the C library: who called that is known, or found on the stack.
-            frame.site = task.probed[-1].site if task.probed else frame.return_address - 1
-            if not task.probed:
-                frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers, WRAPPER)
-        if probe.returns:
-            task.probed.append(frame)
-            memory.open_calls[frame.sp] = frame
-        else:
-            self._record(task, frame, frame.began, 0, ENTRY_ONLY)
-
-    def _put_back(self, task: Task, memory: Memory, now: int) -> None:
-        """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
-        trap = memory.trap
-        for frame in (*reversed(task.probed), *task.stray_library.values()):
-            if memory.read_word(frame.sp) == trap:
-                memory.pwrite(frame.return_address.to_bytes(memory.word, "little"), frame.sp)
-            if frame.is_counted:
-                frame.is_counted = False
-                self._record(task, frame, now, 0, ENTRY_ONLY)
-        task.probed.clear()
-        task.stray_library.clear()
-
-    def _push(self, task: Task, memory: Memory, probe: Probe, words: memoryview, back: int) -> None:
-        """Do what the instruction does to the stack: a call pushes *back*, an entry may begin with a push or a call."""
-        pushes = probe.emulation.pushes
-        if pushes == NOTHING:
+        if frame.point.pushed < 0:
+            frame.site = frame.point.address
             return
-        value = back if pushes == CONSTANT else words[pushes]
-        target = words[_RSP] - memory.word
-        data = (value & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
-        if target >> _PAGE_SHIFT in memory.pushed_pages:
-            memory.pwrite(data, target)
-        else:
-            # Perhaps the push is the first to reach this page of the stack: then it is we who bring it in.
-            with self._pages.pushing(), _stack_limit_of(task.pid):
-                memory.pwrite(data, target)
-            memory.pushed_pages.add(target >> _PAGE_SHIFT)
-        words[_RSP] = target
+        # The vDSO is called by the C library: who called that is known, or found on the stack.
+        frame.site = task.nested[-1].site if task.nested else frame.return_address - 1
+        if not task.nested:
+            frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers, WRAPPER)
 
-    def _give_up(self, task: Task, sp: int, now: int) -> None:
-        """Give up calls that the stack pointer *sp* shows to be left: by a jump, or for another stack."""
-        while task.probed and task.probed[-1].sp <= sp:
-            frame = task.probed.pop()
-            task.stray_library[frame.sp] = frame
-            if frame.is_counted:
-                frame.is_counted = False
-                self._counts["library_left"] += 1
-                self._record(task, frame, now, 0, LEFT)
+    def returned(self, task: Task, memory: Memory, frame: Frame, result: int) -> None:
+        """See Listener."""
+        self._counts["library_returned"] += 1
+        self._record(task, frame, monotonic_ns(), result, RETURNED)
 
-    def _return(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
-        words = registers.words
-        frame = self._returning(task, memory, words[_RSP] - memory.word)
-        if frame is None:
-            return False
-        registers.jump(task.tid, frame.return_address)
-        if frame.is_counted:
-            frame.is_counted = False
-            self._counts["library_returned"] += 1
-            self._record(task, frame, monotonic_ns(), words[_RAX], RETURNED)
-        memory.open_calls.pop(frame.sp, None)
-        return True
+    def lost(self, task: Task, frame: Frame, now: int, how: int) -> None:
+        """See Listener."""
+        self._counts["library_left" if how == LEFT else "library_unreturned"] += 1
+        self._record(task, frame, now, 0, how)
 
-    def _returning(self, task: Task, memory: Memory, sp: int) -> LibraryFrame | None:
-        """Take out the call whose return address stood at *sp*, or, in i386, below the arguments that it popped."""
-        lowest = sp if memory.word == 8 else sp - _POPPED
-        place = max((frame.sp for frame in task.probed if lowest <= frame.sp <= sp), default=None)
-        if place is not None:
-            self._give_up(task, place - 1, monotonic_ns())
-            return task.probed.pop()
-        self._give_up(task, sp - 1, monotonic_ns())
-        for others in (task.stray_library, memory.open_calls):
-            place = max((place for place in others if lowest <= place <= sp), default=None)
-            if place is not None:
-                return others.pop(place)
-        return None
-
-    def _record(self, task: Task, frame: LibraryFrame, ended: int, result: int, flags: int) -> None:
-        if flags == ENTRY_ONLY:
-            self._counts["library_unreturned"] += 1
+    def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> None:
         self._sink.into_libraries.append(
-            frame.began, ended, task.pid, task.tid, frame.number, flags, result, frame.site, frame.sp, frame.stack,
+            frame.began, ended, task.pid, task.tid, frame.point.number, flags, result, frame.site, frame.sp,
+            frame.stack,
         )  # fmt: skip
-
-    def ended(self, task: Task) -> None:
-        """*task* ends, or its address space does: the calls it is in never return."""
-        now = monotonic_ns()
-        for frame in reversed(task.probed):
-            if frame.is_counted:
-                self._counts["library_unreturned"] += 1
-                self._record(task, frame, now, 0, 0)
-        task.probed.clear()
-        task.stray_library.clear()
-        if task.memory is not None:
-            task.memory.pushed_pages.clear()  # the C library gives the pages of an ended thread's stack back
-
-
-@contextlib.contextmanager
-def _stack_limit_of(pid: int) -> Iterator[None]:
-    """Have the stack limit of *pid* ourselves: a stack that grows by our writing grows as far as we are allowed."""
-    soft, hard = getrlimit(RLIMIT_STACK)
-    theirs = prlimit(pid, RLIMIT_STACK)[0]
-    within = hard == RLIM_INFINITY or 0 <= theirs <= hard
-    if theirs == soft or not within:
-        yield
-        return
-    setrlimit(RLIMIT_STACK, (theirs, hard))
-    try:
-        yield
-    finally:
-        setrlimit(RLIMIT_STACK, (soft, hard))
 
 
 def _returns_once(function: str) -> bool:

@@ -22,6 +22,7 @@ from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
+from observer.tracee.calls import CallFollower
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
@@ -100,15 +101,16 @@ class _Session:
         self._files = files
         self._affinity = Affinity(share=wish.pin)
         self._pages = ObserversPages()
-        self._allocator = AllocatorCalls(sink, self._pages) if "calls" in chosen else None
+        self._follower = CallFollower(self._pages)
+        self._allocator = AllocatorCalls(sink, self._pages, self._follower) if "calls" in chosen else None
         self._library = LibraryCalls(
-            sink, self._pages, library="library" in chosen, vdso=wish.selection.sees_vdso
+            sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
         self._faults = FaultInstrument(folder, wish.stack_bytes) if "faults" in chosen else None
         self._frames = Frames(folder) if "residency" in chosen else None
         self._watch = Watch(
-            sink, wanted=wish.selection.syscalls, allocator=self._allocator, library=self._library,
-            faults=self._faults, frames=self._frames, pages=self._pages,
+            sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
+            library=self._library, faults=self._faults, frames=self._frames, pages=self._pages,
         )  # fmt: skip
 
     def run(self) -> Recording:
@@ -188,7 +190,8 @@ class _Session:
             counts["faults_unplaced"] = watch.intervals.total - watch.intervals.placed
         if not self._pages.exact:
             counts["pages_unknown"] = 1
-        notes: list[str] = sorted(watch.own_filters | watch.unreadable | self._library.notes | engine.unnoticed.notes)
+        followed = self._follower.stuck | self._library.notes
+        notes: list[str] = sorted(watch.own_filters | watch.unreadable | followed | engine.unnoticed.notes)
         if engine.unnoticed.asks_usage:
             notes.append(
                 f"the program's own fault counters (getrusage) began at {watch.faults_before}: taken before its exec"
@@ -199,15 +202,15 @@ class _Session:
         if self._allocator is not None:
             counts |= self._allocator.counts()
             notes += sorted(watch.images.unobserved)
-            notes += sorted(watch.traps.disturbed | self._allocator.stuck) + self._allocator.altered
-            if self._allocator.exchanged:
+            notes += sorted(watch.traps.disturbed) + self._allocator.altered
+            if self._follower.exchanged:
                 notes.append(
-                    f"{self._allocator.exchanged} calls ended in another file's function (memset, say): for that while "
+                    f"{self._follower.exchanged} calls ended in another file's function (memset, say): for that while "
                     "their return address was ours"
                 )
-            if self._allocator.unread:
+            if self._follower.unread:
                 notes.append(
-                    f"{self._allocator.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could "
+                    f"{self._follower.unread} times the stack of a process that forbids it (PR_SET_DUMPABLE) could "
                     "not be read or written: such calls have no line, or no end"
                 )
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]

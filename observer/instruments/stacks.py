@@ -11,8 +11,8 @@ from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.recording.records import STACK_BYTES
 from observer.recording.sink import Sink
+from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
-from observer.tracee.task import Frame
 
 __all__ = ["WRAPPER", "keep_stack", "present_bytes"]
 

@@ -31,6 +31,7 @@ from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
 from observer.recording.sink import Sink
+from observer.tracee.calls import CallFollower
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -73,6 +74,7 @@ class Watch:
         sink: Sink,
         *,
         wanted: frozenset[str] | None,
+        follower: CallFollower,
         allocator: AllocatorCalls | None,
         library: LibraryCalls,
         faults: FaultInstrument | None,
@@ -81,6 +83,7 @@ class Watch:
     ) -> None:
         self._sink = sink
         self.crossings = Crossings(sink, wanted)
+        self._follower = follower
         self._allocator = allocator
         self._library = library
         self._faults = faults
@@ -105,8 +108,7 @@ class Watch:
         """See Watcher."""
         if self.intervals is not None:
             self.intervals.at_stop(task)
-        ours = self._allocator is not None and self._allocator.hit(task, registers)
-        if ours or self._library.hit(task, registers):
+        if self._follower.hit(task, registers):
             self.selectors[registers.words[RegisterSet.CS]] += 1
             if task.memory is not None and self.traps.concerns(task):
                 self.traps.put_back(task, task.memory)
@@ -127,11 +129,10 @@ class Watch:
         wanted = self.crossings.wants(arch, foreign)
         if wanted:
             self.crossings.entered(task, entry)
-        if self._allocator is not None:
-            if number == _SIGRETURN:
-                self._allocator.handler_returned(task)
-            elif number in (_EXECVE, _EXECVEAT) and not self._is_shared(task.memory, task.pid):
-                self._allocator.settle(task)
+        if number == _SIGRETURN:
+            self._follower.handler_returned(task)
+        elif number in (_EXECVE, _EXECVEAT) and not self._is_shared(task.memory, task.pid):
+            self._settle(task)
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
         returns = number == _SIGRETURN and self.traps.is_returning(task)
@@ -196,9 +197,7 @@ class Watch:
 
     def executing(self, task: Task) -> None:
         """See Watcher."""
-        if self._allocator is not None:
-            self._allocator.ended(task)
-        self._library.ended(task)
+        self._follower.ended(task)
 
     def executed(self, task: Task, former_tid: int) -> None:
         """See Watcher."""
@@ -276,14 +275,12 @@ class Watch:
         if not caught >> (number - 1) & 1:
             return
         self.traps.delivering(task, number, blocked)
-        if self._allocator is not None and task.frames:
-            self._allocator.handler_began(task, self._registers.words[RegisterSet.RSP])
+        if task.frames:
+            self._follower.handler_began(task, self._registers.words[RegisterSet.RSP])
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""
-        if self._allocator is not None:
-            self._allocator.ended(task)
-        self._library.ended(task)
+        self._follower.ended(task)
         if self.intervals is not None:
             self.intervals.ended(task)
         counters = procfs.task_counters(task.pid, task.tid)
@@ -293,8 +290,7 @@ class Watch:
         )
         if last and not self._is_shared(task.memory, task.pid):
             # By the thread's own number: the leader may be a zombie, whose maps are empty.
-            if self._allocator is not None:
-                self._allocator.settle(task)
+            self._settle(task)
             snapshot = self._snapshot(task)
             if snapshot is None:
                 return
@@ -306,6 +302,10 @@ class Watch:
                     break_start=snapshot.break_start,
                 )
             )  # fmt: skip
+
+    def _settle(self, task: Task) -> None:
+        if self._allocator is not None:
+            self._allocator.settle(task)
 
     def _snapshot(self, task: Task) -> Snapshot | None:
         try:
@@ -322,8 +322,5 @@ class Watch:
         """See Watcher."""
         if task.entered is not None:
             self.syscall_left(task, task.entered, None)
-        if self._allocator is not None:
-            # A task killed in the very moment we resumed it passes its exit stop unseen.
-            self._allocator.ended(task)
-        self._library.ended(task)
+        self._follower.ended(task)  # killed in the very moment we resumed it, it passes its exit stop unseen
         self._sink.notes.append(Gone(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status))

@@ -6,86 +6,27 @@ a copy with the same int3 in it, an exec starts from nothing.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from observer.linux.instructions import Emulation
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
+from observer.tracee.breakpoints import Breakpoint, trap_at
+from observer.tracee.frames import Frame
 
-if TYPE_CHECKING:
-    from observer.tracee.task import Frame, LibraryFrame
+__all__ = ["Memory"]
 
-__all__ = ["NO_OPERATION", "Breakpoint", "Memory", "Probe"]
-
-INT3: Final = 0xCC
-
-
-NO_OPERATION: Final = -1
 _SYSCALL: Final = b"\x0f\x05"
+_POPPED: Final = 64
+"""Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
-
-
-@dataclass(slots=True, frozen=True)
-class Breakpoint:
-    """A planted int3 in a function of the allocator family.
-
-    At its beginning `operation` is the number of the operation and `pushed` the bytes below its return address; where
-    it may end, at a `ret` or a jump, `operation` is NO_OPERATION. `leaves` says that control leaves the function here.
-    `before` and `code` are what the file has before and from `address` on, `emulation` is how to carry its first
-    instruction out.
-
-    `home` is the code of the library that defines it, if calls from there that do not go through the symbol are the
-    allocator's own business (glibc); otherwise empty. `entry` is where the function begins, `tails` the operations of
-    the functions that it may end by jumping to, `implementation` the number of the allocator that it belongs to.
-    `planted` is what stands there instead, `goes_on` that the task needs but be resumed: a `ret` follows the int3.
-    `is_certain` says that a task stopped right behind the int3 can only have come by it, `is_copy` that not we but the
-    program put it there, with code that it copied.
-    """
-
-    address: int
-    operation: int
-    pushed: int
-    leaves: bool
-    code: bytes
-    emulation: Emulation
-    home: tuple[int, int] = (0, 0)
-    entry: int = 0
-    tails: frozenset[int] = frozenset()
-    implementation: int = 0
-    planted: bytes = bytes([INT3])
-    goes_on: bool = False
-    is_certain: bool = True
-    before: bytes = b""
-    is_copy: bool = False
-
-    @property
-    def after(self) -> int:
-        """Where the next instruction is."""
-        return self.address + self.emulation.length
-
-
-@dataclass(slots=True, frozen=True)
-class Probe:
-    """A planted int3 at a call instruction of the program, or at the entry of a function (`is_entry`).
-
-    `number` is its place in the list of all probes, `first` the byte that stood there; `returns` says that the call
-    comes back once, as calls do.
-    """
-
-    address: int
-    number: int
-    emulation: Emulation
-    first: int
-    is_entry: bool
-    returns: bool
 
 
 class Memory:
@@ -93,12 +34,14 @@ class Memory:
 
     `pread(length, address)` and `pwrite(data, address)` are the quick ways in; `tid` is a stopped task that ptrace
     may go through where /proc/PID/mem is closed to us. `word` is the size of its program's pointers in bytes: 8, or 4
-    for an i386 program. `entries` are where the functions begin that `breakpoints` stand in. `pushed_pages` are
-    numbers of pages that are known to be there, as a probe has pushed into them. `open_calls` are the calls that
-    probes saw, of all threads, by where their return addresses stand: a coroutine may come back in another thread.
-    `set_aside` are calls of the allocator family that a coroutine left open when another ran on, by where their
-    return addresses stand. `trap_home` is where the program or its loader was entered: code that has run and runs
-    never again.
+    for an i386 program. `entries` are where the functions begin whose exits are watched. `trap_home` is where the
+    program or its loader was entered: code that has run and runs never again; `trap` is the same once exchanged return
+    addresses lead there.
+
+    A stack belongs to the address space, and a coroutine may come back in another thread. So here are the calls of all
+    threads whose return address is exchanged, `exchanged`, by what it was exchanged for and where it stands, those that
+    were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
+    return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
 
     Raises:
         OSError: the process is gone.
@@ -118,26 +61,20 @@ class Memory:
         self.entries: set[int] = set()
         self.word = 8
         self.trap_home = 0
+        self.trap = 0
+        self.exchanged: dict[tuple[int, int], Frame] = {}
         self.set_aside: dict[int, Frame] = {}
+        self.pushed_pages: set[int] = set()
         self._syscall: int | None = None
         self.libc_text: list[tuple[int, int]] = []
-        self.probes: dict[int, Probe] = {}
-        self.trap = 0
-        self.trap_word = bytes(8)
-        self.pushed_pages: set[int] = set()
-        self.open_calls: dict[int, LibraryFrame] = {}
 
     def fork(self, pid: int) -> Memory:
-        """Return the copy that a fork child has."""
+        """Return the copy that a fork child has, its calls left out: they are the tasks'."""
         child = Memory(pid)
         child.breakpoints, child.entries = dict(self.breakpoints), set(self.entries)
         child.word = self.word
-        child.trap_home = self.trap_home
-        child.set_aside = {sp: frame.ghost() for sp, frame in self.set_aside.items()}
+        child.trap_home, child.trap = self.trap_home, self.trap
         child.libc_text = list(self.libc_text)
-        child.probes = dict(self.probes)
-        child.trap, child.trap_word = self.trap, self.trap_word
-        child.open_calls = {sp: frame.ghost() for sp, frame in self.open_calls.items()}
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
@@ -192,31 +129,39 @@ class Memory:
         _put(tid, breakpoint_.address, breakpoint_.planted)
         self.breakpoints[breakpoint_.address] = breakpoint_
 
-    def lift_for_a_step(self, tid: int, breakpoint_: Breakpoint) -> None:
-        """Put the byte under a breakpoint back, for one step of *tid*."""
+    def lift(self, tid: int, breakpoint_: Breakpoint) -> None:
+        """Put the code under a breakpoint back, through the stopped task *tid*."""
         _put(tid, breakpoint_.address, breakpoint_.code[: len(breakpoint_.planted)])
 
-    def probe(self, tid: int, probe: Probe) -> None:
-        """Put int3 over the first byte of the instruction of *probe*, through the stopped task *tid*."""
-        _put(tid, probe.address, bytes([INT3]))
-        self.probes[probe.address] = probe
-
-    def lift(self, tid: int, probe: Probe) -> None:
-        """Put the first byte of the instruction back: *probe* is gone."""
-        _put(tid, probe.address, bytes([probe.first]))
-        self.probes.pop(probe.address, None)
-
     def arm_trap(self, tid: int) -> None:
-        """Put int3 at `trap_home`, to which the calls that probes see return."""
+        """Put int3 at `trap_home`, to which exchanged return addresses lead from now on."""
+        known = self.breakpoints.get(self.trap_home)
+        self.plant(tid, trap_at(self.trap_home, known.code if known is not None else self.read(self.trap_home, 1)))
         self.trap = self.trap_home
-        _put(tid, self.trap, bytes([INT3]))
-        self.trap_word = self.trap.to_bytes(self.word, "little")
+
+    def lowest_return(self, sp: int) -> int:
+        """Return how low the return address may have stood of a call that has returned, and left *sp* behind it.
+
+        A function of i386 may have popped arguments, too.
+        """
+        return sp if self.word == 8 else sp - _POPPED
+
+    def come_back(self, sp: int) -> Frame | None:
+        """Return the call that has come to the trap, its return address taken off the stack at *sp*, None if none."""
+        lowest = self.lowest_return(sp)
+        places = (at for trap, at in self.exchanged if trap == self.trap and lowest <= at <= sp)
+        return self.exchanged.get((self.trap, max(places, default=0)))
+
+    def put_back(self, frame: Frame) -> None:
+        """Put the return address of *frame* back where the stack still has what it was exchanged for."""
+        with contextlib.suppress(OSError):  # the stack is gone
+            if self.read_word(frame.sp) == frame.trap:
+                self.pwrite(frame.return_address.to_bytes(self.word, "little"), frame.sp)
+                self.exchanged.pop((frame.trap, frame.sp), None)
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range whose pages are no longer there."""
         self.pushed_pages.clear()
-        for address in [address for address in self.probes if start <= address < end]:
-            del self.probes[address]
         if self.holds_any(start, end):
             for address in [address for address in self.breakpoints if start <= address < end]:
                 del self.breakpoints[address]

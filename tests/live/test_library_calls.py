@@ -167,6 +167,53 @@ def test_what_a_library_of_cxx_throws_passes_through_callbacks_of_c(tmp_path: Pa
     assert [event.crossings for event in puts if event.site and event.site.function == "main"] == [0]
 
 
+EXECS = """
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static int calling(const void *one, const void *other)
+{
+    execl("/bin/true", "true", NULL);
+    return *(const int *)one - *(const int *)other;
+}
+static void *other(void *given)
+{
+    int values[] = { 5, 3, 7 };
+    free(malloc(23));
+    qsort(values, 3, sizeof values[0], calling);
+    return given;
+}
+static void *waits(void *given)
+{
+    pause();
+    return given;
+}
+int main(void)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, waits, NULL);
+    pthread_create(&threads[2], NULL, other, NULL);
+    pthread_join(threads[2], NULL);
+    return 1;
+}
+"""
+
+
+def test_an_exec_from_another_thread_cuts_the_calls_of_all(tmp_path: Path) -> None:
+    program = compile_c(EXECS, tmp_path / "execs")
+    run = run_observer([program], tmp_path / "trace", options=("-q", "-e", "trace=all,library"))
+    assert run.status == 0, run.stderr
+    run.assert_balanced()
+    (line,) = [line for line in run.trace.meta.ledger if line.identity == "library calls returned = begun"]
+    assert line.unexplained == 0
+    calls = [event for event in run.events if isinstance(event, Library)]
+    for function in ("qsort", "execl", "pthread_join"):
+        assert [event.end_ns for event in calls if event.function == function] == [None], function
+
+
 UNANSWERED = """
 #include <time.h>
 int main(void)

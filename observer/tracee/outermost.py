@@ -1,38 +1,37 @@
-"""Which calls of the allocator family a task is in, by what its stack shows.
+"""The outermost calls of the functions whose exits are watched, by what a task's stack shows.
 
-Calls end by returning, but also by jumps out of them (siglongjmp from a handler), and a coroutine may leave one open
-while another runs. A call entered deeper on the same stack is part of the open one; one entered above it shows that it
-was left; one on another stack says nothing of it. Signal handlers are known from their delivery to their sigreturn(2):
-what is entered between is the handler's.
+The stack stays as the program made it. Calls end by returning, but also by jumps out of them (siglongjmp from a
+handler), and a coroutine may leave one open while another runs. A call entered deeper on the same stack is part of the
+open one; one entered above it shows that it was left; one on another stack says nothing of it. Signal handlers are
+known from their delivery to their sigreturn(2): what is entered between is the handler's.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from time import monotonic_ns
 from typing import Final
 
 from observer.linux.procfs import read_mappings
-from observer.recording.notes import Aside, Handler
-from observer.recording.sink import Sink
+from observer.tracee.frames import CUT, LEFT, Frame, Interruption
+from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
-from observer.tracee.task import Frame, Interruption, Task
+from observer.tracee.task import Task
 
-__all__ = ["OpenCalls"]
+__all__ = ["OutermostCalls"]
 
 _INNER: Final = 1 << 15
 """So deep, in bytes, may a call lie below the one that it is part of on a stack that is no thread's own."""
 
 
-class OpenCalls:
-    """Keeps the frames of all tasks; *given_up* is told of a frame that was left by a jump."""
+class OutermostCalls:
+    """Keeps the frames of all tasks."""
 
-    def __init__(self, sink: Sink, given_up: Callable[[Task, Frame], None]) -> None:
-        self._sink = sink
-        self._given_up = given_up
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
 
-    def enclosing(self, task: Task, memory: Memory, sp: int, operation: int) -> Frame | None:
-        """Return the open call that a call of *operation* at *sp* is part of; gives up what *sp* shows to be left."""
+    def enclosing(self, task: Task, memory: Memory, sp: int, number: int) -> Frame | None:
+        """Return the open call that a call of *number* at *sp* is part of; gives up what *sp* shows to be left."""
         while task.frames or task.handlers:
             if task.handlers and len(task.frames) <= task.handlers[-1].frames:
                 if not self._is_left(task, task.handlers[-1], sp):
@@ -40,50 +39,47 @@ class OpenCalls:
                 self.handler_ended(task)
                 continue
             frame = task.frames[-1]
-            if sp == frame.sp and (frame.ends_in_another or operation in frame.tails):
+            if sp == frame.sp and (frame.ends_in_another or number in frame.point.tails):
                 return frame
             if not _on_one_stack(task, sp, frame.sp):
                 self._set_aside(task, memory, frame)
             elif sp < frame.sp and _stands(memory, frame):
                 return frame
             else:
-                self.give_up(task)
+                self._give_up(task)
         return None
 
     def _is_left(self, task: Task, handler: Interruption, sp: int) -> bool:
         """Whether a handler was jumped out of: its frame lies below where the signal came, or on another stack."""
         return sp >= handler.sp and _on_one_stack(task, sp, handler.sp)
 
-    def give_up(self, task: Task) -> None:
+    def _give_up(self, task: Task) -> None:
         """The innermost call was left by a jump."""
         frame = task.frames.pop()
-        if frame.trap:
-            task.stray[frame.sp] = frame
-        self._given_up(task, frame)
+        if frame.is_counted:
+            frame.is_counted = False
+            self._listeners[frame.point.listener].lost(task, frame, monotonic_ns(), LEFT)
 
     def _set_aside(self, task: Task, memory: Memory, frame: Frame) -> None:
         task.frames.pop()
         memory.set_aside[frame.sp] = frame
-        self._sink.notes.append(Aside(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), sp=frame.sp))
+        self._listeners[frame.point.listener].set_aside(task, frame)
 
     def returning(self, task: Task, memory: Memory, sp: int) -> Frame | None:
         """Take out the call whose return address stands at *sp*, or None: no call of the family ends here."""
-        frames = task.frames
-        if frames and frames[-1].sp == sp and not task.handlers:
-            return frames.pop()
-        if any(frame.sp == sp for frame in frames):
+        if any(frame.sp == sp for frame in task.frames):
             return self._take(task, sp)
         return memory.set_aside.pop(sp, None)
 
-    def returning_to(self, task: Task, place: int, sp: int) -> Frame | None:
+    def returning_to(self, task: Task, memory: Memory, place: int, sp: int) -> Frame | None:
         """Take out the call whose return address at *sp* was exchanged for *place*."""
         if any(frame.trap == place and frame.sp == sp for frame in task.frames):
             return self._take(task, sp)
-        return task.stray.pop(sp, None)
+        return memory.exchanged.get((place, sp))
 
     def _take(self, task: Task, sp: int) -> Frame:
         while task.frames[-1].sp != sp:
-            self.give_up(task)
+            self._give_up(task)
         frame = task.frames.pop()
         while task.handlers and task.handlers[-1].frames > len(task.frames):
             self.handler_ended(task)  # it was jumped out of, into the call
@@ -91,26 +87,27 @@ class OpenCalls:
 
     def handler_began(self, task: Task, sp: int) -> None:
         """A signal was delivered at the stack pointer *sp* that the program has a handler for."""
-        task.handlers.append(Interruption(sp, time.monotonic_ns(), len(task.frames)))
+        listener = task.frames[-1].point.listener if task.frames else 0
+        task.handlers.append(Interruption(sp, monotonic_ns(), len(task.frames), listener))
 
     def handler_ended(self, task: Task) -> None:
         """The innermost handler returned, or was left."""
         handler = task.handlers.pop()
         if handler.frames:
-            self._sink.notes.append(
-                Handler(pid=task.pid, tid=task.tid, t=handler.began, end=time.monotonic_ns(), sp=handler.sp)
-            )
+            self._listeners[handler.listener].handled(task, handler)
 
-    def ended(self, task: Task) -> list[Frame]:
-        """Take out all calls of a task that ends."""
+    def ended(self, task: Task, now: int) -> None:
+        """*task* ends, or its address space does: its calls never return."""
         while task.handlers:
             self.handler_ended(task)
         frames = list(reversed(task.frames))
         task.frames.clear()
         aside = task.memory.set_aside if task.memory is not None else {}
-        for frame in [frame for frame in aside.values() if frame.tid == task.tid]:
-            frames.append(aside.pop(frame.sp))
-        return frames
+        frames += [aside.pop(sp) for sp in [sp for sp, frame in aside.items() if frame.tid == task.tid]]
+        for frame in frames:
+            if frame.is_counted:
+                frame.is_counted = False
+                self._listeners[frame.point.listener].lost(task, frame, now, CUT)
 
 
 def _stands(memory: Memory, frame: Frame) -> bool:

@@ -1,0 +1,67 @@
+"""Breakpoints that the program copied, int3 and all, with code that it moved, as libraries do that hook functions."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from typing import Final
+
+from observer.linux.instructions import emulation_of
+from observer.linux.procfs import PAGE
+from observer.tracee.breakpoints import INT3, Breakpoint
+from observer.tracee.memory import Memory
+
+__all__ = ["copied_breakpoint"]
+
+_CONTEXT: Final = 8
+_ENOUGH: Final = 3
+"""So many bytes beside the int3 must be those of the file before code is taken for a copy."""
+
+
+def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
+    """Return the breakpoint that was copied to *place* with the code around it; it is kept with the others.
+
+    None where an int3 is the program's own.
+    """
+    try:
+        reach = min(_CONTEXT, place % PAGE)  # nothing may be mapped before its page
+        before = memory.read(place - reach, reach)
+        code = memory.read(place, _CONTEXT * 2)
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            raise
+        return None
+    if code[:1] != bytes([INT3]):
+        return None
+    score, best = max(
+        ((_likeness(point, before, code), point) for point in memory.breakpoints.values() if point.before),
+        key=lambda pair: pair[0], default=(0, None),
+    )  # fmt: skip
+    if best is None or score < _ENOUGH:
+        return None
+    original = best.code[: len(best.planted)] + code[len(best.planted) :]
+    emulation = emulation_of(original, place, 8 * memory.word)
+    if emulation is None:
+        return None
+    copy = replace(best, address=place, code=original, emulation=emulation, is_copy=True)
+    memory.breakpoints[place] = copy
+    return copy
+
+
+def _likeness(point: Breakpoint, before: bytes, code: bytes) -> int:
+    """Return how many bytes around a copied int3 are those of the file; 0 if its own instruction differs."""
+    planted = point.planted + point.code[len(point.planted) :]
+    if code[: point.emulation.length] != planted[: point.emulation.length]:
+        return 0
+    behind = _common(code[1:], planted[1:])
+    return behind + _common(before[::-1], point.before[::-1])
+
+
+def _common(these: bytes, those: bytes) -> int:
+    """Return how many bytes two pieces have in common at their beginning.
+
+    >>> _common(b"abcd", b"abx")
+    2
+    """
+    pairs = zip(these, those, strict=False)
+    return next((i for i, (one, other) in enumerate(pairs) if one != other), min(len(these), len(those)))
