@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_GROWING: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
-
 _DESCRIPTION: Final = """\
 Run PROG under the instruments: memory system calls (a seccomp filter and
 ptrace), calls of the malloc family (breakpoints), page faults (perf events),
@@ -147,12 +145,12 @@ def _say_replaced(directory: Path) -> None:
 def _with_sources(meta: Meta, directory: Path) -> Meta:
     """Ask the model of the run's C library where each allocation came from, if there is one."""
     from observer.compare.served_by import served_by
-    from observer.simulator.glibc_side import GlibcMaker
+    from observer.simulator.glibc_side import SYSTEM_CALLS, GlibcMaker
     from observer.trace.reader import Trace
     from observer.trace.sources import add_sources
 
     machine, request = meta.machine, meta.request
-    seen = request.syscalls is None or set(request.syscalls) >= _GROWING
+    seen = request.syscalls is None or set(request.syscalls) >= SYSTEM_CALLS
     if "calls" not in request.instruments or not seen or not machine.libc_version:
         return meta
     if machine.program_bits != 64:  # pieces of another size, in other places

@@ -16,6 +16,7 @@ from observer.compare.together import NOWHERE, Together, grouped
 from observer.errors import BadTrace
 from observer.model.addresses import page_up
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
+from observer.model.memory_calls import Advise, memory_call
 
 __all__ = ["compare_workload"]
 
@@ -269,4 +270,5 @@ def _told(operation: Operation) -> str:
 
 
 def _is_mark(event: Event) -> bool:
-    return isinstance(event, Syscall) and event.name == "madvise" and event.args[:3] == (0, 0, 0)
+    call = memory_call(event) if isinstance(event, Syscall) else None
+    return isinstance(call, Advise) and (call.start, call.length, call.number) == (0, 0, 0)

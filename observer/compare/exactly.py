@@ -206,10 +206,10 @@ class Exactly:
         self, process: _Process, call: Call, asked: list[Syscall], prediction: ExactPrediction
     ) -> int:  # fmt: skip
         wrong = prediction.wrong
-        right = max(len(prediction.asked) - sum(predicted != "none" for predicted, _recorded in wrong), 0)
+        right = max(len(prediction.asked) - sum(each.asked is not None for each in wrong), 0)
         self.comparison.syscalls.add(len(asked), len(prediction.asked), right)
         found = process.circumstances.after(call)
-        return sum(self._differ(call.n, "system call", recorded, predicted, found) for predicted, recorded in wrong)
+        return sum(self._differ(call.n, "system call", each.observed, each.predicted, found) for each in wrong)
 
     def _compare_pages(self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction) -> int:
         """Let the model touch what it says it does, and set the pages that come in beside those that came."""

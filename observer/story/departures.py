@@ -12,14 +12,25 @@ from typing import Final
 import msgspec
 
 from observer.model.events import Call, Event, Fault, Syscall
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.memory_calls import (
+    Advise,
+    Break,
+    Lock,
+    LockAll,
+    Map,
+    MemoryCall,
+    Move,
+    Protect,
+    Unmap,
+    memory_call,
+)
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
 __all__ = ["Departure", "Departures", "find_departures"]
 
 _EVIDENCE: Final = 5
-_MAP_POPULATE: Final = 0x8000
 
 
 class Departure(msgspec.Struct, frozen=True):
@@ -41,49 +52,58 @@ class _Rule:
     holds: Callable[[Event, Memory], bool]
 
 
-def _inside(names: frozenset[str], ops: frozenset[str]) -> Callable[[Event, Memory], bool]:
-    """Make the rule: a system call of *names* inside an allocator call of *ops*, in the main thread."""
-
-    def holds(event: Event, memory: Memory) -> bool:
-        if not isinstance(event, Syscall) or event.name not in names or event.errno is not None:
-            return False
-        call = memory.call_of(event)
-        return call is not None and call.op in ops
-
-    return holds
+def _within(event: Event, memory: Memory, ops: frozenset[str]) -> MemoryCall | None:
+    """Return the memory call that *event* is and that the kernel granted inside an allocator call of *ops*."""
+    caller = memory.call_of(event)
+    if caller is None or caller.op not in ops or not isinstance(event, Syscall) or event.errno is not None:
+        return None
+    return memory_call(event)
 
 
 def _own_mapping(event: Event, memory: Memory) -> bool:
-    return _inside(frozenset({"mmap", "mmap2"}), ALLOCATING)(event, memory) and not _reserves(event)
+    call = _within(event, memory, ALLOCATING)
+    return isinstance(call, Map) and not call.reserves
 
 
-def _reserves(event: Event) -> bool:
-    return isinstance(event, Syscall) and len(event.args) > 2 and event.args[2] == 0
+def _unmaps(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, _GIVERS), Unmap)
+
+
+def _advises(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, _GIVERS), Advise)
+
+
+def _moves(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, _MOVERS), Move)
 
 
 def _arena(event: Event, memory: Memory) -> bool:
-    names = frozenset({"mmap", "mmap2"}) if _reserves(event) else frozenset({"mprotect"})
-    return event.tid != event.pid and _inside(names, ALLOCATING)(event, memory)
+    if event.tid == event.pid:
+        return False
+    call = _within(event, memory, ALLOCATING)
+    opens = isinstance(call, Protect) and call.protection != "---"
+    return opens or (isinstance(call, Map) and call.reserves)
 
 
 def _trims(event: Event, memory: Memory) -> bool:
-    call = memory.call_of(event)
-    if call is None or call.op in ALLOCATING or not isinstance(event, Syscall):
-        return False
-    return event.name == "brk" and bool(event.args) and event.args[0] != 0
+    call = _within(event, memory, _NOT_ALLOCATING)
+    return isinstance(call, Break) and not call.is_question
 
 
 def _zero_page(event: Event, memory: Memory) -> bool:
-    return _writes_anonymous(event) and isinstance(event, Fault) and memory.earlier(event) == "read"
+    if not isinstance(event, Fault) or not _writes_anonymous(event):
+        return False
+    earlier = memory.earlier(event)
+    return earlier is not None and not earlier.in_parent and earlier.access == "read"
 
 
 def _copy_on_write(event: Event, memory: Memory) -> bool:
     if not isinstance(event, Fault) or event.access != "write":
         return False
     earlier = memory.earlier(event)
-    if earlier is not None and earlier.startswith("parent"):
-        return True
-    return not _writes_anonymous(event) and earlier in ("read", "exec")
+    if earlier is None or earlier.in_parent:
+        return earlier is not None
+    return not _writes_anonymous(event) and earlier.access in ("read", "exec")
 
 
 def _writes_anonymous(event: Event) -> bool:
@@ -111,17 +131,19 @@ def _refused(event: Event, _memory: Memory) -> bool:
 
 
 def _populated(event: Event, _memory: Memory) -> bool:
-    if not isinstance(event, Syscall) or event.errno is not None:
+    call = memory_call(event) if isinstance(event, Syscall) else None
+    if call is None or call.failed:
         return False
-    populates = event.name == "mmap" and len(event.args) > 3 and bool(event.args[3] & _MAP_POPULATE)
-    return populates or event.name in ("mlock", "mlock2", "mlockall")
+    return isinstance(call, (Lock, LockAll)) or (isinstance(call, Map) and "populate" in call.flags)
 
 
 def _tcache(event: Event, _memory: Memory) -> bool:
     return isinstance(event, Call) and event.served_by == "tcache"
 
 
-_GIVERS: Final = FREEING | {"malloc_trim", "realloc", "reallocarray"}
+_MOVERS: Final = frozenset({"realloc", "reallocarray"})
+_GIVERS: Final = FREEING | _MOVERS | {"malloc_trim"}
+_NOT_ALLOCATING: Final = frozenset(OPERATIONS) - ALLOCATING
 _RULES: Final = (
     _Rule(
         "mmap-threshold",
@@ -137,7 +159,7 @@ _RULES: Final = (
         "In the book free pieces stay with malloc. A piece with a mapping of its own is unmapped when it is freed;"
         " touching it again would be a segmentation fault.",
         Syscall,
-        _inside(frozenset({"munmap"}), _GIVERS),
+        _unmaps,
     ),
     _Rule(
         "given-back-brk",
@@ -151,14 +173,14 @@ _RULES: Final = (
         "pages go back, addresses stay",
         "madvise lets the kernel take the frames of free pages; the next touch is a page fault again.",
         Syscall,
-        _inside(frozenset({"madvise"}), _GIVERS),
+        _advises,
     ),
     _Rule(
         "mremap",
         "realloc moves pages instead of bytes",
         "A piece with a mapping of its own is resized by mremap: the kernel changes page tables, nothing is copied.",
         Syscall,
-        _inside(frozenset({"mremap"}), frozenset({"realloc", "reallocarray"})),
+        _moves,
     ),
     _Rule(
         "allocator-touch",

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Site, Syscall
+from observer.model.memory_calls import Break, memory_call
 
 __all__ = ["Key", "Passage", "Row", "key_of", "measure"]
 
@@ -126,7 +127,8 @@ def key_of(event: Event, inside: dict[Key, Row] | None = None) -> Key:
 
 def _direction(event: Syscall) -> bool:
     """Keep the question brk(0) apart from the brk that moves the break."""
-    return event.name == "brk" and bool(event.args) and event.args[0] == 0
+    call = memory_call(event)
+    return isinstance(call, Break) and call.is_question
 
 
 def _line(site: Site | None) -> Key | None:

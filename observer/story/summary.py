@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
+from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, FREEING
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
 
-_WRITE: Final = 2
 _NEW: Final = ALLOCATING - {"realloc", "reallocarray"}
 
 
@@ -212,14 +212,14 @@ def _mapped(event: Syscall, op: str) -> int:
 
     A reservation without access is none yet: what is trimmed from it is no loss, and mprotect opens it.
     """
-    args = (*event.args, 0, 0, 0)
-    if event.name in ("mmap", "mmap2"):
-        return args[1] if args[2] else 0
-    if event.name == "mremap":
-        return args[2] - args[1]
-    if event.name == "mprotect":
-        return args[1] if op in ALLOCATING and args[2] & _WRITE else 0
-    return -args[1] if event.name == "munmap" and op not in _NEW else 0
+    call = memory_call(event)
+    if isinstance(call, Map):
+        return 0 if call.reserves else call.length
+    if isinstance(call, Move):
+        return call.new_length - call.length
+    if isinstance(call, Protect):
+        return call.length if op in ALLOCATING and "w" in call.protection else 0
+    return -call.length if isinstance(call, Unmap) and op not in _NEW else 0
 
 
 def _place(mapping: str | None) -> str:
