@@ -27,6 +27,7 @@ __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "
 _TABLE: Final = 0x310
 _LINKS: Final = 48
 _HEAP_HEAD: Final = 0x1000
+_HUGE: Final = frozenset({"huge first write", "huge zero page", "huge write after read", "huge last owner"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def explain_program(fault: Fault) -> Explanation | None:
 
 def rule_of(fault: Resolved) -> str | None:
     """Return the departure by which *fault* is not the book's one fault for the first touch of one page."""
-    if "huge" in fault.kind:
+    if fault.kind in _HUGE:
         return "huge-pages"
     if fault.kind in ("copy on write", "last owner"):
         return "copy-on-write"

@@ -85,9 +85,9 @@ def _about_call(entry: Entry, predictor: str) -> Question | None:
 
 def _about_touch(entry: Entry, predictor: str) -> Question | None:
     row = entry.row
-    if not row.what.startswith(("touch", "read")) or any(not isinstance(event, Fault) for event in row.events):
+    if row.access is None or any(not isinstance(event, Fault) for event in row.events):
         return None
-    what = f"{row.what} at {row.site}" if row.what != "touch" else f"{row.site} touches memory"
+    what = f"{row.access} at {row.site}" if row.access else f"{row.site} touches memory"
     return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row, predictor))
 
 

@@ -311,7 +311,7 @@ class Together:
             )
         site = fault.site.text if fault.site else ""
         told = "1 page fault" if expected else "no fault"
-        self.row(Row(fault.n, "touch", site, (fault,), "1 page fault", told, rules))
+        self.row(Row(fault.n, "touch", site, (fault,), "1 page fault", told, rules, access=""))
 
     # ---- the end --------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from observer.model.addresses import is_numbered
 from observer.model.events import Call, Event, Fault, Syscall
 from observer.model.memory_calls import (
     Advise,
@@ -109,7 +110,8 @@ def _copy_on_write(event: Event, memory: Memory) -> bool:
 def _writes_anonymous(event: Event) -> bool:
     if not isinstance(event, Fault) or event.access != "write":
         return False
-    return (event.mapping or "").startswith(("[heap", "[stack", "map#")) or event.chunk is not None
+    is_grown = (event.mapping or "").startswith(("[heap", "[stack"))
+    return is_grown or is_numbered(event.mapping) or event.chunk is not None
 
 
 def _fault_in_call(event: Event, _memory: Memory) -> bool:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from observer.model.addresses import is_numbered
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Site, Syscall
 from observer.model.memory_calls import Break, memory_call
 
@@ -141,4 +142,4 @@ def _line(site: Site | None) -> Key | None:
 
 def _kind_of_place(mapping: str | None) -> str | None:
     """Mappings that a loop makes anew are one place to its reader."""
-    return "map#" if mapping is not None and mapping.startswith("map#") else mapping
+    return "numbered" if is_numbered(mapping) else mapping

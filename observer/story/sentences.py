@@ -12,7 +12,9 @@ from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
-__all__ = ["call_words", "misuse_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
+__all__ = [
+    "call_words", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words", "touch_words",
+]  # fmt: skip
 
 _PAGE: Final = 4096
 _PLAIN: Final = frozenset({"pkey_mprotect"})  # its arguments tell the key, too
@@ -196,14 +198,15 @@ def place_words(mapping: str | None) -> str:
     return mapping.rsplit("/", 1)[-1]
 
 
+def page_of(fault: Fault) -> int | None:
+    """Return the number of the page, counted from the start of its mapping where that is told."""
+    return None if fault.offset is None else fault.offset // _PAGE
+
+
 def page_words(fault: Fault) -> str:
-    """Name the page: `page 3 of the heap`, counted from the start of its mapping where `where` tells."""
-    _name, plus, offset = (fault.where or "").rpartition("+0x")
-    place = place_words(fault.mapping)
-    try:
-        return f"page {number(int(offset, 16) // _PAGE)} of {place}" if plus else f"a page of {place}"
-    except ValueError:
-        return f"a page of {place}"
+    """Name the page: `page 3 of the heap`."""
+    page, place = page_of(fault), place_words(fault.mapping)
+    return f"a page of {place}" if page is None else f"page {number(page)} of {place}"
 
 
 def touch_words(fault: Fault) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from observer.model.addresses import is_numbered
+from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, FREEING
@@ -124,7 +126,7 @@ class Tally:
 
     def _allocate(self, event: Call) -> None:
         self._numbers["asked"] += event.bytes_asked
-        self._numbers["grown" if "2" in (event.steps or "") else "served"] += event.end_ns is not None
+        self._numbers["grown" if took_step(event.steps, 2) else "served"] += event.end_ns is not None
         if not event.result:
             self._numbers["refused"] += event.result == 0 and event.bytes_asked > 0
             return
@@ -225,6 +227,6 @@ def _mapped(event: Syscall, op: str) -> int:
 def _place(mapping: str | None) -> str:
     if not mapping:
         return "unknown"
-    if mapping.startswith("map#"):
+    if is_numbered(mapping):
         return "mapped region"
     return mapping.strip("[]") if mapping.startswith("[") else "files"

@@ -9,8 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
+from observer.model.addresses import AddressSpace, Mapping, is_numbered, page_down, page_up
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
+from observer.model.where import Where
 from observer.trace.beside import Blocks
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
@@ -98,22 +99,26 @@ class ProcessState:
         return any(m.path == "[stack]" and m.start - _STACK_REACH <= address < m.end for m in self.space.mappings[-6:])
 
     def where(self, address: int) -> str | None:
-        """Name *address* in words that survive address randomisation."""
+        """Name *address* in words that survive address randomisation (`model.where`)."""
+        place = self._place(address)
+        return None if place is None else place.text
+
+    def _place(self, address: int) -> Where | None:
         space = self.space
         if space.break_start and space.break_start <= address < page_up(space.break_end):
-            return f"heap+{address - space.break_start:#x}"
+            return Where("heap", address - space.break_start)
         mapping = space.find(address)
         if mapping is None:
-            return "stack" if self._in_stack_reach(address) else None
-        if mapping.path.startswith("map#"):
-            return f"{mapping.path}+{mapping.offset + address - mapping.start:#x}"
+            return Where("stack") if self._in_stack_reach(address) else None
         if mapping.path == "[stack]":
-            return "stack"
+            return Where("stack")
+        if is_numbered(mapping.path):
+            return Where(mapping.path, mapping.offset + address - mapping.start)
         if mapping.path.startswith("/"):
             image = self.code.bias_of(mapping.path)
             base = image if image is not None else mapping.start - mapping.offset
-            return f"{mapping.path.rsplit('/', 1)[-1]}+{address - base:#x}"
-        return f"{mapping.path or 'anonymous'}+{address - mapping.start:#x}"
+            return Where(mapping.path.rsplit("/", 1)[-1], address - base)
+        return Where(mapping.path or "anonymous", address - mapping.start)
 
 
 def _heap_end(mappings: Iterable[Mapping]) -> int:
