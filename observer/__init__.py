@@ -2,8 +2,9 @@
 
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
-- `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
-  replay, what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter.
+- `model/`: the shared words, frozen values without I/O: events, the allocator family, what a memory call means
+  (`memory_calls.py`), address spaces and their replay, names of addresses (`where.py`), what is kept of each process
+  (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
@@ -34,9 +35,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
-  `departures.py` is the table, `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer
-  by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py` follows the orders of
-  threads' calls that fit.
+  `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer by pointer, and `served_by.py`
+  has it name where each malloc was served from; `hypotheses.py` follows the orders of threads' calls that fit.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
   processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.

@@ -19,8 +19,8 @@ from observer.errors import CannotLaunch, UsageError
 
 if TYPE_CHECKING:
     from observer.compare.confirm import Experiment
-    from observer.compare.departures import Departure
     from observer.compare.result import Comparison, Row
+    from observer.model.departures import Departure
     from observer.model.machine import Meta
     from observer.simulator.glibc_side import GlibcMaker
     from observer.simulator.workload import Operation

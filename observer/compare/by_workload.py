@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.fault_rules import rule_of
 from observer.compare.report_lines import Done, Report
 from observer.compare.result import Row

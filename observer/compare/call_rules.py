@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.shadow import Shadow
 from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.account import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.model.events import GLIBC, Call
 from observer.model.pieces import FreePieces
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from observer.compare.circumstances import Circumstances
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, windows
 from observer.compare.result import Comparison, Difference, End, Row

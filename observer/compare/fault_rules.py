@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, Resolved
 from observer.glibc.chunks import HEADER, MINIMUM, chunk_size

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from observer.compare.departures import DEPARTURES
 from observer.compare.result import Row
 from observer.compare.rows import Entry, fold
+from observer.model.departures import COMPARED
 from observer.model.events import Call, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
@@ -92,7 +92,7 @@ def _about_touch(entry: Entry, predictor: str) -> Question | None:
 
 
 def _reveal(row: Row, predictor: str) -> str:
-    why = "; ".join(f"{DEPARTURES[rule].title}: {DEPARTURES[rule].why}" for rule in row.rules if rule in DEPARTURES)
+    why = "; ".join(f"{COMPARED[rule].title}: {COMPARED[rule].why}" for rule in row.rules if rule in COMPARED)
     return f"{row.told_observed}. {predictor[:1].upper()}{predictor[1:]} says: {row.told_predicted}." + (
         f" {why}." if why else ""
     )

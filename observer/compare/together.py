@@ -8,7 +8,7 @@ from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.circumstances import Circumstances, is_foreign
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
 from observer.compare.order import Asked, arranged, orders, windows

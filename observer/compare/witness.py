@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.hypotheses import Hypotheses, is_right
 from observer.compare.order import Asked
 from observer.compare.sides import ExactPrediction

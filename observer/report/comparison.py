@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from observer.compare.confirm import Experiment
-from observer.compare.departures import DEPARTURES
 from observer.compare.result import Agreement, Comparison, Difference, Row
 from observer.compare.rows import Entry, fold
+from observer.model.departures import COMPARED
 from observer.report.screen import heading, paragraph, put, safe
 from observer.story.wording import number, plural
 
@@ -105,14 +105,14 @@ def _print_departures(console: Console, comparison: Comparison, experiments: Seq
         return
     heading(console, "Named departures", f"what {comparison.predictor} leaves out, with the evidence")
     outcomes = {experiment.rule: experiment for experiment in experiments}
-    for rule in (rule for rule in DEPARTURES if rule in by_rule):
+    for rule in (rule for rule in COMPARED if rule in by_rule):
         _print_departure(console, rule, by_rule[rule], outcomes.get(rule), comparison.predictor)
 
 
 def _print_departure(
     console: Console, rule: str, found: list[Difference], outcome: Experiment | None, predictor: str
 ) -> None:
-    departure = DEPARTURES[rule]
+    departure = COMPARED[rule]
     aside = f"  {rule}, {plural(len(found), 'difference')}"
     put(console, Text.assemble((f"  {departure.title}", "bold"), (aside, "dim")))
     paragraph(console, departure.why, first="    ", hanging=4)

@@ -1,6 +1,6 @@
 """Where a real run departs from the book's six steps, each departure with its name, its reason and its evidence.
 
-Every departure is found from the events alone; the rules are one table.
+Every departure is found from the events alone; `model.departures` has the words.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from observer.model.addresses import is_numbered
+from observer.model.departures import TOLD
 from observer.model.events import Call, Event, Fault, Syscall
 from observer.model.memory_calls import (
     Advise,
@@ -29,12 +30,12 @@ from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
-__all__ = ["Departure", "Departures", "find_departures"]
+__all__ = ["Departures", "Occurrence", "find_departures"]
 
 _EVIDENCE: Final = 5
 
 
-class Departure(msgspec.Struct, frozen=True):
+class Occurrence(msgspec.Struct, frozen=True):
     """One way in which the run left the book: `evidence` holds the n of the first few of its `count` events."""
 
     id: str
@@ -47,8 +48,6 @@ class Departure(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class _Rule:
     id: str
-    title: str
-    why: str
     on: type
     holds: Callable[[Event, Memory], bool]
 
@@ -147,111 +146,15 @@ _MOVERS: Final = frozenset({"realloc", "reallocarray"})
 _GIVERS: Final = FREEING | _MOVERS | {"malloc_trim"}
 _NOT_ALLOCATING: Final = frozenset(OPERATIONS) - ALLOCATING
 _RULES: Final = (
-    _Rule(
-        "mmap-threshold",
-        "a large piece gets a mapping of its own",
-        "Above a threshold (glibc: 128 KiB at first, then moving) malloc asks mmap instead of brk, so that the piece"
-        " can go back to the kernel alone.",
-        Syscall,
-        _own_mapping,
-    ),
-    _Rule(
-        "given-back-munmap",
-        "freed memory goes back to the kernel",
-        "In the book free pieces stay with malloc. A piece with a mapping of its own is unmapped when it is freed;"
-        " touching it again would be a segmentation fault.",
-        Syscall,
-        _unmaps,
-    ),
-    _Rule(
-        "given-back-brk",
-        "the break moves down again",
-        "When enough free memory lies at the end of the heap, free gives it back with brk.",
-        Syscall,
-        _trims,
-    ),
-    _Rule(
-        "given-back-madvise",
-        "pages go back, addresses stay",
-        "madvise lets the kernel take the frames of free pages; the next touch is a page fault again.",
-        Syscall,
-        _advises,
-    ),
-    _Rule(
-        "mremap",
-        "realloc moves pages instead of bytes",
-        "A piece with a mapping of its own is resized by mremap: the kernel changes page tables, nothing is copied.",
-        Syscall,
-        _moves,
-    ),
-    _Rule(
-        "allocator-touch",
-        "step 6 inside malloc",
-        "The allocator writes the size of a piece beside it, so it is often malloc, not the program, that touches a"
-        " page first.",
-        Fault,
-        _fault_in_call,
-    ),
-    _Rule(
-        "kernel-touch",
-        "the kernel touches first",
-        "A system call such as read(2) filled memory that nobody had used: the page fault happens in ring 0, on the"
-        " program's behalf.",
-        Fault,
-        _kernel_touch,
-    ),
-    _Rule(
-        "zero-page",
-        "the zero page: one page, two faults",
-        "Reading memory never written maps one shared page of zeros; only the first write brings a frame of its own.",
-        Fault,
-        _zero_page,
-    ),
-    _Rule(
-        "copy-on-write",
-        "copy-on-write: one page, two faults",
-        "A page shared with a parent process or with a file is copied to a frame of its own at the first write.",
-        Fault,
-        _copy_on_write,
-    ),
-    _Rule(
-        "thread-arena",
-        "a thread has an arena of its own",
-        "Threads other than the first do not share the heap: malloc reserves a region for them with mmap and opens it"
-        " bit by bit with mprotect.",
-        Syscall,
-        _arena,
-    ),
-    _Rule(
-        "thread-cache",
-        "the thread cache answers before any search",
-        "glibc keeps the last few freed pieces of each size ready for each thread: they need no search.",
-        Call,
-        _tcache,
-    ),
-    _Rule(
-        "populated",
-        "frames before first use",
-        "mlock or MAP_POPULATE asked the kernel for the frames at once, so no page fault follows.",
-        Syscall,
-        _populated,
-    ),
-    _Rule(
-        "major-fault",
-        "a page fault that reads the disk",
-        "The page was not in memory at all: its contents came from a file or from swap.",
-        Fault,
-        _major,
-    ),
-    _Rule(
-        "refused",
-        "malloc returns NULL",
-        "The kernel refused more memory (or the size cannot be had at all), so step 5 never came.",
-        Call,
-        _refused,
-    ),
-)
-
+    _Rule("mmap-threshold", Syscall, _own_mapping), _Rule("given-back-munmap", Syscall, _unmaps),
+    _Rule("given-back-brk", Syscall, _trims), _Rule("given-back-madvise", Syscall, _advises),
+    _Rule("mremap", Syscall, _moves), _Rule("allocator-touch", Fault, _fault_in_call),
+    _Rule("kernel-touch", Fault, _kernel_touch), _Rule("zero-page", Fault, _zero_page),
+    _Rule("copy-on-write", Fault, _copy_on_write), _Rule("thread-arena", Syscall, _arena),
+    _Rule("thread-cache", Call, _tcache), _Rule("populated", Syscall, _populated), _Rule("major-fault", Fault, _major),
+    _Rule("refused", Call, _refused),
+)  # fmt: skip
+"""In the order in which they are told."""
 
 _RULES_ON: Final[dict[type, tuple[tuple[int, _Rule], ...]]] = {
     kind: tuple((i, rule) for i, rule in enumerate(_RULES) if rule.on is kind) for kind in (Call, Syscall, Fault)
@@ -275,16 +178,16 @@ class Departures:
                     self._evidence[i].append(event.n)
         self._memory.learn(event)
 
-    def result(self) -> tuple[Departure, ...]:
-        """Return the departures that happened, in the order of the table."""
+    def result(self) -> tuple[Occurrence, ...]:
+        """Return the departures that happened, in the order of the rules."""
         return tuple(
-            Departure(rule.id, rule.title, rule.why, tuple(evidence), count)
+            Occurrence(rule.id, TOLD[rule.id].headline, TOLD[rule.id].reason, tuple(evidence), count)
             for rule, evidence, count in zip(_RULES, self._evidence, self._counts, strict=True)
             if count
         )
 
 
-def find_departures(events: Iterable[Event]) -> tuple[Departure, ...]:
+def find_departures(events: Iterable[Event]) -> tuple[Occurrence, ...]:
     """Return the departures of *events*, given in order of n."""
     finder = Departures()
     for event in events:

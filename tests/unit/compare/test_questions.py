@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from observer.compare.departures import DEPARTURES
 from observer.compare.questions import Question, Tally, questions
 from observer.compare.result import Row
+from observer.model.departures import COMPARED
 from tests.builders import HEAP, call, fault, free, process, syscall
 
 
@@ -25,7 +25,7 @@ def test_a_call_is_asked_whether_it_enters_the_kernel() -> None:
     ], 10)  # fmt: skip
     assert entered.text == "malloc(100) at story.c:1: will it enter the kernel? [y/n]"
     assert (entered.answer, stayed.answer) == (True, False)
-    layout = DEPARTURES["layout"]
+    layout = COMPARED["layout"]
     assert entered.reveal == f"the heap grew. The book says: spare room. {layout.title}: {layout.why}."
     assert stayed.reveal == "the heap grew. The book says: spare room."
 
