@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from observer.compare.circumstances import Circumstances
-from observer.compare.explanation import Explanation
+from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, windows
 from observer.compare.result import Comparison, Difference, End, Row
@@ -136,7 +136,7 @@ class Exactly:
         if differs:
             self._diverge(process, call, asked)
         rules = differs + self._compare_pages(process, call, inside, prediction)
-        self._row(call, inside, prediction, ("unexplained",) if rules else ())
+        self._row(call, inside, prediction, (UNEXPLAINED,) if rules else ())
 
     def _leave_open(
         self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction | None

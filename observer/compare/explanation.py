@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Explanation"]
+__all__ = ["UNEXPLAINED", "Explanation"]
+
+UNEXPLAINED: Final = "unexplained"
+"""What stands for a rule where none explains a difference."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.compare.explanation import Explanation
+from observer.compare.served import REST_HEADER, ZEROES
 from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, Resolved
 from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
@@ -41,9 +42,9 @@ class FaultCase:
 
 def explain_missing(case: FaultCase, reach: Reach) -> Explanation | None:
     """Return why the real allocator did not fault where the book's would have, in *reach*."""
-    if reach.what == "zeroes" and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
+    if reach.what == ZEROES and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
         return Explanation("calloc", "the page came from the kernel and nothing had been written there")
-    if reach.what == "header of the rest" and case.account.served == FREE_PIECE:
+    if reach.what == REST_HEADER and case.account.served == FREE_PIECE:
         whole = case.shadow.whole_piece((case.call.result or 0) - HEADER)
         if whole is not None and whole - chunk_size(request_of(case.call)) < MINIMUM:
             return Explanation("layout", f"the freed piece had {whole:,} bytes: what was left is too small to cut off")

@@ -8,7 +8,7 @@ from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.circumstances import Circumstances, is_foreign
-from observer.compare.explanation import Explanation
+from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
 from observer.compare.order import Asked, arranged, orders, windows
@@ -339,7 +339,7 @@ class Together:
     def _break_apart(self, side: _Side, observed: int, predicted: int) -> None:
         """The heaps have different sizes: the sum of what was explained call by call, or not explained."""
         found = None
-        if observed - predicted == sum(side.drift.values()) and "unexplained" not in side.drift:
+        if observed - predicted == sum(side.drift.values()) and UNEXPLAINED not in side.drift:
             parts = sorted(side.drift.items(), key=lambda item: -abs(item[1]))
             told = ", ".join(f"{rule} {amount:+,}" for rule, amount in parts if amount)
             found = Explanation(parts[0][0], f"the sum of {told}")
@@ -354,7 +354,7 @@ class Together:
         self.comparison.differences.append(Difference(n, what, observed, predicted, rule, why))
         self.comparison.agree = False
         self.comparison.unexplained += found is None
-        return rule or "unexplained"
+        return rule or UNEXPLAINED
 
     def row(self, row: Row) -> None:
         """Hand a row of the aligned list on."""

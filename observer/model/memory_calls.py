@@ -218,7 +218,8 @@ def decode(name: str, args: _Arguments, result: int | None = None, *, failed: bo
     words = WORDS.get(name)
     if words is None or len(args) < words:
         return None
-    return _DECODERS[name](args + (0,) * (_MOST_WORDS - len(args)), None if failed else result, failed)
+    whole = args if len(args) == _MOST_WORDS else args + (0,) * (_MOST_WORDS - len(args))
+    return _DECODERS[name](whole, None if failed else result, failed)
 
 
 def memory_call(event: Syscall) -> MemoryCall | None:
@@ -238,6 +239,7 @@ def map_flags(bits: int) -> frozenset[MapFlag]:
     return words if sharing is None else words | {sharing}
 
 
+@lru_cache(maxsize=256)
 def protection_of(bits: int) -> str:
     """Return PROT_… as /proc/PID/maps writes it.
 
@@ -245,6 +247,11 @@ def protection_of(bits: int) -> str:
     'rw-'
     """
     return "".join(letter if bits & bit else "-" for letter, bit in _PROTECTION_BITS)
+
+
+@lru_cache(maxsize=256)
+def _move_flags(bits: int) -> frozenset[MoveFlag]:
+    return frozenset(word for bit, word in _MOVE_BITS.items() if bits & bit)
 
 
 def _break(args: _Arguments, result: int | None, failed: bool) -> MemoryCall:
@@ -265,8 +272,7 @@ def _unmap(args: _Arguments, _result: int | None, failed: bool) -> MemoryCall:
 
 
 def _move(args: _Arguments, result: int | None, failed: bool) -> MemoryCall:
-    flags = frozenset(word for bit, word in _MOVE_BITS.items() if args[3] & bit)
-    return Move(args[0], args[1], args[2], flags, result, failed=failed)
+    return Move(args[0], args[1], args[2], _move_flags(args[3]), result, failed=failed)
 
 
 def _protect(args: _Arguments, _result: int | None, failed: bool) -> MemoryCall:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from observer.compare.confirm import Experiment
+from observer.compare.explanation import UNEXPLAINED
 from observer.compare.result import Agreement, Comparison, Difference, Row
 from observer.compare.rows import Entry, fold
 from observer.model.departures import COMPARED
@@ -62,7 +63,7 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
     predicted = Text(safe(row.told_predicted))
     if row.rules:
         predicted.append(
-            "\n" + ", ".join(dict.fromkeys(row.rules)), "bold red" if "unexplained" in row.rules else "yellow"
+            "\n" + ", ".join(dict.fromkeys(row.rules)), "bold red" if UNEXPLAINED in row.rules else "yellow"
         )
     return Text("!" if row.rules else "="), Text(f"{row.n:,}" if row.n >= 0 else ""), what, observed, predicted
 

@@ -12,7 +12,7 @@ from typing import Final
 from observer.model.addresses import page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.memory_calls import Advise, Lock, Map, Protect, Unlock, Unmap, memory_call
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
@@ -107,7 +107,7 @@ class RecordedWorkload:
     def _call(self, call: Call, names: _Names) -> Iterator[Operation]:
         held = names.pieces.get(call.pointer or 0)
         size = call.bytes_asked
-        if call.op in FREEING or (call.op in ("realloc", "reallocarray") and call.pointer and not size):
+        if call.op in FREEING or (call.op in RESIZING and call.pointer and not size):
             if held is not None and call.pointer is not None:
                 del names.pieces[call.pointer]
                 yield Operation("free", held[0])

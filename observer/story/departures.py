@@ -26,7 +26,7 @@ from observer.model.memory_calls import (
     Unmap,
     memory_call,
 )
-from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS, RESIZING
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
@@ -74,7 +74,7 @@ def _advises(event: Event, memory: Memory) -> bool:
 
 
 def _moves(event: Event, memory: Memory) -> bool:
-    return isinstance(_within(event, memory, _MOVERS), Move)
+    return isinstance(_within(event, memory, RESIZING), Move)
 
 
 def _arena(event: Event, memory: Memory) -> bool:
@@ -142,8 +142,7 @@ def _tcache(event: Event, _memory: Memory) -> bool:
     return isinstance(event, Call) and event.served_by == "tcache"
 
 
-_MOVERS: Final = frozenset({"realloc", "reallocarray"})
-_GIVERS: Final = FREEING | _MOVERS | {"malloc_trim"}
+_GIVERS: Final = FREEING | RESIZING | {"malloc_trim"}
 _NOT_ALLOCATING: Final = frozenset(OPERATIONS) - ALLOCATING
 _RULES: Final = (
     _Rule("mmap-threshold", Syscall, _own_mapping), _Rule("given-back-munmap", Syscall, _unmaps),

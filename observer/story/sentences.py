@@ -7,7 +7,7 @@ from typing import Final
 
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
 from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
-from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS
+from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS, RESIZING
 from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
@@ -95,7 +95,7 @@ def _place_of(number: int | None, site: str | None) -> str:
 
 def _asking(event: Call, words: str) -> str:
     place = event.where or hex(event.result or 0)
-    if "realloc" in event.op and event.pointer:
+    if event.op in RESIZING and event.pointer:
         if event.pointer == event.result:
             return f"{words} keeps the piece at {place}"
         return f"{words} moves the piece to {place}"

@@ -15,13 +15,13 @@ from observer.model.addresses import is_numbered
 from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
 
-_NEW: Final = ALLOCATING - {"realloc", "reallocarray"}
+_NEW: Final = ALLOCATING - RESIZING
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -130,7 +130,7 @@ class Tally:
         if not event.result:
             self._numbers["refused"] += event.result == 0 and event.bytes_asked > 0
             return
-        if event.pointer and "realloc" in event.op:
+        if event.pointer and event.op in RESIZING:
             self._forget(event.pid, event.pointer)
         self._forget(event.pid, event.result)
         self._alive.setdefault(event.pid, {})[event.result] = event.bytes_asked
