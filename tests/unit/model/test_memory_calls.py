@@ -109,8 +109,8 @@ def test_a_lock_reaches_over_every_page_that_it_touches() -> None:
 @pytest.mark.parametrize(
     ("length", "new_length", "flags", "shrinks"),
     [
-        (2 * PAGE, PAGE, 1, True), (PAGE, PAGE - 17, 1, True), (PAGE, PAGE + 1, 1, False), (2 * PAGE, PAGE, 3, False),
-        (PAGE, PAGE, 5, False),
+        (2 * PAGE, PAGE, 1, True), (PAGE, PAGE - 17, 1, True), (PAGE - 17, PAGE, 1, True), (PAGE, PAGE + 1, 1, False),
+        (2 * PAGE, PAGE, 3, False), (PAGE, PAGE, 5, False),
     ],
 )  # fmt: skip
 def test_what_shrinks_in_place(length: int, new_length: int, flags: int, shrinks: bool) -> None:
@@ -138,6 +138,8 @@ def test_advice_has_the_numbers_that_python_knows() -> None:
     known = {word: getattr(mmap, f"MADV_{word}".upper(), number) for number, word in ADVICE.items()}
     assert known == {word: number for number, word in ADVICE.items()}
     assert sum(hasattr(mmap, f"MADV_{word}".upper()) for word in ADVICE.values()) >= 7
+    later = {22: "populate_read", 23: "populate_write", 24: "dontneed_locked", 25: "collapse"}
+    assert {number: word for number, word in ADVICE.items() if number > 19} == later
 
 
 def test_protection_is_written_as_the_kernel_does() -> None:
