@@ -1,4 +1,4 @@
-"""Names of addresses that survive address-space randomisation, as events carry them: written and understood in one place.
+"""Names of addresses that survive address-space randomisation, as events carry them: written and read in one place.
 
 An address is named by what lies there and how far behind its beginning it is: `heap+0x2a0`, `map#3+0x10`,
 `libc.so.6+0x98930`. The stack has no beginning that stays, so its addresses have no offset: `stack`.
