@@ -1,4 +1,4 @@
-"""What the memory system calls mean, decoded here and nowhere else: what each maps, moves, takes away, advises.
+"""What the memory system calls mean, decoded in one place: what each maps, moves, takes away, advises.
 
 A call is decoded from its name, the words in its registers and what came of it. Before it is carried out the same
 value tells what is asked. Sources: brk(2), mmap(2), mmap2(2), munmap(2), mremap(2), mprotect(2), pkey_mprotect(2),
