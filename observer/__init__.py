@@ -2,8 +2,9 @@
 
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
-- `model/`: the shared words, frozen values without I/O: events, the allocator family, address spaces and their
-  replay, what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter.
+- `model/`: the shared words, frozen values without I/O: events, the allocator family, what a memory call means
+  (`memory_calls.py`), address spaces and their replay, names of addresses (`where.py`), what is kept of each process
+  (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
@@ -32,16 +33,15 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `spooled.py` checks the spools and reads them back; `order.py` and `timeline.py` put them into one order, a window at
   a time; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
   advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
-  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`; `balance.py`,
-  `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
-  closes or recovers a trace in one pass, with whoever listens.
+  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`;
+  `balance.py`, `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at;
+  `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
-  `departures.py` is the table, `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer
-  by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py` follows the orders of
-  threads' calls that fit.
+  `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer by pointer, and `served_by.py`
+  has it name where each malloc was served from; `hypotheses.py` follows the orders of threads' calls that fit.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
   processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.fault_rules import rule_of
 from observer.compare.order import grouped
 from observer.compare.report_lines import Done, Report
@@ -17,11 +17,13 @@ from observer.compare.together import NOWHERE, Together
 from observer.errors import BadTrace
 from observer.model.addresses import page_up
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
+from observer.model.memory_calls import Advise, memory_call
 
 __all__ = ["compare_workload"]
 
 _CALLS: Final = frozenset({"malloc", "calloc", "memalign", "realloc", "free"})
 _MAPPING: Final = frozenset({"map", "populate", "shared", "file", "stack"})
+_ACCESSES: Final = frozenset({"touch", "read"})
 _TOUCHES: Final = frozenset({"write_pages", "read_pages"})
 
 
@@ -108,7 +110,7 @@ class _WorkloadRun:
             self._dies(operation, done)
         elif operation.kind in _CALLS:
             self._call(operation, done)
-        elif operation.kind in ("touch", "read"):
+        elif operation.kind in _ACCESSES:
             self._access(operation, done)
         elif operation.kind == "fork":
             self._fork()
@@ -244,14 +246,16 @@ class _WorkloadRun:
         self._take_faults(len(self._faults.get(self._pid, ())))
         n, events = (signal.n, (signal,)) if signal is not None else (NOWHERE, ())
         told = f"SIGSEGV, {observed}", f"SIGSEGV, {predicted}"
-        self._together.row(Row(n, _told(operation), f"line {line}", events, *told, ()))
+        what = _told(operation)
+        self._together.row(Row(n, what, f"line {line}", events, *told, (), access=what))
 
     def _tell(
         self, operation: Operation, done: Done, seen: list[Fault], told: tuple[str, str], rules: tuple[str, ...],
         faults: int | None = None,
     ) -> None:  # fmt: skip
-        n = seen[0].n if seen else NOWHERE
-        self._together.row(Row(n, _told(operation), f"line {done.line}", tuple(seen), *told, rules, faults))
+        n, what = seen[0].n if seen else NOWHERE, _told(operation)
+        access = what if operation.kind in _ACCESSES else None
+        self._together.row(Row(n, what, f"line {done.line}", tuple(seen), *told, rules, faults, access))
 
     def _say(self, operation: Operation, done: Done, words: str) -> None:
         """Tell an operation in which nothing can differ."""
@@ -270,4 +274,5 @@ def _told(operation: Operation) -> str:
 
 
 def _is_mark(event: Event) -> bool:
-    return isinstance(event, Syscall) and event.name == "madvise" and event.args[:3] == (0, 0, 0)
+    call = memory_call(event) if isinstance(event, Syscall) else None
+    return isinstance(call, Advise) and (call.start, call.length, call.number) == (0, 0, 0)

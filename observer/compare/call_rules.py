@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.shadow import Shadow
 from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.account import (
@@ -27,7 +27,7 @@ from observer.model.account import (
     request_of,
 )
 from observer.model.events import Call
-from observer.model.operations import FREEING
+from observer.model.operations import FREEING, RESIZING
 
 __all__ = ["CallCase", "explain_call"]
 
@@ -39,7 +39,7 @@ _TABLE: Final = 0x310
 _MAPPED_MORE: Final = 32
 """A mapped chunk's own words, and what an alignment cuts off."""
 _FITS_ANYWHERE: Final = 1 << 46
-_RELEASES: Final = FREEING | {"realloc", "reallocarray"}
+_RELEASES: Final = FREEING | RESIZING
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def _needs_more(case: CallCase) -> Explanation | None:
 
 def _in_place(case: CallCase) -> Explanation | None:
     old = case.shadow.live.get(case.call.pointer or 0)
-    if old is None or case.call.op not in ("realloc", "reallocarray"):
+    if old is None or case.call.op not in RESIZING:
         return None
     if old.mapped:
         fits = case.chunk + 8 <= old.mapped and not case.observed.asks

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from observer.compare.departures import Explanation
-from observer.compare.models import PLAIN
-from observer.model.events import Call
+from observer.compare.explanation import Explanation
+from observer.model.events import GLIBC, Call
 from observer.model.pieces import FreePieces
 
 __all__ = ["Circumstances", "is_foreign"]
@@ -22,7 +21,7 @@ _BROKEN: Final = {
 
 def is_foreign(call: Call) -> bool:
     """Whether *call* went to another allocator than the C library's own."""
-    return call.allocator is not None and call.allocator != PLAIN
+    return call.allocator is not None and call.allocator != GLIBC
 
 
 class Circumstances:
@@ -79,7 +78,7 @@ class Circumstances:
         """Return what explains any difference of *call* at once."""
         if not is_foreign(call):
             return None
-        copy = "a second C library in the process" if (call.allocator or "").startswith(f"{PLAIN}#") else call.allocator
+        copy = "a second C library in the process" if call.is_of_another_glibc else call.allocator
         return Explanation("other-allocator", f"the call went to {copy}")
 
     def of_heap(self) -> Explanation | None:

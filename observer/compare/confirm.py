@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from observer.compare.departures import DEPARTURES, Departure
 from observer.compare.result import Comparison
+from observer.model.departures import COMPARED, Departure
 
 __all__ = ["Experiment", "judge", "switchable"]
 
@@ -27,7 +27,7 @@ class Experiment(msgspec.Struct, frozen=True):
 def switchable(comparison: Comparison) -> list[Departure]:
     """Return the departures found that can be switched off, in the order of the table."""
     found = {difference.rule for difference in comparison.differences}
-    return [departure for departure in DEPARTURES.values() if departure.id in found and departure.has_switch]
+    return [departure for departure in COMPARED.values() if departure.id in found and departure.has_switch]
 
 
 def judge(comparison: Comparison, departure: Departure, without: Comparison) -> Experiment:

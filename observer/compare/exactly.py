@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from observer.compare.circumstances import Circumstances
-from observer.compare.departures import Explanation
+from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, grouped, windows
 from observer.compare.result import Comparison, Difference, End, Row
@@ -136,7 +136,7 @@ class Exactly:
         if differs:
             self._diverge(process, call, asked)
         rules = differs + self._compare_pages(process, call, inside, prediction)
-        self._row(call, inside, prediction, ("unexplained",) if rules else ())
+        self._row(call, inside, prediction, (UNEXPLAINED,) if rules else ())
 
     def _leave_open(
         self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction | None
@@ -206,10 +206,10 @@ class Exactly:
         self, process: _Process, call: Call, asked: list[Syscall], prediction: ExactPrediction
     ) -> int:  # fmt: skip
         wrong = prediction.wrong
-        right = max(len(prediction.asked) - sum(predicted != "none" for predicted, _recorded in wrong), 0)
+        right = max(len(prediction.asked) - sum(each.asked is not None for each in wrong), 0)
         self.comparison.syscalls.add(len(asked), len(prediction.asked), right)
         found = process.circumstances.after(call)
-        return sum(self._differ(call.n, "system call", recorded, predicted, found) for predicted, recorded in wrong)
+        return sum(self._differ(call.n, "system call", each.observed, each.predicted, found) for each in wrong)
 
     def _compare_pages(self, process: _Process, call: Call, inside: list[Event], prediction: ExactPrediction) -> int:
         """Let the model touch what it says it does, and set the pages that come in beside those that came."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
+from observer.compare.served import REST_HEADER, ZEROES
 from observer.compare.shadow import Shadow
 from observer.compare.sides import PAGE, Resolved
 from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
@@ -27,6 +28,7 @@ __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "
 _TABLE: Final = 0x310
 _LINKS: Final = 48
 _HEAP_HEAD: Final = 0x1000
+_HUGE: Final = frozenset({"huge first write", "huge zero page", "huge write after read", "huge last owner"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,9 @@ class FaultCase:
 
 def explain_missing(case: FaultCase, reach: Reach) -> Explanation | None:
     """Return why the real allocator did not fault where the book's would have, in *reach*."""
-    if reach.what == "zeroes" and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
+    if reach.what == ZEROES and case.account.served in (OWN_MAPPING, SPARE_ROOM, GROWTH):
         return Explanation("calloc", "the page came from the kernel and nothing had been written there")
-    if reach.what == "header of the rest" and case.account.served == FREE_PIECE:
+    if reach.what == REST_HEADER and case.account.served == FREE_PIECE:
         whole = case.shadow.whole_piece((case.call.result or 0) - HEADER)
         if whole is not None and whole - chunk_size(request_of(case.call)) < MINIMUM:
             return Explanation("layout", f"the freed piece had {whole:,} bytes: what was left is too small to cut off")
@@ -123,7 +125,7 @@ def explain_program(fault: Fault) -> Explanation | None:
 
 def rule_of(fault: Resolved) -> str | None:
     """Return the departure by which *fault* is not the book's one fault for the first touch of one page."""
-    if "huge" in fault.kind:
+    if fault.kind in _HUGE:
         return "huge-pages"
     if fault.kind in ("copy on write", "last owner"):
         return "copy-on-write"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from observer.compare.sides import ExactMaker, ExactSide
-from observer.model.events import Call, Process, Syscall
+from observer.model.events import GLIBC, Call, Process, Syscall
 
-__all__ = ["PLAIN", "Models", "follow_life"]
-
-PLAIN: Final = "glibc"
-"""The allocator that the models are of, as calls name it; a further copy has a number behind it."""
+__all__ = ["Models", "follow_life"]
 
 
 class Models:
@@ -34,10 +30,10 @@ class Models:
 
     def of(self, call: Call) -> ExactSide | None:
         """Return the model of the allocator that *call* went to, None for one that is not modelled."""
-        name = call.allocator or PLAIN
-        if name == PLAIN:
+        name = call.allocator or GLIBC
+        if name == GLIBC:
             return self.first
-        if not name.startswith(f"{PLAIN}#"):
+        if not call.is_of_another_glibc:
             return None
         if name not in self._further:
             self._further[name] = self._make(self._task, self._environment, is_first=False)

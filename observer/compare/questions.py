@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from observer.compare.departures import DEPARTURES
 from observer.compare.result import Row
 from observer.compare.rows import Entry, fold
+from observer.model.departures import COMPARED
 from observer.model.events import Call, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
@@ -85,14 +85,14 @@ def _about_call(entry: Entry, predictor: str) -> Question | None:
 
 def _about_touch(entry: Entry, predictor: str) -> Question | None:
     row = entry.row
-    if not row.what.startswith(("touch", "read")) or any(not isinstance(event, Fault) for event in row.events):
+    if row.access is None or any(not isinstance(event, Fault) for event in row.events):
         return None
-    what = f"{row.what} at {row.site}" if row.what != "touch" else f"{row.site} touches memory"
+    what = f"{row.access} at {row.site}" if row.access else f"{row.site} touches memory"
     return Question(f"{what}: how many page faults will this take?", entry.faults, _reveal(row, predictor))
 
 
 def _reveal(row: Row, predictor: str) -> str:
-    why = "; ".join(f"{DEPARTURES[rule].title}: {DEPARTURES[rule].why}" for rule in row.rules if rule in DEPARTURES)
+    why = "; ".join(f"{COMPARED[rule].title}: {COMPARED[rule].why}" for rule in row.rules if rule in COMPARED)
     return f"{row.told_observed}. {predictor[:1].upper()}{predictor[1:]} says: {row.told_predicted}." + (
         f" {why}." if why else ""
     )

@@ -57,7 +57,9 @@ class Difference(msgspec.Struct):
 class Row(msgspec.Struct, frozen=True):
     """One place of the aligned list: an operation, its observed events, both sides in words, the rules between them.
 
-    `faults` are the page faults of an access as the process itself counted them, None where its events tell.
+    `access` is what the program did to memory, as a workload says it (`touch a 0 8192`), empty where only its fault
+    tells; None for a row that is no access. `faults` are the page faults of an access as the process itself counted
+    them, None where its events tell.
     """
 
     n: int
@@ -68,6 +70,7 @@ class Row(msgspec.Struct, frozen=True):
     told_predicted: str
     rules: tuple[str, ...]
     faults: int | None = None
+    access: str | None = None
 
 
 class End(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from observer.compare.shadow import Chunk, Shadow
 from observer.glibc.chunks import HEADER, MINIMUM, WORD, chunk_size
 from observer.model.account import (
@@ -21,7 +23,10 @@ from observer.model.account import (
 from observer.model.events import Call
 from observer.model.operations import ALLOCATING
 
-__all__ = ["observed_account", "reached"]
+__all__ = ["REST_HEADER", "ZEROES", "observed_account", "reached"]
+
+REST_HEADER: Final = "header of the rest"
+ZEROES: Final = "zeroes"
 
 
 def observed_account(call: Call, asks: tuple[Ask, ...], shadow: Shadow) -> Account:
@@ -62,15 +67,15 @@ def reached(call: Call, account: Account, shadow: Shadow) -> list[Reach]:
     """Return what the book's allocator reaches for in *call*, at the real addresses; *shadow* is the heap before it."""
     old = shadow.live.get(call.pointer or 0)
     if not call.result:
-        return [Reach(old.start, HEADER, True, "header")] if old is not None and account.served != "refused" else []
+        return [Reach(old.start, HEADER, True, "header")] if old is not None and account.served != REFUSED else []
     start, size = call.result - HEADER, chunk_size(request_of(call))
     found = [Reach(start, HEADER, True, "header")]
     if account.served in (SPARE_ROOM, GROWTH, FREE_PIECE) and _leaves_rest(start, size, account, shadow):
-        found.append(Reach(start + size, HEADER, True, "header of the rest"))
+        found.append(Reach(start + size, HEADER, True, REST_HEADER))
     if account.served == IN_PLACE and old is not None and not old.mapped and _cuts_in_place(old, size, shadow):
-        found.append(Reach(start + size, HEADER, True, "header of the rest"))
+        found.append(Reach(start + size, HEADER, True, REST_HEADER))
     if call.op == "calloc":
-        found.append(Reach(call.result, call.bytes_asked, True, "zeroes"))
+        found.append(Reach(call.result, call.bytes_asked, True, ZEROES))
     if old is not None and call.result != call.pointer:
         found += _copied(call, old, account)
     return found

@@ -9,8 +9,8 @@ from observer.model.account import Account, Reach
 from observer.model.events import Call, Fault, Syscall
 
 __all__ = [
-    "PAGE", "AllocatorSide", "ExactMaker", "ExactPrediction", "ExactSide", "MemorySide", "Operation", "Predicted",
-    "Resolved",
+    "PAGE", "AllocatorSide", "AskedCall", "ExactMaker", "ExactPrediction", "ExactSide", "MemorySide", "Mismatch",
+    "Operation", "Predicted", "Resolved",
 ]  # fmt: skip
 
 PAGE: Final = 4096
@@ -119,6 +119,34 @@ class MemorySide(Protocol):
         """Return that of a forked child."""
 
 
+class AskedCall(Protocol):
+    """A system call that a model asks for."""
+
+    @property
+    def name(self) -> str:
+        """Which one."""
+
+    @property
+    def arguments(self) -> tuple[int, ...]:
+        """What is asked."""
+
+
+class Mismatch(Protocol):
+    """A system call that a model asks for and the run did not make so, or the other way round."""
+
+    @property
+    def predicted(self) -> str:
+        """What the model asks for, in words."""
+
+    @property
+    def observed(self) -> str:
+        """What was recorded, in words."""
+
+    @property
+    def asked(self) -> AskedCall | None:
+        """What the model asks for, None if nothing."""
+
+
 class ExactPrediction(Protocol):
     """What a model says of a call."""
 
@@ -131,12 +159,12 @@ class ExactPrediction(Protocol):
         """Where the bytes come from."""
 
     @property
-    def asked(self) -> tuple[str, ...]:
-        """The system calls, in words."""
+    def asked(self) -> tuple[AskedCall, ...]:
+        """The system calls, in their order."""
 
     @property
-    def wrong(self) -> tuple[tuple[str, str], ...]:
-        """System calls that differ, as (asked, recorded)."""
+    def wrong(self) -> tuple[Mismatch, ...]:
+        """System calls that differ."""
 
     @property
     def reaches(self) -> tuple[Reach, ...]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.circumstances import Circumstances, is_foreign
-from observer.compare.departures import Explanation
+from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
 from observer.compare.order import Asked, arranged, grouped, orders, windows
@@ -310,7 +310,7 @@ class Together:
             )
         site = fault.site.text if fault.site else ""
         told = "1 page fault" if expected else "no fault"
-        self.row(Row(fault.n, "touch", site, (fault,), "1 page fault", told, rules))
+        self.row(Row(fault.n, "touch", site, (fault,), "1 page fault", told, rules, access=""))
 
     # ---- the end --------------------------------------------------------------------------------------------
 
@@ -338,7 +338,7 @@ class Together:
     def _break_apart(self, side: _Side, observed: int, predicted: int) -> None:
         """The heaps have different sizes: the sum of what was explained call by call, or not explained."""
         found = None
-        if observed - predicted == sum(side.drift.values()) and "unexplained" not in side.drift:
+        if observed - predicted == sum(side.drift.values()) and UNEXPLAINED not in side.drift:
             parts = sorted(side.drift.items(), key=lambda item: -abs(item[1]))
             told = ", ".join(f"{rule} {amount:+,}" for rule, amount in parts if amount)
             found = Explanation(parts[0][0], f"the sum of {told}")
@@ -353,7 +353,7 @@ class Together:
         self.comparison.differences.append(Difference(n, what, observed, predicted, rule, why))
         self.comparison.agree = False
         self.comparison.unexplained += found is None
-        return rule or "unexplained"
+        return rule or UNEXPLAINED
 
     def row(self, row: Row) -> None:
         """Hand a row of the aligned list on."""

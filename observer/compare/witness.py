@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from observer.compare.departures import Explanation
+from observer.compare.explanation import Explanation
 from observer.compare.hypotheses import Hypotheses, is_right
 from observer.compare.order import Asked
 from observer.compare.sides import ExactPrediction
@@ -64,7 +64,7 @@ class Witness:
         if self._last is None:
             return ""
         if self._last.served_by == "growth":
-            return "brk" if any(asked.startswith("brk") for asked in self._last.asked) else "mprotect"
+            return "brk" if any(asked.name == "brk" for asked in self._last.asked) else "mprotect"
         return self._last.served_by
 
     def explain(self) -> Explanation | None:
@@ -73,7 +73,7 @@ class Witness:
             return None
         served = self._last.served_by
         if not served and self._last.asked:
-            rule = next((rule for name, rule in _GIVEN_BACK.items() if self._last.asked[-1].startswith(name)), None)
+            rule = _GIVEN_BACK.get(self._last.asked[-1].name)
             return Explanation(rule, "the model of glibc asks the kernel for just this") if rule is not None else None
         if served not in _RULES:
             return None

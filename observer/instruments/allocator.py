@@ -18,7 +18,7 @@ from observer.instruments.standing import Standing
 from observer.linux.elf import Elf
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import FAMILY
-from observer.recording.notes import Allocator, Aside
+from observer.recording.notes import Allocator, Aside, Handler
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import LEFT, RETURNED, Frame, Interruption

@@ -29,6 +29,7 @@ from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
+from observer.model.memory_calls import map_flags, protection_of
 from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
@@ -37,8 +38,6 @@ from observer.tracee.task import Task
 
 __all__ = ["Watch", "own_syscalls"]
 
-_PROT_EXEC: Final = 4
-_MAP_ANONYMOUS: Final = 0x20
 _MMAP, _MUNMAP, _MREMAP, _MADVISE, _EXECVE, _EXECVEAT = 9, 11, 25, 28, 59, 322
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
 _SIGRETURN: Final = 15
@@ -168,10 +167,10 @@ class Watch:
             self._unsampled.succeeded(task, number, args, now)
         if self._huge_pages is not None:
             self._huge_pages.succeeded(task, number, args, result)
-        if number == _MMAP and not args[3] & _MAP_ANONYMOUS:
-            executable = bool(args[2] & _PROT_EXEC)
+        if number == _MMAP and "anonymous" not in map_flags(args[3]):
+            executable = "x" in protection_of(args[2])
             self.images.mapped(task, args[4], result, args[1], now, executable=executable)
-        elif number in (_MPROTECT, _PKEY_MPROTECT) and args[2] & _PROT_EXEC:
+        elif number in (_MPROTECT, _PKEY_MPROTECT) and "x" in protection_of(args[2]):
             self.images.made_executable(task, args[0], args[1], now)
         elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from observer.model.addresses import page_up
 from observer.model.events import Call, Syscall
+from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, memory_call
 
 __all__ = [
     "FREE_PIECE", "GROWTH", "IN_PLACE", "NOTHING", "OWN_MAPPING", "REFUSED", "SPARE_ROOM", "UNKNOWN", "Account", "Ask",
@@ -22,8 +24,6 @@ NOTHING: Final = "nothing to hand out"
 UNKNOWN: Final = "memory that is neither free nor new"
 
 _PAGE: Final = 4096
-_SIZES: Final = {"mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1}
-_PROT_NONE: Final = 0
 _WORD: Final = 8
 _USUAL_ALIGNMENT: Final = 16
 
@@ -32,13 +32,13 @@ _USUAL_ALIGNMENT: Final = 16
 class Ask:
     """One memory system call made inside an allocator call: how many bytes it is about, and where.
 
-    For brk: how far the break moved, 0 for the question where it is.
+    For brk: how far the break moved, 0 for the question where it is. `protection` (`rw-`) is what it maps or opens.
     """
 
     name: str
     amount: int
     address: int = 0
-    protection: int | None = None
+    protection: str | None = None
     failed: bool = False
 
     @property
@@ -56,7 +56,7 @@ class Ask:
     @property
     def reserves(self) -> bool:
         """Whether it reserves room for a thread's heap: a mapping that nobody may touch."""
-        return self.name == "mmap" and self.protection == _PROT_NONE
+        return self.name == "mmap" and self.protection == "---"
 
     def maps(self, address: int) -> bool:
         """Whether it made a mapping that one may use, and *address* lies in it."""
@@ -99,23 +99,25 @@ class Reach:
 
 def ask_of(event: Syscall, break_end: int) -> Ask:
     """Return what a system call asks; *break_end* is where the break was before it."""
-    failed = event.errno is not None
-    if event.name == "brk":
-        return Ask("brk", (event.result or 0) - break_end if event.args[0] and break_end else 0)
-    place = event.args[0] if event.args else 0
-    if event.name in ("mmap", "mremap") and not failed:
-        place = event.result or 0
-    position = _SIZES.get(event.name)
-    amount = event.args[position] if position is not None and position < len(event.args) else 0
-    if event.name in ("mmap", "munmap", "mremap"):
-        amount = -(-amount // _PAGE) * _PAGE
-    protection = event.args[2] if event.name in ("mmap", "mprotect") and len(event.args) > 2 else None
-    return Ask(event.name, amount, place, protection, failed)
+    call, name, failed = memory_call(event), event.name, event.errno is not None
+    if isinstance(call, Break):
+        return Ask(name, 0 if call.is_question or not break_end else (call.end or 0) - break_end)
+    if isinstance(call, Map):
+        return Ask(name, call.size, call.hint if failed else call.start or 0, call.protection, failed)
+    if isinstance(call, Unmap):
+        return Ask(name, call.size, call.start, failed=failed)
+    if isinstance(call, Move):
+        return Ask(name, call.new_size, call.start if failed else call.new_start or 0, failed=failed)
+    if isinstance(call, Protect):
+        return Ask(name, call.length, call.start, call.protection, failed)
+    if isinstance(call, Advise):
+        return Ask(name, call.length, call.start, failed=failed)
+    return Ask(name, 0, event.args[0] if event.args else 0, failed=failed)
 
 
 def request_of(call: Call) -> int:
     """Return the bytes that the allocator has to find for *call*: pvalloc(3) rounds up to whole pages."""
-    return -(-call.bytes_asked // _PAGE) * _PAGE if call.op == "pvalloc" else call.bytes_asked
+    return page_up(call.bytes_asked) if call.op == "pvalloc" else call.bytes_asked
 
 
 def alignment_of(call: Call) -> int:

@@ -12,9 +12,10 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["AddressSpace", "Mapping", "page_down", "page_up"]
+__all__ = ["AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
 
 _PAGE: Final = 4096
+_NUMBERED: Final = "map#"
 _KERNELS_OWN: Final = frozenset({"[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
 
 
@@ -30,6 +31,11 @@ def page_up(address: int) -> int:
 def page_down(address: int) -> int:
     """Round down to a page."""
     return address & -_PAGE
+
+
+def is_numbered(name: str | None) -> bool:
+    """Whether *name* is that of anonymous memory which a call mapped, as the replay numbers it: `map#3`."""
+    return name is not None and name.startswith(_NUMBERED)
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -135,7 +141,7 @@ class AddressSpace:
     ) -> Mapping:
         """Replay mmap: [start, start+length) now maps *path* (empty: anonymous memory, numbered `map#k`)."""
         if not path:
-            path = f"map#{self._anonymous}"
+            path = f"{_NUMBERED}{self._anonymous}"
             self._anonymous += 1
         mapping = Mapping(start, start + page_up(length), protection, path, offset, shared)
         self._replace(mapping.start, mapping.end, [mapping])

@@ -6,7 +6,7 @@ from typing import Final
 
 from observer.model.operations import ALLOCATING
 
-__all__ = ["CONCEPTS", "GROWING", "STEPS", "steps_of"]
+__all__ = ["CONCEPTS", "GROWING", "STEPS", "steps_of", "took_step"]
 
 CONCEPTS: Final = {
     "rings": "privilege levels, 0 (kernel) to 3 (applications)",
@@ -54,3 +54,12 @@ def steps_of(op: str, returned: bool, kernel_calls: int, *, failed: bool = False
     if not returned:
         return "1-2-3" if kernel_calls else "1"
     return _RETURNED[kernel_calls > 0, failed]
+
+
+def took_step(steps: str | None, step: int) -> bool:
+    """Whether *step* is among *steps*, as `steps_of` writes them.
+
+    >>> took_step("1-2-3-4-5", 2), took_step("1-5", 2), took_step(None, 2)
+    (True, False, False)
+    """
+    return steps is not None and str(step) in steps

@@ -11,14 +11,19 @@ from typing import Final
 
 import msgspec
 
+from observer.model.where import Where
+
 __all__ = [
-    "ADDRESS_RESULTS", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process", "Signal", "Site",
-    "Syscall",
+    "ADDRESS_RESULTS", "GLIBC", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process", "Signal",
+    "Site", "Syscall",
 ]  # fmt: skip
 
 
 ADDRESS_RESULTS: Final = frozenset({"brk", "mmap", "mmap2", "mremap", "shmat"})
 """The system calls whose result is an address."""
+
+GLIBC: Final = "glibc"
+"""The allocator of the program's own C library, where that is glibc, as calls name it."""
 
 
 class Site(msgspec.Struct, frozen=True):
@@ -109,6 +114,11 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
         """Bytes that the call asked for in all."""
         return (self.size or 0) * (1 if self.count is None else self.count)
 
+    @property
+    def is_of_another_glibc(self) -> bool:
+        """Whether it went to a further copy of glibc in the process (dlmopen(3))."""
+        return self.allocator is not None and self.allocator.startswith(f"{GLIBC}#")
+
 
 class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
     """One crossing into the kernel and back. `cause` is the `n` of the allocator call it happened in.
@@ -152,6 +162,11 @@ class Fault(_Event, frozen=True, tag="fault", kw_only=True):
     cause: int | None
     site: Site | None
     frame: int | None
+
+    @property
+    def offset(self) -> int | None:
+        """Bytes from the beginning of what `where` names to the address; None where that has none."""
+        return Where.of(self.where).offset
 
 
 class Signal(_Event, frozen=True, tag="signal", kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ALLOCATING", "FAMILY", "FREEING", "MALLOPT", "OPERATIONS", "OPERATORS", "Operation"]
+__all__ = ["ALLOCATING", "FAMILY", "FREEING", "MALLOPT", "OPERATIONS", "OPERATORS", "RESIZING", "Operation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ OPERATIONS: Final = {operation.name: operation for operation in FAMILY}
 FREEING: Final = frozenset(operation.name for operation in FAMILY if operation.releases and not operation.allocates)
 """The operations that only give back."""
 ALLOCATING: Final = frozenset(operation.name for operation in FAMILY if operation.allocates)
+RESIZING: Final = frozenset(operation.name for operation in FAMILY if operation.releases and operation.allocates)
+"""realloc and its kin: they take a piece and give one."""
 
 MALLOPT: Final = {
     1: "M_MXFAST", -1: "M_TRIM_THRESHOLD", -2: "M_TOP_PAD", -3: "M_MMAP_THRESHOLD", -4: "M_MMAP_MAX",

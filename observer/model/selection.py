@@ -8,7 +8,7 @@ takes its members away from the default.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -16,7 +16,7 @@ import msgspec
 
 from observer.errors import UsageError
 
-__all__ = ["INSTRUMENTS", "MEMORY_CALLS", "OPTIONAL", "VDSO_CALLS", "Selection", "parse"]
+__all__ = ["INSTRUMENTS", "MEMORY_CALLS", "OPTIONAL", "VDSO_CALLS", "Selection", "are_all_memory_calls", "parse"]
 
 INSTRUMENTS: Final = ("calls", "faults", "residency")
 OPTIONAL: Final = ("library",)
@@ -82,7 +82,12 @@ class Selection(msgspec.Struct, frozen=True):
     @property
     def has_all_memory_calls(self) -> bool:
         """Whether every call that changes mappings is among them, so that the address space can be replayed."""
-        return self.syscalls is None or self.syscalls >= MEMORY_CALLS
+        return are_all_memory_calls(self.syscalls)
+
+
+def are_all_memory_calls(names: Collection[str] | None) -> bool:
+    """Whether every call that changes mappings is among *names* of system calls (None: all that there are)."""
+    return names is None or frozenset(names) >= MEMORY_CALLS
 
 
 def parse(expression: str, known: frozenset[str], families: Mapping[str, frozenset[str]] = _NO_FAMILIES) -> Selection:

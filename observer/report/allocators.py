@@ -13,7 +13,7 @@ from observer.model.ledger import FAILING
 from observer.report.screen import heading, paragraph, put, safe
 from observer.story.conduct import conduct_sentences
 from observer.story.recommendation import Advice, seconds
-from observer.story.wording import number, plural, size
+from observer.story.wording import number, plural, short_size
 
 __all__ = ["as_json", "print_trials"]
 
@@ -77,17 +77,10 @@ def _cells(trial: Trial) -> str:
     spread = seconds(trial.spread_seconds) if len(trial.runs) > 1 else "-"
     texts = (
         seconds(trial.seconds), spread, number(sum(conduct.syscalls.values())),
-        number(trial.median("faults")), _short(trial.median("peak_resident_bytes")),
-        _short(trial.median("end_resident_bytes")), "-" if conduct.wasted is None else _short(conduct.wasted),
+        number(trial.median("faults")), short_size(trial.median("peak_resident_bytes")),
+        short_size(trial.median("end_resident_bytes")), "-" if conduct.wasted is None else short_size(conduct.wasted),
     )  # fmt: skip
     return "".join(f"{text:>{width}}" for text, (_title, width) in zip(texts, _COLUMNS[1:], strict=True))
-
-
-def _short(value: int) -> str:
-    """Write a size in eight places: without a fraction from a hundred on."""
-    text = size(value)
-    figure, _space, unit = text.partition(" ")
-    return f"{float(figure):.0f} {unit}" if "." in figure and float(figure) >= 100 else text
 
 
 def _footing(console: Console, trials: Sequence[Trial]) -> None:

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from observer.compare.confirm import Experiment
-from observer.compare.departures import DEPARTURES
+from observer.compare.explanation import UNEXPLAINED
 from observer.compare.result import Agreement, Comparison, Difference, Row
 from observer.compare.rows import Entry, fold
+from observer.model.departures import COMPARED
 from observer.report.screen import heading, paragraph, put, safe
 from observer.story.wording import number, plural
 
@@ -62,7 +63,7 @@ def _cells(entry: Entry) -> tuple[Text, ...]:
     predicted = Text(safe(row.told_predicted))
     if row.rules:
         predicted.append(
-            "\n" + ", ".join(dict.fromkeys(row.rules)), "bold red" if "unexplained" in row.rules else "yellow"
+            "\n" + ", ".join(dict.fromkeys(row.rules)), "bold red" if UNEXPLAINED in row.rules else "yellow"
         )
     return Text("!" if row.rules else "="), Text(f"{row.n:,}" if row.n >= 0 else ""), what, observed, predicted
 
@@ -105,14 +106,14 @@ def _print_departures(console: Console, comparison: Comparison, experiments: Seq
         return
     heading(console, "Named departures", f"what {comparison.predictor} leaves out, with the evidence")
     outcomes = {experiment.rule: experiment for experiment in experiments}
-    for rule in (rule for rule in DEPARTURES if rule in by_rule):
+    for rule in (rule for rule in COMPARED if rule in by_rule):
         _print_departure(console, rule, by_rule[rule], outcomes.get(rule), comparison.predictor)
 
 
 def _print_departure(
     console: Console, rule: str, found: list[Difference], outcome: Experiment | None, predictor: str
 ) -> None:
-    departure = DEPARTURES[rule]
+    departure = COMPARED[rule]
     aside = f"  {rule}, {plural(len(found), 'difference')}"
     put(console, Text.assemble((f"  {departure.title}", "bold"), (aside, "dim")))
     paragraph(console, departure.why, first="    ", hanging=4)

@@ -65,7 +65,8 @@ class StoryPrinter:
     def _loop(self, rows: list[Row]) -> None:
         self._site = None
         places = list(dict.fromkeys(place for row in rows if (place := _place(row.first))))
-        title = f"loop at {', '.join(places[:3])}{', ...' if len(places) > 3 else ''}{self._task(rows[0].first)}"
+        shown = [*places[:3], "..."] if len(places) > 3 else places
+        title = f"loop at {', '.join([', '.join(shown), *self._task(rows[0].first)])}"
         self._titled(self._with_source(title, rows[0].first if len(places) == 1 else None), rows[0].first)
         for row in rows[:_MOST_ROWS]:
             self._row(row, "│ ", site=len(places) > 1)
@@ -83,9 +84,9 @@ class StoryPrinter:
         site = None if row.before_main is not None else getattr(event, "site", None)
         task = self._task(event)
         if isinstance(event, Process):
-            name = task.removeprefix(", ") or "the process"
+            name = ", ".join(task) or "the process"
         else:
-            name = ("before main" if row.before_main is not None else _title(site)) + task
+            name = ", ".join(["before main" if row.before_main is not None else _title(site), *task])
         if name == self._site:
             return
         self._site = name
@@ -99,10 +100,10 @@ class StoryPrinter:
             title.append(f"   {safe(self._sources.line(site))}", "not bold default")
         return title
 
-    def _task(self, event: Event) -> str:
+    def _task(self, event: Event) -> list[str]:
         """Name the process and the thread where they are not the first ones."""
-        process = f", process {event.pid}" if event.pid != self._root else ""
-        return process + (f", thread {event.tid}" if event.tid != event.pid else "")
+        process = [f"process {event.pid}"] if event.pid != self._root else []
+        return process + ([f"thread {event.tid}"] if event.tid != event.pid else [])
 
     def _row(self, row: Row, mark: str, *, site: bool) -> None:
         words = row_words(row)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from observer.model.machine import Meta
 from observer.report.screen import bar, heading, paragraph, put, safe
-from observer.story.departures import Departure
+from observer.story.departures import Occurrence
 from observer.story.summary import Summary
 from observer.story.wording import number, plural, size
 
@@ -127,7 +127,7 @@ def _fact(console: Console, name: str, text: str) -> None:
     paragraph(console, safe(text), first=Text(f"  {name:<20}", "dim"), hanging=22)
 
 
-def print_departures(console: Console, departures: Iterable[Departure]) -> None:
+def print_departures(console: Console, departures: Iterable[Occurrence]) -> None:
     """Print where the run left the book, and why."""
     found = tuple(departures)
     if not found:

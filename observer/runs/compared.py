@@ -11,11 +11,11 @@ from pathlib import Path
 
 from observer.compare.by_workload import compare_workload
 from observer.compare.confirm import Experiment, judge, switchable
-from observer.compare.departures import Departure
 from observer.compare.exactly import Exactly
 from observer.compare.report_lines import read_report
 from observer.compare.result import Comparison, Row
 from observer.compare.together import Together
+from observer.model.departures import Departure
 from observer.model.machine import Meta
 from observer.runs.models import book_model, check_width, exact_model, exact_model_if_known, paging_model
 from observer.runs.target import Target, record_target

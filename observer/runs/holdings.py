@@ -12,7 +12,7 @@ kernel wants it. Pages that come in without a fault (MAP_POPULATE, mlock) are no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,15 +20,14 @@ from observer.model.addresses import AddressSpace, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.footprint import Conduct
 from observer.model.lives import Lives
+from observer.model.memory_calls import Advise, Break, Map, Move, Unmap, memory_call
 from observer.model.operations import ALLOCATING, OPERATIONS
 
 __all__ = ["Peak", "account", "find_peaks"]
 
 _SHIFT: Final = 12
 _PAGE: Final = 1 << _SHIFT
-_MAP_ANONYMOUS: Final = 0x20
-_ADVICE: Final = {4: "MADV_DONTNEED", 8: "MADV_FREE", 24: "MADV_DONTNEED_LOCKED"}
-_KEPT: Final = 8  # MADV_FREE
+_GIVING_BACK: Final = ("dontneed", "free", "dontneed_locked")
 
 
 @dataclass(slots=True)
@@ -174,9 +173,6 @@ class _Account:
         self._calls: Counter[str] = Counter()
         self._syscalls: Counter[str] = Counter()
         self._own: Counter[str] = Counter()
-        self._replay: dict[str, Callable[[_Holding, Syscall, bool], None]] = {
-            "brk": _brk, "mmap": _mmap, "munmap": _munmap, "mremap": _mremap, "madvise": _madvise,
-        }  # fmt: skip
 
     def add(self, event: Event) -> None:
         held = self._lives.of(event.pid)
@@ -202,9 +198,8 @@ class _Account:
         own = event.cause is not None or _is_by(event, self._modules)
         self._syscalls[event.name] += 1
         self._own[event.name] += own
-        act = self._replay.get(event.name)
-        if act is not None and event.errno is None and event.result is not None:
-            act(held, event, own)
+        if event.errno is None and event.result is not None:
+            _replay(held, event, own=own)
 
     def result(self) -> Conduct:
         for pid, held in self._lives:
@@ -230,9 +225,24 @@ class _Account:
 # ---- what each system call does to a holding ----------------------------------------------------------------
 
 
-def _brk(held: _Holding, event: Syscall, own: bool) -> None:
-    del own  # the break is the allocator's, whoever moves it
-    before, now = held.space.break_end, event.result or 0
+def _replay(held: _Holding, event: Syscall, *, own: bool) -> None:
+    call = memory_call(event)
+    if isinstance(call, Break):
+        _break(held, call.end or 0)  # the allocator's, whoever moves it
+    elif isinstance(call, Map):
+        _map(held, call, own=own)
+    elif isinstance(call, Unmap):
+        held.drop(call.start, call.end)
+        held.space.unmap(call.start, call.length)
+        held.sums["unmapped"] += call.length if own else 0
+    elif isinstance(call, Move):
+        _move(held, call)
+    elif isinstance(call, Advise) and call.advice in _GIVING_BACK:
+        _give_back(held, call, own=own)
+
+
+def _break(held: _Holding, now: int) -> None:
+    before = held.space.break_end
     held.space.set_break(now)
     if before and now < before:
         held.drop(page_up(now), page_up(before))
@@ -242,11 +252,11 @@ def _brk(held: _Holding, event: Syscall, own: bool) -> None:
         held.sums["break_shrunk"] += max(before - now, 0)
 
 
-def _mmap(held: _Holding, event: Syscall, own: bool) -> None:
-    start, length = event.result or 0, event.args[1]
+def _map(held: _Holding, call: Map, *, own: bool) -> None:
+    start, length = call.start or 0, call.length
     held.drop(start, start + length)
     held.space.unmap(start, length)
-    if own and event.args[3] & _MAP_ANONYMOUS:
+    if own and "anonymous" in call.flags:
         held.space.map(start, length, "rw-")
         held.sums["maps"] += 1
         held.sums["mapped"] += length
@@ -254,33 +264,20 @@ def _mmap(held: _Holding, event: Syscall, own: bool) -> None:
             held.is_new_largest(start, length)
 
 
-def _munmap(held: _Holding, event: Syscall, own: bool) -> None:
-    start, length = event.args[:2]
-    held.drop(start, start + length)
-    held.space.unmap(start, length)
-    held.sums["unmapped"] += length if own else 0
-
-
-def _mremap(held: _Holding, event: Syscall, own: bool) -> None:
-    del own
-    old, before, after = event.args[:3]
+def _move(held: _Holding, call: Move) -> None:
+    old, new = call.start, call.new_start or 0
     source = held.space.find(old)
     if source is None:
         return
-    moved = [page for page in held.within(old, old + before) if (page << _SHIFT) < old + page_up(after)]
-    held.drop(old, old + before)
-    held.space.unmap(old, before)
-    held.space.place(source, old, event.result or 0, after)
-    shift = ((event.result or 0) - old) >> _SHIFT
-    held.pages.update(page + shift for page in moved)
+    moved = [page for page in held.within(old, call.end) if (page << _SHIFT) < old + call.new_size]
+    held.drop(old, call.end)
+    held.space.unmap(old, call.length)
+    held.space.place(source, old, new, call.new_length)
+    held.pages.update(page + ((new - old) >> _SHIFT) for page in moved)
 
 
-def _madvise(held: _Holding, event: Syscall, own: bool) -> None:
-    start, length, advice = event.args[:3]
-    name = _ADVICE.get(advice)
-    if name is None:
-        return
+def _give_back(held: _Holding, call: Advise, *, own: bool) -> None:
     if own:
-        held.returned[name] += len(held.within(start, start + length)) * _PAGE
-    if advice != _KEPT:
-        held.drop(start, start + length)
+        held.returned[f"MADV_{call.advice}".upper()] += len(held.within(call.start, call.end)) * _PAGE
+    if call.advice != "free":
+        held.drop(call.start, call.end)

@@ -12,13 +12,12 @@ from observer.compare.sides import ExactMaker
 from observer.model.events import Call, Event, Process, Syscall
 from observer.model.machine import Machine, Request
 from observer.runs.models import WORD_BITS, exact_model_if_known
+from observer.simulator.glibc_side import SYSTEM_CALLS
 from observer.trace.part import Part
 from observer.trace.values import events_of, name_sources
 
 __all__ = ["Sources"]
 
-_FOLLOWED: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
-"""The system calls that the allocator makes."""
 _ASKED: Final = (Call, Syscall, Process)
 
 
@@ -38,7 +37,7 @@ class Sources:
 
 
 def _can_be_followed(machine: Machine, request: Request) -> bool:
-    sees_growth = request.syscalls is None or set(request.syscalls) >= _FOLLOWED
+    sees_growth = request.syscalls is None or set(request.syscalls) >= SYSTEM_CALLS
     # Pieces of a program for i386 have other sizes and lie in other places.
     return "calls" in request.instruments and sees_growth and machine.program_bits == WORD_BITS
 

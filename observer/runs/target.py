@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from observer.compare.departures import Departure
 from observer.instruments.session import Wish
+from observer.model.departures import Departure
 from observer.model.machine import Meta
 from observer.model.selection import Selection
 from observer.runs.record import record_run

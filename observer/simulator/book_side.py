@@ -19,7 +19,7 @@ from observer.model.account import (
     request_of,
 )
 from observer.model.events import Call
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.simulator.book import BookAllocator, Outcome
 
 __all__ = ["BookSide", "Prediction"]
@@ -74,7 +74,7 @@ class BookSide:
         """
         if call.op in FREEING or (call.op == "realloc" and call.pointer and not call.size):
             return self._free(call.pointer)
-        if call.op in ("realloc", "reallocarray") and call.pointer:
+        if call.op in RESIZING and call.pointer:
             return self._realloc(call, call.pointer)
         if call.op not in ALLOCATING:
             return Prediction(Account(NOTHING), 0, 0)

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from observer.model.events import Call, ChunkRef, Event, Fault, Process, Signal, Site, Syscall
+from observer.model.where import Where
 from observer.simulator.book import Outcome
 from observer.simulator.paging import PageFault, SegmentationFault
 from observer.simulator.workload import Operation
@@ -80,7 +81,7 @@ class EventLog:
             Call(
                 n=n, t_ns=n, pid=pid, tid=pid, op=kind, size=size, count=count,
                 alignment=numbers[0] if kind == "memalign" else None, pointer=pointer, result=result,
-                where=f"heap+{result - self._heap:#x}" if result else None, end_ns=n + 1,
+                where=Where("heap", result - self._heap).text if result else None, end_ns=n + 1,
                 errno=None if result else _ENOMEM, site=site, origin="program",
                 served_by="brk" if outcome.grew else "free list", steps=outcome.steps if result else "1-2-3-4", inner=0,
             )
@@ -95,8 +96,8 @@ class EventLog:
         self.waiting.append(
             Call(
                 n=n, t_ns=n, pid=pid, tid=pid, op="free", size=None, count=None, alignment=None, pointer=pointer,
-                result=None, where=f"heap+{pointer - self._heap:#x}" if pointer else None, end_ns=n + 1, errno=None,
-                site=site, origin="program", served_by=None, steps=None, inner=0,
+                result=None, where=Where("heap", pointer - self._heap).text if pointer else None, end_ns=n + 1,
+                errno=None, site=site, origin="program", served_by=None, steps=None, inner=0,
             )
         )  # fmt: skip
         self.totals.calls += 1
@@ -135,7 +136,7 @@ class EventLog:
             totals.faults_major += fault.major
             self.waiting.append(
                 Fault(
-                    n=n, t_ns=n, pid=pid, tid=pid, address=fault.address, where=f"{where}+{fault.address - base:#x}",
+                    n=n, t_ns=n, pid=pid, tid=pid, address=fault.address, where=Where(where, fault.address - base).text,
                     ip=0, access="read" if fault.kind in _READS else "write", major=fault.major, ring=3,
                     mapping=mapping, chunk=chunk, toucher=toucher, cause=cause, site=site, frame=fault.frame or None,
                 )

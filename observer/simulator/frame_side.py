@@ -12,19 +12,26 @@ from typing import Final
 from observer.model.account import Reach
 from observer.model.addresses import page_up
 from observer.model.events import Fault, Syscall
+from observer.model.memory_calls import (
+    Advise,
+    Break,
+    Lock,
+    LockAll,
+    Map,
+    Move,
+    Protect,
+    Unlock,
+    UnlockAll,
+    Unmap,
+    memory_call,
+)
 from observer.simulator.paging import PAGE, Memory, PageFault, SegmentationFault
 
 __all__ = ["FrameSide"]
 
-_ANONYMOUS: Final = 0x20
-_SHARED: Final = 0x01
-_POPULATE: Final = 0x8000
-_CURRENT: Final = 1
-"""MCL_CURRENT of mlockall(2)."""
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
 _KINDS: Final = {"map": "anonymous", "populate": "anonymous", "shared": "shared", "file": "file"}
 _PROTECTIONS: Final = {"noaccess": "none", "readonly": "read", "writable": "write"}
-_ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"}
 
 
 class FrameSide:
@@ -53,15 +60,24 @@ class FrameSide:
         """Do what a memory system call of the process did."""
         if event.errno is not None or event.result is None:
             return
-        handler = {
-            "brk": self._brk, "mmap": self._mmap, "munmap": self._munmap, "mremap": self._mremap,
-            "mprotect": self._mprotect, "madvise": self._madvise, "mlock": self._mlock, "mlock2": self._mlock,
-            "munlock": self._munlock, "mlockall": self._mlockall, "munlockall": self._munlockall,
-        }.get(event.name)  # fmt: skip
-        if handler is not None:
-            handler(event, event.result)
+        call = memory_call(event)
+        if isinstance(call, Break):
+            self._move_break(event.result)
+        elif isinstance(call, Map):
+            self._map(call, event.result, is_loader=_is_loader(event))
+        elif isinstance(call, Unmap):
+            self._forget(call.start, call.length)
+            self.memory.unmap(call.start, call.size)
+        elif isinstance(call, Move):
+            self._move(call, event.result)
+        elif isinstance(call, Protect):
+            self.memory.protect(call.start, call.size, _access(call.protection))
+        elif isinstance(call, Advise):
+            self._advise(call)
+        else:
+            self._lock(call)
 
-    def _brk(self, _event: Syscall, result: int) -> None:
+    def _move_break(self, result: int) -> None:
         old, new = page_up(self._break), page_up(result)  # a static program's break need not lie at a page's edge
         if self._break and new > old:
             self.memory.map(old, new - old, "heap")
@@ -71,40 +87,38 @@ class FrameSide:
         self._heap = self._heap or new
         self._break = result
 
-    def _mmap(self, event: Syscall, result: int) -> None:
-        length, flags = page_up(event.args[1]), event.args[3]
-        self._forget(result, length)
-        if not flags & _ANONYMOUS or flags & _SHARED or _is_loader(event):
-            self.memory.unmap(result, length)  # what it replaces is gone; the new one is not modelled
+    def _map(self, call: Map, start: int, *, is_loader: bool) -> None:
+        self._forget(start, call.size)
+        if "anonymous" not in call.flags or "shared" in call.flags or is_loader:
+            self.memory.unmap(start, call.size)  # what it replaces is gone; the new one is not modelled
             return
-        self.memory.map(result, length, "anonymous", access=_access(event.args[2]))
-        if flags & _POPULATE:
-            self.memory.populate(result, length)
+        self.memory.map(start, call.size, "anonymous", access=_access(call.protection))
+        if "populate" in call.flags:
+            self.memory.populate(start, call.size)
 
-    def _munmap(self, event: Syscall, _result: int) -> None:
-        self._forget(event.args[0], event.args[1])
-        self.memory.unmap(event.args[0], page_up(event.args[1]))
+    def _move(self, call: Move, new_start: int) -> None:
+        if self.covers(call.start):
+            self._forget(call.start, call.length)
+            self.memory.move(call.start, call.size, new_start, call.new_size)
 
-    def _mremap(self, event: Syscall, result: int) -> None:
-        if self.covers(event.args[0]):
-            self._forget(event.args[0], event.args[1])
-            self.memory.move(event.args[0], page_up(event.args[1]), result, page_up(event.args[2]))
+    def _advise(self, call: Advise) -> None:
+        if call.advice == "dontneed":
+            self._forget(call.start, call.size)
+            self.memory.drop(call.start, call.size)
+        elif call.advice == "free":
+            self.memory.lazy_free(call.start, call.size)
+        elif call.advice in ("hugepage", "nohugepage"):
+            self.memory.advise_huge(call.start, call.size, call.advice == "hugepage")
 
-    def _mprotect(self, event: Syscall, _result: int) -> None:
-        self.memory.protect(event.args[0], page_up(event.args[1]), _access(event.args[2]))
-
-    def _madvise(self, event: Syscall, _result: int) -> None:
-        start, length, advice = event.args[0], page_up(event.args[1]), _ADVICE.get(event.args[2])
-        if advice == "dontneed":
-            self._forget(start, length)
-            self.memory.drop(start, length)
-        elif advice == "lazyfree":
-            self.memory.lazy_free(start, length)
-        elif advice in ("hugepage", "nohugepage"):
-            self.memory.advise_huge(start, length, advice == "hugepage")
-
-    def _mlock(self, event: Syscall, _result: int) -> None:
-        self.memory.lock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
+    def _lock(self, call: Lock | Unlock | LockAll | UnlockAll | None) -> None:
+        if isinstance(call, Lock):
+            self.memory.lock(*call.pages)
+        elif isinstance(call, Unlock):
+            self.memory.unlock(*call.pages)
+        elif isinstance(call, UnlockAll) or (isinstance(call, LockAll) and call.current):
+            act = self.memory.unlock if isinstance(call, UnlockAll) else self.memory.lock
+            for start, length in self.memory.mapped():
+                act(start, length)
 
     def do(self, kind: str, start: int, length: int) -> int:
         """Do what a workload's operation of this *kind* does to [start, start+length).
@@ -159,18 +173,6 @@ class FrameSide:
         if self._guessed:
             self._guessed = {page for page in self._guessed if not start <= page < start + length}
 
-    def _munlock(self, event: Syscall, _result: int) -> None:
-        self.memory.unlock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
-
-    def _mlockall(self, event: Syscall, _result: int) -> None:
-        if event.args[0] & _CURRENT:
-            for start, length in self.memory.mapped():
-                self.memory.lock(start, length)
-
-    def _munlockall(self, _event: Syscall, _result: int) -> None:
-        for start, length in self.memory.mapped():
-            self.memory.unlock(start, length)
-
     # ---- faults ---------------------------------------------------------------------------------------------
 
     def predicted(self, reaches: list[Reach]) -> dict[int, Reach]:
@@ -210,5 +212,5 @@ def _is_loader(event: Syscall) -> bool:
     return event.site is not None and (event.site.module or "").startswith(_LOADERS)
 
 
-def _access(protection: int) -> str:
-    return "write" if protection & 2 else "read" if protection & 5 else "none"
+def _access(protection: str) -> str:
+    return "write" if "w" in protection else "none" if protection == "---" else "read"

@@ -11,43 +11,53 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload, UsageError
-from observer.glibc.chunks import round_up
 from observer.glibc.tunables import read_tunables
 from observer.glibc.versions import version_of
 from observer.model.account import Reach, alignment_of, request_of
 from observer.model.events import Call, Syscall
+from observer.model.memory_calls import WORDS, Break, Map, Move, memory_call
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
-from observer.simulator.glibc.kernel import PROT_NONE, RecordedKernel, SystemCall
+from observer.simulator.glibc.kernel import RecordedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc, Outcome
 from observer.simulator.glibc.seen import Seen
 
-__all__ = ["ExactPrediction", "GlibcMaker", "GlibcSide"]
+__all__ = ["SYSTEM_CALLS", "ExactPrediction", "GlibcMaker", "GlibcSide", "Mismatch"]
+
+SYSTEM_CALLS: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
+"""Those that the allocator makes: without them it cannot be followed."""
 
 _HUGE: Final = 2 << 20
-_PAGE: Final = 4096
 _PLAIN: Final = frozenset({"malloc", "calloc", "free", "cfree"})
 """What cuts off no parts, which would go nobody knows where."""
 _LOADERS: Final = ("ld-linux", "ld.so", "ld-2")
 _EARLY: Final = frozenset({"_dl_early_allocate", "__libc_setup_tls"})
-_TAKEN: Final[dict[str, tuple[int, ...]]] = {
-    "brk": (0,), "mmap": (0, 1, 2, 3), "munmap": (0, 1), "mremap": (0, 1, 2), "mprotect": (0, 1, 2),
-    "madvise": (0, 1, 2),
-}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A system call that the model asks for and the run did not make so, or the other way round; both sides in words.
+
+    `asked` is the model's, None where it asks for nothing there.
+    """
+
+    predicted: str
+    observed: str
+    asked: SystemCall | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ExactPrediction:
     """What the model says of a call: its pointer, where it came from, what the allocator touches itself.
 
-    `asked` are the system calls in words, `wrong` those that the run did not make so, each as (asked, recorded).
+    `asked` are the system calls, `wrong` those that the run did not make so.
     `arenas` are those it used, by number. `is_certain` is False for a call that had to be taken as it was seen, since
     too little is known after another that came otherwise than predicted.
     """
 
     pointer: int
     served_by: str
-    asked: tuple[str, ...]
-    wrong: tuple[tuple[str, str], ...]
+    asked: tuple[SystemCall, ...]
+    wrong: tuple[Mismatch, ...]
     reaches: tuple[Reach, ...]
     arenas: frozenset[int] = frozenset()
     is_certain: bool = True
@@ -114,13 +124,14 @@ class GlibcSide:
 
         The loader, and the start of a static program, ask the kernel by themselves, which the library does not learn.
         """
-        if event.name != "brk" or event.result is None or event.errno is not None:
+        call = memory_call(event)
+        if not isinstance(call, Break) or call.end is None:
             return
-        self._heap = self._heap or event.result
+        self._heap = self._heap or call.end
         if _is_start_up(event):
-            self._kernel.end = event.result
+            self._kernel.end = call.end
             return
-        moved = event.args[0] - self._kernel.end if event.args[0] else 0
+        moved = 0 if call.is_question else call.asked - self._kernel.end
         self._kernel.begin([_system_call(event)])
         self._model.sbrk(moved)
         self._kernel.finish()
@@ -179,28 +190,29 @@ class GlibcSide:
         return self._modelled(call, inside)
 
     def _modelled(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
-        self._kernel.begin([_system_call(event) for event in inside if event.name in _TAKEN])
-        impossible: tuple[tuple[str, str], ...] = ()
+        self._kernel.begin(_taken(inside))
+        impossible: tuple[Mismatch, ...] = ()
         try:
             outcome = self._do(call)
         except (BadWorkload, LookupError, ValueError) as error:
             # A record that cannot be true (a double free, say) leads the model's lists astray in any way.
-            outcome, impossible = Outcome(0, str(error)), (("nothing", f"{call.op}, which the model cannot follow"),)
+            outcome = Outcome(0, str(error))
+            impossible = (Mismatch("nothing", f"{call.op}, which the model cannot follow"),)
         self._kernel.finish()
         wrong = impossible + tuple(
-            (_told(asked) if asked else "none", _told(recorded[:2]) if recorded else "none")
+            Mismatch(asked.text if asked else "none", recorded.text if recorded else "none", asked)
             for asked, recorded in self._kernel.mismatches
         )
         self._kernel.mismatches.clear()
         self._predicted = outcome.pointer
         return ExactPrediction(
-            outcome.pointer, outcome.served_by, tuple(_told(asked[:2]) for asked in outcome.asks), wrong,
+            outcome.pointer, outcome.served_by, tuple(outcome.asks), wrong,
             tuple([Reach(start, length, write, "allocator") for start, length, write in outcome.touched]),
             self._model.arenas_used(),
         )  # fmt: skip
 
     def _taken_as_seen(self, call: Call, inside: Sequence[Syscall], seen: Seen, task: int) -> ExactPrediction:
-        self._kernel.begin([_system_call(event) for event in inside if event.name in _TAKEN])
+        self._kernel.begin(_taken(inside))
         done = self._model.take_as_seen(seen, task)
         self._kernel.finish()
         self._kernel.mismatches.clear()
@@ -230,11 +242,13 @@ class GlibcSide:
     def _seen(self, call: Call, inside: Sequence[Syscall]) -> Seen:
         after, mapping = self._before, None
         for event in inside:
-            if event.errno is None and event.result is not None:
-                after = event.result if event.name == "brk" else after
-                if event.name in ("mmap", "mremap") and event.args[2] != PROT_NONE:
-                    length = event.args[2] if event.name == "mremap" else event.args[1]
-                    mapping = event.result, round_up(length, _PAGE)
+            made = memory_call(event)
+            if isinstance(made, Break) and made.end is not None:
+                after = made.end
+            elif isinstance(made, Map) and made.start is not None and not made.reserves:
+                mapping = made.start, made.size
+            elif isinstance(made, Move) and made.new_start is not None:
+                mapping = made.new_start, made.new_size
         allocates = call.op in ALLOCATING
         return Seen(
             request_of(call) if allocates else None, alignment_of(call) if allocates else 0,
@@ -308,11 +322,10 @@ def _is_start_up(event: Syscall) -> bool:
     return (site.module or "").startswith(_LOADERS) or (site.function or "") in _EARLY
 
 
+def _taken(inside: Sequence[Syscall]) -> list[SystemCall]:
+    return [_system_call(event) for event in inside if event.name in SYSTEM_CALLS]
+
+
 def _system_call(event: Syscall) -> SystemCall:
-    arguments = tuple(event.args[i] for i in _TAKEN[event.name])
+    arguments = event.args[: WORDS[event.name]]
     return SystemCall(event.name, arguments, None if event.errno is not None else event.result)
-
-
-def _told(asked: tuple[str, tuple[int, ...]]) -> str:
-    name, arguments = asked[0], asked[1]
-    return f"{name}({', '.join(hex(argument) for argument in arguments)})"

@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from observer.model.addresses import page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.memory_calls import Advise, Lock, Map, Protect, Unlock, Unmap, memory_call
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
 
 _PAGE: Final = 4096
 _LARGEST: Final = (1 << 63) - 1
-_PRIVATE_ANONYMOUS: Final = 0x22
-_POPULATE: Final = 0x8000
-_FLAGS: Final = 0x3F
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
-_ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"}
-_PROTECTIONS: Final = {0: "noaccess", 1: "readonly", 3: "writable"}
+_ADVICE: Final = {"dontneed": "dontneed", "free": "lazyfree", "hugepage": "hugepage", "nohugepage": "nohugepage"}
+_PROTECTIONS: Final = {"---": "noaccess", "r--": "readonly", "rw-": "writable"}
 
 
 class _Names:
@@ -108,7 +107,7 @@ class RecordedWorkload:
     def _call(self, call: Call, names: _Names) -> Iterator[Operation]:
         held = names.pieces.get(call.pointer or 0)
         size = call.bytes_asked
-        if call.op in FREEING or (call.op in ("realloc", "reallocarray") and call.pointer and not size):
+        if call.op in FREEING or (call.op in RESIZING and call.pointer and not size):
             if held is not None and call.pointer is not None:
                 del names.pieces[call.pointer]
                 yield Operation("free", held[0])
@@ -156,53 +155,53 @@ class RecordedWorkload:
     # ---- mappings -------------------------------------------------------------------------------------------
 
     def _syscall(self, event: Syscall, names: _Names) -> Iterator[Operation]:
-        if event.name == "mmap":
-            yield from self._mmap(event, names)
+        call = memory_call(event)
+        if isinstance(call, Map):
+            if event.site is None or not (event.site.module or "").startswith(_LOADERS):
+                yield from self._map(call, names)
             return
         held = names.mappings.get(event.args[0]) if event.args else None
-        if held is None:
-            yield from self._advice_on_piece(event, names)
-            return
-        name, size = held
-        if -(-event.args[1] // _PAGE) * _PAGE != size:
+        if held is not None:
+            yield from self._on_mapping(event, held, names)
+        elif isinstance(call, Advise):
+            yield from self._on_piece(call, names)
+
+    def _on_mapping(self, event: Syscall, held: tuple[str, int], names: _Names) -> Iterator[Operation]:
+        """Yield what a call that begins where a mapping does means for it, if the language can say that."""
+        call, (name, size) = memory_call(event), held
+        if page_up(event.args[1]) != size:
             self._leave_out(f"{event.name} of a part of a mapping")
-        elif event.name == "munmap":
-            del names.mappings[event.args[0]]
+        elif isinstance(call, Unmap):
+            del names.mappings[call.start]
             yield Operation("unmap", name)
-        elif event.name == "mprotect" and event.args[2] in _PROTECTIONS:
-            yield Operation(_PROTECTIONS[event.args[2]], name)
-        elif event.name == "madvise" and event.args[2] in _ADVICE:
-            yield Operation(_ADVICE[event.args[2]], name)
-        elif event.name in ("mlock", "munlock"):
-            yield Operation("lock" if event.name == "mlock" else "unlock", name)
+        elif isinstance(call, Protect) and call.protection in _PROTECTIONS:
+            yield Operation(_PROTECTIONS[call.protection], name)
+        elif isinstance(call, Advise) and call.advice in _ADVICE:
+            yield Operation(_ADVICE[call.advice], name)
+        elif isinstance(call, Unlock) or (isinstance(call, Lock) and not call.on_fault):
+            yield Operation("lock" if isinstance(call, Lock) else "unlock", name)
         else:
             self._leave_out(event.name)
 
-    def _advice_on_piece(self, event: Syscall, names: _Names) -> Iterator[Operation]:
+    def _on_piece(self, call: Advise, names: _Names) -> Iterator[Operation]:
         """Yield what madvise said of the whole pages of a piece; other ranges inside pieces are left out."""
-        if event.name != "madvise":
-            return
-        start, end = event.args[0], event.args[0] + event.args[1]
         for address, (name, size) in names.pieces.items():
-            if address <= start < address + size:
-                whole = -(-address // _PAGE) * _PAGE, (address + size) // _PAGE * _PAGE
-                if (start, -(-end // _PAGE) * _PAGE) == whole and event.args[2] in _ADVICE:
-                    yield Operation(_ADVICE[event.args[2]], name)
+            if address <= call.start < address + size:
+                whole = page_up(address), page_down(address + size)
+                if (call.start, page_up(call.end)) == whole and call.advice in _ADVICE:
+                    yield Operation(_ADVICE[call.advice], name)
                 else:
                     self._leave_out("madvise of a part of a piece")
                 return
 
-    def _mmap(self, event: Syscall, names: _Names) -> Iterator[Operation]:
-        if event.site is not None and (event.site.module or "").startswith(_LOADERS):
-            return
-        flags = event.args[3]
-        if flags & _FLAGS != _PRIVATE_ANONYMOUS or not event.result or event.args[2] != 3:
+    def _map(self, call: Map, names: _Names) -> Iterator[Operation]:
+        is_plain = call.flags >= {"private", "anonymous"} and "fixed" not in call.flags and call.protection == "rw-"
+        if not is_plain or not call.start:
             self._leave_out("mappings that are not private, anonymous and writable")
             return
-        size = -(-event.args[1] // _PAGE) * _PAGE
         name = self._new_name("m")
-        names.mappings[event.result] = name, size
-        yield Operation("populate" if flags & _POPULATE else "map", name, (size,))
+        names.mappings[call.start] = name, call.size
+        yield Operation("populate" if "populate" in call.flags else "map", name, (call.size,))
 
 
 def _continues(held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:

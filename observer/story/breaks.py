@@ -7,6 +7,7 @@ from typing import Final
 
 from observer.model.events import Event, Process, Syscall
 from observer.model.lives import Lives
+from observer.model.memory_calls import Break, memory_call
 
 __all__ = ["Breaks"]
 
@@ -39,16 +40,17 @@ class Breaks:
 
     def _moved(self, event: Event) -> int | None:
         if isinstance(event, Syscall):
-            return self._brk(event) if event.name == "brk" else None
+            call = memory_call(event)
+            return self._break(event.pid, call) if isinstance(call, Break) else None
         if isinstance(event, Process):
             self._lives.take(event)
         return None
 
-    def _brk(self, event: Syscall) -> int | None:
-        if event.result is None:
+    def _break(self, pid: int, call: Break) -> int | None:
+        if call.end is None:
             return None
-        known = self._lives.of(event.pid)
-        before, known[:] = known[:1], [event.result]
+        known = self._lives.of(pid)
+        before, known[:] = known[:1], [call.end]
         if not before:
-            return 0 if event.args and event.args[0] == 0 else None
-        return event.result - before[0]
+            return 0 if call.is_question else None
+        return call.end - before[0]

@@ -1,6 +1,6 @@
 """Where a real run departs from the book's six steps, each departure with its name, its reason and its evidence.
 
-Every departure is found from the events alone; the rules are one table.
+Every departure is found from the events alone; `model.departures` has the words.
 """
 
 from __future__ import annotations
@@ -11,18 +11,31 @@ from typing import Final
 
 import msgspec
 
+from observer.model.addresses import is_numbered
+from observer.model.departures import TOLD
 from observer.model.events import Call, Event, Fault, Syscall
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.memory_calls import (
+    Advise,
+    Break,
+    Lock,
+    LockAll,
+    Map,
+    MemoryCall,
+    Move,
+    Protect,
+    Unmap,
+    memory_call,
+)
+from observer.model.operations import ALLOCATING, FREEING, OPERATIONS, RESIZING
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
-__all__ = ["Departure", "Departures", "find_departures"]
+__all__ = ["Departures", "Occurrence", "find_departures"]
 
 _EVIDENCE: Final = 5
-_MAP_POPULATE: Final = 0x8000
 
 
-class Departure(msgspec.Struct, frozen=True):
+class Occurrence(msgspec.Struct, frozen=True):
     """One way in which the run left the book: `evidence` holds the n of the first few of its `count` events."""
 
     id: str
@@ -35,61 +48,69 @@ class Departure(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class _Rule:
     id: str
-    title: str
-    why: str
     on: type
     holds: Callable[[Event, Memory], bool]
 
 
-def _inside(names: frozenset[str], ops: frozenset[str]) -> Callable[[Event, Memory], bool]:
-    """Make the rule: a system call of *names* inside an allocator call of *ops*, in the main thread."""
-
-    def holds(event: Event, memory: Memory) -> bool:
-        if not isinstance(event, Syscall) or event.name not in names or event.errno is not None:
-            return False
-        call = memory.call_of(event)
-        return call is not None and call.op in ops
-
-    return holds
+def _within(event: Event, memory: Memory, ops: frozenset[str]) -> MemoryCall | None:
+    """Return the memory call that *event* is and that the kernel granted inside an allocator call of *ops*."""
+    caller = memory.call_of(event)
+    if caller is None or caller.op not in ops or not isinstance(event, Syscall) or event.errno is not None:
+        return None
+    return memory_call(event)
 
 
 def _own_mapping(event: Event, memory: Memory) -> bool:
-    return _inside(frozenset({"mmap", "mmap2"}), ALLOCATING)(event, memory) and not _reserves(event)
+    call = _within(event, memory, ALLOCATING)
+    return isinstance(call, Map) and not call.reserves
 
 
-def _reserves(event: Event) -> bool:
-    return isinstance(event, Syscall) and len(event.args) > 2 and event.args[2] == 0
+def _unmaps(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, _GIVERS), Unmap)
+
+
+def _advises(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, _GIVERS), Advise)
+
+
+def _moves(event: Event, memory: Memory) -> bool:
+    return isinstance(_within(event, memory, RESIZING), Move)
 
 
 def _arena(event: Event, memory: Memory) -> bool:
-    names = frozenset({"mmap", "mmap2"}) if _reserves(event) else frozenset({"mprotect"})
-    return event.tid != event.pid and _inside(names, ALLOCATING)(event, memory)
+    if event.tid == event.pid:
+        return False
+    call = _within(event, memory, ALLOCATING)
+    opens = isinstance(call, Protect) and call.protection != "---"
+    return opens or (isinstance(call, Map) and call.reserves)
 
 
 def _trims(event: Event, memory: Memory) -> bool:
-    call = memory.call_of(event)
-    if call is None or call.op in ALLOCATING or not isinstance(event, Syscall):
-        return False
-    return event.name == "brk" and bool(event.args) and event.args[0] != 0
+    call = _within(event, memory, _NOT_ALLOCATING)
+    return isinstance(call, Break) and not call.is_question
 
 
 def _zero_page(event: Event, memory: Memory) -> bool:
-    return _writes_anonymous(event) and isinstance(event, Fault) and memory.earlier(event) == "read"
+    if not isinstance(event, Fault) or not _writes_anonymous(event):
+        return False
+    earlier = memory.earlier(event)
+    return earlier is not None and not earlier.in_parent and earlier.access == "read"
 
 
 def _copy_on_write(event: Event, memory: Memory) -> bool:
     if not isinstance(event, Fault) or event.access != "write":
         return False
     earlier = memory.earlier(event)
-    if earlier is not None and earlier.startswith("parent"):
-        return True
-    return not _writes_anonymous(event) and earlier in ("read", "exec")
+    if earlier is None or earlier.in_parent:
+        return earlier is not None
+    return not _writes_anonymous(event) and earlier.access in ("read", "exec")
 
 
 def _writes_anonymous(event: Event) -> bool:
     if not isinstance(event, Fault) or event.access != "write":
         return False
-    return (event.mapping or "").startswith(("[heap", "[stack", "map#")) or event.chunk is not None
+    is_grown = (event.mapping or "").startswith(("[heap", "[stack"))
+    return is_grown or is_numbered(event.mapping) or event.chunk is not None
 
 
 def _fault_in_call(event: Event, _memory: Memory) -> bool:
@@ -111,123 +132,28 @@ def _refused(event: Event, _memory: Memory) -> bool:
 
 
 def _populated(event: Event, _memory: Memory) -> bool:
-    if not isinstance(event, Syscall) or event.errno is not None:
+    call = memory_call(event) if isinstance(event, Syscall) else None
+    if call is None or call.failed:
         return False
-    populates = event.name == "mmap" and len(event.args) > 3 and bool(event.args[3] & _MAP_POPULATE)
-    return populates or event.name in ("mlock", "mlock2", "mlockall")
+    return isinstance(call, (Lock, LockAll)) or (isinstance(call, Map) and "populate" in call.flags)
 
 
 def _tcache(event: Event, _memory: Memory) -> bool:
     return isinstance(event, Call) and event.served_by == "tcache"
 
 
-_GIVERS: Final = FREEING | {"malloc_trim", "realloc", "reallocarray"}
+_GIVERS: Final = FREEING | RESIZING | {"malloc_trim"}
+_NOT_ALLOCATING: Final = frozenset(OPERATIONS) - ALLOCATING
 _RULES: Final = (
-    _Rule(
-        "mmap-threshold",
-        "a large piece gets a mapping of its own",
-        "Above a threshold (glibc: 128 KiB at first, then moving) malloc asks mmap instead of brk, so that the piece"
-        " can go back to the kernel alone.",
-        Syscall,
-        _own_mapping,
-    ),
-    _Rule(
-        "given-back-munmap",
-        "freed memory goes back to the kernel",
-        "In the book free pieces stay with malloc. A piece with a mapping of its own is unmapped when it is freed;"
-        " touching it again would be a segmentation fault.",
-        Syscall,
-        _inside(frozenset({"munmap"}), _GIVERS),
-    ),
-    _Rule(
-        "given-back-brk",
-        "the break moves down again",
-        "When enough free memory lies at the end of the heap, free gives it back with brk.",
-        Syscall,
-        _trims,
-    ),
-    _Rule(
-        "given-back-madvise",
-        "pages go back, addresses stay",
-        "madvise lets the kernel take the frames of free pages; the next touch is a page fault again.",
-        Syscall,
-        _inside(frozenset({"madvise"}), _GIVERS),
-    ),
-    _Rule(
-        "mremap",
-        "realloc moves pages instead of bytes",
-        "A piece with a mapping of its own is resized by mremap: the kernel changes page tables, nothing is copied.",
-        Syscall,
-        _inside(frozenset({"mremap"}), frozenset({"realloc", "reallocarray"})),
-    ),
-    _Rule(
-        "allocator-touch",
-        "step 6 inside malloc",
-        "The allocator writes the size of a piece beside it, so it is often malloc, not the program, that touches a"
-        " page first.",
-        Fault,
-        _fault_in_call,
-    ),
-    _Rule(
-        "kernel-touch",
-        "the kernel touches first",
-        "A system call such as read(2) filled memory that nobody had used: the page fault happens in ring 0, on the"
-        " program's behalf.",
-        Fault,
-        _kernel_touch,
-    ),
-    _Rule(
-        "zero-page",
-        "the zero page: one page, two faults",
-        "Reading memory never written maps one shared page of zeros; only the first write brings a frame of its own.",
-        Fault,
-        _zero_page,
-    ),
-    _Rule(
-        "copy-on-write",
-        "copy-on-write: one page, two faults",
-        "A page shared with a parent process or with a file is copied to a frame of its own at the first write.",
-        Fault,
-        _copy_on_write,
-    ),
-    _Rule(
-        "thread-arena",
-        "a thread has an arena of its own",
-        "Threads other than the first do not share the heap: malloc reserves a region for them with mmap and opens it"
-        " bit by bit with mprotect.",
-        Syscall,
-        _arena,
-    ),
-    _Rule(
-        "thread-cache",
-        "the thread cache answers before any search",
-        "glibc keeps the last few freed pieces of each size ready for each thread: they need no search.",
-        Call,
-        _tcache,
-    ),
-    _Rule(
-        "populated",
-        "frames before first use",
-        "mlock or MAP_POPULATE asked the kernel for the frames at once, so no page fault follows.",
-        Syscall,
-        _populated,
-    ),
-    _Rule(
-        "major-fault",
-        "a page fault that reads the disk",
-        "The page was not in memory at all: its contents came from a file or from swap.",
-        Fault,
-        _major,
-    ),
-    _Rule(
-        "refused",
-        "malloc returns NULL",
-        "The kernel refused more memory (or the size cannot be had at all), so step 5 never came.",
-        Call,
-        _refused,
-    ),
-)
-
+    _Rule("mmap-threshold", Syscall, _own_mapping), _Rule("given-back-munmap", Syscall, _unmaps),
+    _Rule("given-back-brk", Syscall, _trims), _Rule("given-back-madvise", Syscall, _advises),
+    _Rule("mremap", Syscall, _moves), _Rule("allocator-touch", Fault, _fault_in_call),
+    _Rule("kernel-touch", Fault, _kernel_touch), _Rule("zero-page", Fault, _zero_page),
+    _Rule("copy-on-write", Fault, _copy_on_write), _Rule("thread-arena", Syscall, _arena),
+    _Rule("thread-cache", Call, _tcache), _Rule("populated", Syscall, _populated), _Rule("major-fault", Fault, _major),
+    _Rule("refused", Call, _refused),
+)  # fmt: skip
+"""In the order in which they are told."""
 
 _RULES_ON: Final[dict[type, tuple[tuple[int, _Rule], ...]]] = {
     kind: tuple((i, rule) for i, rule in enumerate(_RULES) if rule.on is kind) for kind in (Call, Syscall, Fault)
@@ -251,16 +177,16 @@ class Departures:
                     self._evidence[i].append(event.n)
         self._memory.learn(event)
 
-    def result(self) -> tuple[Departure, ...]:
-        """Return the departures that happened, in the order of the table."""
+    def result(self) -> tuple[Occurrence, ...]:
+        """Return the departures that happened, in the order of the rules."""
         return tuple(
-            Departure(rule.id, rule.title, rule.why, tuple(evidence), count)
+            Occurrence(rule.id, TOLD[rule.id].headline, TOLD[rule.id].reason, tuple(evidence), count)
             for rule, evidence, count in zip(_RULES, self._evidence, self._counts, strict=True)
             if count
         )
 
 
-def find_departures(events: Iterable[Event]) -> tuple[Departure, ...]:
+def find_departures(events: Iterable[Event]) -> tuple[Occurrence, ...]:
     """Return the departures of *events*, given in order of n."""
     finder = Departures()
     for event in events:

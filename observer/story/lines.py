@@ -8,7 +8,7 @@ from typing import Final
 from observer.model.events import Call, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.rows import Row
-from observer.story.sentences import call_words, misuse_words, page_words, sentence, touch_words
+from observer.story.sentences import call_words, misuse_words, page_of, place_words, sentence, touch_words
 from observer.story.wording import bytes_exactly, number, plural, size
 
 __all__ = ["before_main_words", "row_words"]
@@ -85,10 +85,10 @@ def _pages(row: Row, first: Fault) -> str:
     if row.mixed:
         return "pages of several mappings"
     span = (row.high // _PAGE) - (row.low // _PAGE) + 1
-    start, _of, place = page_words(first).partition(" of ")
-    if not start.startswith("page "):
+    page, place = page_of(first), place_words(first.mapping)
+    if page is None:
         return f"pages of {place}"
-    first_page = int(start.removeprefix("page ").replace(",", "")) + (row.low // _PAGE - first.address // _PAGE)
+    first_page = page + (row.low // _PAGE - first.address // _PAGE)
     if span == 1:
         return f"page {number(first_page)} of {place}"
     pages = f"pages {number(first_page)} to {number(first_page + span - 1)} of {place}"

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Fault, Process, Syscall
+from observer.model.memory_calls import Advise, Break, Map, Move, Unmap, memory_call
 
-__all__ = ["Memory"]
+__all__ = ["Earlier", "Memory"]
 
 _REMEMBERED: Final = 1 << 16
 """Pages kept; the longest unseen go first, so a zero page or a copy-on-write of long ago may be missed."""
 _PAGE_BITS: Final = 12
+_BEHIND_BREAK: Final = 1 << 24
+
+
+class Earlier(NamedTuple):
+    """How a page was touched before: `access` as of a fault, empty if unknown; `in_parent`: before the fork."""
+
+    access: str
+    in_parent: bool
 
 
 class Memory:
@@ -28,12 +37,15 @@ class Memory:
         cause = getattr(event, "cause", None)
         return call if call is not None and cause == call.n else None
 
-    def earlier(self, fault: Fault) -> str | None:
+    def earlier(self, fault: Fault) -> Earlier | None:
         """Return how the same page was first touched: in this process, or in its parent before the fork."""
         page = fault.address >> _PAGE_BITS
         own = self._pages.get((fault.pid, page))
+        if own is not None:
+            return Earlier(own, in_parent=False)
         parent = self.parents.get(fault.pid)
-        return own if own is not None or parent is None else _inherited(self._pages.get((parent, page)))
+        before = None if parent is None else self._pages.get((parent, page))
+        return None if before is None else Earlier(before, in_parent=True)
 
     def learn(self, event: Event) -> None:
         """Take *event* in after the rules have judged it."""
@@ -45,8 +57,8 @@ class Memory:
                 self._pages.popitem(last=False)
         elif isinstance(event, Process):
             self._process(event)
-        elif event.__class__ is Syscall and event.name in ("munmap", "mmap", "mremap", "madvise", "brk"):
-            self._forget(event)
+        elif isinstance(event, Syscall):
+            self._syscall(event)
 
     def _process(self, event: Process) -> None:
         if event.what == "fork" and event.child is not None:
@@ -56,19 +68,21 @@ class Memory:
             for key in [key for key in self._pages if key[0] == event.pid]:
                 del self._pages[key]
 
-    def _forget(self, event: Syscall) -> None:
+    def _syscall(self, event: Syscall) -> None:
         """Forget pages whose contents the kernel threw away or replaced, so that a new first touch is one."""
-        args = (*event.args, 0, 0)
-        start = event.result or 0 if event.name in ("mmap", "brk") else args[0]
-        length = args[1] if event.name != "brk" else 1 << 24
+        call = memory_call(event)
+        if isinstance(call, (Unmap, Move, Advise)):
+            self._forget(event.pid, call.start, call.length)
+        elif isinstance(call, Break) and call.end is not None:
+            self._forget(event.pid, call.end, _BEHIND_BREAK)
+        elif isinstance(call, Map) and call.start is not None:
+            self._forget(event.pid, call.start, call.length)
+
+    def _forget(self, pid: int, start: int, length: int) -> None:
         first, last = start >> _PAGE_BITS, (start + length) >> _PAGE_BITS
         if last - first < len(self._pages):
             for page in range(first, last + 1):
-                self._pages.pop((event.pid, page), None)
+                self._pages.pop((pid, page), None)
         else:
-            for key in [key for key in self._pages if key[0] == event.pid and first <= key[1] <= last]:
+            for key in [key for key in self._pages if key[0] == pid and first <= key[1] <= last]:
                 del self._pages[key]
-
-
-def _inherited(access: str | None) -> str | None:
-    return None if access is None else f"parent {access}"

@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+from observer.model.addresses import is_numbered
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Site, Syscall
+from observer.model.memory_calls import Break, memory_call
 
 __all__ = ["Key", "Passage", "Row", "key_of", "measure"]
 
@@ -137,7 +139,8 @@ def key_of(event: Event, inside: dict[Key, Row] | None = None) -> Key:
 
 def _direction(event: Syscall) -> bool:
     """Keep the question brk(0) apart from the brk that moves the break."""
-    return event.name == "brk" and bool(event.args) and event.args[0] == 0
+    call = memory_call(event)
+    return isinstance(call, Break) and call.is_question
 
 
 def _line(site: Site | None) -> Key | None:
@@ -150,4 +153,4 @@ def _line(site: Site | None) -> Key | None:
 
 def _kind_of_place(mapping: str | None) -> str | None:
     """Mappings that a loop makes anew are one place to its reader."""
-    return "map#" if mapping is not None and mapping.startswith("map#") else mapping
+    return "numbered" if is_numbered(mapping) else mapping

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Final
 
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
-from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS
+from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
+from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS, RESIZING
 from observer.story.refusals import code_name, exception_words
 from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
-__all__ = ["call_words", "misuse_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
+__all__ = [
+    "call_words", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words", "touch_words",
+]  # fmt: skip
 
 _PAGE: Final = 4096
-_MAP_ANONYMOUS: Final = 0x20
+_PLAIN: Final = frozenset({"pkey_mprotect"})  # its arguments tell the key, too
 _SERVED: Final = {
     "tcache": "the thread cache",
     "fastbin": "a fast bin",
@@ -29,10 +32,10 @@ _SERVED: Final = {
 _BY_REALLOC: Final = {"in place": "", "mremap": ", by mremap"}
 """How realloc serves without another piece: in words behind `keeps the piece` or `moves the piece`."""
 _ADVICE: Final = {
-    4: "MADV_DONTNEED: the kernel takes the pages of {0} back",
-    8: "MADV_FREE: the kernel may take the pages of {0} back",
-    14: "MADV_HUGEPAGE: {0} may use huge pages",
-    15: "MADV_NOHUGEPAGE: {0} may not use huge pages",
+    "dontneed": "MADV_DONTNEED: the kernel takes the pages of {0} back",
+    "free": "MADV_FREE: the kernel may take the pages of {0} back",
+    "hugepage": "MADV_HUGEPAGE: {0} may use huge pages",
+    "nohugepage": "MADV_NOHUGEPAGE: {0} may not use huge pages",
 }
 _GATES: Final = {"int80": "int 0x80", "sysenter": "sysenter"}
 _TOUCHER: Final = {"libc": "the C library", "kernel": "the kernel, for the program,", "unknown": "some code"}
@@ -92,7 +95,7 @@ def _place_of(number: int | None, site: str | None) -> str:
 
 def _asking(event: Call, words: str) -> str:
     place = event.where or hex(event.result or 0)
-    if "realloc" in event.op and event.pointer:
+    if event.op in RESIZING and event.pointer:
         if event.pointer == event.result:
             return f"{words} keeps the piece at {place}"
         return f"{words} moves the piece to {place}"
@@ -139,60 +142,49 @@ def _result_words(event: Syscall) -> str:
 def _syscall(event: Syscall, moved: int | None) -> str:
     if event.end_ns is None:
         return f"{syscall_words(event)} never returned"
+    call = memory_call(event)
+    told = "" if call is None or event.name in _PLAIN else _memory_words(call, moved)
     if event.errno:
-        shown = event.name if event.name in _SYSCALLS else syscall_words(event)
-        return f"{shown} fails: {error_name(event.errno)}"
-    teller = _SYSCALLS.get(event.name)
-    if teller is None or len(event.args) < _NEEDED.get(event.name, 1):
+        return f"{event.name if told else syscall_words(event)} fails: {error_name(event.errno)}"
+    if not told:
         return f"{syscall_words(event)} = {_result_words(event)}"
-    return f"{event.name}{_door(event)}: {teller(event.args, event.result or 0, moved)}"
+    return f"{event.name}{_door(event)}: {told}"
 
 
-def _brk(args: tuple[int, ...], result: int, moved: int | None) -> str:
-    if args[0] == 0:
+def _memory_words(call: MemoryCall, moved: int | None) -> str:
+    """Say what a memory call does; empty for one of those whose arguments say enough."""
+    if isinstance(call, Break):
+        return _break_words(call, moved)
+    if isinstance(call, Map):
+        return _map_words(call)
+    if isinstance(call, Unmap):
+        return f"{bytes_exactly(call.length)} go back to the kernel"
+    if isinstance(call, Move):
+        verb = "moves" if call.new_start != call.start else "resizes"
+        return f"the kernel {verb} the mapping, {size(call.length)} to {size(call.new_length)}"
+    if isinstance(call, Protect):
+        return f"{bytes_exactly(call.length)} become {call.protection}"
+    if isinstance(call, Advise):
+        return _ADVICE.get(call.advice or "", f"advice {call.number} on {{0}}").format(size(call.length))
+    return ""
+
+
+def _break_words(call: Break, moved: int | None) -> str:
+    if call.is_question:
         return "where is the break?"
     if moved is None:
-        return f"the break is now at {result:#x}"
+        return f"the break is now at {call.end or 0:#x}"
     if moved == 0:
-        return "the kernel leaves the break where it is" + (": no room" if result < args[0] else "")
+        return "the kernel leaves the break where it is" + (": no room" if (call.end or 0) < call.asked else "")
     return f"the break moves {'up' if moved > 0 else 'down'} by {bytes_exactly(abs(moved))}"
 
 
-def _mmap(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
-    if not args[3] & _MAP_ANONYMOUS:
-        return f"{size(args[1])} of a file mapped"
-    if args[2] == 0:
-        return f"{bytes_exactly(args[1])} reserved, no access yet"
-    return f"{bytes_exactly(args[1])} of new memory mapped"
-
-
-def _mremap(args: tuple[int, ...], result: int, _moved: int | None) -> str:
-    verb = "moves" if result != args[0] else "resizes"
-    return f"the kernel {verb} the mapping, {size(args[1])} to {size(args[2])}"
-
-
-def _mprotect(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
-    return f"{bytes_exactly(args[1])} become {_protection(args[2])}"
-
-
-def _madvise(args: tuple[int, ...], _result: int, _moved: int | None) -> str:
-    return _ADVICE.get(args[2], f"advice {args[2]} on {{0}}").format(size(args[1]))
-
-
-def _protection(bits: int) -> str:
-    return "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
-
-
-_SYSCALLS: Final[dict[str, Callable[[tuple[int, ...], int, int | None], str]]] = {
-    "brk": _brk,
-    "mmap": _mmap,
-    "mmap2": _mmap,
-    "munmap": lambda args, _result, _moved: f"{bytes_exactly(args[1])} go back to the kernel",
-    "mremap": _mremap,
-    "mprotect": _mprotect,
-    "madvise": _madvise,
-}
-_NEEDED: Final = {"brk": 1, "mmap": 4, "mmap2": 4, "munmap": 2, "mremap": 3, "mprotect": 3, "madvise": 3}
+def _map_words(call: Map) -> str:
+    if "anonymous" not in call.flags:
+        return f"{size(call.length)} of a file mapped"
+    if call.reserves:
+        return f"{bytes_exactly(call.length)} reserved, no access yet"
+    return f"{bytes_exactly(call.length)} of new memory mapped"
 
 
 def place_words(mapping: str | None) -> str:
@@ -206,14 +198,15 @@ def place_words(mapping: str | None) -> str:
     return mapping.rsplit("/", 1)[-1]
 
 
+def page_of(fault: Fault) -> int | None:
+    """Return the number of the page, counted from the start of its mapping where that is told."""
+    return None if fault.offset is None else fault.offset // _PAGE
+
+
 def page_words(fault: Fault) -> str:
-    """Name the page: `page 3 of the heap`, counted from the start of its mapping where `where` tells."""
-    _name, plus, offset = (fault.where or "").rpartition("+0x")
-    place = place_words(fault.mapping)
-    try:
-        return f"page {number(int(offset, 16) // _PAGE)} of {place}" if plus else f"a page of {place}"
-    except ValueError:
-        return f"a page of {place}"
+    """Name the page: `page 3 of the heap`."""
+    page, place = page_of(fault), place_words(fault.mapping)
+    return f"a page of {place}" if page is None else f"page {number(page)} of {place}"
 
 
 def touch_words(fault: Fault) -> str:

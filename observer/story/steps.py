@@ -6,6 +6,7 @@ An allocator call carries its own steps (`model.chapter.steps_of` gave them when
 
 from __future__ import annotations
 
+from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING
 from observer.model.events import Call, Event, Fault, Library, Signal, Syscall
 from observer.model.operations import ALLOCATING
@@ -17,7 +18,7 @@ def is_step_six(fault: Fault) -> bool:
     """Say whether *fault* gave a frame to memory that malloc manages, not to code, data, a stack or the loader."""
     if fault.chunk is not None or fault.mapping == "[heap]":
         return True
-    return fault.toucher == "allocator" and (fault.mapping or "").startswith("map#")
+    return fault.toucher == "allocator" and is_numbered(fault.mapping)
 
 
 def step_of(event: Event, call: Call | None = None) -> str:

@@ -11,15 +11,17 @@ from typing import Final
 
 import msgspec
 
+from observer.model.addresses import is_numbered
+from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
-from observer.model.operations import ALLOCATING, FREEING
+from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
 
-_WRITE: Final = 2
-_NEW: Final = ALLOCATING - {"realloc", "reallocarray"}
+_NEW: Final = ALLOCATING - RESIZING
 _TABLES: Final = (
     "calls", "steps", "syscalls_inside", "syscalls_outside", "by_gate", "vdso_answers", "by_toucher", "by_place",
 )  # fmt: skip
@@ -139,7 +141,7 @@ class Tally:
             self._sum("refused", result == 0 and asked > 0)
             return
         pid = event.pid
-        if "realloc" in op and event.pointer:
+        if op in RESIZING and event.pointer:
             self._forget(pid, event.pointer)
         self._forget(pid, result)
         alive = self._alive.get(pid)
@@ -206,7 +208,7 @@ class Tally:
         for (op, taken, is_unfinished), count in self._calls.items():
             calls[op] += count
             steps.update({taken: count} if taken is not None else {})
-            outcome = "grown" if "2" in (taken or "") else "served"
+            outcome = "grown" if took_step(taken, 2) else "served"
             for name in ("unfinished",) if is_unfinished else (outcome,) if op in ALLOCATING else ():
                 numbers[name] = numbers.get(name, 0) + count
         found = {**self._tables, "calls": calls, "steps": steps}
@@ -226,19 +228,19 @@ def _mapped(event: Syscall, op: str) -> int:
 
     A reservation without access is none yet: what is trimmed from it is no loss, and mprotect opens it.
     """
-    args = (*event.args, 0, 0, 0)
-    if event.name in ("mmap", "mmap2"):
-        return args[1] if args[2] else 0
-    if event.name == "mremap":
-        return args[2] - args[1]
-    if event.name == "mprotect":
-        return args[1] if op in ALLOCATING and args[2] & _WRITE else 0
-    return -args[1] if event.name == "munmap" and op not in _NEW else 0
+    call = memory_call(event)
+    if isinstance(call, Map):
+        return 0 if call.reserves else call.length
+    if isinstance(call, Move):
+        return call.new_length - call.length
+    if isinstance(call, Protect):
+        return call.length if op in ALLOCATING and "w" in call.protection else 0
+    return -call.length if isinstance(call, Unmap) and op not in _NEW else 0
 
 
 def _place(mapping: str | None) -> str:
     if not mapping:
         return "unknown"
-    if mapping.startswith("map#"):
+    if is_numbered(mapping):
         return "mapped region"
     return mapping.strip("[]") if mapping.startswith("[") else "files"

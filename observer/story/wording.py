@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-__all__ = ["bytes_exactly", "error_name", "moment", "number", "plural", "size"]
+__all__ = ["bytes_exactly", "error_name", "moment", "number", "plural", "short_size", "size"]
 
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -35,10 +35,28 @@ def size(value: int) -> str:
     """
     if abs(value) < 1024:
         return plural(value, "byte")
-    power = min((abs(value).bit_length() - 1) // 10, len(_UNITS))
-    unit = 1 << 10 * power
+    unit, name = _unit_of(value)
     text = str(value // unit) if value % unit == 0 else f"{value / unit:.1f}"
-    return f"{text} {_UNITS[power - 1]}"
+    return f"{text} {name}"
+
+
+def short_size(value: int) -> str:
+    """Write a size in eight places: without a fraction from a hundred on.
+
+    >>> short_size(135168), short_size(2100000), short_size(1023 * 1024 + 17)
+    ('132 KiB', '2.0 MiB', '1023 KiB')
+    """
+    if abs(value) < 1024:
+        return size(value)
+    unit, name = _unit_of(value)
+    figure = round(value / unit, 1)
+    return f"{figure:.0f} {name}" if value % unit and figure >= 100 else size(value)
+
+
+def _unit_of(value: int) -> tuple[int, str]:
+    """Return the largest unit that fits, in bytes, and its name; for sizes from 1024 on."""
+    power = min((abs(value).bit_length() - 1) // 10, len(_UNITS))
+    return 1 << 10 * power, _UNITS[power - 1]
 
 
 def bytes_exactly(value: int) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
+from observer.model.addresses import AddressSpace, Mapping, is_numbered, page_down, page_up
+from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
+from observer.model.where import Where
 from observer.trace.beside import Blocks
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
@@ -16,11 +18,6 @@ __all__ = ["ProcessState", "apply_grant", "apply_release"]
 
 _PAGE: Final = 4096
 _STACK_REACH: Final = 1 << 30
-_MAP_SHARED_BITS: Final = 0x3
-_MADV_FREE, _MADV_DONTFORK, _MADV_DOFORK, _MADV_WIPEONFORK, _MADV_KEEPONFORK = 8, 10, 11, 18, 19
-_GIVING_UP: Final = frozenset({4, 9, 24})  # MADV_DONTNEED, MADV_REMOVE, MADV_DONTNEED_LOCKED
-_MREMAP_FIXED: Final = 2
-_MREMAP_DONTUNMAP: Final = 4
 
 
 @dataclass(slots=True)
@@ -102,30 +99,30 @@ class ProcessState:
         return any(m.path == "[stack]" and m.start - _STACK_REACH <= address < m.end for m in self.space.mappings[-6:])
 
     def where(self, address: int) -> str | None:
-        """Name *address* in words that survive address randomisation."""
+        """Name *address* in words that survive address randomisation (`model.where`)."""
+        place = self._place(address)
+        return None if place is None else place.text
+
+    def _place(self, address: int) -> Where | None:
         space = self.space
         if space.break_start and space.break_start <= address < page_up(space.break_end):
-            return f"heap+{address - space.break_start:#x}"
+            return Where("heap", address - space.break_start)
         mapping = space.find(address)
         if mapping is None:
-            return "stack" if self._in_stack_reach(address) else None
-        if mapping.path.startswith("map#"):
-            return f"{mapping.path}+{mapping.offset + address - mapping.start:#x}"
+            return Where("stack") if self._in_stack_reach(address) else None
         if mapping.path == "[stack]":
-            return "stack"
+            return Where("stack")
+        if is_numbered(mapping.path):
+            return Where(mapping.path, mapping.offset + address - mapping.start)
         if mapping.path.startswith("/"):
             image = self.code.bias_of(mapping.path)
             base = image if image is not None else mapping.start - mapping.offset
-            return f"{mapping.path.rsplit('/', 1)[-1]}+{address - base:#x}"
-        return f"{mapping.path or 'anonymous'}+{address - mapping.start:#x}"
+            return Where(mapping.path.rsplit("/", 1)[-1], address - base)
+        return Where(mapping.path or "anonymous", address - mapping.start)
 
 
 def _heap_end(mappings: Iterable[Mapping]) -> int:
     return max((mapping.end for mapping in mappings if mapping.path == "[heap]"), default=0)
-
-
-def _protection(bits: int) -> str:
-    return "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
 
 
 def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None:
@@ -135,58 +132,60 @@ def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None
     return; whoever unmaps a new mapping was told of it by that call's return. So taking at entries and giving at
     returns keeps the order in which things happened.
     """
-    if name == "munmap":
-        state.unmap(args[0], args[1])
-    elif name == "madvise":
-        _advise(state, args[0], args[1], args[2])
-    elif name == "mremap" and _stays(args):
-        state.unmap(args[0] + page_up(args[2]), max(page_up(args[1]) - page_up(args[2]), 0))
-    elif name == "mremap" and args[1]:
-        state.moving[args[0]] = state.space.find(args[0]), state.heap_pages.within(args[0], args[0] + args[1])
-        if args[3] & _MREMAP_DONTUNMAP:
-            state.drop_pages(args[0], args[0] + args[1])
+    call = decode(name, args)
+    if isinstance(call, Unmap):
+        state.unmap(call.start, call.length)
+    elif isinstance(call, Advise):
+        _advise(state, call)
+    elif isinstance(call, Move):
+        _depart(state, call)
+
+
+def _advise(state: ProcessState, call: Advise) -> None:
+    if call.advice in ("dontneed", "remove", "dontneed_locked"):
+        state.drop_pages(call.start, call.end)
+    elif call.advice == "free":
+        state.heap_pages.lazy |= state.heap_pages.within(call.start, call.end)
+    elif call.advice in ("dontfork", "wipeonfork"):
+        areas = state.unforked if call.advice == "dontfork" else state.wiped
+        areas.map(call.start, call.length, "---")
+    elif call.advice in ("dofork", "keeponfork"):
+        areas = state.unforked if call.advice == "dofork" else state.wiped
+        areas.unmap(call.start, call.length)
+
+
+def _depart(state: ProcessState, call: Move) -> None:
+    """Replay the first half of an mremap."""
+    if call.shrinks_in_place:
+        state.unmap(call.start + call.new_size, call.size - call.new_size)
+    elif call.length:
+        state.moving[call.start] = state.space.find(call.start), state.heap_pages.within(call.start, call.end)
+        if "dontunmap" in call.flags:
+            state.drop_pages(call.start, call.end)
         else:
-            state.unmap(args[0], args[1])
-
-
-def _advise(state: ProcessState, start: int, length: int, advice: int) -> None:
-    if advice in _GIVING_UP:
-        state.drop_pages(start, start + length)
-    elif advice == _MADV_FREE:
-        state.heap_pages.lazy |= state.heap_pages.within(start, start + length)
-    elif advice in (_MADV_DONTFORK, _MADV_WIPEONFORK):
-        areas = state.unforked if advice == _MADV_DONTFORK else state.wiped
-        areas.map(start, length, "---")
-    elif advice in (_MADV_DOFORK, _MADV_KEEPONFORK):
-        areas = state.unforked if advice == _MADV_DOFORK else state.wiped
-        areas.unmap(start, length)
-
-
-def _stays(args: tuple[int, ...]) -> bool:
-    """Whether an mremap does not grow and names no new place: what is kept stays where it is, in its parts."""
-    return page_up(args[2]) <= page_up(args[1]) and not args[3] & (_MREMAP_FIXED | _MREMAP_DONTUNMAP)
+            state.unmap(call.start, call.length)
 
 
 def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: int) -> None:
     """Replay what a successful call gives or changes (mmap(2), mremap(2), brk(2), mprotect(2)); at its return."""
-    space = state.space
-    if name == "brk":
-        state.drop_pages(page_up(result), page_up(space.break_end))
-        space.set_break(result)
-    elif name == "mmap":
+    call = decode(name, args, result)
+    if isinstance(call, Break):
+        state.drop_pages(page_up(result), page_up(state.space.break_end))
+        state.space.set_break(result)
+    elif isinstance(call, Map):
         path = state.files.pop(result, "")
-        shared = args[3] & _MAP_SHARED_BITS in (1, 3)
-        state.unmap(result, args[1])
-        space.map(result, args[1], _protection(args[2]), path, args[5] if path else 0, shared=shared)
-    elif name in ("mprotect", "pkey_mprotect"):
-        space.protect(args[0], args[1], _protection(args[2]))
-    elif name == "mremap" and not _stays(args):
-        _arrive(state, args, result)
+        state.unmap(result, call.length)
+        shared, offset = "shared" in call.flags, call.offset if path else 0
+        state.space.map(result, call.length, call.protection, path, offset, shared=shared)
+    elif isinstance(call, Protect):
+        state.space.protect(call.start, call.length, call.protection)
+    elif isinstance(call, Move) and not call.shrinks_in_place:
+        _arrive(state, call, result)
 
 
-def _arrive(state: ProcessState, args: tuple[int, ...], result: int) -> None:
+def _arrive(state: ProcessState, call: Move, result: int) -> None:
     """Replay the second half of an mremap that moved or grew."""
-    old, length = args[0], args[2]
+    old, length = call.start, call.new_length
     source, pages = state.moving.pop(old, (None, set()))
     source = source or state.space.find(old)
     if source is None:

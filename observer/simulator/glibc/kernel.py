@@ -35,6 +35,11 @@ class SystemCall(NamedTuple):
     arguments: tuple[int, ...]
     result: int | None
 
+    @property
+    def text(self) -> str:
+        """What is asked: `munmap(0x7f0000000000, 0x21000)`."""
+        return f"{self.name}({', '.join(hex(argument) for argument in self.arguments)})"
+
 
 class Kernel(Protocol):
     """What answers; a None says that the call failed."""
@@ -148,7 +153,7 @@ class SimulatedKernel:
 class Mismatch(NamedTuple):
     """The model asked one thing and the recording has another; either may be missing."""
 
-    asked: tuple[str, tuple[int, ...]] | None
+    asked: SystemCall | None
     recorded: SystemCall | None
 
 
@@ -204,12 +209,12 @@ class RecordedKernel:
     def _answer(self, name: str, arguments: tuple[int, ...]) -> int | None:
         recorded = self._coming[-1] if self._coming else None
         if recorded is None or recorded.name != name:
-            self.mismatches.append(Mismatch((name, arguments), recorded))
+            self.mismatches.append(Mismatch(SystemCall(name, arguments, None), recorded))
             return None
         self._coming.pop()
         self._follow(recorded)
         if recorded.arguments != arguments:
-            self.mismatches.append(Mismatch((name, arguments), recorded))
+            self.mismatches.append(Mismatch(SystemCall(name, arguments, recorded.result), recorded))
         return recorded.result
 
     def _follow(self, call: SystemCall) -> None:

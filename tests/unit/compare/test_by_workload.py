@@ -79,9 +79,16 @@ def test_a_first_touch_takes_one_fault_a_page() -> None:
     assert (faults.observed, faults.predicted, faults.agree) == (2, 2, 2)
     assert [d for d in comparison.differences if d.what == "program faults"] == []
     assert [row.what for row in played.rows] == ["malloc a 20000", "touch a 8192 4096", "touch a 8192"]
+    assert [row.access for row in played.rows] == [None, "touch a 8192 4096", "touch a 8192"]
     assert [(row.site, row.told_observed) for row in played.rows[1:]] == [
         ("line 2", "2 page faults"), ("line 3", "0 page faults"),
     ]  # fmt: skip
+
+
+def test_what_only_changes_a_mapping_is_no_access() -> None:
+    played = Played("map m 64K\nreadonly m\nread m 0 4K").did(MAP).did().touched(MAP)
+    played.compare()
+    assert [row.access for row in played.rows] == [None, None, "read m 0 4096"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

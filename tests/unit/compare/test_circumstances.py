@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from observer.compare.circumstances import Circumstances, is_foreign
-from observer.compare.departures import DEPARTURES, Explanation
+from observer.compare.explanation import Explanation
+from observer.model.departures import COMPARED
 from observer.model.events import Misuse
 from tests.builders import HEAP, call, free
 
@@ -71,4 +72,4 @@ def test_calls_that_go_on_to_the_c_library_change_its_heap_unseen() -> None:
 
 
 def test_all_that_is_told_is_in_the_table() -> None:
-    assert {"other-allocator", "order", "misuse"} <= set(DEPARTURES)
+    assert {"other-allocator", "order", "misuse"} <= set(COMPARED)

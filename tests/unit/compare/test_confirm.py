@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from observer.compare.confirm import Experiment, judge, switchable
-from observer.compare.departures import DEPARTURES
 from observer.compare.result import Comparison, Difference
+from observer.model.departures import COMPARED
 
 
 def with_rules(*rules: str | None) -> Comparison:
@@ -21,7 +21,7 @@ def test_what_was_found_and_has_a_switch_can_be_tried_in_the_tables_order() -> N
 
 def test_differences_that_vanish_are_confirmed_and_others_untouched() -> None:
     found = with_rules("tcache", None, "top-pad", "tcache")
-    experiment = judge(found, DEPARTURES["tcache"], with_rules("top-pad", None, None))
+    experiment = judge(found, COMPARED["tcache"], with_rules("top-pad", None, None))
     assert experiment == Experiment("tcache", "GLIBC_TUNABLES=glibc.malloc.tcache_count=0", 2, 0)
     assert experiment.confirmed
     assert [difference.confirmed for difference in found.differences] == [True, None, None, True]
@@ -29,6 +29,6 @@ def test_differences_that_vanish_are_confirmed_and_others_untouched() -> None:
 
 def test_one_that_stays_refutes_all() -> None:
     found = with_rules("tcache", "tcache", "trim")
-    experiment = judge(found, DEPARTURES["tcache"], with_rules("tcache"))
+    experiment = judge(found, COMPARED["tcache"], with_rules("tcache"))
     assert (experiment.before, experiment.after, experiment.confirmed) == (2, 1, False)
     assert [difference.confirmed for difference in found.differences] == [False, False, None]

@@ -24,13 +24,36 @@ FIRST = HEAP + 0x2A0
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A system call that the allocator that is told asks for."""
+
+    name: str
+    arguments: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """One that the run made otherwise; `asked` is None where the allocator asks for none."""
+
+    predicted: str
+    observed: str
+    asked: Asked | None = None
+
+
+BRK, MMAP = Asked("brk"), Asked("mmap")
+MISSING = Wrong("mmap(0x0, 0x1000, 0x3, 0x22)", "none", MMAP)
+ONE_MORE = Wrong("none", "brk(0x21000)")
+ANOTHER = Wrong("mmap(0x0, 0x1000, 0x3, 0x22)", "brk(0x21000)", MMAP)
+
+
+@dataclass(frozen=True)
 class Said:
     """What the allocator that is told says of a call."""
 
     pointer: int
     served_by: str = "top"
-    asked: tuple[str, ...] = ()
-    wrong: tuple[tuple[str, str], ...] = ()
+    asked: tuple[Asked, ...] = ()
+    wrong: tuple[Wrong, ...] = ()
     reaches: tuple[Reach, ...] = ()
     arenas: frozenset[int] = frozenset({0})
     is_certain: bool = True
@@ -153,7 +176,7 @@ class Run:
         """What a right prediction of *call* is."""
         faults = [each for each in self.script.events if isinstance(each, Fault) and each.cause == call.n]
         reaches = tuple(Reach(each.address, 8, True, "allocator") for each in faults)
-        return Said(call.result or 0, asked=tuple(each.name for each in inside), reaches=reaches)
+        return Said(call.result or 0, asked=tuple(Asked(each.name, each.args) for each in inside), reaches=reaches)
 
     def compare(self) -> Comparison:
         """Compare what was made up so far."""
@@ -218,39 +241,38 @@ def test_null_is_a_pointer_that_may_be_wrong(at: int, predicted: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "asked"),
     [
-        (("brk(0x21000)", "none"), ("brk", "brk(0x21000)")),
-        (("none", "brk(0x21000)"), ()),
-        (("mmap(0x0, 0x1000, 0x3, 0x22)", "brk(0x21000)"), ("mmap",)),
+        (Wrong("brk(0x21000)", "none", BRK), (BRK, BRK)),
+        (ONE_MORE, ()),
+        (ANOTHER, (MMAP,)),
     ],
     ids=["missing", "one more", "another"],
 )  # fmt: skip
-def test_a_wrong_system_call(wrong: tuple[str, str], asked: tuple[str, ...]) -> None:
+def test_a_wrong_system_call(wrong: Wrong, asked: tuple[Asked, ...]) -> None:
     run = Run()
     n = run.call("malloc", 24, FIRST, brk(GROWN), otherwise={"wrong": (wrong,), "asked": asked})
     found = run.only_difference()
-    assert (found.n, found.what, found.predicted, found.observed) == (n, "system call", *wrong)
+    told = (found.n, found.what, found.predicted, found.observed)
+    assert told == (n, "system call", wrong.predicted, wrong.observed)
     assert counts(run.exactly.comparison) == (1, 0, 0)
 
 
 def test_a_system_call_of_free_may_be_wrong() -> None:
     run = Run()
     run.heap()
-    run.call("free", None, None, pointer=FIRST, otherwise={"wrong": (("brk(0x1000)", "none"),)})
+    run.call("free", None, None, pointer=FIRST, otherwise={"wrong": (Wrong("brk(0x1000)", "none", BRK),)})
     assert run.only_difference().what == "system call"
 
 
 @pytest.mark.parametrize(
     ("wrong", "asked", "agree"),
     [
-        ((("none", "brk(0x21000)"),), ("brk",), 1),
-        ((("mmap(0x0, 0x1000, 0x3, 0x22)", "none"),), ("brk", "brk", "mmap"), 2),
-        ((("mmap(0x0, 0x1000, 0x3, 0x22)", "brk(0x21000)"),), ("brk", "mmap"), 1),
+        ((ONE_MORE,), (BRK,), 1),
+        ((MISSING,), (BRK, BRK, MMAP), 2),
+        ((ANOTHER,), (BRK, MMAP), 1),
     ],
     ids=["one more", "missing", "another"],
 )
-def test_system_calls_beside_a_wrong_one_agree(
-    wrong: tuple[tuple[str, str], ...], asked: tuple[str, ...], agree: int
-) -> None:
+def test_system_calls_beside_a_wrong_one_agree(wrong: tuple[Wrong, ...], asked: tuple[Asked, ...], agree: int) -> None:
     run = Run()
     run.call("malloc", 24, FIRST, brk(0), brk(GROWN), otherwise={"wrong": wrong, "asked": asked})
     agreement = run.compare().syscalls

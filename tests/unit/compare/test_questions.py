@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from observer.compare.departures import DEPARTURES
 from observer.compare.questions import Question, Tally, questions
 from observer.compare.result import Row
+from observer.model.departures import COMPARED
 from tests.builders import HEAP, call, fault, free, process, syscall
 
 
-def row(n: int, *events: object, what: str = "malloc(100)", site: str = "", rules: tuple[str, ...] = ()) -> Row:
-    return Row(n, what, site or f"story.c:{n}", tuple(events), "the heap grew", "spare room", rules)  # type: ignore[arg-type]
+def row(
+    n: int, *events: Any, what: str = "malloc(100)", site: str = "", rules: tuple[str, ...] = (),
+    access: str | None = None,
+) -> Row:  # fmt: skip
+    return Row(n, what, site or f"story.c:{n}", events, "the heap grew", "spare room", rules, access=access)
 
 
 def test_a_call_is_asked_whether_it_enters_the_kernel() -> None:
@@ -20,7 +25,7 @@ def test_a_call_is_asked_whether_it_enters_the_kernel() -> None:
     ], 10)  # fmt: skip
     assert entered.text == "malloc(100) at story.c:1: will it enter the kernel? [y/n]"
     assert (entered.answer, stayed.answer) == (True, False)
-    layout = DEPARTURES["layout"]
+    layout = COMPARED["layout"]
     assert entered.reveal == f"the heap grew. The book says: spare room. {layout.title}: {layout.why}."
     assert stayed.reveal == "the heap grew. The book says: spare room."
 
@@ -31,14 +36,15 @@ def test_a_fault_in_a_call_does_not_make_it_enter_by_a_system_call() -> None:
 
 
 def test_a_loop_that_touches_is_asked_how_many_faults_it_takes() -> None:
-    touches = [row(n, fault(n), what="touch", site="story.c:32") for n in range(23)]
+    touches = [row(n, fault(n), what="touch", site="story.c:32", access="") for n in range(23)]
     [question] = questions(touches, 10)
     assert question.text == "story.c:32 touches memory: how many page faults will this take?"
     assert (question.answer, type(question.answer)) == (23, int)
 
 
 def test_an_operation_of_a_workload_is_named() -> None:
-    [question] = questions([row(1, fault(1), fault(2), what="touch a 0 8192", site="line 2")], 10)
+    touch = "touch a 0 8192"
+    [question] = questions([row(1, fault(1), fault(2), what=touch, site="line 2", access=touch)], 10)
     assert question.text == "touch a 0 8192 at line 2: how many page faults will this take?"
     assert question.answer == 2
 

@@ -24,8 +24,8 @@ from observer.model.events import Call
 from tests.builders import HEAP, MAP, PID, call, free
 
 GROW = Ask("brk", 0x21000)
-MAPPING = Ask("mmap", 0x31000, MAP, 3)
-RESERVED = Ask("mmap", 64 << 20, MAP, 0)
+MAPPING = Ask("mmap", 0x31000, MAP, "rw-")
+RESERVED = Ask("mmap", 64 << 20, MAP, "---")
 
 
 def shadow() -> Shadow:
@@ -47,8 +47,8 @@ def shadow() -> Shadow:
         (call(9, result=HEAP + 0x500), (), FREE_PIECE),
         (call(9, result=HEAP + 0x3000), (), SPARE_ROOM),
         (call(9, result=HEAP + 0x3000), (GROW,), GROWTH),
-        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, 3)), GROWTH),
-        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, 3, failed=True)), UNKNOWN),
+        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, "rw-")), GROWTH),
+        (call(9, result=MAP + 16), (RESERVED, Ask("mprotect", 0x21000, MAP, "rw-", failed=True)), UNKNOWN),
         (call(9, result=MAP + 16), (MAPPING,), OWN_MAPPING),
         (call(9, result=HEAP + 0x3000), (MAPPING,), SPARE_ROOM),
         (call(9, result=HEAP + 0x100), (), UNKNOWN),
@@ -131,7 +131,7 @@ def test_a_mapping_that_the_kernel_moves_is_not_copied() -> None:
     moved = call(9, "realloc", 400_009, pointer=MAP + 0x100010, result=MAP + 16)
     by_kernel = ranges(moved, OWN_MAPPING, (Ask("mremap", 0x62000, MAP),))
     assert [what for *_range, what in by_kernel] == ["header"]
-    copied = ranges(moved, OWN_MAPPING, (Ask("mmap", 0x62000, MAP, 3),))
+    copied = ranges(moved, OWN_MAPPING, (Ask("mmap", 0x62000, MAP, "rw-"),))
     assert [what for *_range, what in copied] == ["header", "copy from", "copy to", "header"]
 
 

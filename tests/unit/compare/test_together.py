@@ -58,6 +58,8 @@ def test_rows_come_in_order_with_both_accounts() -> None:
     assert (first.site, first.told_observed) == ("story.c:28", "the heap grew; brk 0, brk +135,168")
     assert first.told_predicted == "the heap grew; brk 0, brk +4,096"
     assert len(rows) == together.comparison.calls.total + together.comparison.faults.program.observed
+    assert {row.access for row in rows if row.what == "touch"} == {""}
+    assert {row.access for row in rows if row.what != "touch"} == {None}
 
 
 def test_the_chapters_run_has_the_departures_it_was_made_with() -> None:

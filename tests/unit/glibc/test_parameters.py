@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from observer.compare.departures import DEPARTURES
 from observer.glibc.parameters import Parameters
 from observer.glibc.tunables import BOUNDS
 from observer.glibc.versions import VERSIONS, nearest
+from observer.model.departures import COMPARED
 
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 
@@ -127,6 +127,6 @@ def test_all_these_names_are_known_to_the_c_library() -> None:
     known = {line.split(":")[0].strip() for line in listed.stdout.splitlines()}
     assert "glibc.malloc.top_pad" in known
     ours = set(BOUNDS) - {"tcache_unsorted_limit"} | {
-        name for departure in DEPARTURES.values() for name in departure.tunables
+        name for departure in COMPARED.values() for name in departure.tunables
     }
     assert {f"glibc.malloc.{name}" for name in ours} - known == set()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
+from observer.model.addresses import AddressSpace, Mapping, is_numbered, page_down, page_up
 from tests.unit.seeded import seeded
 
 PAGE = 4096
@@ -225,3 +225,9 @@ def test_the_heap_is_always_the_pages_up_to_the_break(results: list[int]) -> Non
     last = page_up(results[-1]) // PAGE
     assert all(mapping.start % PAGE == mapping.end % PAGE == 0 for mapping in space.mappings)
     assert drawn(space) == ([(0, last, "rw-")] if last else [])
+
+
+def test_memory_that_nothing_names_is_known_by_its_number() -> None:
+    space = AddressSpace()
+    assert is_numbered(space.map(BASE, PAGE, "rw-").path)
+    assert not any(is_numbered(name) for name in ("[heap]", "/tmp/map#1", "anonymous", "", None))

@@ -60,3 +60,18 @@ def test_an_event_names_its_kind() -> None:
 def test_an_event_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         call().n = 7  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("where", "offset"), [("heap+0x3010", 0x3010), ("a+b.so+0x0", 0), ("stack", None), ("heap+3", None), (None, None)]
+)
+def test_a_fault_knows_how_far_behind_the_beginning_it_is(where: str | None, offset: int | None) -> None:
+    assert fault(1, where=where).offset == offset
+
+
+@pytest.mark.parametrize(
+    ("allocator", "is_another"),
+    [(None, False), ("glibc", False), ("glibc#2", True), ("libglibc#2.so", False), ("libjemalloc.so.2#2", False)],
+)
+def test_a_further_copy_of_glibc_has_a_number_behind_its_name(allocator: str | None, is_another: bool) -> None:
+    assert call(allocator=allocator).is_of_another_glibc == is_another

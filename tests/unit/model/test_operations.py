@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from observer.model.operations import ALLOCATING, FAMILY, FREEING, OPERATIONS, OPERATORS
+from observer.model.operations import ALLOCATING, FAMILY, FREEING, OPERATIONS, OPERATORS, RESIZING
 
 
 def test_the_numbers_that_spools_carry_never_change() -> None:
@@ -75,3 +75,9 @@ def test_every_replaceable_operator_of_cpp_has_a_symbol() -> None:
     for form, operation in named.items():
         assert form.startswith(operation.partition(" (")[0])
         assert ("align_val_t" in form and "new" in form) == (operation == "operator new (aligned)")
+
+
+def test_what_takes_a_piece_and_gives_one_resizes() -> None:
+    assert {"realloc", "reallocarray"} == RESIZING
+    assert RESIZING <= ALLOCATING
+    assert not RESIZING & FREEING

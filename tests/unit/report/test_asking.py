@@ -9,7 +9,7 @@ from tests.builders import HEAP, call, fault, syscall
 from tests.unit.compare.test_questions import row
 
 ENTERS = row(1, call(1, result=HEAP), syscall(2, "brk", 0))
-TOUCHES = row(3, fault(3), fault(4), fault(5), what="touch", site="story.c:32")
+TOUCHES = row(3, fault(3), fault(4), fault(5), what="touch", site="story.c:32", access="")
 
 
 def dialogue(answers: str, *, predictor: str = "the book") -> tuple[str, tuple[int, int]]:

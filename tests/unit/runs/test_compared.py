@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from observer.compare.departures import Departure
 from observer.errors import UsageError
+from observer.model.departures import Departure
 from observer.model.events import Event
 from observer.model.machine import Meta
 from observer.runs import compared as module

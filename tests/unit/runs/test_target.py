@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from observer.compare.departures import DEPARTURES
 from observer.instruments.session import Wish
+from observer.model.departures import COMPARED
 from observer.model.machine import Meta
 from observer.model.selection import Selection
 from observer.runs import target
@@ -75,14 +75,14 @@ def test_a_recorded_run_is_made_again_in_its_own_environment(
 
 
 def test_a_departures_switch_replaces_the_setting_of_its_name_alone(recorder: Recorder) -> None:
-    record_target(Target(("ls",)), Path("t"), Path("report"), DEPARTURES["top-pad"])
+    record_target(Target(("ls",)), Path("t"), Path("report"), COMPARED["top-pad"])
     told = recorder.wishes[0].environment["GLIBC_TUNABLES"]
     assert told == "glibc.malloc.perturb=7:glibc.malloc.top_pad=0"
     assert recorder.wishes[0].huge_pages
 
 
 def test_huge_pages_are_switched_off_without_a_tunable(recorder: Recorder) -> None:
-    departure = next(each for each in DEPARTURES.values() if each.thp_off)
+    departure = next(each for each in COMPARED.values() if each.thp_off)
     record_target(Target(("ls",)), Path("t"), Path("report"), departure)
     assert not recorder.wishes[0].huge_pages
     assert recorder.wishes[0].environment == dict(os.environ)
@@ -106,7 +106,7 @@ def test_the_program_reads_nothing_and_writes_no_line_of_ours(
     recorder: Recorder, input_file: Path, rule: str | None
 ) -> None:
     before = [os.fstat(number) for number in range(3)]
-    record_target(Target(("ls",)), Path("t"), Path("report"), DEPARTURES[rule] if rule else None)
+    record_target(Target(("ls",)), Path("t"), Path("report"), COMPARED[rule] if rule else None)
     found = [os.path.samestat(stream, NULL) for stream in recorder.streams]
     if rule:
         assert found == [True, True, True]

@@ -150,6 +150,12 @@ def test_what_cannot_be_said_is_counted() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("flags", [0x32, 0x02, 0x21, 0x20])
+def test_a_mapping_put_over_others_of_a_file_or_shared_cannot_be_said(flags: int) -> None:
+    script = run_of(("syscall", "mmap", MAP, 4096, 3, flags, -1, 0, {"result": MAP}))
+    assert left_out(script.events) == {"mappings that are not private, anonymous and writable": 1}
+
+
 def test_calls_of_the_kernel_inside_the_allocator_or_refused_or_by_the_loader_are_not_the_programs() -> None:
     mapping = (0, 4096, 3, 0x22, -1, 0)
     script = run_of(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from observer.model.departures import TOLD
 from observer.model.events import ChunkRef
-from observer.story.departures import find_departures
+from observer.story.departures import _RULES, find_departures
 from tests.builders import HEAP, LIBC, MAP, PID, call, fault, free, process, story_run, syscall
 
 
@@ -91,3 +92,12 @@ def test_the_story_departs_in_these_ways() -> None:
         "allocator-touch",
         "thread-cache",
     ]
+
+
+def test_every_departure_that_is_told_has_its_rule() -> None:
+    assert {rule.id for rule in _RULES} == set(TOLD)
+
+
+def test_each_is_told_in_the_words_of_the_table() -> None:
+    for departure in find_departures(story_run()):
+        assert (departure.title, departure.why) == (TOLD[departure.id].headline, TOLD[departure.id].reason)
