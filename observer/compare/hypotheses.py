@@ -56,6 +56,8 @@ class Hypotheses:
         self._effort = effort
         self._said: dict[int, ExactPrediction | None] = {}
         self.is_open = False
+        self._seated: set[int] = set()
+        """Threads that have an arena, whatever else is open."""
         self._last: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         """When threads returned from their last calls, and when they were seen to end, in nanoseconds."""
@@ -70,7 +72,7 @@ class Hypotheses:
         twin = Hypotheses.__new__(Hypotheses)
         twin._alive = [models.copy(task, child) for models in self._alive]
         twin._said, twin.is_open, twin._effort = {}, self.is_open, self._effort
-        twin._last, twin._ends = {}, {}
+        twin._seated, twin._last, twin._ends = set(), {}, {}
         return twin
 
     def outside(self, event: Syscall) -> None:
@@ -82,6 +84,7 @@ class Hypotheses:
         """Note that a thread begins or ends, or that a child of vfork uses the memory."""
         if event.what == "exit":
             self._ends[event.tid] = event.t_ns
+            self._seated.discard(event.tid)
         elif event.child is not None:
             self._ends.pop(event.child, None)
         for models in self._alive:
@@ -91,13 +94,17 @@ class Hypotheses:
 
     def predict(self, call: Call, asked: list[Syscall]) -> ExactPrediction | None:
         """Return what is said of *call*, None where its allocator has no model; those that were wrong are given up."""
-        if call.n in self._said:
+        if self._said and call.n in self._said:
             return self._said.pop(call.n)
-        if len(self._alive) > 1 or not self.likely.first.has_arena(call.tid):
+        tid = call.tid
+        if tid not in self._seated or len(self._alive) > 1:
             self._inherit([(call, asked)])
-        self._last[call.tid] = max(call.end_ns or call.t_ns, self._last.get(call.tid, 0))
+        self._last[tid] = call.end_ns or call.t_ns
         if len(self._alive) == 1:
-            return _predict(self.likely, call, asked)
+            said_of_it = _predict(self._alive[0], call, asked)
+            if tid not in self._seated and self._alive[0].first.has_arena(tid):
+                self._seated.add(tid)
+            return said_of_it
         said = [(models, _predict(models, call, asked)) for models in self._alive]
         right = [each for each in said if each[1] is None or is_right(call, each[1])]
         if right:

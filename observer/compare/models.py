@@ -70,7 +70,7 @@ class Models:
 
     @property
     def weight(self) -> int:
-        """Bytes that the last twin of these was made of."""
+        """Bytes that a twin of these takes, roughly."""
         return sum(model.weight for model in self)
 
     def same_as(self, other: Models) -> bool:

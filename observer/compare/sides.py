@@ -200,7 +200,7 @@ class ExactSide(Protocol):
 
     @property
     def weight(self) -> int:
-        """Bytes that its last twin was made of."""
+        """Bytes that a twin takes, roughly."""
 
     def same_as(self, other: Any) -> bool:
         """Whether both will predict the same for ever."""

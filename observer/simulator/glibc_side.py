@@ -5,10 +5,11 @@ The model is told what the kernel answered (where the heap begins, where mapping
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from observer.errors import BadWorkload, UsageError
 from observer.glibc.tunables import read_tunables
@@ -45,8 +46,7 @@ class Mismatch:
     asked: SystemCall | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExactPrediction:
+class ExactPrediction(msgspec.Struct, frozen=True, gc=False):
     """What the model says of a call: its pointer, where it came from, what the allocator touches itself.
 
     `asked` are the system calls, `wrong` those that the run did not make so.
@@ -90,7 +90,6 @@ class GlibcSide:
         self._lent: dict[int, int] = {}
         self._before = self._predicted = 0
         self._frees_stranger = False
-        self.weight = 0
 
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
@@ -98,15 +97,22 @@ class GlibcSide:
         twin._kernel = RecordedKernel(self._kernel.end)
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
         twin._heap, twin._lent = self._heap, {}
-        twin._before, twin._predicted, twin._frees_stranger, twin.weight = 0, 0, False, 0
+        twin._before, twin._predicted, twin._frees_stranger = 0, 0, False
         return twin
 
     def twin(self) -> GlibcSide:
         """Return a second one of the same process, in the same state."""
-        state = pickle.dumps(self)
-        self.weight = len(state)
-        twin: GlibcSide = pickle.loads(state)
+        twin = GlibcSide.__new__(GlibcSide)
+        twin._kernel = RecordedKernel(self._kernel.end)
+        twin._model = self._model.twin(twin._kernel)
+        twin._heap, twin._lent = self._heap, dict(self._lent)
+        twin._before, twin._predicted, twin._frees_stranger = self._before, self._predicted, self._frees_stranger
         return twin
+
+    @property
+    def weight(self) -> int:
+        """Bytes that a twin takes, roughly."""
+        return self._model.weight
 
     def same_as(self, other: GlibcSide) -> bool:
         """Whether both are in the same state."""
@@ -182,33 +188,35 @@ class GlibcSide:
         if not self._heap:
             self._heap = next((event.result for event in inside if event.name == "brk" and event.result), 0)
         self._before = self._kernel.end
-        self._frees_stranger = call.op in FREEING and self._model.is_stranger(call.pointer or 0)
-        if not self._model.is_sure:
+        model = self._model
+        self._frees_stranger = call.op in FREEING and model.is_stranger(call.pointer or 0)
+        if not model.is_sure:
             seen, task = self._seen(call, inside), self._lent.get(call.tid, call.tid)
-            if not self._model.is_certain(seen, task):
+            if not model.is_certain(seen, task):
                 return self._taken_as_seen(call, inside, seen, task)
         return self._modelled(call, inside)
 
     def _modelled(self, call: Call, inside: Sequence[Syscall]) -> ExactPrediction:
-        self._kernel.begin(_taken(inside))
-        impossible: tuple[Mismatch, ...] = ()
+        kernel = self._kernel
+        kernel.begin(_taken(inside) if inside else ())
+        wrong: tuple[Mismatch, ...] = ()
         try:
             outcome = self._do(call)
         except (BadWorkload, LookupError, ValueError) as error:
             # A record that cannot be true (a double free, say) leads the model's lists astray in any way.
             outcome = Outcome(0, str(error))
-            impossible = (Mismatch("nothing", f"{call.op}, which the model cannot follow"),)
-        self._kernel.finish()
-        wrong = impossible + tuple(
-            Mismatch(asked.text if asked else "none", recorded.text if recorded else "none", asked)
-            for asked, recorded in self._kernel.mismatches
-        )
-        self._kernel.mismatches.clear()
-        self._predicted = outcome.pointer
+            wrong = (Mismatch("nothing", f"{call.op}, which the model cannot follow"),)
+        kernel.finish()
+        if kernel.mismatches:
+            wrong += tuple(
+                Mismatch(asked.text if asked else "none", recorded.text if recorded else "none", asked)
+                for asked, recorded in kernel.mismatches
+            )
+            kernel.mismatches.clear()
+        pointer = self._predicted = outcome.pointer
+        reaches = tuple([Reach(*touch, "allocator") for touch in outcome.touched]) if outcome.touched else ()
         return ExactPrediction(
-            outcome.pointer, outcome.served_by, tuple(outcome.asks), wrong,
-            tuple([Reach(start, length, write, "allocator") for start, length, write in outcome.touched]),
-            self._model.arenas_used(),
+            pointer, outcome.served_by, tuple(outcome.asks), wrong, reaches, self._model.arenas_used()
         )  # fmt: skip
 
     def _taken_as_seen(self, call: Call, inside: Sequence[Syscall], seen: Seen, task: int) -> ExactPrediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,22 +104,37 @@ class Arenas:
 
     def copy(self, kernel: Asked, thread: Thread) -> tuple[Arenas, Thread]:
         """Return those of a forked child, in which only *thread* lives on; all other arenas wait for threads."""
-        state = self._state.copy(kernel)
+        twin = self._twin(self._state.copy(kernel))
+        own = twin._thread(self, thread)
+        for arena in twin.ring:
+            arena.threads = int(arena is own.arena)
+        twin.free = [(arena, 0) for arena in twin.ring if arena is not own.arena]
+        return twin, own
+
+    def twin(self, kernel: Asked, threads: Mapping[int, Thread]) -> tuple[Arenas, dict[int, Thread]]:
+        """Return a second set, equal to this, and its *threads*."""
+        twin = self._twin(self._state.twin(kernel))
+        twin.free = [(twin._of(self, arena), left_by) for arena, left_by in self.free]
+        return twin, {task: twin._thread(self, thread) for task, thread in threads.items()}
+
+    def _twin(self, state: State) -> Arenas:
         twin = Arenas(state, self._cpus)
         twin.heaps = self.heaps.copy(state)
-        twins: dict[int, Arena] = {}
-        for arena in self.ring:
-            if isinstance(arena, ThreadArena):
-                twins[id(arena)] = arena.copy(state, twin.heaps, state.touches)
-            else:
-                twins[id(arena)] = twin.main = self.main.copy(state, state.touches)
-        twin.ring = [twins[id(arena)] for arena in self.ring]
-        twin._limit, twin._next = self._limit, twins[id(self._next)]
-        own = twins[id(thread.arena)] if thread.arena is not None else None
-        for arena in twin.ring:
-            arena.threads = int(arena is own)
-        twin.free = [(arena, 0) for arena in twin.ring if arena is not own]
-        return twin, Thread(thread.cache.copy(state), own)
+        twin.main = self.main.copy(state, state.touches)
+        twin.ring = [
+            arena.copy(state, twin.heaps, state.touches) if isinstance(arena, ThreadArena) else twin.main
+            for arena in self.ring
+        ]  # fmt: skip
+        twin._limit, twin._next = self._limit, twin._of(self, self._next)
+        return twin
+
+    def _of(self, original: Arenas, arena: Arena) -> Arena:
+        """Return what *arena* of *original* is here."""
+        return self.ring[original.ring.index(arena)]
+
+    def _thread(self, original: Arenas, thread: Thread) -> Thread:
+        arena = self._of(original, thread.arena) if thread.arena is not None else None
+        return Thread(thread.cache.copy(self._state), arena)
 
     @property
     def state(self) -> State:

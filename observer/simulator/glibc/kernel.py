@@ -171,7 +171,8 @@ class RecordedKernel:
 
     def begin(self, recorded: Iterable[SystemCall]) -> None:
         """Expect these during the next call; what is left of the last one's is a mismatch each."""
-        self.finish()
+        if self._coming:
+            self.finish()
         self._coming = list(recorded)[::-1]
 
     def finish(self) -> None:

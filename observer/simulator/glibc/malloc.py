@@ -26,6 +26,8 @@ from observer.simulator.glibc.touches import Touch, Touches
 __all__ = ["Glibc", "Outcome"]
 
 _OVERFLOW = 1 << 64
+_OF_CHUNK = 50
+"""Bytes of memory that a chunk takes in a model: its place in dictionaries, perhaps in a bin."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -241,6 +243,22 @@ class Glibc:
         twin._settle(calls, self._doubts.copy(calls))
         return twin
 
+    def twin(self, kernel: Kernel) -> Glibc:
+        """Return a second one of the same process, in the same state; *kernel* answers it."""
+        arenas, threads = self._calls.arenas.twin(Asked(kernel), self._calls.threads)
+        calls = Calls(arenas, self._calls.main_task)
+        calls.threads = threads
+        arenas.main.threads = self._calls.arenas.main.threads
+        calls.hooked, calls.is_threaded = self._calls.hooked, self._calls.is_threaded
+        twin = Glibc.__new__(Glibc)
+        twin._settle(calls, self._doubts.copy(calls))
+        return twin
+
+    @property
+    def weight(self) -> int:
+        """Bytes that a twin takes, roughly: those of its chunks."""
+        return _OF_CHUNK * len(self._state.words)
+
     # ---- what was seen otherwise ----------------------------------------------------------------------------
 
     @property
@@ -287,8 +305,9 @@ class Glibc:
 
     def arenas_used(self) -> frozenset[int]:
         """Return which arenas were used since this was last asked, by number; -1: one was chosen among them."""
-        used, self._state.used = self._state.used, set()
-        return frozenset(used)
+        used = frozenset(self._state.used)
+        self._state.used.clear()
+        return used
 
     def facts(self) -> tuple[object, ...]:
         """Return all that decides what later calls do, to be compared."""

@@ -80,11 +80,16 @@ class State:
         """Return what decides about later calls, to be compared."""
         return self.words, self.leads, self.break_end, self.parameters.facts()
 
-    def copy(self, kernel: Asked) -> State:
-        """Return that of a forked child."""
+    def twin(self, kernel: Asked) -> State:
+        """Return a second one, equal to this."""
         touches = None if self.touches is None else Touches()
         twin = State(self.version, self.parameters.copy(), kernel, page=self.page, touches=touches)
         twin.words, twin.leads = dict(self.words), dict(self.leads)
         twin.break_start, twin.break_end, twin.has_break = self.break_start, self.break_end, self.has_break
-        self.has_forked = twin.has_forked = True
+        twin.has_forked = self.has_forked
         return twin
+
+    def copy(self, kernel: Asked) -> State:
+        """Return that of a forked child."""
+        self.has_forked = True
+        return self.twin(kernel)

@@ -128,6 +128,7 @@ class ThreadCache:
         twin.lists = [list(found) for found in self.lists]
         twin.large = [list(found) for found in self.large]
         twin.made, twin.pending, twin.address = self.made, self.pending, self.address
+        twin.count, twin.limit, twin.sizes = self.count, self.limit, self.sizes
         return twin
 
     def _put_large(self, chunk: int, size: int) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from observer.errors import UsageError
@@ -439,4 +439,25 @@ def replace_result(event: Syscall, result: int | None) -> Syscall:
 
 def test_predictions_are_values() -> None:
     said = side().predict(*first_call())
-    assert replace(said) == said
+    assert msgspec.structs.replace(said) == said
+
+
+def test_a_twin_goes_on_alike_and_alone() -> None:
+    reality, made = Reality(), side()
+    a_life(reality, 11)
+    for tid in (OTHER, OTHER + 1, OTHER + 2):
+        kept = reality.do("malloc", 40, tid=tid)
+        reality.do("free", None, tid=tid, pointer=kept)
+    assert_replayed(reality, made)
+    reality.model.end_thread(OTHER + 1)
+    made.end_thread(OTHER + 1)
+    twin = made.twin()
+    assert twin.same_as(made)
+    reality.said.clear()
+    for tid in (PID, OTHER, OTHER + 2, OTHER + 3):
+        for size in (24, 40, 5000, 200_000):
+            reality.do("malloc", size, tid=tid)
+    assert_replayed(reality, twin)
+    assert not twin.same_as(made)
+    assert_replayed(reality, made)
+    assert twin.same_as(made)
