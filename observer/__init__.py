@@ -61,4 +61,8 @@ launch and follow the program; `trace/finish.py` replays the spools into tables 
 the reference machines (`runs/models.py`) to `compare/together.py`.
 """
 
+from observer.compiled import use as _use_compiled
+
 __version__ = "0.1.0"
+
+_use_compiled()

@@ -111,13 +111,14 @@ def _finish(
         spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None
     )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
-    tables, how = TableWriter(folder, findings.sites), _how(recording)
+    how = _how(recording)
     parts = chain(parts, _lost_parts(findings, lost, recording))
     for listener in listeners:
         parts = listener.listen(parts, machine, request, how)
-    for part in parts:
-        tables.add(part)
-    tables.finish()
+    with TableWriter(folder, findings.sites) as tables:
+        for part in parts:
+            tables.add(part)
+        tables.finish()
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
         spooled, findings, lives, totals if recording else None, instruments=frozenset(request.instruments),

@@ -17,7 +17,7 @@ class LiveChunks:
 
     def __init__(self) -> None:
         self._by_start: dict[int, ChunkRef] = {}
-        self._pages: dict[int, list[ChunkRef]] = {}
+        self._pages: dict[int, dict[int, ChunkRef]] = {}
         self._large: list[int] = []
 
     def __len__(self) -> int:
@@ -27,7 +27,7 @@ class LiveChunks:
         """Return an independent copy (fork)."""
         twin = LiveChunks()
         twin._by_start = dict(self._by_start)
-        twin._pages = {page: list(chunks) for page, chunks in self._pages.items()}
+        twin._pages = {page: dict(chunks) for page, chunks in self._pages.items()}
         twin._large = list(self._large)
         return twin
 
@@ -38,34 +38,39 @@ class LiveChunks:
 
     def add(self, chunk: ChunkRef) -> None:
         """*chunk* was returned by the allocator."""
-        self.remove(chunk.address)
-        self._by_start[chunk.address] = chunk
-        pages = self._pages_of(chunk)
-        if len(pages) > _SMALL_PAGES:
-            insort(self._large, chunk.address)
-        else:
-            for page in pages:
-                self._pages.setdefault(page, []).append(chunk)
+        start = chunk.address
+        self.remove(start)
+        self._by_start[start] = chunk
+        first, last = _pages_of(chunk)
+        if last - first >= _SMALL_PAGES:
+            insort(self._large, start)
+            return
+        for page in range(first, last + 1):
+            listed = self._pages.get(page)
+            if listed is None:
+                listed = self._pages[page] = {}
+            listed[start] = chunk
 
     def remove(self, address: int) -> ChunkRef | None:
         """The piece at *address* was given back; return it, or None when none was live there."""
         chunk = self._by_start.pop(address, None)
         if chunk is None:
             return None
-        pages = self._pages_of(chunk)
-        if len(pages) > _SMALL_PAGES:
+        first, last = _pages_of(chunk)
+        if last - first >= _SMALL_PAGES:
             del self._large[bisect_right(self._large, address) - 1]
-        else:
-            for page in pages:
-                listed = self._pages[page]
-                listed.remove(chunk)
-                if not listed:
-                    del self._pages[page]
+            return chunk
+        for page in range(first, last + 1):
+            listed = self._pages[page]
+            del listed[address]
+            if not listed:
+                del self._pages[page]
         return chunk
 
     def find(self, address: int) -> ChunkRef | None:
         """Return the live piece that holds *address*."""
-        for chunk in self._pages.get(address >> _PAGE_SHIFT, ()):
+        listed = self._pages.get(address >> _PAGE_SHIFT)
+        for chunk in listed.values() if listed is not None else ():
             if chunk.address <= address < chunk.address + max(chunk.size, 1):
                 return chunk
         i = bisect_right(self._large, address) - 1
@@ -75,7 +80,7 @@ class LiveChunks:
                 return chunk
         return None
 
-    @staticmethod
-    def _pages_of(chunk: ChunkRef) -> range:
-        last = chunk.address + max(chunk.size, 1) - 1
-        return range(chunk.address >> _PAGE_SHIFT, (last >> _PAGE_SHIFT) + 1)
+
+def _pages_of(chunk: ChunkRef) -> tuple[int, int]:
+    """Return the numbers of the first and the last page that *chunk* touches."""
+    return chunk.address >> _PAGE_SHIFT, (chunk.address + max(chunk.size, 1) - 1) >> _PAGE_SHIFT

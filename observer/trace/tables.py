@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -145,8 +146,8 @@ class _Stretch(NamedTuple):
 class TableWriter:
     """Writes a run's tables part by part, in the order of n, without holding them: `add` all parts, then `finish`.
 
-    What is many is written to files without a name first, some hundred thousand rows each, which become one table in
-    the end.
+    What is many is written to files without a name first, some ten thousand rows each, which become one table in the
+    end; that is done aside, by a thread that ends with the `with` statement that the writer is used in.
 
     Raises:
         BadTrace: by both, when the disk is full, or the folder cannot be written.
@@ -159,9 +160,17 @@ class TableWriter:
         self._rows = dict.fromkeys(TABLES, 0)
         self._stretches: dict[str, list[_Stretch]] = {kind: [] for kind in TABLES}
         self._unfinished: list[Part] = []
+        self._aside = ThreadPoolExecutor(1, "tables")
+        self._writing: Future[None] | None = None
         with self._database("call") as connection:
             # More threads would hold more rows, and hand them out in another order.
             connection.execute("set threads = 1")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_what: object) -> None:
+        self._aside.shutdown(wait=True, cancel_futures=True)
 
     def add(self, part: Part) -> None:
         """Take the next part; what is said later of its calls that are still open is put in by `finish`."""
@@ -176,63 +185,73 @@ class TableWriter:
 
     def finish(self) -> None:
         """Put the tables in their places; until then older ones are still there."""
+        for kind in TABLES:
+            if self._rows[kind] and (self._stretches[kind] or self._unfinished):
+                self._write(kind)
+        self._wait()
         if self._unfinished:
             self._mend()
         for kind in TABLES:
-            if self._stretches[kind] and self._rows[kind]:
-                self._write(kind)
             # DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
             with self._database(kind) as connection, self._folder.replacing(TABLES[kind]) as file:
-                query = _all_of(self._stretches[kind]) if self._stretches[kind] else self._given(connection, kind)
+                query = _all_of(self._stretches[kind])
+                if not self._stretches[kind]:
+                    query = _query(connection, kind, self._taken(kind), self._sites.columns())
                 connection.execute(_copy(query, f"/proc/self/fd/{file.fileno()}"))
 
+    def _taken(self, kind: str) -> Arrays:
+        """Return what waits, which does so no more."""
+        waiting, self._waiting[kind], self._rows[kind] = self._waiting[kind], [], 0
+        return {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+
     def _write(self, kind: str) -> None:
-        """Write what waits to a file of its own."""
-        stretches = self._stretches[kind]
-        last = max(int(part["n"][-1]) for part in self._waiting[kind] if len(part["n"]))
-        stretches.append(self._made(kind, last, 0, partial(self._given, kind=kind)))
+        """Have what waits written to a file of its own."""
+        self._wait()
+        work = partial(self._add_stretch, kind, self._taken(kind), self._sites.columns())
+        try:
+            self._writing = self._aside.submit(work)
+        except RuntimeError:  # no thread can be had
+            work()
+
+    def _wait(self) -> None:
+        """Wait until what was begun is written."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def _add_stretch(self, kind: str, rows: Arrays, sites: Arrays) -> None:
+        stretches, last = self._stretches[kind], int(rows["n"][-1])
+        stretches.append(self._made(kind, last, 0, lambda connection: _query(connection, kind, rows, sites)))
         while len(stretches) >= _MOST_FILES and stretches[-_MOST_FILES].level == stretches[-1].level:
             alike = stretches[-_MOST_FILES:]
-            stretches[-_MOST_FILES:] = [self._made(kind, last, alike[0].level + 1, partial(_joined, alike))]
+            joined = self._made(kind, last, alike[0].level + 1, lambda _connection, of=_all_of(alike): of)
+            stretches[-_MOST_FILES:] = [joined]
 
     def _made(
         self, kind: str, last: int, level: int, query: Callable[[duckdb.DuckDBPyConnection], str]
     ) -> _Stretch:  # fmt: skip
         file = self._folder.nameless()
         with self._database(kind) as connection:
-            connection.execute(_copy(query(connection), file.path))
+            connection.execute(_copy(query(connection), file.path, "snappy"))  # soon read again, and then gone
         return _Stretch(file, last, level)
-
-    def _given(self, connection: duckdb.DuckDBPyConnection, kind: str) -> str:
-        """Hand what waits to DuckDB; return the query that makes rows of the table of it."""
-        waiting = self._waiting[kind]
-        rows = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
-        self._waiting[kind], self._rows[kind] = [], 0
-        return self._query(connection, kind, rows)
-
-    def _query(self, connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays) -> str:
-        connection.register("rows", rows)
-        connection.register("sites", self._sites.columns())
-        return f"select {selection_of(kind)} from ({_QUERIES[kind]})"
 
     def _mend(self) -> None:
         """Put in what became known of calls after their part was taken."""
         for kind in ("call", "library"):
-            self._write(kind) if self._rows[kind] else None
             parts = [(_arrays(part)[kind], part.overdue[kind]) for part in self._unfinished if part.overdue]
-            names = parts[0][0]
-            late = {name: np.concatenate([columns[name][overdue] for columns, overdue in parts]) for name in names}
+            late = {
+                name: np.concatenate([columns[name][overdue] for columns, overdue in parts]) for name in parts[0][0]
+            }
             first = 0
             for i, stretch in enumerate(self._stretches[kind]):
                 mine = (late["n"] >= first) & (late["n"] <= stretch.last)
                 first = stretch.last + 1
                 if mine.any():
-                    rows = {name: values[mine] for name, values in late.items()}
-                    query = partial(self._mended, kind, stretch, rows)
+                    query = partial(self._mended, kind, stretch, {name: values[mine] for name, values in late.items()})
                     self._stretches[kind][i] = self._made(kind, stretch.last, stretch.level, query)
 
     def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
-        late = self._query(connection, kind, rows)
+        late = _query(connection, kind, rows, self._sites.columns())
         kept = f"select * from read_parquet('{stretch.file.path}') where n not in (select n from rows)"
         return f"select * from (({kept}) union all ({late})) order by n"
 
@@ -241,14 +260,17 @@ class TableWriter:
         return database(what, f"observer show {self._folder.path} tries again")
 
 
+def _query(connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays, sites: Arrays) -> str:
+    """Hand *rows* and *sites* to DuckDB; return the query that makes rows of the table of them."""
+    connection.register("rows", rows)
+    connection.register("sites", sites)
+    return f"select {selection_of(kind)} from ({_QUERIES[kind]})"
+
+
 def _all_of(stretches: Sequence[_Stretch]) -> str:
     paths = ", ".join(f"'{stretch.file.path}'" for stretch in stretches)
     return f"select * from read_parquet([{paths}])"
 
 
-def _copy(query: str, target: str) -> str:
-    return f"copy ({query}) to '{target}' (format parquet, compression zstd, use_tmp_file false)"
-
-
-def _joined(stretches: Sequence[_Stretch], _connection: duckdb.DuckDBPyConnection) -> str:
-    return _all_of(stretches)
+def _copy(query: str, target: str, compression: str = "zstd") -> str:
+    return f"copy ({query}) to '{target}' (format parquet, compression {compression}, use_tmp_file false)"

@@ -95,7 +95,17 @@ def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
-CALL_TEXTS = ("op", "where", "origin", "served_by", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at")
+CALL_TEXTS = (
+    "op",
+    "where",
+    "origin",
+    "served_by",
+    "steps",
+    "allocator",
+    "misuse",
+    "misuse_given_at",
+    "misuse_freed_at",
+)
 
 
 def part_of(events: list[Event]) -> Part:
@@ -105,9 +115,7 @@ def part_of(events: list[Event]) -> Part:
     syscalls = [syscall_row(event, sites) for event in events if isinstance(event, Syscall)]
     faults = [fault_row(event, sites) for event in events if isinstance(event, Fault)]
     into = [library_row(event, sites) for event in events if isinstance(event, Library)]
-    empty = (
-        part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
-    )
+    empty = part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
     made = Part(
         sites,
         columns(calls, CALL_TEXTS) if calls else _none(empty, "calls"),
@@ -270,5 +278,7 @@ def test_a_damaged_table_is_refused_when_it_is_read(tmp_path: Path, content: byt
 def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
     gone = Folder.make(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"):
-        TableWriter(gone, SiteTable()).finish()
+    part = part_of([*story_run(), library(9999)])
+    with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"), TableWriter(gone, part.sites) as tables:
+        tables.add(part)
+        tables.finish()

@@ -17,10 +17,10 @@ from tests.builders import meta
 def trace_of(parts: Sequence[Part], directory: Path) -> tuple[Trace, int]:
     """Write the trace of *parts* into the empty *directory*; return it opened, and how many events it holds."""
     folder = Folder.open(directory)
-    tables = TableWriter(folder, parts[0].sites)
-    for part in parts:
-        tables.add(part)
-    tables.finish()
+    with TableWriter(folder, parts[0].sites) as tables:
+        for part in parts:
+            tables.add(part)
+        tables.finish()
     count = sum(map(len, parts))
     write_meta(folder, meta(outcome=Outcome(0, None, "exit", count, 0.062)))
     return Trace.open(directory), count
