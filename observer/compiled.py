@@ -23,8 +23,9 @@ from typing import Final
 __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
-    "compare/hypotheses", "compare/models", "compare/order", "compare/served_by", "compare/witness",
-    "model/addresses", "model/chapter", "model/lives", "model/pieces", "runs/sources", "runs/told",
+    "compare/hypotheses", "compare/models", "compare/order", "compare/served_by", "compare/witness", "glibc/chunks",
+    "glibc/parameters", "model/addresses", "model/chapter", "model/lives", "model/memory_calls", "model/pieces",
+    "model/where", "runs/sources", "runs/told",
     "simulator/glibc", "simulator/glibc_side",
     "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/refusals", "story/rows",
     "story/steps", "story/summary", "story/telling",
@@ -40,7 +41,8 @@ _SETUP: Final = """\
 import sys
 from mypyc.build import mypycify
 from setuptools import setup
-setup(name="hot", packages=[], ext_modules=mypycify(sys.argv[1:], opt_level="2"), script_args=["-q", "build_ext", "-i"])
+modules = mypycify(["--ignore-missing-imports", *sys.argv[1:]], opt_level="2")
+setup(name="hot", packages=[], ext_modules=modules, script_args=["-q", "build_ext", "-i"])
 """
 
 
@@ -89,7 +91,7 @@ def use() -> bool:
         folder = place()
         about = folder.stat()
         if about.st_uid == os.geteuid() and not about.st_mode & _OTHERS:
-            sys.meta_path.insert(0, Compiled(folder))  # type: ignore[arg-type]
+            sys.meta_path.insert(0, Compiled(folder))
             return True
     return False
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from observer.model.events import Call, Event, Process, Syscall
+from observer.model.events import Call, Event, Fault, Process, Syscall
 
 __all__ = ["Asked", "Choose", "Item", "Orders", "Window", "arranged", "grouped", "orders", "windows"]
 
@@ -26,6 +26,8 @@ _MOST: Final = 8
 _MOST_ORDERS: Final = 24
 _MOST_WAITING: Final = 64
 """Windows behind one whose last call has not returned yet: a call may be under way for as long as the run."""
+
+_CAUSED: Final = (Syscall, Fault)
 
 Choose = Callable[[int, list[Asked], bool], tuple[int, ...]]
 """Of a process, its overlapping calls, and whether further ones overlap them: the order in which they took effect."""
@@ -52,7 +54,7 @@ def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
     waiting: dict[int, list[Event]] = {}
     held: deque[tuple[Event, list[Event]]] = deque()
     for event in events:
-        cause = getattr(event, "cause", None)
+        cause = event.cause if isinstance(event, _CAUSED) else None
         if cause is not None and cause in waiting:
             waiting[cause].append(event)
             continue

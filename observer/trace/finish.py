@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -115,7 +116,7 @@ def _finish(
     parts = chain(parts, _lost_parts(findings, lost, recording))
     for listener in listeners:
         parts = listener.listen(parts, machine, request, how)
-    with TableWriter(folder, findings.sites) as tables:
+    with TableWriter(folder, findings.sites) as tables, _without_collector():
         for part in parts:
             tables.add(part)
         tables.finish()
@@ -138,6 +139,18 @@ def _finish(
     write_meta(folder, meta)
     remove_spools(folder)
     return meta
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Keep the collector of cycles from walking through all that is held again and again: there are none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _notes(recording: Recording | None) -> tuple[str, ...]:

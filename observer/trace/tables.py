@@ -224,8 +224,7 @@ class TableWriter:
         stretches.append(self._made(kind, last, 0, lambda connection: _query(connection, kind, rows, sites)))
         while len(stretches) >= _MOST_FILES and stretches[-_MOST_FILES].level == stretches[-1].level:
             alike = stretches[-_MOST_FILES:]
-            joined = self._made(kind, last, alike[0].level + 1, lambda _connection, of=_all_of(alike): of)
-            stretches[-_MOST_FILES:] = [joined]
+            stretches[-_MOST_FILES:] = [self._made(kind, last, alike[0].level + 1, partial(_joined, alike))]
 
     def _made(
         self, kind: str, last: int, level: int, query: Callable[[duckdb.DuckDBPyConnection], str]
@@ -274,3 +273,7 @@ def _all_of(stretches: Sequence[_Stretch]) -> str:
 
 def _copy(query: str, target: str, compression: str = "zstd") -> str:
     return f"copy ({query}) to '{target}' (format parquet, compression {compression}, use_tmp_file false)"
+
+
+def _joined(stretches: Sequence[_Stretch], _connection: duckdb.DuckDBPyConnection) -> str:
+    return _all_of(stretches)

@@ -279,6 +279,7 @@ def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
     gone = Folder.make(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     part = part_of([*story_run(), library(9999)])
-    with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"), TableWriter(gone, part.sites) as tables:
+    with TableWriter(gone, part.sites) as tables:
         tables.add(part)
-        tables.finish()
+        with pytest.raises(BadTrace, match=r"cannot write calls\.parquet"):
+            tables.finish()
