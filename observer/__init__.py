@@ -6,6 +6,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   replay, what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting.
+- `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
+  rings, numbers; `known.py` says which is meant. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
 - `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
   mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack, present_bytes
 from observer.linux.protection import access_to, protection_reason
@@ -18,10 +19,10 @@ from observer.tracee.task import Task
 
 __all__ = ["note_signal"]
 
+_REGISTERS: Final = NATIVE.registers
 _SI_KERNEL: Final = 0x80
 _LONGEST_INSTRUCTION: Final = 15
 _BEHIND: Final = 2  # int3 is one byte, int 4 two; the processor has gone past them when it tells
-_WORD: Final = 8
 _NO_CALL: Final = 1 << 63
 
 
@@ -34,7 +35,7 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     signo, code, address = signal_info(task.tid)
     registers.read(task.tid)
     words = registers.words
-    ip, sp = words[RegisterSet.RIP], words[RegisterSet.RSP]
+    ip, sp = words[_REGISTERS.ip], words[_REGISTERS.sp]
     now = time.monotonic_ns()
     name = name_of_signal(signo)
     stack, behind, there = 0, b"", b""
@@ -48,16 +49,16 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(
         "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
-        ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, behind=behind.hex(), bytes=there.hex(),
-        in_call=not words[RegisterSet.ORIG_RAX] & _NO_CALL,
+        ip=ip, sp=sp, cs=words[_REGISTERS.mode], stack=stack, behind=behind.hex(), bytes=there.hex(),
+        in_call=not words[NATIVE.calls.number] & _NO_CALL,
         reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
         access=access_to(address, there, ip, words, bits) if raised else None,
     )  # fmt: skip
 
 
 def _word(memory: Memory | None, address: int) -> int | None:
-    data = _present(memory, address, _WORD) if memory is not None else b""
-    return int.from_bytes(data, "little") if len(data) == _WORD else None
+    data = _present(memory, address, NATIVE.word) if memory is not None else b""
+    return int.from_bytes(data, "little") if len(data) == NATIVE.word else None
 
 
 def _present(memory: Memory, start: int, length: int) -> bytes:

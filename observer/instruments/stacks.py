@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.sink import Sink
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
@@ -21,8 +22,7 @@ WRAPPER: Final = 256
 KEPT: Final = 3072
 """Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
 
-_BP: Final = RegisterSet.INDEX["rbp"]
-_BX: Final = RegisterSet.INDEX["rbx"]
+_BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
 
 
 def present_bytes(tid: int, start: int, length: int) -> int:

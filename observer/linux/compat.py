@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_BIT
+from observer.arch.i386 import I386
+from observer.arch.known import NATIVE
 from observer.linux.syscalls import table
 
 __all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers"]
@@ -26,19 +27,19 @@ _ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": "", "sigreturn": "r
 @cache
 def _natives() -> dict[int, int]:
     """Return i386 number to x86-64 number, for the calls that both have with the same arguments."""
-    numbers = {name: number for number, name in table(AUDIT_ARCH_X86_64).items()}
-    found = {number: numbers.get(_ALSO.get(name, name)) for number, name in table(AUDIT_ARCH_I386).items()}
+    numbers = {name: number for number, name in table(NATIVE.calls.audit).items()}
+    found = {number: numbers.get(_ALSO.get(name, name)) for number, name in table(I386.calls.audit).items()}
     return {number: native for number, native in found.items() if native is not None}
 
 
 def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Return the x86-64 number and arguments of a call; UNKNOWN where there is none.
 
-    >>> as_native(AUDIT_ARCH_I386, 45, (0,)), as_native(AUDIT_ARCH_X86_64, 45, (0,))
+    >>> as_native(I386.calls.audit, 45, (0,)), as_native(NATIVE.calls.audit, 45, (0,))
     ((12, (0,)), (45, (0,)))
     """
-    if arch == AUDIT_ARCH_X86_64:
-        return number & ~X32_BIT, args
+    if arch == NATIVE.calls.audit:
+        return number & ~NATIVE.calls.variant, args
     if args and table(arch).get(number) == _MMAP2:
         args = (*args[:5], args[5] * _UNIT)
     return _natives().get(number, UNKNOWN), args

@@ -20,8 +20,11 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
 from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_E_MACHINE
 
+from observer.arch.known import SERVED
 from observer.files import open_regular
+from observer.linux.procfs import PAGE
 from observer.linux.symbols import Symbol, read_symbols
 
 __all__ = ["DAMAGED", "Elf", "Identity", "Segment", "describe_foreign", "is_credible", "load"]
@@ -32,7 +35,8 @@ DAMAGED: Final = (
 )  # fmt: skip
 """What pyelftools raises for files that are damaged: they cost names and lines, not the run."""
 
-_OURS: Final = frozenset({(64, "EM_X86_64"), (32, "EM_386")})
+_OURS: Final = {(each.bits, each.elf_machine): each for each in SERVED}
+_OUR_NUMBERS: Final = frozenset((each.bits, ENUM_E_MACHINE[each.elf_machine]) for each in SERVED)
 _BANNER: Final = re.compile(rb"GNU C Library \(([^)\n]*)\)[^\n]* version ([0-9.]+)")
 _PACKAGE: Final = re.compile(rb"GLIBC ([0-9][^ )]*)")
 _DF_1_PIE: Final = 0x0800_0000
@@ -67,7 +71,9 @@ class Identity(NamedTuple):
 
 
 class Elf:
-    """A parsed ELF file of x86-64 or i386; raises ValueError when it is not one. `word` is the size of its pointers.
+    """A parsed ELF file that this machine's kernel runs; raises ValueError when it is not one.
+
+    `architecture` is what it is compiled for, `word` the size of its pointers in bytes.
 
     Args:
         path: what the file is called. Several files may be called so, in other roots or one after the other.
@@ -82,9 +88,10 @@ class Elf:
             try:
                 self.identity = Identity.of(os.fstat(file.fileno()))
                 elf = ELFFile(file)
-                if (elf.elfclass, elf.header["e_machine"]) not in _OURS:
-                    raise ValueError("neither x86-64 nor i386")
-                self.word = elf.elfclass // 8
+                ours = _OURS.get((elf.elfclass, elf.header["e_machine"]))
+                if ours is None:
+                    raise ValueError(f"neither {' nor '.join(each.name for each in SERVED)}")
+                self.architecture, self.word = ours, ours.word
                 self.entry: int = elf.header["e_entry"]
                 segments: list[Any] = list(elf.iter_segments())
                 self.interpreter = next(
@@ -187,11 +194,11 @@ class Elf:
     def bias_of(self, start: int, offset: int) -> int | None:
         """Return the load bias if file *offset* is mapped at *start*, or None when no segment begins there."""
         for segment in self.segments:
-            if segment.offset & -4096 == offset and segment.executable:
-                return start - (segment.address & -4096)
+            if segment.offset & -PAGE == offset and segment.executable:
+                return start - (segment.address & -PAGE)
         for segment in self.segments:
-            if segment.offset & -4096 <= offset < segment.offset + segment.file_size:
-                return start - (segment.address & -4096) - (offset - (segment.offset & -4096))
+            if segment.offset & -PAGE <= offset < segment.offset + segment.file_size:
+                return start - (segment.address & -PAGE) - (offset - (segment.offset & -PAGE))
         return None
 
     def read(self, address: int, length: int) -> bytes:
@@ -305,15 +312,15 @@ def load(path: str) -> Elf | None:
 
 
 def describe_foreign(head: bytes) -> str | None:
-    """Return what an ELF file with these first 20 bytes is when it is neither x86-64 nor i386, else None.
+    """Return what an ELF file with these first 20 bytes is when this machine's kernel does not run it, else None.
 
     >>> describe_foreign(bytes([127, 69, 76, 70, 2, 1]) + bytes(12) + bytes([183, 0]))
     '64-bit aarch64'
     """
     if not head.startswith(b"\x7fELF") or len(head) < 20:
         return None
-    bits = {1: "32-bit", 2: "64-bit"}.get(head[4], "unknown")
-    number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-    if (head[4], head[5], number) in ((2, 1, 62), (1, 1, 3)):
+    is_little, bits = head[5] == 1, {1: 32, 2: 64}.get(head[4], 0)
+    number = int.from_bytes(head[18:20], "little" if is_little else "big")
+    if is_little and (bits, number) in _OUR_NUMBERS:
         return None
-    return f"{bits} {_MACHINES.get(number, f'machine {number}')}"
+    return f"{f'{bits}-bit' if bits else 'unknown'} {_MACHINES.get(number, f'machine {number}')}"

@@ -17,7 +17,8 @@ from typing import Any, Final
 import capstone
 from capstone import x86
 
-from observer.linux.ptrace import RegisterSet
+from observer.arch.known import with_bits
+from observer.arch.x86_64 import X86_64
 
 __all__ = [
     "CONSTANT",
@@ -45,7 +46,8 @@ ReadMemory = Callable[[int, int], bytes]
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _CF, _PF, _AF, _ZF, _SF, _OF = 1, 4, 16, 64, 128, 2048
 _ARITHMETIC: Final = _CF | _PF | _AF | _ZF | _SF | _OF
-_RIP, _RSP, _EFLAGS = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.EFLAGS
+_PLACES: Final = X86_64.registers.places
+_RIP, _RSP, _EFLAGS = _PLACES["rip"], _PLACES["rsp"], _PLACES["eflags"]
 
 
 NOTHING: Final = -1
@@ -76,7 +78,7 @@ class Emulation:
 
 @cache
 def _decoder(bits: int, *, detail: bool = True) -> Any:
-    decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64 if bits == 64 else capstone.CS_MODE_32)
+    decoder = capstone.Cs(*(getattr(capstone, name) for name in with_bits(bits).capstone))
     decoder.detail = detail
     return decoder
 
@@ -106,12 +108,12 @@ def effective_address(instruction: Any, operand: Any, words: Words) -> int | Non
 
 def _wide(name: str) -> tuple[int, int]:
     """Return (register index, width in bytes) of a general register's name; raises KeyError for others."""
-    if name in RegisterSet.INDEX:
-        return RegisterSet.INDEX[name], 8
+    if name in _PLACES:
+        return _PLACES[name], 8
     if name.startswith("e"):
-        return RegisterSet.INDEX["r" + name[1:]], 4
+        return _PLACES["r" + name[1:]], 4
     if name.startswith("r") and name.endswith("d"):
-        return RegisterSet.INDEX[name[:-1]], 4
+        return _PLACES[name[:-1]], 4
     raise KeyError(name)
 
 

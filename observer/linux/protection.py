@@ -12,8 +12,8 @@ from typing import Any, Final
 import capstone
 from capstone import x86
 
+from observer.arch.x86_64 import X86_64
 from observer.linux.instructions import access_of, decode, effective_address
-from observer.linux.ptrace import RegisterSet
 
 __all__ = ["access_to", "protection_reason"]
 
@@ -35,7 +35,8 @@ _UNALIGNED: Final = ("movu", "lddqu", "v", "pcmpestr", "pcmpistr")
 _ALIGNMENTS: Final = {"cmpxchg16b": 16, "fxsave": 16, "fxsave64": 16, "fxrstor": 16, "fxrstor64": 16}
 _BASES: Final = {"fs": "fs_base", "gs": "gs_base"}
 _ALSO_ON_STACK: Final = frozenset({"push", "pop", "call"})
-_WORD: Final = 8
+_PLACES: Final = X86_64.registers.places
+_RSP: Final = _PLACES["rsp"]
 
 WordAt = Callable[[int], int | None]
 
@@ -74,11 +75,11 @@ def _goes_nowhere(instruction: Any, words: memoryview, word_at: WordAt) -> bool:
     """Whether a jump, call or return leads to an address that x86-64 does not have."""
     target: int | None = None
     if instruction.mnemonic == "ret":
-        target = word_at(words[RegisterSet.RSP])
+        target = word_at(words[_RSP])
     elif instruction.mnemonic in ("jmp", "call"):
         [operand] = instruction.operands
         if operand.type == x86.X86_OP_REG:
-            target = words[RegisterSet.INDEX[instruction.reg_name(operand.reg)]]
+            target = words[_PLACES[instruction.reg_name(operand.reg)]]
         elif operand.type == x86.X86_OP_MEM:
             target = word_at(_linear(instruction, operand, words))
     return target is not None and not _is_canonical(target)
@@ -121,14 +122,14 @@ def _linear(instruction: Any, operand: Any, words: memoryview) -> int:
     memory = operand.mem
     total = memory.disp + _register(instruction, memory.base, words)
     total += _register(instruction, memory.index, words) * memory.scale
-    base = words[RegisterSet.INDEX[_BASES[name]]] if (name := instruction.reg_name(memory.segment)) in _BASES else 0
+    base = words[_PLACES[_BASES[name]]] if (name := instruction.reg_name(memory.segment)) in _BASES else 0
     return int(base + (total & (1 << 8 * instruction.addr_size) - 1)) & (1 << 64) - 1
 
 
 def _register(instruction: Any, number: int, words: memoryview) -> int:
     """Return a general register's value; 0 for none, and for the vector of a gather."""
     name = instruction.reg_name(number) if number else ""
-    index = RegisterSet.INDEX.get("r" + name[1:] if name.startswith("e") else name)
+    index = _PLACES.get("r" + name[1:] if name.startswith("e") else name)
     return 0 if index is None else int(words[index])
 
 
@@ -157,5 +158,5 @@ def access_to(address: int, code: bytes, ip: int, words: memoryview, bits: int =
 
 
 def _is_on_stack(address: int, words: memoryview) -> bool:
-    sp = words[RegisterSet.RSP]
-    return bool(sp - _WORD <= address < sp + _WORD)
+    sp = words[_RSP]
+    return bool(sp - X86_64.word <= address < sp + X86_64.word)

@@ -9,7 +9,8 @@ import system_calls
 from ptrace.syscall.linux.i386 import SYSCALL_NAMES as _OLD_I386
 from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES as _OLD_X86_64
 
-from observer.linux.seccomp import AUDIT_ARCH_I386
+from observer.arch.i386 import I386
+from observer.arch.known import NATIVE
 
 __all__ = ["name_of", "numbers_of", "table"]
 
@@ -25,7 +26,7 @@ def _kernels(arch: str) -> dict[int, str]:
 @cache
 def table(arch: int) -> dict[int, str]:
     """Return number to name for *arch* (an AUDIT_ARCH value)."""
-    if arch == AUDIT_ARCH_I386:
+    if arch == I386.calls.audit:
         return {**_lacking(_OLD_I386, _kernels("i386")), **_kernels("i386"), **_RENAMED}
     return {**_lacking(_OLD_X86_64, _kernels("x86_64")), **_kernels("x86_64")}
 
@@ -38,7 +39,7 @@ def _lacking(old: dict[int, str], known: dict[int, str]) -> dict[int, str]:
 
 def name_of(number: int, arch: int) -> str:
     """Return the name of a call, or `syscall_0x…` for a number no table has."""
-    return table(arch).get(number & ~0x40000000, f"syscall_{number:#x}")
+    return table(arch).get(number & ~NATIVE.calls.variant, f"syscall_{number:#x}")
 
 
 def numbers_of(names: frozenset[str], arch: int) -> frozenset[int]:

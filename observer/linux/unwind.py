@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from observer.arch.architecture import DwarfNumbers
+from observer.arch.x86_64 import X86_64
 from observer.linux.elf import Elf
 
 __all__ = ["Frame", "Rule", "Unwinder", "step"]
 
-_RBX, _RBP, _RSP = 3, 6, 7
+_RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
 _SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
 _WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
-# Of i386's registers ebx has the number that rbx has; the others are renumbered here.
-_I386: Final = {3: _RBX, 4: _RSP, 5: _RBP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Unwinder:
 
     def __init__(self, elf: Elf) -> None:
         self._base, self._data = elf.eh_frame
-        self._word = elf.word
+        self._word, self._numbers = elf.word, elf.architecture.dwarf
         self._rules: dict[int, Rule | None] = {}
 
     def rule_at(self, address: int) -> Rule | None:
@@ -161,7 +161,7 @@ class Unwinder:
         if cie.has_augmentation:
             skip = cursor.uleb()
             cursor.at += skip
-        machine = _Machine(cie, start, address, self._word)
+        machine = _Machine(cie, start, address, self._word, self._numbers)
         machine.run(_Cursor(self._data, self._base, cie.instructions[0], self._word), cie.instructions[1], initial=True)
         machine.run(cursor, end, initial=False)
         return machine.rule
@@ -196,13 +196,13 @@ class Unwinder:
 class _Machine:
     """Carries out call-frame instructions up to one address."""
 
-    def __init__(self, cie: _Cie, start: int, address: int, word: int) -> None:
+    def __init__(self, cie: _Cie, start: int, address: int, word: int, numbers: DwarfNumbers) -> None:
         self._cie = cie
         self._location = start
         self._address = address
         self._initial = self.rule = Rule(_RSP, word)
         self._stack: list[Rule] = []
-        self._numbers = _I386 if word == 4 else {}
+        self._numbers = {numbers.sp: _RSP, numbers.fp: _RBP, numbers.kept: _RBX}
 
     def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
         while cursor.at < end and self._location <= self._address:
@@ -223,8 +223,8 @@ class _Machine:
         self._location += delta * self._cie.code
 
     def _known(self, register: int) -> int:
-        """Return x86-64's number of *register*."""
-        return self._numbers.get(register, -1) if self._numbers else register
+        """Return x86-64's number of *register*, -1 for one that no frame is found by."""
+        return self._numbers.get(register, -1)
 
     def _save(self, number: int, offset: int | None) -> None:
         register = self._known(number)

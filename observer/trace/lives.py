@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
 from observer.model.events import Site
@@ -18,9 +19,7 @@ __all__ = ["Lives"]
 
 Note = dict[str, Any]
 _PAGE: Final = 4096
-_CS_32: Final = 0x23
 _SI_KERNEL: Final = 0x80
-_KERNEL_HALF: Final = 1 << 63
 
 
 class Lives:
@@ -107,7 +106,7 @@ class Lives:
 
     def _signal(self, note: Note) -> None:
         state = self._state(note["pid"])
-        bits = 32 if note["cs"] == _CS_32 else 64
+        bits = NATIVE.bits_of(note["cs"])
         behind = bytes.fromhex(note["behind"])
         back = 0 if note["reason"] or note["in_call"] else trapped_behind(note["signal"], note["code"], behind, bits)
         ip, code = note["ip"] - back, behind[len(behind) - back :] + bytes.fromhex(note["bytes"])
@@ -115,7 +114,7 @@ class Lives:
         is_told = note["code"] > 0 and not note["in_call"]
         row = {
             **self._common(note), "signal": note["signal"], "code": note["code"], "address": note["address"],
-            "fatal": False, "site": self._stack_site(state, ip, note["stack"]), "ring": note["cs"] & 3,
+            "fatal": False, "site": self._stack_site(state, ip, note["stack"]), "ring": NATIVE.ring_of(note["cs"]),
             "instruction": instruction if is_told else None, "exception": None, "reason": note["reason"],
             "access": None, "where": None, "mapping": None, "protection": None,
         }  # fmt: skip
@@ -164,7 +163,7 @@ def _explain(row: Note, note: Note, state: ProcessState) -> None:
     """Add what the processor raised for this signal, and why the kernel answered with it."""
     exception = exception_of(note["signal"], note["code"], row["instruction"])
     address = note["address"]
-    if exception == "#GP" and note["ip"] >= _KERNEL_HALF:
+    if exception == "#GP" and note["ip"] >= NATIVE.kernel_half:
         # A jump into the vsyscall page beside its entries: its signal tells no address (emulate_vsyscall).
         exception, address, note = "#PF", note["ip"], {**note, "access": "exec"}
     row["exception"] = exception

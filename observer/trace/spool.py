@@ -44,7 +44,7 @@ SYSCALL_FIELDS: Final = [
     ("a0", "<u8"), ("a1", "<u8"), ("a2", "<u8"), ("a3", "<u8"), ("a4", "<u8"), ("a5", "<u8"), ("result", "<i8"),
     ("ip", "<u8"), ("sp", "<u8"), ("cs", "<u4"), ("flags", "<u4"), ("stack", "<u8"),
 ]  # fmt: skip
-"""One system call; flags: 1 returned, from bit 8 on the gate (a place in `instruments.names.GATES`)."""
+"""One system call; flags: 1 returned, from bit 8 on the gate (a place in `arch.architecture.GATES`)."""
 
 ARGUMENT_FIELDS: Final = [
     ("syscall", "<u8"), ("index", "<u2"), ("what", "<u2"), ("length", "<u4"), ("bytes", f"V{ARGUMENT_BYTES}"),

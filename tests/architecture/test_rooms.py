@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
 
+FACTS = ("arch", "glibc")
 PURE = ("simulator", "story", "compare")
 AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
 
@@ -24,12 +25,13 @@ def test_the_shared_words_import_nothing_else_of_ours() -> None:
     assert offenders(lambda module: module.room in shared and not module.rooms_imported <= shared) == []
 
 
-def test_facts_of_the_allocator_import_only_the_shared_words() -> None:
-    assert offenders(lambda module: module.room == "glibc" and not module.rooms_imported <= {"model", "glibc"}) == []
+def test_facts_of_processors_and_of_the_allocator_import_only_the_shared_words() -> None:
+    shared = {"model", "errors"}
+    assert offenders(lambda module: module.room in FACTS and bool(module.rooms_imported - shared - {module.room})) == []
 
 
 def test_the_pure_rooms_import_only_the_shared_words() -> None:
-    allowed = {"model", "errors", "glibc"}
+    allowed = {"model", "errors", *FACTS}
     assert offenders(lambda module: module.room in PURE and bool(module.rooms_imported - allowed - {module.room})) == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observer.arch.known import NATIVE
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, access_of, disassemble, emulation_of
 from observer.linux.ptrace import RegisterSet
@@ -24,6 +25,7 @@ NAMES = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i
 CF, PF, AF, ZF, SF, OF = 1, 4, 16, 64, 128, 2048
 ALL_FLAGS = CF | PF | AF | ZF | SF | OF
 MASK = (1 << 64) - 1
+PLACES = NATIVE.registers.places
 
 
 def carried_out(code: str, memory: bytes = b"", **registers: int) -> dict[str, int]:
@@ -33,11 +35,11 @@ def carried_out(code: str, memory: bytes = b"", **registers: int) -> dict[str, i
     assert emulation.apply is not None
     words = RegisterSet().words
     for name, value in registers.items():
-        words[RegisterSet.INDEX[name]] = value
+        words[PLACES[name]] = value
     # As at a breakpoint: rip stands behind the instruction already.
-    words[RegisterSet.RIP] = PLACE + emulation.length
+    words[PLACES["rip"]] = PLACE + emulation.length
     emulation.apply(words, lambda address, length: memory[address : address + length])
-    return {name: words[index] for name, index in RegisterSet.INDEX.items()}
+    return {name: words[index] for name, index in PLACES.items()}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def carried_out(code: str, memory: bytes = b"", **registers: int) -> dict[str, i
 def test_a_push_names_the_register_it_pushes(code: str, length: int, pushed: str) -> None:
     emulation = emulation_of(bytes.fromhex(code), PLACE)
     assert emulation is not None
-    assert (emulation.length, emulation.pushes, emulation.apply) == (length, RegisterSet.INDEX[pushed], None)
+    assert (emulation.length, emulation.pushes, emulation.apply) == (length, PLACES[pushed], None)
 
 
 def test_a_call_pushes_the_address_behind_it_and_jumps() -> None:
@@ -64,9 +66,9 @@ def test_an_i386_instruction_is_carried_out_on_low_halves() -> None:
     assert emulation is not None
     assert emulation.apply is not None
     words = RegisterSet().words
-    words[RegisterSet.RSP] = 0x1000
+    words[PLACES["rsp"]] = 0x1000
     emulation.apply(words, lambda address, length: {0x1004: b"\x78\x56\x34\x12"}[address][:length])
-    assert words[RegisterSet.INDEX["rcx"]] == 0x1234_5678
+    assert words[PLACES["rcx"]] == 0x1234_5678
 
 
 @pytest.mark.parametrize("code", ["f30f1efa", "90", "0f1f4000", "6690"])
@@ -293,14 +295,14 @@ def test_the_emulation_does_what_the_processor_does(
     assert emulation.length == len(code)
     words = RegisterSet().words
     for name, value in zip(NAMES, values, strict=True):
-        words[RegisterSet.INDEX[name]] = value
-    words[RegisterSet.EFLAGS] = before
+        words[PLACES[name]] = value
+    words[PLACES["eflags"]] = before
     emulation.apply(words, lambda address, length: ctypes.string_at(address, length))
     real, real_flags = processor(code, values, before)
-    assert [words[RegisterSet.INDEX[name]] for name in NAMES] == real, emulation.text
+    assert [words[PLACES[name]] for name in NAMES] == real, emulation.text
     # The processor's manual leaves AF open after and, xor, test.
     known = ALL_FLAGS & ~AF if emulation.text.startswith(("test", "xor")) else ALL_FLAGS
-    assert words[RegisterSet.EFLAGS] & known == real_flags & known, emulation.text
+    assert words[PLACES["eflags"]] & known == real_flags & known, emulation.text
 
 
 @needs_compiler
@@ -314,10 +316,10 @@ def test_a_conditional_jump_is_taken_when_the_processor_takes_it(processor: Proc
     for subset in range(64):
         flags = 0x202 | sum(flag for i, flag in enumerate([CF, PF, AF, ZF, SF, OF]) if subset >> i & 1)
         words = RegisterSet().words
-        words[RegisterSet.RIP], words[RegisterSet.EFLAGS] = PLACE + 2, flags
+        words[PLACES["rip"]], words[PLACES["eflags"]] = PLACE + 2, flags
         emulation.apply(words, lambda address, length: b"")
         real, _flags = processor(code, [0] * 16, flags)
-        assert words[RegisterSet.RIP] == (PLACE + 2 if real[0] else PLACE + 4), emulation.text
+        assert words[PLACES["rip"]] == (PLACE + 2 if real[0] else PLACE + 4), emulation.text
 
 
 @pytest.mark.parametrize(("code", "popped"), [("c3", 8), ("f3c3", 8), ("f2c3", 8), ("c21000", 24)])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from observer.arch.known import NATIVE
 from observer.linux.protection import access_to, protection_reason
-from observer.linux.ptrace import RegisterSet
 
 
 def words(**registers: int) -> memoryview:
-    view = memoryview(bytearray(8 * len(RegisterSet.INDEX))).cast("Q")
+    view = memoryview(bytearray(8 * len(NATIVE.registers.names))).cast("Q")
     for name, value in registers.items():
-        view[RegisterSet.INDEX[name]] = value
+        view[NATIVE.registers.places[name]] = value
     return view
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from observer.arch.architecture import Architecture
+from observer.arch.known import ARCHITECTURES
 from observer.linux.prototypes import arity_of
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_BIT
 from observer.linux.syscalls import name_of, numbers_of, table
+
+AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, X32_BIT = 0xC000003E, 0x40000003, 0x40000000
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,12 @@ def test_names_have_the_numbers_of_their_architecture() -> None:
     names = frozenset({"brk", "mseal", "no_such_call"})
     assert numbers_of(names, AUDIT_ARCH_X86_64) == {12, 462}
     assert numbers_of(names, AUDIT_ARCH_I386) == {45, 462}
+
+
+@pytest.mark.parametrize("known", ARCHITECTURES, ids=lambda known: known.name)
+def test_the_calls_that_are_needed_by_name_have_the_kernels_numbers(known: Architecture) -> None:
+    kernels = {name: number for number, name in table(known.calls.audit).items()}
+    assert known.calls.numbers == {name: kernels[name] for name in known.calls.numbers}
 
 
 @pytest.mark.parametrize("arch", [AUDIT_ARCH_X86_64, AUDIT_ARCH_I386])
