@@ -109,17 +109,21 @@ class Architecture:
     """One architecture, or one ABI of it.
 
     `name` is what people call it, `machine` whose kernel serves it (uname -m). `word` is the size of a pointer in
-    bytes; `elf_machine` names it in ELF headers; `capstone` are the names of capstone's constants, architecture and
-    mode. `red_zone` is how many bytes below the stack pointer belong to the function that runs, `stack_alignment` what
-    the stack pointer is a multiple of at a call. `perf_registers` are the registers that a fault sample carries, with
-    their numbers (asm/perf_regs.h), in the order of these. Addresses from `kernel_half` on are the kernel's.
+    bytes; `elf_machine` names it in ELF headers, `irelative` is the relocation by which a function of the program
+    chooses an address (elf.h). `capstone` are the names of capstone's constants, architecture and mode;
+    `longest_instruction` is in bytes. `red_zone` is how many bytes below the stack pointer belong to the function that
+    runs, `stack_alignment` what the stack pointer is a multiple of at a call. `perf_registers` are the registers that a
+    fault sample carries, with their numbers (asm/perf_regs.h), in the order of these. Names in the vDSO begin with
+    `vdso_prefix`. Addresses from `kernel_half` on are the kernel's.
     """
 
     name: str
     machine: str
     word: int
     elf_machine: str
+    irelative: int
     capstone: tuple[str, str]
+    longest_instruction: int
     registers: Registers
     calls: SystemCalls
     trap: Trap
@@ -128,6 +132,7 @@ class Architecture:
     perf_registers: tuple[tuple[str, int], ...]
     red_zone: int
     stack_alignment: int
+    vdso_prefix: str
     kernel_half: int
 
     @property

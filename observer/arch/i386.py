@@ -12,7 +12,10 @@ from typing import Final
 from observer.arch.architecture import DwarfNumbers, Gate, SystemCalls
 from observer.arch.x86_64 import X86_64
 
-__all__ = ["I386"]
+__all__ = ["I386", "MMAP2_UNIT"]
+
+MMAP2_UNIT: Final = 4096
+"""What the offset of mmap2(2) counts, in bytes, whatever the page size."""
 
 _REGISTERS: Final = X86_64.registers
 
@@ -21,6 +24,7 @@ I386: Final = replace(
     name="i386",
     word=4,
     elf_machine="EM_386",
+    irelative=42,
     capstone=("CS_ARCH_X86", "CS_MODE_32"),
     registers=replace(_REGISTERS, arguments=()),  # all on the stack
     calls=SystemCalls(

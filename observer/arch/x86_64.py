@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from observer.arch.architecture import Architecture, DwarfNumbers, Gate, Modes, Registers, SystemCalls, Trap
+from observer.model.signals import SI_KERNEL
 
 __all__ = ["X86_64"]
 
@@ -36,7 +37,9 @@ X86_64: Final = Architecture(
     machine="x86_64",
     word=8,
     elf_machine="EM_X86_64",
+    irelative=37,
     capstone=("CS_ARCH_X86", "CS_MODE_64"),
+    longest_instruction=15,
     registers=Registers(
         names=_NAMES,
         ip=_NAMES.index("rip"),
@@ -58,11 +61,12 @@ X86_64: Final = Architecture(
         numbers=_NUMBERS,
         variant=0x40000000,
     ),
-    trap=Trap(code=b"\xcc", behind=1, si_code=0x80),  # int3; SI_KERNEL
+    trap=Trap(code=b"\xcc", behind=1, si_code=SI_KERNEL),  # int3
     modes=Modes(privilege=3, user=3, kernel=0, narrow=(0xFFFF_FFFF_FFFF_FFFF, 0x23)),  # __USER32_CS, asm/segment.h
     dwarf=DwarfNumbers(sp=7, fp=6, kept=3),
     perf_registers=(("bx", 1), ("bp", 6), ("sp", 7), ("ip", 8), ("cs", 10)),
     red_zone=128,
     stack_alignment=16,
+    vdso_prefix="__vdso_",
     kernel_half=1 << 63,
 )

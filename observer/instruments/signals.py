@@ -12,16 +12,13 @@ from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack, present_bytes
 from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
-from observer.model.exceptions import FAULT_SIGNALS
-from observer.model.signals import name_of_signal
+from observer.model.signals import FAULT_SIGNALS, SI_KERNEL, name_of_signal
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
 __all__ = ["note_signal"]
 
 _REGISTERS: Final = NATIVE.registers
-_SI_KERNEL: Final = 0x80
-_LONGEST_INSTRUCTION: Final = 15
 _BEHIND: Final = 2  # int3 is one byte, int 4 two; the processor has gone past them when it tells
 _NO_CALL: Final = 1 << 63
 
@@ -44,14 +41,14 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
         if _present(task.memory, sp, 1):  # where a stack has overrun, reading below it would make it grow
             stack = keep_stack(sink, task.memory, now, sp, registers, frames=task.frames)
         behind = _present(task.memory, ip - _BEHIND, _BEHIND)
-        there = _present(task.memory, ip, _LONGEST_INSTRUCTION)
+        there = _present(task.memory, ip, NATIVE.longest_instruction)
     raised = name in FAULT_SIGNALS and code > 0
     bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(
         "signal", pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
         ip=ip, sp=sp, cs=words[_REGISTERS.mode], stack=stack, behind=behind.hex(), bytes=there.hex(),
         in_call=not words[NATIVE.calls.number] & _NO_CALL,
-        reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
+        reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == SI_KERNEL else None,
         access=access_to(address, there, ip, words, bits) if raised else None,
     )  # fmt: skip
 

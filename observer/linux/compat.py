@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-from observer.arch.i386 import I386
+from observer.arch.i386 import I386, MMAP2_UNIT
 from observer.arch.known import NATIVE
 from observer.linux.syscalls import table
 
@@ -20,7 +20,6 @@ UNKNOWN: Final = -1
 """The number of a call that x86-64 does not have."""
 
 _MMAP2: Final = "mmap2"
-_UNIT: Final = 4096  # mmap2's offset counts these, whatever the page size (mmap2(2))
 _ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": "", "sigreturn": "rt_sigreturn"}
 
 
@@ -41,7 +40,7 @@ def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple
     if arch == NATIVE.calls.audit:
         return number & ~NATIVE.calls.variant, args
     if args and table(arch).get(number) == _MMAP2:
-        args = (*args[:5], args[5] * _UNIT)
+        args = (*args[:5], args[5] * MMAP2_UNIT)
     return _natives().get(number, UNKNOWN), args
 
 

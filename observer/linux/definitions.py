@@ -21,7 +21,6 @@ from observer.linux.symbols import Symbol
 
 __all__ = ["definitions", "undetermined"]
 
-_LONGEST: Final = 15
 _LARGEST: Final = 4096
 """Bytes of a resolver that are looked at."""
 _SETTING: Final = frozenset({"lea", "mov", "movabs", "cmov"})
@@ -54,7 +53,7 @@ def _choices(elf: Elf, resolver: Symbol) -> frozenset[int]:
 def _addresses(elf: Elf, start: int, end: int) -> Iterator[int]:
     slots = _slots(elf)
     while start < end:
-        instruction = decode(elf.read(start, _LONGEST), start, 8 * elf.word)
+        instruction = decode(elf.read(start, elf.architecture.longest_instruction), start, 8 * elf.word)
         if instruction is None:
             return
         start += instruction.size

@@ -24,6 +24,7 @@ from ptrace.syscall.posix_arg import ACCESS_MODE_BITMASK, CLONE_FLAGS_BITMASK
 from ptrace.syscall.posix_constants import SYSCALL_ARG_DICT
 from ptrace.syscall.socketcall_constants import SOCKETCALL as _SOCKETCALL
 
+from observer.arch.i386 import MMAP2_UNIT
 from observer.linux.prototypes import Parameter, parameters_of
 from observer.model.signals import name_of_signal
 
@@ -208,7 +209,7 @@ _ACCESS_AT: Final = _flags({**_AT, 0x200: "AT_EACCESS"})
 _BY_PLACE: Final[dict[tuple[str, str], Formatter]] = {
     ("open", "flags"): _open_flags, ("openat", "flags"): _open_flags, ("open", "mode"): _octal,
     ("mmap", "prot"): _PROT, ("mmap", "flags"): _map_flags, ("mmap2", "prot"): _PROT, ("mmap2", "flags"): _map_flags,
-    ("mmap", "len"): str, ("mmap2", "len"): str, ("mmap2", "pgoff"): lambda pages: plain(pages * 4096),
+    ("mmap", "len"): str, ("mmap2", "len"): str, ("mmap2", "pgoff"): lambda pages: plain(pages * MMAP2_UNIT),
     ("mprotect", "prot"): _PROT, ("pkey_mprotect", "prot"): _PROT, ("munmap", "len"): str, ("mprotect", "len"): str,
     ("madvise", "behavior"): _ADVICE, ("process_madvise", "behavior"): _ADVICE,
     ("mremap", "flags"): _MREMAP, ("mremap", "old_len"): str, ("mremap", "new_len"): str,

@@ -15,8 +15,6 @@ __all__ = ["imports_of", "name_behind", "slot_behind", "slot_of"]
 
 _STUB: Final = 3
 """Instructions that a stub of the procedure linkage table has before its jump, at the most."""
-_LONGEST: Final = 15
-_IRELATIVE: Final = {8: 37, 4: 42}  # R_X86_64_IRELATIVE, R_386_IRELATIVE
 
 
 @lru_cache(maxsize=64)
@@ -41,7 +39,7 @@ def _imported(elf: Elf, relocation: Any, symbols: Any) -> str | None:
     number = relocation["r_info_sym"]
     if number and hasattr(symbols, "get_symbol"):
         return str(symbols.get_symbol(number).name)
-    if relocation["r_info_type"] != _IRELATIVE[elf.word]:
+    if relocation["r_info_type"] != elf.architecture.irelative:
         return None
     # In a static program the address is chosen by a function of that name (STT_GNU_IFUNC); i386 keeps it in place.
     chooser = (
@@ -61,7 +59,7 @@ def name_behind(elf: Elf, address: int) -> str | None:
 def slot_behind(elf: Elf, address: int) -> int | None:
     """Return where the address is written that the stub at *address* jumps to, None where no stub is."""
     for _ in range(_STUB):
-        instruction = decode(elf.read(address, _LONGEST), address, 8 * elf.word)
+        instruction = decode(elf.read(address, elf.architecture.longest_instruction), address, 8 * elf.word)
         if instruction is None:
             return None
         if instruction.mnemonic.removeprefix("bnd ") == "jmp":

@@ -9,12 +9,12 @@ from typing import Any, Final
 from capstone import x86
 from elftools.elf.elffile import ELFFile
 
+from observer.arch.known import NATIVE
 from observer.linux.elf import DAMAGED
 from observer.linux.instructions import Emulation, decode_all, emulation_of
 
 __all__ = ["Door", "doors"]
 
-_PREFIX: Final = "__vdso_"
 _SEARCHED: Final = 64
 _HARMLESS: Final = frozenset({"cmp", "test", "mov", "lea", "xor"})
 
@@ -37,7 +37,8 @@ def doors(image: bytes, start: int) -> list[Door]:
         bits = elf.elfclass
     except DAMAGED:
         return []
-    found = [_door(name, offset, image, start, bits) for name, offset in named.items() if name.startswith(_PREFIX)]
+    questions = {name: offset for name, offset in named.items() if name.startswith(NATIVE.vdso_prefix)}
+    found = [_door(name, offset, image, start, bits) for name, offset in questions.items()]
     return [door for door in found if door is not None]
 
 

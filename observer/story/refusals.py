@@ -10,8 +10,9 @@ from typing import Final
 
 import msgspec
 
+from observer.arch.x86_exceptions import EXCEPTIONS
 from observer.model.events import Event, Fault, Signal, Site
-from observer.model.exceptions import CODES, EXCEPTIONS
+from observer.model.signals import CODES
 
 __all__ = ["REASONS", "Refusal", "Refusals", "code_name", "exception_words"]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from observer.arch.known import NATIVE
+from observer.arch.x86_exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
 from observer.model.events import Site
-from observer.model.exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.model.machine import Image, ProcessEnd
-from observer.model.signals import name_of_signal
+from observer.model.signals import SI_KERNEL, name_of_signal
 from observer.trace.assembly import Assembly, Timeline
 from observer.trace.process import ProcessState, mappings_from
 
@@ -19,7 +19,6 @@ __all__ = ["Lives"]
 
 Note = dict[str, Any]
 _PAGE: Final = 4096
-_SI_KERNEL: Final = 0x80
 
 
 class Lives:
@@ -122,7 +121,7 @@ class Lives:
         # The kernel sends SIGSEGV, too, when it cannot put another signal's frame on the stack: nothing ran in between.
         is_frame = note["reason"] is None and self._signalled_at.get(note["tid"]) == place
         self._signalled_at[note["tid"]] = place
-        if is_told and not (is_frame and note["signal"] == "SIGSEGV" and note["code"] == _SI_KERNEL):
+        if is_told and not (is_frame and note["signal"] == "SIGSEGV" and note["code"] == SI_KERNEL):
             _explain(row, note, state)
         self._out.signals.append(row)
 

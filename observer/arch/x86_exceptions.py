@@ -1,4 +1,4 @@
-"""What the processor raised when the kernel answers with a signal: the exception, and the reason for it.
+"""What an x86 processor raised when the kernel answers with a signal: the exception, and the reason for it.
 
 The kernel turns processor exceptions into signals (arch/x86/kernel/traps.c, arch/x86/mm/fault.c of Linux 6.18). On the
 way back only the signal, its code and its address are told (sigaction(2)); with the instruction and the mapping at the
@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CODES", "EXCEPTIONS", "FAULT_SIGNALS", "exception_of", "page_fault_reason", "trapped_behind"]
+from observer.arch.x86_64 import X86_64
+from observer.model.signals import SI_KERNEL
 
-_SI_KERNEL: Final = 0x80
+__all__ = ["EXCEPTIONS", "exception_of", "page_fault_reason", "trapped_behind"]
+
 _LOWEST_MAPPABLE: Final = 0x10000
-_KERNEL_HALF: Final = 1 << 63
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
 _STACK_REACH: Final = 1 << 16
-
-FAULT_SIGNALS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
-"""The signals whose information holds the address of a fault."""
 
 EXCEPTIONS: Final = {
     "#DE": "divide error", "#DB": "debug", "#BP": "breakpoint", "#OF": "overflow", "#BR": "bound range exceeded",
@@ -28,30 +26,18 @@ EXCEPTIONS: Final = {
 }  # fmt: skip
 """The names of x86's exceptions (Intel SDM volume 3, table 6-1)."""
 
-CODES: Final = {
-    ("SIGSEGV", 1): "SEGV_MAPERR", ("SIGSEGV", 2): "SEGV_ACCERR", ("SIGSEGV", 3): "SEGV_BNDERR",
-    ("SIGSEGV", 4): "SEGV_PKUERR", ("SIGSEGV", 10): "SEGV_CPERR",
-    ("SIGBUS", 1): "BUS_ADRALN", ("SIGBUS", 2): "BUS_ADRERR", ("SIGBUS", 3): "BUS_OBJERR",
-    ("SIGBUS", 4): "BUS_MCEERR_AR", ("SIGBUS", 5): "BUS_MCEERR_AO",
-    ("SIGILL", 1): "ILL_ILLOPC", ("SIGILL", 2): "ILL_ILLOPN", ("SIGILL", 5): "ILL_PRVOPC",
-    ("SIGFPE", 1): "FPE_INTDIV", ("SIGFPE", 2): "FPE_INTOVF", ("SIGFPE", 3): "FPE_FLTDIV", ("SIGFPE", 4): "FPE_FLTOVF",
-    ("SIGFPE", 5): "FPE_FLTUND", ("SIGFPE", 6): "FPE_FLTRES", ("SIGFPE", 7): "FPE_FLTINV", ("SIGFPE", 8): "FPE_FLTSUB",
-    ("SIGTRAP", 1): "TRAP_BRKPT", ("SIGTRAP", 2): "TRAP_TRACE", ("SIGTRAP", 4): "TRAP_HWBKPT",
-}  # fmt: skip
-"""The names of si_code, by signal (asm-generic/siginfo.h). SI_KERNEL (0x80) goes with each of them."""
-
 _RAISED: Final = {
     ("SIGSEGV", 1): "#PF", ("SIGSEGV", 2): "#PF", ("SIGSEGV", 4): "#PF", ("SIGSEGV", 10): "#CP",
-    ("SIGSEGV", _SI_KERNEL): "#GP",
-    ("SIGBUS", 1): "#AC", ("SIGBUS", 2): "#PF", ("SIGBUS", 4): "#MC", ("SIGBUS", _SI_KERNEL): "#SS",
+    ("SIGSEGV", SI_KERNEL): "#GP",
+    ("SIGBUS", 1): "#AC", ("SIGBUS", 2): "#PF", ("SIGBUS", 4): "#MC", ("SIGBUS", SI_KERNEL): "#SS",
     ("SIGILL", 1): "#UD", ("SIGILL", 2): "#UD",
     ("SIGFPE", 1): "#DE",
-    ("SIGTRAP", _SI_KERNEL): "#BP", ("SIGTRAP", 1): "#DB", ("SIGTRAP", 2): "#DB", ("SIGTRAP", 4): "#DB",
+    ("SIGTRAP", SI_KERNEL): "#BP", ("SIGTRAP", 1): "#DB", ("SIGTRAP", 2): "#DB", ("SIGTRAP", 4): "#DB",
 }  # fmt: skip
 
 
 _TRAPS: Final = {
-    "SIGTRAP": ((0, b"\xcd\x03"), (0, b"\xcc")), "SIGSEGV": ((0, b"\xcd\x04"), (32, b"\xce")),
+    "SIGTRAP": ((0, b"\xcd\x03"), (0, X86_64.trap.code)), "SIGSEGV": ((0, b"\xcd\x04"), (32, b"\xce")),
 }  # fmt: skip
 """Instructions that trap, by their last bytes, and for which width of code (0: any): int3, int 3, int 4, into."""
 
@@ -67,7 +53,7 @@ def exception_of(signal: str, code: int, instruction: str | None) -> str | None:
         words = instruction or ""
         is_x87 = words.startswith(("f", "wait", "emms")) or (" mm" in words and "xmm" not in words)
         return "#MF" if is_x87 else "#XM"
-    if signal == "SIGSEGV" and code == _SI_KERNEL:
+    if signal == "SIGSEGV" and code == SI_KERNEL:
         name = (instruction or "").partition(" ")[0]
         return "#OF" if instruction in ("int 4", "into") else "#BR" if name == "bound" else "#GP"
     return _RAISED.get((signal, code))
@@ -78,10 +64,12 @@ def trapped_behind(signal: str, code: int, behind: bytes, bits: int) -> int:
 
     At a trap the processor has already gone past the instruction, whose last bytes are in *behind*.
 
-    >>> trapped_behind("SIGTRAP", 0x80, bytes.fromhex("90cc"), 64), trapped_behind("SIGSEGV", 0x80, b"\xcd\x04", 64)
-    (1, 2)
+    >>> trapped_behind("SIGTRAP", 0x80, bytes.fromhex("90cc"), 64)
+    1
+    >>> trapped_behind("SIGSEGV", 0x80, bytes.fromhex("cd04"), 64)
+    2
     """
-    if code != _SI_KERNEL:
+    if code != SI_KERNEL:
         return 0
     for known, ending in _TRAPS.get(signal, ()):
         if behind.endswith(ending) and known in (0, bits):
@@ -102,7 +90,7 @@ def page_fault_reason(
         return "beyond the file"
     if address in _VSYSCALL:
         return "vsyscall page"
-    if address >= _KERNEL_HALF:
+    if address >= X86_64.kernel_half:
         return "kernel address"
     if code == 4:
         return "protection key"

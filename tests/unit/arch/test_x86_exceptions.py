@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from observer.model.exceptions import exception_of, page_fault_reason
+from observer.arch.x86_exceptions import exception_of, page_fault_reason
 
 SP = 0x7FFC_0000_8000
 
