@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_PAGE: Final = 4096
 _DESCRIPTION: Final = """\
 Run a workload through the book's machine: an allocator with one list of free
 pieces, and Linux's paging behind it. Nothing real is run.
@@ -117,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _machine(arguments: argparse.Namespace, source: str) -> BookMachine:
+    from observer.model.addresses import PAGE
     from observer.simulator.commit import Commitment
     from observer.simulator.frames import Frames
     from observer.simulator.machine import BookMachine
@@ -126,7 +126,7 @@ def _machine(arguments: argparse.Namespace, source: str) -> BookMachine:
     if arguments.overcommit is not None:
         size = parse_line(f"malloc memory {arguments.memory}")
         assert size is not None
-        commitment = Commitment(int(arguments.overcommit), size.numbers[0] // _PAGE)
+        commitment = Commitment(int(arguments.overcommit), size.numbers[0] // PAGE)
     frames = Frames(arguments.frames, arguments.policy) if arguments.frames else None
     return BookMachine(fit=arguments.fit, source=source, thp=arguments.thp, frames=frames, commitment=commitment)
 
@@ -175,7 +175,8 @@ def _recorded(directory: Path) -> Iterator[Operation]:
     from observer.simulator.recorded import RecordedWorkload
     from observer.trace.reader import Trace
 
-    recorded = RecordedWorkload(Trace.open(directory).events())
+    trace = Trace.open(directory)
+    recorded = RecordedWorkload(trace.events(), trace.meta.machine.page_size)
     yield from recorded.operations()
     for what, count in recorded.left_out.items():
         print(f"observer: left out, {count:,}: {what}", file=sys.stderr)

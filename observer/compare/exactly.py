@@ -14,9 +14,10 @@ from observer.compare.departures import Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, windows
 from observer.compare.result import Comparison, Difference, End, Row
-from observer.compare.sides import PAGE, ExactMaker, ExactPrediction, MemorySide
+from observer.compare.sides import ExactMaker, ExactPrediction, MemorySide
 from observer.compare.together import NOWHERE, grouped
 from observer.model.account import IN_PLACE
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.lives import Lives
 from observer.model.machine import Meta

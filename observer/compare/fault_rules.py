@@ -7,7 +7,7 @@ from typing import Final
 
 from observer.compare.departures import Explanation
 from observer.compare.shadow import Shadow
-from observer.compare.sides import PAGE, Resolved
+from observer.compare.sides import Resolved
 from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
 from observer.model.account import (
     FREE_PIECE,
@@ -20,6 +20,7 @@ from observer.model.account import (
     alignment_of,
     request_of,
 )
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Fault
 
 __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "rule_of"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from observer.model.addresses import PAGE, page_up
 from observer.model.events import Call, Syscall
 
 __all__ = [
@@ -21,7 +22,6 @@ REFUSED: Final = "refused"
 NOTHING: Final = "nothing to hand out"
 UNKNOWN: Final = "memory that is neither free nor new"
 
-_PAGE: Final = 4096
 _SIZES: Final = {"mmap": 1, "munmap": 1, "mremap": 2, "mprotect": 1, "madvise": 1}
 _PROT_NONE: Final = 0
 _WORD: Final = 8
@@ -97,8 +97,8 @@ class Reach:
     what: str
 
 
-def ask_of(event: Syscall, break_end: int) -> Ask:
-    """Return what a system call asks; *break_end* is where the break was before it."""
+def ask_of(event: Syscall, break_end: int, page: int = PAGE) -> Ask:
+    """Return what a system call asks; *break_end* is where the break was before it, *page* the bytes of a page."""
     failed = event.errno is not None
     if event.name == "brk":
         return Ask("brk", (event.result or 0) - break_end if event.args[0] and break_end else 0)
@@ -108,23 +108,23 @@ def ask_of(event: Syscall, break_end: int) -> Ask:
     position = _SIZES.get(event.name)
     amount = event.args[position] if position is not None and position < len(event.args) else 0
     if event.name in ("mmap", "munmap", "mremap"):
-        amount = -(-amount // _PAGE) * _PAGE
+        amount = page_up(amount, page)
     protection = event.args[2] if event.name in ("mmap", "mprotect") and len(event.args) > 2 else None
     return Ask(event.name, amount, place, protection, failed)
 
 
-def request_of(call: Call) -> int:
+def request_of(call: Call, page: int = PAGE) -> int:
     """Return the bytes that the allocator has to find for *call*: pvalloc(3) rounds up to whole pages."""
-    return -(-call.bytes_asked // _PAGE) * _PAGE if call.op == "pvalloc" else call.bytes_asked
+    return page_up(call.bytes_asked, page) if call.op == "pvalloc" else call.bytes_asked
 
 
-def alignment_of(call: Call) -> int:
+def alignment_of(call: Call, page: int = PAGE) -> int:
     """Return the alignment that *call* asks for, 0 for the usual one.
 
     memalign(3) of glibc takes an alignment that is no power of two for the next one that is.
     """
     if call.op in ("valloc", "pvalloc"):
-        return _PAGE
+        return page
     alignment = call.alignment or 0
     return 1 << (alignment - 1).bit_length() if alignment > _USUAL_ALIGNMENT else 0
 

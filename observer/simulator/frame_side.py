@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from observer.model.account import Reach
-from observer.model.addresses import page_up
+from observer.model.addresses import PAGE
 from observer.model.events import Fault, Syscall
-from observer.simulator.paging import PAGE, Memory, PageFault, SegmentationFault
+from observer.simulator.frames import Frames
+from observer.simulator.paging import Memory, PageFault, SegmentationFault
 
 __all__ = ["FrameSide"]
 
@@ -28,17 +29,18 @@ _ADVICE: Final = {4: "dontneed", 8: "lazyfree", 14: "hugepage", 15: "nohugepage"
 
 
 class FrameSide:
-    """The paging model of one real process."""
+    """The paging model of one real process, whose transparent huge pages are as *thp* says."""
 
-    def __init__(self, thp: str) -> None:
+    def __init__(self, thp: str, page_size: int = PAGE) -> None:
         self._thp = thp
-        self.memory = Memory(thp=thp)
+        self.memory = Memory(thp=thp, frames=Frames(page_size=page_size))
+        self._sizes = self.memory.sizes
         self._break = self._heap = 0
         self._guessed: set[int] = set()
 
     def copy(self) -> FrameSide:
         """Return the memory of a forked child."""
-        twin = FrameSide(self._thp)
+        twin = FrameSide(self._thp, self._sizes.page)
         twin.memory = self.memory.fork()
         twin._break, twin._heap, twin._guessed = self._break, self._heap, set(self._guessed)
         return twin
@@ -62,7 +64,8 @@ class FrameSide:
             handler(event, event.result)
 
     def _brk(self, _event: Syscall, result: int) -> None:
-        old, new = page_up(self._break), page_up(result)  # a static program's break need not lie at a page's edge
+        # A static program's break need not lie at a page's edge.
+        old, new = self._sizes.up(self._break), self._sizes.up(result)
         if self._break and new > old:
             self.memory.map(old, new - old, "heap")
         elif self._break and new < old:
@@ -72,7 +75,7 @@ class FrameSide:
         self._break = result
 
     def _mmap(self, event: Syscall, result: int) -> None:
-        length, flags = page_up(event.args[1]), event.args[3]
+        length, flags = self._sizes.up(event.args[1]), event.args[3]
         self._forget(result, length)
         if not flags & _ANONYMOUS or flags & _SHARED or _is_loader(event):
             self.memory.unmap(result, length)  # what it replaces is gone; the new one is not modelled
@@ -83,18 +86,18 @@ class FrameSide:
 
     def _munmap(self, event: Syscall, _result: int) -> None:
         self._forget(event.args[0], event.args[1])
-        self.memory.unmap(event.args[0], page_up(event.args[1]))
+        self.memory.unmap(event.args[0], self._sizes.up(event.args[1]))
 
     def _mremap(self, event: Syscall, result: int) -> None:
         if self.covers(event.args[0]):
             self._forget(event.args[0], event.args[1])
-            self.memory.move(event.args[0], page_up(event.args[1]), result, page_up(event.args[2]))
+            self.memory.move(event.args[0], self._sizes.up(event.args[1]), result, self._sizes.up(event.args[2]))
 
     def _mprotect(self, event: Syscall, _result: int) -> None:
-        self.memory.protect(event.args[0], page_up(event.args[1]), _access(event.args[2]))
+        self.memory.protect(event.args[0], self._sizes.up(event.args[1]), _access(event.args[2]))
 
     def _madvise(self, event: Syscall, _result: int) -> None:
-        start, length, advice = event.args[0], page_up(event.args[1]), _ADVICE.get(event.args[2])
+        start, length, advice = event.args[0], self._sizes.up(event.args[1]), _ADVICE.get(event.args[2])
         if advice == "dontneed":
             self._forget(start, length)
             self.memory.drop(start, length)
@@ -104,7 +107,7 @@ class FrameSide:
             self.memory.advise_huge(start, length, advice == "hugepage")
 
     def _mlock(self, event: Syscall, _result: int) -> None:
-        self.memory.lock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
+        self.memory.lock(event.args[0], event.args[1])
 
     def do(self, kind: str, start: int, length: int) -> int:
         """Do what a workload's operation of this *kind* does to [start, start+length).
@@ -138,7 +141,8 @@ class FrameSide:
 
     def absent(self, start: int, length: int) -> int:
         """Return how many pages of [start, start+length) this process has nothing for."""
-        return sum(not self.memory.is_present(page) for page in range(start & -PAGE, start + length, PAGE))
+        pages = range(self._sizes.down(start), start + length, self._sizes.page)
+        return sum(not self.memory.is_present(page) for page in pages)
 
     def end(self) -> None:
         """The process ends."""
@@ -148,11 +152,12 @@ class FrameSide:
         """Let the program use [start, start+size) below its stack; what is above is in memory already."""
         top = start + size
         if not self.covers(top):
-            self.memory.map(top, PAGE, "stack")
+            self.memory.map(top, self._sizes.page, "stack")
 
     def resident_in_heap(self) -> int:
         """Return the pages of the heap that have frames."""
-        return sum(self.memory.is_resident(page) for page in range(self._heap, page_up(self._break), PAGE))
+        pages = range(self._heap, self._sizes.up(self._break), self._sizes.page)
+        return sum(self.memory.is_resident(page) for page in pages)
 
     def _forget(self, start: int, length: int) -> None:
         """What was guessed of pages that are no longer there is void."""
@@ -160,7 +165,7 @@ class FrameSide:
             self._guessed = {page for page in self._guessed if not start <= page < start + length}
 
     def _munlock(self, event: Syscall, _result: int) -> None:
-        self.memory.unlock(event.args[0] & -PAGE, page_up(event.args[0] % PAGE + event.args[1]))
+        self.memory.unlock(event.args[0], event.args[1])
 
     def _mlockall(self, event: Syscall, _result: int) -> None:
         if event.args[0] & _CURRENT:
@@ -177,14 +182,14 @@ class FrameSide:
         """Return the pages (addresses) that *reaches* would fault on, each with the first reach that does."""
         found: dict[int, Reach] = {}
         for reach in reaches:
-            for page in range(reach.start & -PAGE, reach.start + max(reach.length, 1), PAGE):
+            for page in range(self._sizes.down(reach.start), reach.start + max(reach.length, 1), self._sizes.page):
                 if page not in found and self.covers(page) and self.memory.would_fault(page, write=reach.write):
                     found[page] = reach
         return found
 
     def expects(self, fault: Fault) -> bool:
         """Whether the model, too, faults where *fault* was taken."""
-        page = fault.address & -PAGE
+        page = self._sizes.down(fault.address)
         write = fault.access != "read"
         return self.memory.would_fault(page, write=write) or page in self._guessed
 
@@ -193,7 +198,7 @@ class FrameSide:
 
         *write* tells what is known of an access that the faulting instruction does not tell.
         """
-        page = fault.address & -PAGE
+        page = self._sizes.down(fault.address)
         if fault.access is not None:
             write = fault.access != "read"
         is_guess = write is None and page not in self._guessed

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from observer.model.addresses import PAGE, page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING, FREEING
 from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
 
-_PAGE: Final = 4096
 _LARGEST: Final = (1 << 63) - 1
 _PRIVATE_ANONYMOUS: Final = 0x22
 _POPULATE: Final = 0x8000
@@ -45,9 +45,14 @@ class _Names:
 
 
 class RecordedWorkload:
-    """Turns events into operations; `left_out` counts what the language cannot say, by what it was."""
+    """Turns events into operations; `left_out` counts what the language cannot say, by what it was.
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    Args:
+        page_size: of the machine that was recorded, in bytes.
+    """
+
+    def __init__(self, events: Iterable[Event], page_size: int = PAGE) -> None:
+        self._page = page_size
         self.left_out: dict[str, int] = {}
         self._by_pid: dict[int, list[Event]] = {}
         self._first: int | None = None
@@ -71,12 +76,12 @@ class RecordedWorkload:
                 touch = self._touch(event, names)
                 if touch is None:
                     continue
-                if held is not None and _continues(held, touch, event):
+                if held is not None and self._continues(held, touch, event):
                     first = held[0].numbers[0]
                     touch = Operation(touch.kind, touch.name, (first, touch.numbers[0] - first + 1))
                 elif held is not None:
                     yield held[0]
-                held = touch, event.address // _PAGE
+                held = touch, page_down(event.address, self._page)
                 continue
             for operation in self._other(event, names):
                 if held is not None:
@@ -85,6 +90,11 @@ class RecordedWorkload:
                 yield operation
         if held is not None:
             yield held[0]
+
+    def _continues(self, held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:
+        operation, last_page = held
+        alike = (operation.kind, operation.name) == (touch.kind, touch.name)
+        return alike and page_down(fault.address, self._page) == last_page + self._page
 
     def _other(self, event: Event, names: _Names) -> Iterator[Operation]:
         if isinstance(event, Call):
@@ -136,7 +146,7 @@ class RecordedWorkload:
         if call.op == "calloc":
             return Operation("calloc", name, (call.count or 0, call.size or 0))
         if call.op in ("valloc", "pvalloc") or (call.alignment and call.alignment & (call.alignment - 1) == 0):
-            return Operation("memalign", name, (call.alignment or _PAGE, size))
+            return Operation("memalign", name, (call.alignment or self._page, size))
         return Operation("malloc", name, (size,))
 
     # ---- touches --------------------------------------------------------------------------------------------
@@ -164,7 +174,7 @@ class RecordedWorkload:
             yield from self._advice_on_piece(event, names)
             return
         name, size = held
-        if -(-event.args[1] // _PAGE) * _PAGE != size:
+        if page_up(event.args[1], self._page) != size:
             self._leave_out(f"{event.name} of a part of a mapping")
         elif event.name == "munmap":
             del names.mappings[event.args[0]]
@@ -185,8 +195,8 @@ class RecordedWorkload:
         start, end = event.args[0], event.args[0] + event.args[1]
         for address, (name, size) in names.pieces.items():
             if address <= start < address + size:
-                whole = -(-address // _PAGE) * _PAGE, (address + size) // _PAGE * _PAGE
-                if (start, -(-end // _PAGE) * _PAGE) == whole and event.args[2] in _ADVICE:
+                whole = page_up(address, self._page), page_down(address + size, self._page)
+                if (start, page_up(end, self._page)) == whole and event.args[2] in _ADVICE:
                     yield Operation(_ADVICE[event.args[2]], name)
                 else:
                     self._leave_out("madvise of a part of a piece")
@@ -199,13 +209,7 @@ class RecordedWorkload:
         if flags & _FLAGS != _PRIVATE_ANONYMOUS or not event.result or event.args[2] != 3:
             self._leave_out("mappings that are not private, anonymous and writable")
             return
-        size = -(-event.args[1] // _PAGE) * _PAGE
+        size = page_up(event.args[1], self._page)
         name = self._new_name("m")
         names.mappings[event.result] = name, size
         yield Operation("populate" if flags & _POPULATE else "map", name, (size,))
-
-
-def _continues(held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:
-    operation, last_page = held
-    alike = (operation.kind, operation.name) == (touch.kind, touch.name)
-    return alike and fault.address // _PAGE == last_page + 1

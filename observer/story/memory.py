@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 
 __all__ = ["Memory"]
 
 _REMEMBERED: Final = 1 << 16
 """Pages kept; the longest unseen go first, so a zero page or a copy-on-write of long ago may be missed."""
-_PAGE_BITS: Final = 12
 
 
 class Memory:
@@ -30,7 +30,7 @@ class Memory:
 
     def earlier(self, fault: Fault) -> str | None:
         """Return how the same page was first touched: in this process, or in its parent before the fork."""
-        page = fault.address >> _PAGE_BITS
+        page = fault.address // PAGE
         own = self._pages.get((fault.pid, page))
         parent = self.parents.get(fault.pid)
         return own if own is not None or parent is None else _inherited(self._pages.get((parent, page)))
@@ -40,7 +40,7 @@ class Memory:
         if isinstance(event, Call):
             self.calls[event.tid] = event
         elif isinstance(event, Fault):
-            self._pages[event.pid, event.address >> _PAGE_BITS] = event.access or ""
+            self._pages[event.pid, event.address // PAGE] = event.access or ""
             if len(self._pages) > _REMEMBERED:
                 self._pages.popitem(last=False)
         elif isinstance(event, Process):
@@ -61,7 +61,7 @@ class Memory:
         args = (*event.args, 0, 0)
         start = event.result or 0 if event.name in ("mmap", "brk") else args[0]
         length = args[1] if event.name != "brk" else 1 << 24
-        first, last = start >> _PAGE_BITS, (start + length) >> _PAGE_BITS
+        first, last = start // PAGE, (start + length) // PAGE
         if last - first < len(self._pages):
             for page in range(first, last + 1):
                 self._pages.pop((event.pid, page), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from observer.model.addresses import PAGE
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
 from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS
 from observer.story.refusals import code_name, exception_words
@@ -13,7 +14,6 @@ from observer.story.wording import bytes_exactly, error_name, number, plural, si
 
 __all__ = ["call_words", "misuse_words", "page_words", "place_words", "sentence", "syscall_words", "touch_words"]
 
-_PAGE: Final = 4096
 _MAP_ANONYMOUS: Final = 0x20
 _SERVED: Final = {
     "tcache": "the thread cache",
@@ -211,7 +211,7 @@ def page_words(fault: Fault) -> str:
     _name, plus, offset = (fault.where or "").rpartition("+0x")
     place = place_words(fault.mapping)
     try:
-        return f"page {number(int(offset, 16) // _PAGE)} of {place}" if plus else f"a page of {place}"
+        return f"page {number(int(offset, 16) // PAGE)} of {place}" if plus else f"a page of {place}"
     except ValueError:
         return f"a page of {place}"
 

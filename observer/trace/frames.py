@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.model.addresses import PAGE
 from observer.trace.assembly import Assembly
 from observer.trace.spooled import Spooled
 
@@ -14,7 +15,6 @@ __all__ = ["fill_frames"]
 
 _Indexes = npt.NDArray[np.int64]
 
-_PAGE: Final = 4096
 _PRESENT: Final = np.uint64(63)
 _FRAME_BITS: Final = np.uint64((1 << 55) - 1)
 
@@ -22,7 +22,7 @@ _FRAME_BITS: Final = np.uint64((1 << 55) - 1)
 def fill_frames(spooled: Spooled, assembly: Assembly) -> None:
     """Give each fault the frame that its page had at the end of its process, where the kernel showed it."""
     faults = spooled.faults
-    pages = (faults["address"] // np.uint64(_PAGE)).astype(np.int64)
+    pages = (faults["address"] // np.uint64(PAGE)).astype(np.int64)
     since: dict[int, int] = {}
     for note in spooled.notes:
         if note["what"] != "end" or not note["frames"]:
@@ -43,7 +43,7 @@ def _saved(pages: npt.NDArray[np.int64], runs: npt.NDArray[np.int64]) -> tuple[n
 
     *runs* has a row (first address, pages, position in bytes) for each stretch that was saved, in order of address.
     """
-    firsts = runs[:, 0] // _PAGE
+    firsts = runs[:, 0] // PAGE
     run = np.searchsorted(firsts, pages, side="right") - 1
     within = pages - firsts[run]
     is_saved = (run >= 0) & (within < runs[run, 1])

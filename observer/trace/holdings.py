@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from observer.model.addresses import AddressSpace, page_up
+from observer.model.addresses import PAGE, AddressSpace, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.footprint import Conduct
 from observer.model.lives import Lives
@@ -24,8 +24,7 @@ from observer.model.operations import ALLOCATING, OPERATIONS
 
 __all__ = ["Peak", "account", "find_peaks"]
 
-_SHIFT: Final = 12
-_PAGE: Final = 1 << _SHIFT
+_SHIFT: Final = PAGE.bit_length() - 1
 _MAP_ANONYMOUS: Final = 0x20
 _ADVICE: Final = {4: "MADV_DONTNEED", 8: "MADV_FREE", 24: "MADV_DONTNEED_LOCKED"}
 _KEPT: Final = 8  # MADV_FREE
@@ -124,8 +123,8 @@ class _Holding:
         page, (start, length) = address >> _SHIFT, self.largest
         self.in_largest += page not in self.pages and start <= address < start + length
         self.pages.add(page)
-        self.sums["held_peak"] = max(self.sums["held_peak"], len(self.pages) * _PAGE)
-        self.sums["largest_resident"] = max(self.sums["largest_resident"], self.in_largest * _PAGE)
+        self.sums["held_peak"] = max(self.sums["held_peak"], len(self.pages) * PAGE)
+        self.sums["largest_resident"] = max(self.sums["largest_resident"], self.in_largest * PAGE)
 
     def is_new_largest(self, start: int, length: int) -> None:
         """*length* bytes were mapped in one call, more than ever before."""
@@ -159,7 +158,7 @@ class _Holding:
     def look(self) -> None:
         """Most is live now: what is held beyond it?"""
         self.is_past_peak = True
-        self.sums["held_at_peak"] = len(self.pages) * _PAGE
+        self.sums["held_at_peak"] = len(self.pages) * PAGE
         self.sums["wasted"] = self.sums["held_at_peak"] - self.covered()
 
 
@@ -218,7 +217,7 @@ class _Account:
         return Conduct(
             calls=dict(self._calls.most_common()), syscalls=dict(self._syscalls.most_common()),
             own_syscalls=dict((+self._own).most_common()), live_peak=self._peaks.get(pid, Peak()).live,
-            live_end=held.live.bytes, held_end=len(held.pages) * _PAGE, largest=held.largest[1],
+            live_end=held.live.bytes, held_end=len(held.pages) * PAGE, largest=held.largest[1],
             returned=dict(held.returned), wasted=self._wasted(pid, held), **{name: held.sums[name] for name in names},
         )  # fmt: skip
 
@@ -281,6 +280,6 @@ def _madvise(held: _Holding, event: Syscall, own: bool) -> None:
     if name is None:
         return
     if own:
-        held.returned[name] += len(held.within(start, start + length)) * _PAGE
+        held.returned[name] += len(held.within(start, start + length)) * PAGE
     if advice != _KEPT:
         held.drop(start, start + length)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from observer.arch.known import NATIVE
 from observer.arch.x86_exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace
+from observer.model.addresses import PAGE, AddressSpace
 from observer.model.events import Site
 from observer.model.machine import Image, ProcessEnd
 from observer.model.signals import SI_KERNEL, name_of_signal
@@ -18,7 +18,6 @@ from observer.trace.process import ProcessState, mappings_from
 __all__ = ["Lives"]
 
 Note = dict[str, Any]
-_PAGE: Final = 4096
 
 
 class Lives:
@@ -85,7 +84,7 @@ class Lives:
         self._state(note["pid"]).space.detach(note["address"])
 
     def _copied(self, note: Note) -> None:
-        pages = {(first + i) * _PAGE for first, length in note["pages"] for i in range(length)}
+        pages = {(first + i) * PAGE for first, length in note["pages"] for i in range(length)}
         self._state(note["pid"]).copied(mappings_from(note["mappings"]), pages)
 
     def _leaving(self, note: Note) -> None:

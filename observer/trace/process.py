@@ -9,14 +9,13 @@ from typing import Any, Final
 import msgspec
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace, Mapping, page_down, page_up
+from observer.model.addresses import PAGE, AddressSpace, Mapping, page_down, page_up
 from observer.trace.beside import Blocks
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
 
 __all__ = ["ProcessState", "apply_grant", "apply_release", "mappings_from"]
 
-_PAGE: Final = 4096
 _STACK_REACH: Final = 1 << 30
 _MAP_SHARED_BITS: Final = 0x3
 _MADV_FREE, _MADV_DONTFORK, _MADV_DOFORK, _MADV_WIPEONFORK, _MADV_KEEPONFORK = 8, 10, 11, 18, 19
@@ -195,7 +194,7 @@ def _arrive(state: ProcessState, args: tuple[int, ...], result: int) -> None:
     state.space.place(source, old, result, length)
     if state.meets_heap(result, result + length):
         state.heap_pages.came |= {page - old + result for page in pages if page - old < length}
-        state.heap_pages.moved_in |= set(range(result, result + page_up(length), _PAGE))
+        state.heap_pages.moved_in |= set(range(result, result + page_up(length), PAGE))
 
 
 def mappings_from(notes: list[dict[str, Any]]) -> list[Mapping]:
