@@ -19,6 +19,7 @@ import struct
 from time import monotonic_ns
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.observed import ObserversPages
 from observer.instruments.open_calls import OpenCalls
 from observer.instruments.planting import Planter
@@ -36,9 +37,9 @@ __all__ = ["RETURNED", "AllocatorCalls"]
 
 RETURNED: Final = 1
 LEFT: Final = 2
-_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
-_RDI, _RSI, _RDX = RegisterSet.RDI, RegisterSet.RSI, RegisterSet.RDX
-_SI_KERNEL: Final = 0x80
+_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
+_RDI, _RSI, _RDX, *_ = NATIVE.registers.arguments
+_BEHIND, _TRAPPED = NATIVE.trap.behind, NATIVE.trap.si_code
 _POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 _FOUR_WORDS: Final = struct.Struct("<IIII")
 _MASK_32: Final = 0xFFFF_FFFF
@@ -105,12 +106,12 @@ class AllocatorCalls:
         assert memory is not None
         registers.read(tid)
         words = registers.words
-        point = memory.breakpoints.get(words[_RIP] - 1)
+        point = memory.breakpoints.get(words[_RIP] - _BEHIND)
         if point is None:
-            point = self._copied(task, memory, words[_RIP] - 1)
+            point = self._copied(task, memory, words[_RIP] - _BEHIND)
             if point is None:
                 return False
-        if not point.is_certain and signal_info(tid)[1] != _SI_KERNEL:
+        if not point.is_certain and signal_info(tid)[1] != _TRAPPED:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         memory.tid = tid
         try:
@@ -131,7 +132,7 @@ class AllocatorCalls:
     @staticmethod
     def _copied(task: Task, memory: Memory, place: int) -> Breakpoint | None:
         """Return the breakpoint of ours that the program copied to *place*, None for other SIGTRAPs."""
-        if place == memory.trap or place in memory.probes or signal_info(task.tid)[1] != _SI_KERNEL:
+        if place == memory.trap or place in memory.probes or signal_info(task.tid)[1] != _TRAPPED:
             return None
         memory.tid = task.tid
         return copied_breakpoint(memory, place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from observer.arch.known import NATIVE
 from observer.linux.definitions import definitions
 from observer.linux.elf import Elf
 from observer.linux.exits import exits_of, piece_of
@@ -22,7 +23,7 @@ __all__ = ["Planter"]
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
 _OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
 _SYMBOLS: Final = _NUMBERS | _OPERATORS
-_INT3, _RET = b"\xcc", b"\xc3"
+_RET: Final = b"\xc3"
 _PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
 _CODE: Final = 24
 """Bytes of code kept with a breakpoint: enough to know a copy of it again."""
@@ -137,5 +138,5 @@ class _Image:
 def _in_place(code: bytes, *, is_padding: bool) -> dict[str, Any]:
     """Have the task do a `ret` by itself where there is room: moved into the padding behind it, or by its last byte."""
     if code[:1] == _RET and is_padding:
-        return {"planted": _INT3 + _RET, "goes_on": True}
+        return {"planted": NATIVE.trap.code + _RET, "goes_on": True}
     return {"goes_on": True} if code[:2] in _PREFIXED_RETS else {}

@@ -17,12 +17,14 @@ from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit, prlimit, setrlimit
 from time import monotonic_ns
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.linux.elf import Elf
 from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
 from observer.linux.outgoing import names_any, outgoing_calls, why_none
+from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
@@ -33,10 +35,8 @@ from observer.tracee.task import LibraryFrame, Task
 __all__ = ["ENTRY_ONLY", "LibraryCalls"]
 
 RETURNED, LEFT, ENTRY_ONLY = 1, 2, 4
-_LONGEST: Final = 15
-_PAGE_SHIFT: Final = 12
-_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
-_SI_KERNEL: Final = 0x80
+_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
+_BEHIND, _TRAPPED = NATIVE.trap.behind, NATIVE.trap.si_code
 _TWICE: Final = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "libc_vfork", "getcontext", "swapcontext"})
 _NEVER: Final = frozenset({
     "exit", "Exit", "quick_exit", "abort", "longjmp", "siglongjmp", "longjmp_chk", "libc_longjmp", "libc_siglongjmp",
@@ -101,7 +101,7 @@ class LibraryCalls:
         if not self._library or memory is None:
             return
         for symbol in elf.definitions_of(_UNWINDERS):
-            place, code = symbol.address + bias, elf.read(symbol.address, _LONGEST)
+            place, code = symbol.address + bias, elf.read(symbol.address, elf.architecture.longest_instruction)
             emulation = emulation_of(code, place, 8 * elf.word)
             if emulation is not None and place not in memory.probes and memory.read(place, 1) == code[:1]:
                 self._put(task, memory, Probe(place, _UNWINDER, emulation, code[0], is_entry=True, returns=False))
@@ -137,11 +137,11 @@ class LibraryCalls:
             return False
         registers.read(task.tid)
         words = registers.words
-        place = words[_RIP] - 1
+        place = words[_RIP] - _BEHIND
         probe = memory.probes.get(place)
         if probe is None and (place != memory.trap or not place):
             return False
-        if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _SI_KERNEL:
+        if probe is not None and probe.emulation.length == 1 and signal_info(task.tid)[1] != _TRAPPED:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         memory.tid = task.tid
         if probe is None:
@@ -216,13 +216,13 @@ class LibraryCalls:
         value = back if pushes == CONSTANT else words[pushes]
         target = words[_RSP] - memory.word
         data = (value & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
-        if target >> _PAGE_SHIFT in memory.pushed_pages:
+        if target // PAGE in memory.pushed_pages:
             memory.pwrite(data, target)
         else:
             # Perhaps the push is the first to reach this page of the stack: then it is we who bring it in.
             with self._pages.pushing(), _stack_limit_of(task.pid):
                 memory.pwrite(data, target)
-            memory.pushed_pages.add(target >> _PAGE_SHIFT)
+            memory.pushed_pages.add(target // PAGE)
         words[_RSP] = target
 
     def _give_up(self, task: Task, sp: int, now: int) -> None:

@@ -13,11 +13,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.observed import ObserversPages
 from observer.linux.instructions import emulation_of
 from observer.linux.procfs import PAGE
 from observer.model.operations import FAMILY
-from observer.tracee.memory import INT3, NO_OPERATION, Breakpoint, Memory
+from observer.tracee.memory import NO_OPERATION, Breakpoint, Memory
 from observer.tracee.task import Task
 
 __all__ = ["Standing", "copied_breakpoint"]
@@ -91,7 +92,7 @@ def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
         if error.errno == errno.ESRCH:
             raise
         return None
-    if code[:1] != bytes([INT3]):
+    if not code.startswith(NATIVE.trap.code):
         return None
     score, best = max(
         ((_likeness(point, before, code), point) for point in memory.breakpoints.values()),

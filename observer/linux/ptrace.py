@@ -191,13 +191,6 @@ class RegisterSet:
     One buffer is read and written again and again: no object is made at a stop.
     """
 
-    RIP: Final = NATIVE.registers.ip
-    RSP: Final = NATIVE.registers.sp
-    RAX: Final = NATIVE.registers.result
-    RDI: Final = NATIVE.registers.places["rdi"]
-    RSI: Final = NATIVE.registers.places["rsi"]
-    RDX: Final = NATIVE.registers.places["rdx"]
-
     def __init__(self) -> None:
         buffer = (ctypes.c_uint64 * len(NATIVE.registers.names))()
         self._address = _Wide(ctypes.addressof(buffer))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from observer.arch.known import NATIVE
 from observer.linux.instructions import Emulation
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
@@ -24,11 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_OPERATION", "Breakpoint", "Memory", "Probe"]
 
-INT3: Final = 0xCC
-
-
 NO_OPERATION: Final = -1
-_SYSCALL: Final = b"\x0f\x05"
+_SYSCALL: Final = NATIVE.calls.gates[0].code
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
 
@@ -60,7 +58,7 @@ class Breakpoint:
     entry: int = 0
     tails: frozenset[int] = frozenset()
     implementation: int = 0
-    planted: bytes = bytes([INT3])
+    planted: bytes = NATIVE.trap.code
     goes_on: bool = False
     is_certain: bool = True
     before: bytes = b""
@@ -162,7 +160,7 @@ class Memory:
 
     def read(self, address: int, length: int) -> bytes:
         """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
-        if address >> 63:  # the kernel's half; pread(2) would take it for a negative place
+        if not 0 <= address < NATIVE.kernel_half:  # the kernel's half; pread(2) would take it for a negative place
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return self.pread(length, address)
 
@@ -198,7 +196,7 @@ class Memory:
 
     def probe(self, tid: int, probe: Probe) -> None:
         """Put int3 over the first byte of the instruction of *probe*, through the stopped task *tid*."""
-        _put(tid, probe.address, bytes([INT3]))
+        _put(tid, probe.address, NATIVE.trap.code)
         self.probes[probe.address] = probe
 
     def lift(self, tid: int, probe: Probe) -> None:
@@ -209,7 +207,7 @@ class Memory:
     def arm_trap(self, tid: int) -> None:
         """Put int3 at `trap_home`, to which the calls that probes see return."""
         self.trap = self.trap_home
-        _put(tid, self.trap, bytes([INT3]))
+        _put(tid, self.trap, NATIVE.trap.code)
         self.trap_word = self.trap.to_bytes(self.word, "little")
 
     def forget(self, start: int, end: int) -> None:
