@@ -11,24 +11,24 @@ from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES as _OLD_X86_64
 
 from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 
 __all__ = ["name_of", "numbers_of", "table"]
 
 # Two names that mean another call elsewhere: i386's oldest select and mmap take one pointer to all their arguments.
 _RENAMED: Final = {82: "old_select", 90: "old_mmap"}
 
-
-def _kernels(arch: str) -> dict[int, str]:
-    names: dict[int, str] = system_calls.syscalls().load_reverse_arch_table(arch)
-    return names
+_X86_64: Final = ("x86_64", _OLD_X86_64, dict[int, str]())
+_TABLES: Final = {X86_64.calls.audit: _X86_64, I386.calls.audit: ("i386", _OLD_I386, _RENAMED)}
+"""Of each architecture: what the package calls it, what older kernels had, and whose names are others here."""
 
 
 @cache
 def table(arch: int) -> dict[int, str]:
-    """Return number to name for *arch* (an AUDIT_ARCH value)."""
-    if arch == I386.calls.audit:
-        return {**_lacking(_OLD_I386, _kernels("i386")), **_kernels("i386"), **_RENAMED}
-    return {**_lacking(_OLD_X86_64, _kernels("x86_64")), **_kernels("x86_64")}
+    """Return number to name for *arch* (an AUDIT_ARCH value), x86-64's for one that is not known."""
+    name, old, renamed = _TABLES.get(arch, _X86_64)
+    kernels: dict[int, str] = system_calls.syscalls().load_reverse_arch_table(name)
+    return {**_lacking(old, kernels), **kernels, **renamed}
 
 
 def _lacking(old: dict[int, str], known: dict[int, str]) -> dict[int, str]:
