@@ -9,10 +9,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
   rings, numbers; `known.py` says which is meant. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
-- `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
-  mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
-  system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
-  here alone.
+- `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs.
+- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, x86 instructions, where
+  functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
+  (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `memory.py` an address space with its breakpoints; `unnoticed.py` answers what our
   presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;

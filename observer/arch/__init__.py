@@ -12,10 +12,10 @@ A further architecture:
    words of PTRACE_GETREGSET's NT_PRSTATUS in their order; `calls.numbers` has the names that `x86_64.py` has.
 2. Its value in `known.ARCHITECTURES`, its gates at the end of `architecture.GATES`: their places are recorded.
 3. What cannot be a number: its exceptions, beside `x86_exceptions.py`; how an instruction under a breakpoint is carried
-   out, and what a faulting one did (`linux/instructions.py`, `linux/protection.py`); stubs (`linux/stubs.py`) and
-   call-frame rules (`linux/unwind.py`); its system-call table in `linux/syscalls.py`.
+   out, and what a faulting one did (`code/instructions.py`, `code/protection.py`); stubs (`code/stubs.py`) and
+   call-frame rules (`code/unwind.py`); its system-call table in `code/syscalls.py`.
 
-`tests/unit/arch` goes over all that are known; `tests/unit/linux/test_ptrace.py`, `test_perf.py` and `test_syscalls.py`
-set them beside python-ptrace's structures and the kernel's tables. A second ABI of a kernel that is known (as i386 is
-of x86-64's) has that kernel's `machine` and registers.
+`tests/unit/arch` goes over all that are known; `tests/unit/linux/test_ptrace.py`, `test_perf.py` and
+`tests/unit/code/test_syscalls.py` set them beside python-ptrace's structures and the kernel's tables. A second ABI of a
+kernel that is known (as i386 is of x86-64's) has that kernel's `machine` and registers.
 """

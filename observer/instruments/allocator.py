@@ -20,14 +20,14 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.code.elf import Elf
+from observer.code.instructions import CONSTANT, NOTHING
 from observer.instruments.observed import ObserversPages
 from observer.instruments.open_calls import OpenCalls
 from observer.instruments.planting import Planter
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing, copied_breakpoint
-from observer.linux.elf import Elf
-from observer.linux.instructions import CONSTANT, NOTHING
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.model.operations import FAMILY
 from observer.tracee.memory import NO_OPERATION, Breakpoint, Memory

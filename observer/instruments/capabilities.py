@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from observer.arch.known import NATIVE
+from observer.code.elf import load
 from observer.linux import perf, ptrace, seccomp
-from observer.linux.elf import load
 from observer.linux.procfs import PAGE, read_mappings, read_pagemap
 from observer.model.operations import FAMILY
 

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 
 from observer.arch.i386 import I386
 from observer.arch.known import NATIVE, SERVED, architecture_of
+from observer.code.captures import KINDS, Wanted, length_of, wanted_of
+from observer.code.syscalls import name_of, numbers_of
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import KEPT, WRAPPER, keep_stack, present_bytes
 from observer.instruments.unbrought import bytes_of_file
-from observer.linux.captures import KINDS, Wanted, length_of, wanted_of
 from observer.linux.ptrace import RegisterSet, bits_of
-from observer.linux.syscalls import name_of, numbers_of
 from observer.model.selection import MEMORY_CALLS
 from observer.tracee.task import Task
 

@@ -6,10 +6,10 @@ from typing import Final
 
 from observer.arch.architecture import GATES
 from observer.arch.known import SERVED
-from observer.linux.arguments import decode
-from observer.linux.captures import KINDS, MOST
-from observer.linux.prototypes import arity_of, families
-from observer.linux.syscalls import name_of, table
+from observer.code.arguments import decode
+from observer.code.captures import KINDS, MOST
+from observer.code.prototypes import arity_of, families
+from observer.code.syscalls import name_of, table
 from observer.model.selection import MEMORY_CALLS
 
 __all__ = ["ARGUMENT_BYTES", "GATES", "KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]

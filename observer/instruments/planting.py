@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from observer.arch.known import NATIVE
-from observer.linux.definitions import definitions
-from observer.linux.elf import Elf
-from observer.linux.exits import exits_of, piece_of
-from observer.linux.instructions import decode, emulation_of
-from observer.linux.prologue import prologue_of
+from observer.code.definitions import definitions
+from observer.code.elf import Elf
+from observer.code.exits import exits_of, piece_of
+from observer.code.instructions import decode, emulation_of
+from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.memory import NO_OPERATION, Breakpoint
 from observer.tracee.task import Task

@@ -18,15 +18,15 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.code.elf import Elf
+from observer.code.instructions import CONSTANT, NOTHING, emulation_of
+from observer.code.outgoing import names_any, outgoing_calls, why_none
+from observer.code.vdso import doors
 from observer.instruments.observed import ObserversPages
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import WRAPPER, keep_stack
-from observer.linux.elf import Elf
-from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
-from observer.linux.outgoing import names_any, outgoing_calls, why_none
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet, signal_info
-from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.tracee.memory import Memory, Probe

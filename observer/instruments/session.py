@@ -10,6 +10,8 @@ from typing import Final
 
 from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
+from observer.code.compat import foreign_by_argument, foreign_numbers
+from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
@@ -19,9 +21,7 @@ from observer.instruments.sink import Sink
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
-from observer.linux.compat import foreign_by_argument, foreign_numbers
 from observer.linux.seccomp import build_filter, is_allowed
-from observer.linux.syscalls import numbers_of
 from observer.model.selection import Selection
 from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine

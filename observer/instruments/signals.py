@@ -8,9 +8,9 @@ from functools import partial
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.code.protection import access_to, protection_reason
 from observer.instruments.sink import Sink
 from observer.instruments.stacks import keep_stack, present_bytes
-from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
 from observer.model.signals import FAULT_SIGNALS, SI_KERNEL, name_of_signal
 from observer.tracee.memory import Memory

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.code.instructions import emulation_of
 from observer.instruments.observed import ObserversPages
-from observer.linux.instructions import emulation_of
 from observer.linux.procfs import PAGE
 from observer.model.operations import FAMILY
 from observer.tracee.memory import NO_OPERATION, Breakpoint, Memory

@@ -10,6 +10,7 @@ import time
 from typing import Any, Final
 
 from observer.arch.known import NATIVE, architecture_of
+from observer.code.compat import as_native
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.births import Births
@@ -27,7 +28,6 @@ from observer.instruments.snapshot import Frames, take_snapshot
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
-from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
 from observer.model.addresses import Mapping
 from observer.tracee.memory import Memory

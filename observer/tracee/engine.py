@@ -16,8 +16,8 @@ from collections import Counter, deque
 from typing import Final, Protocol
 
 from observer.arch.known import NATIVE
+from observer.code.compat import as_native
 from observer.linux import ptrace
-from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity

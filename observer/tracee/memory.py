@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from observer.arch.known import NATIVE
-from observer.linux.instructions import Emulation
+from observer.code.instructions import Emulation
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
 

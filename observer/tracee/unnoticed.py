@@ -18,7 +18,7 @@ from errno import ENOSYS, EPERM
 from typing import Final
 
 from observer.arch.known import NATIVE, architecture_of
-from observer.linux.compat import as_native
+from observer.code.compat import as_native
 from observer.linux.procfs import read_status_field
 from observer.linux.ptrace import RegisterSet
 from observer.linux.seccomp import CLONE_UNTRACED

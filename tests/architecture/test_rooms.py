@@ -8,7 +8,8 @@ from tests.architecture.house import Module, map_of_the_house, modules, of_rooms
 
 FACTS = ("arch", "glibc")
 PURE = ("simulator", "story", "compare")
-AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
+AT_THE_DOOR = frozenset({"linux", "code", "tracee", "instruments", "heap"})
+KNOWING_CODE = AT_THE_DOOR - {"linux"}
 
 
 def offenders(rule: Callable[[Module], bool]) -> list[str]:
@@ -47,8 +48,12 @@ def test_ctypes_stays_at_the_door_to_the_kernel() -> None:
     assert offenders(lambda module: module.imports_any_of("ctypes") and module.room != "linux") == []
 
 
-def test_python_ptrace_stays_at_the_door_to_the_kernel() -> None:
-    assert offenders(lambda module: module.imports_any_of("ptrace") and module.room != "linux") == []
+def test_only_those_who_watch_import_what_is_known_of_code() -> None:
+    assert offenders(lambda module: "code" in module.rooms_imported and module.room not in KNOWING_CODE) == []
+
+
+def test_python_ptrace_stays_where_system_calls_have_words() -> None:
+    assert offenders(lambda module: module.imports_any_of("ptrace") and module.room != "code") == []
 
 
 def test_a_room_imports_only_from_rooms_above_it_on_the_map() -> None:
