@@ -162,7 +162,9 @@ def test_children_count_for_faults_and_the_largest_process_for_sizes(
     sample: Callable[[str], str], tmp_path: Path
 ) -> None:
     # The kernel counts resident pages in batches of 32 or more for each processor: what is compared must be larger.
-    source = "#include <stdlib.h>\n#include <string.h>\nint main(void) { memset(malloc(32 << 20), 1, 32 << 20); return 0; }"
+    source = (
+        "#include <stdlib.h>\n#include <string.h>\nint main(void) { memset(malloc(32 << 20), 1, 32 << 20); return 0; }"
+    )
     large = compile_c(source, tmp_path / "large", "-fno-builtin")
     script = tmp_path / "script"
     script.write_text(f"#!/bin/sh\n{large}\n{sample('story')} >/dev/null\nexit 3\n")

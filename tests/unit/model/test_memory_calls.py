@@ -97,13 +97,13 @@ def test_the_question_for_the_break_is_told_from_a_wish() -> None:
 
 
 def test_sizes_are_those_of_whole_pages() -> None:
-    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size, Unmap(MAP, PAGE + 1).size) == (PAGE, 2 * PAGE)
-    assert Move(MAP, 1, PAGE + 1, frozenset(), MAP).new_size == 2 * PAGE
+    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size(), Unmap(MAP, PAGE + 1).size()) == (PAGE, 2 * PAGE)
+    assert Move(MAP, 1, PAGE + 1, frozenset(), MAP).new_size() == 2 * PAGE
 
 
 def test_a_lock_reaches_over_every_page_that_it_touches() -> None:
-    assert Lock(MAP + PAGE - 1, 2, on_fault=False).pages == (MAP, 2 * PAGE)
-    assert Unlock(MAP + 7, PAGE - 7).pages == (MAP, PAGE)
+    assert Lock(MAP + PAGE - 1, 2, on_fault=False).pages() == (MAP, 2 * PAGE)
+    assert Unlock(MAP + 7, PAGE - 7).pages() == (MAP, PAGE)
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,9 @@ def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
     }  # fmt: skip
 
 
-CALL_TEXTS = ("op", "where", "origin", "served_by", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at")
+CALL_TEXTS = (
+    "op", "where", "origin", "served_by", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at",
+)  # fmt: skip
 
 
 def part_of(events: list[Event]) -> Part:
@@ -105,9 +107,7 @@ def part_of(events: list[Event]) -> Part:
     syscalls = [syscall_row(event, sites) for event in events if isinstance(event, Syscall)]
     faults = [fault_row(event, sites) for event in events if isinstance(event, Fault)]
     into = [library_row(event, sites) for event in events if isinstance(event, Library)]
-    empty = (
-        part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
-    )
+    empty = part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
     made = Part(
         sites,
         columns(calls, CALL_TEXTS) if calls else _none(empty, "calls"),
