@@ -106,6 +106,13 @@ def test_a_lock_reaches_over_every_page_that_it_touches() -> None:
     assert Unlock(MAP + 7, PAGE - 7).pages() == (MAP, PAGE)
 
 
+def test_whole_pages_are_those_of_the_machine_that_is_meant() -> None:
+    large = 0x10000
+    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size(large), Unmap(MAP, large + 1).size(large)) == (large, 2 * large)
+    assert Move(MAP, 1, large + 1, frozenset(), MAP).new_size(large) == 2 * large
+    assert Lock(MAP + large - 1, 2, on_fault=False).pages(large) == (MAP, 2 * large)
+
+
 @pytest.mark.parametrize(
     ("length", "new_length", "flags", "shrinks"),
     [
