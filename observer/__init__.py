@@ -7,11 +7,13 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting.
+- `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
+  rings, numbers; `known.py` says which is meant. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
-- `linux/`: the door to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, ELF and which file is
-  mapped, DWARF lines, call-frame rules, x86 instructions, where functions begin and end (`prologue.py`, `exits.py`),
-  system-call tables and prototypes, arguments in words (`arguments.py`, `flags.py`), the vDSO. python-ptrace is used
-  here alone.
+- `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs.
+- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, x86 instructions, where
+  functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
+  (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
   things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the

@@ -12,10 +12,10 @@ from observer.compare.fault_rules import rule_of
 from observer.compare.order import grouped
 from observer.compare.report_lines import Done, Report
 from observer.compare.result import Row
-from observer.compare.sides import PAGE, MemorySide, Operation, Resolved
+from observer.compare.sides import MemorySide, Operation, Resolved
 from observer.compare.together import NOWHERE, Together
 from observer.errors import BadTrace
-from observer.model.addresses import page_up
+from observer.model.addresses import PAGE, page_up
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
 from observer.model.memory_calls import Advise, memory_call
 

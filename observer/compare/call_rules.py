@@ -26,12 +26,12 @@ from observer.model.account import (
     alignment_of,
     request_of,
 )
+from observer.model.addresses import PAGE, page_up
 from observer.model.events import Call
 from observer.model.operations import FREEING, RESIZING
 
 __all__ = ["CallCase", "explain_call"]
 
-_PAGE: Final = 4096
 _HUGE: Final = 2 << 20
 _TOP: Final = 32
 _TABLE: Final = 0x310
@@ -90,8 +90,8 @@ class CallCase:
     def grown_plainly(self) -> bool:
         """Whether the break moved up, by no more than the request, the padding and page rounding make."""
         grown = sum(ask.amount for ask in self.observed.asks if ask.name == "brk")
-        unit = _HUGE if self.shadow.parameters.hugetlb else _PAGE
-        most = -(-(self.room + self.shadow.parameters.top_pad + _TOP) // unit) * unit + _PAGE
+        unit = _HUGE if self.shadow.parameters.hugetlb else PAGE
+        most = -(-(self.room + self.shadow.parameters.top_pad + _TOP) // unit) * unit + PAGE
         return self.asks_only("brk") and 0 < grown <= most
 
 
@@ -119,7 +119,7 @@ def _mapped(case: CallCase) -> Explanation | None:
     mapped = [ask for ask in case.observed.asks if ask.maps(case.call.result or 0)]
     if case.frees or len(mapped) != 1 or case.shadow.parameters.mmap_max == 0 or not _first_heap_only(case):
         return None
-    if not case.chunk < mapped[0].amount <= -(-(case.room + _MAPPED_MORE) // _PAGE) * _PAGE:
+    if not case.chunk < mapped[0].amount <= page_up(case.room + _MAPPED_MORE):
         return None
     old = case.shadow.live.get(case.call.pointer or 0)
     if mapped[0].name == "mremap" and old is not None and old.mapped:
@@ -134,7 +134,7 @@ def _mapped(case: CallCase) -> Explanation | None:
 def _first_heap_only(case: CallCase) -> bool:
     """Whether beside the mapping only the heap was begun, which the cache's table needs: one growth by padding."""
     grown = sum(ask.amount for ask in case.observed.asks if ask.name == "brk")
-    unit = _HUGE if case.shadow.parameters.hugetlb else _PAGE
+    unit = _HUGE if case.shadow.parameters.hugetlb else PAGE
     most = -(-(_TABLE + case.shadow.parameters.top_pad + _TOP) // unit) * unit
     return case.asks_only("brk", "mmap", "mremap", "munmap") and 0 <= grown <= most
 
@@ -155,9 +155,9 @@ def _padding(case: CallCase) -> Explanation | None:
         return None
     pad = case.shadow.parameters.top_pad
     left = case.shadow.break_end - end
-    if pad and left + _TOP <= pad + _PAGE:
+    if pad and left + _TOP <= pad + PAGE:
         return Explanation("top-pad", f"{left:,} bytes were still spare in the heap behind it")
-    if left < _PAGE:
+    if left < PAGE:
         return Explanation("layout", f"the page at the heap's end had {left:,} bytes left behind it")
     return None
 
@@ -314,10 +314,10 @@ def _asked_by_program(case: CallCase) -> Explanation | None:
 def _amount(case: CallCase) -> Explanation | None:
     """Both heaps grew, by different amounts: how much more than the request needs?"""
     grown = case.observed.moved_break
-    needed = -(-(case.room + _TOP) // _PAGE) * _PAGE
+    needed = page_up(case.room + _TOP)
     if case.frees or not case.grown_plainly:
         return None
-    if grown > needed + _PAGE or (case.shadow.parameters.top_pad and grown > needed):
+    if grown > needed + PAGE or (case.shadow.parameters.top_pad and grown > needed):
         return Explanation("top-pad", f"{grown - needed:,} bytes more than {case.room:,} bytes need")
     if grown != case.predicted.moved_break:
         return Explanation("layout", f"{grown:,} bytes, as its own chunks and the 32 bytes kept at the end need")

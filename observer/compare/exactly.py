@@ -14,9 +14,10 @@ from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, grouped, windows
 from observer.compare.result import Comparison, Difference, End, Row
-from observer.compare.sides import PAGE, ExactMaker, ExactPrediction, MemorySide
+from observer.compare.sides import ExactMaker, ExactPrediction, MemorySide
 from observer.compare.together import NOWHERE
 from observer.model.account import IN_PLACE
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.lives import Lives
 from observer.model.machine import Meta

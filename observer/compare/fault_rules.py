@@ -8,7 +8,7 @@ from typing import Final
 from observer.compare.explanation import Explanation
 from observer.compare.served import REST_HEADER, ZEROES
 from observer.compare.shadow import Shadow
-from observer.compare.sides import PAGE, Resolved
+from observer.compare.sides import Resolved
 from observer.glibc.chunks import HEADER, MINIMUM, chunk_size
 from observer.model.account import (
     FREE_PIECE,
@@ -21,6 +21,7 @@ from observer.model.account import (
     alignment_of,
     request_of,
 )
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Fault
 
 __all__ = ["FaultCase", "explain_extra", "explain_missing", "explain_program", "rule_of"]

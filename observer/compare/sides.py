@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from observer.model.account import Account, Reach
 from observer.model.events import Call, Fault, Syscall
 
 __all__ = [
-    "PAGE", "AllocatorSide", "AskedCall", "ExactMaker", "ExactPrediction", "ExactSide", "MemorySide", "Mismatch",
-    "Operation", "Predicted", "Resolved",
+    "AllocatorSide", "AskedCall", "ExactMaker", "ExactPrediction", "ExactSide", "MemorySide", "Mismatch", "Operation",
+    "Predicted", "Resolved",
 ]  # fmt: skip
-
-PAGE: Final = 4096
 
 
 class Resolved(Protocol):

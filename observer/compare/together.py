@@ -14,12 +14,13 @@ from observer.compare.order import Asked, arranged, grouped, orders, windows
 from observer.compare.result import Comparison, Difference, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
-from observer.compare.sides import PAGE, AllocatorSide, ExactMaker, MemorySide
+from observer.compare.sides import AllocatorSide, ExactMaker, MemorySide
 from observer.compare.witness import Witness
 from observer.glibc.chunks import HEADER
 from observer.glibc.parameters import Parameters
 from observer.glibc.versions import nearest
 from observer.model.account import FREE_PIECE, Account, Ask, Reach, alignment_of, ask_of, request_of
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.lives import Lives
 from observer.model.machine import Meta

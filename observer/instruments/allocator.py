@@ -11,11 +11,12 @@ import struct
 from time import monotonic_ns
 from typing import Final
 
+from observer.arch.known import NATIVE
+from observer.code.elf import Elf
 from observer.instruments.observed import ObserversPages
 from observer.instruments.planting import Planter
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing
-from observer.linux.elf import Elf
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import FAMILY
 from observer.recording.notes import Allocator, Aside, Handler
@@ -27,7 +28,7 @@ from observer.tracee.task import Task
 
 __all__ = ["RETURNED", "AllocatorCalls"]
 
-_RDI, _RSI, _RDX = RegisterSet.RDI, RegisterSet.RSI, RegisterSet.RDX
+_RDI, _RSI, _RDX, *_ = NATIVE.registers.arguments
 _POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 _THREE_WORDS: Final = struct.Struct("<III")
 _MASK_32: Final = 0xFFFF_FFFF

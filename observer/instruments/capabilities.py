@@ -13,9 +13,10 @@ from typing import Final
 
 import msgspec
 
+from observer.arch.known import NATIVE
+from observer.code.elf import load
 from observer.linux import perf, ptrace, seccomp
-from observer.linux.elf import load
-from observer.linux.procfs import read_mappings, read_pagemap
+from observer.linux.procfs import PAGE, read_mappings, read_pagemap
 from observer.model.operations import FAMILY
 
 __all__ = ["Capability", "examine"]
@@ -66,7 +67,7 @@ def examine() -> list[Capability]:
 
 def _machine() -> _Outcome:
     machine = os.uname().machine
-    if machine == "x86_64" and sys.maxsize > 1 << 32:
+    if machine == NATIVE.machine and sys.maxsize > 1 << 32:
         return _Outcome(True, f"{machine}, {os.uname().sysname} {os.uname().release}")
     return _Outcome(
         False, why_not=f"this is {machine}", remedy="use an x86-64 machine or the virtual machine of the Vagrantfile"
@@ -180,7 +181,7 @@ def _own_stack_entry() -> int:
     stack = next(mapping for mapping in read_mappings(os.getpid()) if mapping.path == "[stack]")
     fd = os.open("/proc/self/pagemap", os.O_RDONLY)
     try:
-        return int.from_bytes(read_pagemap(fd, stack.end - 4096, stack.end), "little")
+        return int.from_bytes(read_pagemap(fd, stack.end - PAGE, stack.end), "little")
     finally:
         os.close(fd)
 

@@ -6,12 +6,13 @@ import contextlib
 from collections import Counter
 from typing import Final, NamedTuple
 
+from observer.arch.i386 import I386
+from observer.arch.known import NATIVE, SERVED, architecture_of
+from observer.code.captures import KINDS, Wanted, length_of, wanted_of
+from observer.code.syscalls import name_of, numbers_of
 from observer.instruments.stacks import WRAPPER, keep_stack, present_bytes
 from observer.instruments.unbrought import bytes_of_file
-from observer.linux.captures import KINDS, Wanted, length_of, wanted_of
 from observer.linux.ptrace import RegisterSet, bits_of
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from observer.linux.syscalls import name_of, numbers_of
 from observer.model.selection import MEMORY_CALLS
 from observer.recording.records import STACK_BYTES
 from observer.recording.sink import Sink
@@ -19,9 +20,9 @@ from observer.tracee.task import Task
 
 __all__ = ["CARRIED_OUT", "Crossings"]
 
-_X32_BIT: Final = 0x40000000
-_SYSCALL, _INT80, _SYSENTER = range(3)
-_INT80_CODE, _SYSENTER_CODE, _SYSCALL_CODE = b"\xcd\x80", b"\x0f\x34", b"\x0f\x05"
+_NATIVE: Final = NATIVE.calls.audit
+_FOREIGN_GATES: Final = {gate.code: gate.number for gate in I386.calls.gates}
+_INT80, _SYSENTER, *_ = I386.calls.gates
 _WHATS: Final = {kind: i for i, kind in enumerate(KINDS)}
 _EXECS: Final = frozenset({"execve", "execveat"})
 _MASK_32: Final = 0xFFFF_FFFF
@@ -49,9 +50,10 @@ class Crossings:
 
     def __init__(self, sink: Sink, wanted: frozenset[str] | None) -> None:
         self._sink = sink
-        self._native = None if wanted is None else numbers_of(wanted, AUDIT_ARCH_X86_64)
+        self._native = None if wanted is None else numbers_of(wanted, _NATIVE)
         self._names = wanted
-        self._shallow = {arch: numbers_of(MEMORY_CALLS, arch) for arch in (AUDIT_ARCH_X86_64, AUDIT_ARCH_I386)}
+        audits = [each.calls.audit for each in SERVED]
+        self._shallow = {arch: numbers_of(MEMORY_CALLS, arch) for arch in audits}
         self._registers = RegisterSet()
         self._plans: dict[tuple[int, int], tuple[str, tuple[Wanted, ...]]] = {}
         self._at_exec: dict[tuple[int, ...], _AtEntry] = {}
@@ -70,8 +72,8 @@ class Crossings:
         """Whether the call *number* of *arch* is to be recorded."""
         if self._native is None:
             return True
-        if arch == AUDIT_ARCH_X86_64:
-            return number & ~_X32_BIT in self._native
+        if arch == _NATIVE:
+            return number & ~NATIVE.calls.variant in self._native
         return self._names is not None and number in numbers_of(self._names, arch)
 
     def entered(self, task: Task, entry: tuple[int, ...]) -> None:
@@ -97,12 +99,12 @@ class Crossings:
         number = asked & _MASK_32  # -1 is a number, too
         args = _words(arch, words)
         held = self._at_exec.pop(entry, None)
-        gate, stack, cs = (held.gate, held.stack, 0) if held is not None else (_SYSCALL, 0, 0)
+        gate, stack, cs = (held.gate, held.stack, 0) if held is not None else (0, 0, 0)
         unseen = None
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
             unseen = self._unseen_result() if result is None else None
-            cs = self._registers.words[RegisterSet.CS]
+            cs = self._registers.words[NATIVE.registers.mode]
             self.selectors[cs] += 1
             if held is None and result is not None:
                 stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else STACK_BYTES)
@@ -127,7 +129,7 @@ class Crossings:
 
         The register of the result still holds it at the exit stop. From the entry on it holds ENOSYS (entry_64.S).
         """
-        word = self._registers.words[RegisterSet.RAX]
+        word = self._registers.words[NATIVE.calls.result]
         narrow = bits_of(self._registers.words) == 32
         return None if (word & _MASK_32) >= _LEAST_ERROR_32 and (narrow or word >> 32 == _MASK_32) else word
 
@@ -135,7 +137,7 @@ class Crossings:
         key = (arch, number)
         if key not in self._plans:
             name = name_of(number, arch)
-            self._plans[key] = name, wanted_of(name, 32 if arch != AUDIT_ARCH_X86_64 else 64)
+            self._plans[key] = name, wanted_of(name, architecture_of(arch).bits)
         return self._plans[key]
 
     def _stack(self, task: Task, began: int, sp: int, length: int) -> int:
@@ -145,20 +147,21 @@ class Crossings:
         return keep_stack(self._sink, task.memory, began, sp, self._registers, length)
 
     def _gate(self, task: Task, arch: int, ip: int) -> int:
-        """Return through which instruction an i386 call came: the one that ends at *ip*.
+        """Return through which instruction a call came, by its number: if there are several, the one that ends at *ip*.
 
         A 32-bit program enters through the vDSO, whose code is `sysenter` (or AMD's `syscall`), then `int 0x80` for
         the restart of interrupted calls; the kernel returns behind the latter in either case (vdso32/system_call.S).
         """
-        if arch == AUDIT_ARCH_X86_64:
-            return _SYSCALL
+        gates = architecture_of(arch).calls.gates
+        if len(gates) == 1:
+            return gates[0].number
         code = b""
         if task.memory is not None:
             with contextlib.suppress(OSError):
                 code = task.memory.read(ip - 4, 4)
-        if bits_of(self._registers.words) == 32 and code.endswith(_INT80_CODE):
-            return {_SYSENTER_CODE: _SYSENTER, _SYSCALL_CODE: _SYSCALL}.get(code[:2], _INT80)
-        return _SYSENTER if code.endswith(_SYSENTER_CODE) else _INT80
+        if bits_of(self._registers.words) == 32 and code.endswith(_INT80.code):
+            return _FOREIGN_GATES.get(code[:2], _INT80.number)
+        return (_SYSENTER if code.endswith(_SYSENTER.code) else _INT80).number
 
     @staticmethod
     def _read(task: Task, wanted: tuple[Wanted, ...], args: tuple[int, ...], result: int | None) -> list[Piece]:
@@ -183,4 +186,4 @@ class Crossings:
 
 def _words(arch: int, args: list[int]) -> tuple[int, ...]:
     """Return a call's arguments; i386's are 32 bits wide, whatever 64-bit code has above them in the registers."""
-    return tuple(args) if arch == AUDIT_ARCH_X86_64 else tuple(word & _MASK_32 for word in args)
+    return tuple(args) if arch == _NATIVE else tuple(word & (1 << architecture_of(arch).bits) - 1 for word in args)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
+from observer.arch.known import NATIVE
 from observer.linux import procfs
 from observer.recording.notes import Leaving
 from observer.recording.sink import Sink
@@ -26,7 +27,7 @@ _SETTINGS: Final = Path("/sys/kernel/mm/transparent_hugepage")
 _BLOCK: Final = 1 << 21
 _LARGEST: Final = 1 << 32  # bytes of a range that is still looked at before it goes
 _PRESENT: Final = np.uint64(63)
-_MMAP, _MUNMAP, _BRK, _MADVISE = 9, 11, 12, 28
+_MMAP, _MUNMAP, _BRK, _MADVISE = NATIVE.numbers("mmap", "munmap", "brk", "madvise")
 _MAP_HUGETLB: Final = 0x40000
 _ASKING: Final = frozenset({14, 25})  # MADV_HUGEPAGE, MADV_COLLAPSE
 _GIVING_UP: Final = frozenset({4, 24})  # MADV_DONTNEED, MADV_DONTNEED_LOCKED

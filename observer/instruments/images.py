@@ -10,12 +10,12 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+from observer.code.definitions import undetermined
+from observer.code.elf import Elf
+from observer.code.mapped import load_mapped
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
-from observer.linux.definitions import undetermined
-from observer.linux.elf import Elf
-from observer.linux.mapped import load_mapped
 from observer.linux.regions import region_at, regions_within
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS

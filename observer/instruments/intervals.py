@@ -14,6 +14,7 @@ from collections import Counter
 from typing import Final
 from weakref import WeakKeyDictionary, WeakSet
 
+from observer.arch.known import NATIVE
 from observer.linux import procfs
 from observer.linux.pagemap import present_runs
 from observer.recording.notes import Interval
@@ -25,7 +26,7 @@ __all__ = ["FaultIntervals", "page_runs"]
 
 _LARGEST: Final = 1 << 28
 """Bytes of a mapping that is searched at every interval, whatever is in it; a larger one has to hold less than that."""
-_BRK, _MMAP, _MUNMAP, _MREMAP, _MADVISE = 12, 9, 11, 25, 28
+_BRK, _MMAP, _MUNMAP, _MREMAP, _MADVISE = NATIVE.numbers("brk", "mmap", "munmap", "mremap", "madvise")
 _HUGE: Final = (2 << 20) // procfs.PAGE  # pages
 _GIVING_UP: Final = frozenset({4, 9, 24})  # MADV_DONTNEED, MADV_REMOVE, MADV_DONTNEED_LOCKED
 

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from observer.linux.arguments import decode
-from observer.linux.captures import KINDS
-from observer.linux.prototypes import arity_of, families
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from observer.linux.syscalls import name_of, table
+from observer.arch.known import SERVED
+from observer.code.arguments import decode
+from observer.code.captures import KINDS
+from observer.code.prototypes import arity_of, families
+from observer.code.syscalls import name_of, table
 from observer.model.selection import MEMORY_CALLS
 
-__all__ = ["GATES", "KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]
-
-GATES: Final = ("syscall", "int80", "sysenter")
-"""The instructions that enter the kernel. Which one it was stands in each record's flags, from bit 8 on."""
+__all__ = ["KINDS", "all_families", "all_names", "arity_of", "decode", "name_of"]
 
 
 def all_names() -> frozenset[str]:
     """Return every system-call name that -e may name, also those of the memory class that this machine may lack."""
-    return frozenset(table(AUDIT_ARCH_X86_64).values()) | frozenset(table(AUDIT_ARCH_I386).values()) | MEMORY_CALLS
+    return MEMORY_CALLS.union(*(table(each.calls.audit).values() for each in SERVED))
 
 
 def all_families() -> dict[str, frozenset[str]]:

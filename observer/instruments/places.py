@@ -13,11 +13,11 @@ from typing import Final
 
 from msgspec.structs import replace as replace_image
 
-from observer.linux.elf import Elf, Identity, load
-from observer.linux.instructions import access_of, decode, disassemble
-from observer.linux.lines import line_table
-from observer.linux.mapped import held
-from observer.linux.unwind import Frame, Unwinder, step
+from observer.code.elf import Elf, Identity, load
+from observer.code.instructions import access_of, decode, disassemble
+from observer.code.lines import line_table
+from observer.code.mapped import held
+from observer.code.unwind import Frame, Unwinder, step
 from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image

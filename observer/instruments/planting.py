@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from observer.linux.definitions import definitions
-from observer.linux.elf import Elf
-from observer.linux.exits import exits_of, piece_of
-from observer.linux.instructions import decode, emulation_of
-from observer.linux.prologue import prologue_of
+from observer.arch.known import NATIVE
+from observer.code.definitions import definitions
+from observer.code.elf import Elf
+from observer.code.exits import exits_of, piece_of
+from observer.code.instructions import decode, emulation_of
+from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
-from observer.tracee.breakpoints import INT3, Breakpoint
+from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.task import Task
 
 __all__ = ["Planter"]
@@ -144,5 +145,5 @@ class _Image:
 def _in_place(code: bytes, *, is_padding: bool) -> dict[str, Any]:
     """Have the task do a `ret` by itself where there is room: moved into the padding behind it, or by its last byte."""
     if code[:1] == _RET and is_padding:
-        return {"planted": bytes([INT3]) + _RET, "goes_on": True}
+        return {"planted": NATIVE.trap.code + _RET, "goes_on": True}
     return {"goes_on": True} if code[:2] in _PREFIXED_RETS else {}

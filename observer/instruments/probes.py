@@ -13,12 +13,12 @@ import contextlib
 from time import monotonic_ns
 from typing import Any, Final
 
+from observer.code.elf import Elf
+from observer.code.instructions import Emulation, emulation_of
+from observer.code.outgoing import names_any, outgoing_calls, why_none
+from observer.code.vdso import doors
 from observer.instruments.stacks import WRAPPER, keep_stack
-from observer.linux.elf import Elf
-from observer.linux.instructions import Emulation, emulation_of
-from observer.linux.outgoing import names_any, outgoing_calls, why_none
 from observer.linux.ptrace import RegisterSet
-from observer.linux.vdso import doors
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import ProbedFunction
@@ -33,7 +33,6 @@ from observer.tracee.task import Task
 __all__ = ["ENTRY_ONLY", "LibraryCalls"]
 
 ENTRY_ONLY: Final = UNSEEN
-_LONGEST: Final = 15
 _TWICE: Final = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "libc_vfork", "getcontext", "swapcontext"})
 _NEVER: Final = frozenset({
     "exit", "Exit", "quick_exit", "abort", "longjmp", "siglongjmp", "longjmp_chk", "libc_longjmp", "libc_siglongjmp",
@@ -95,7 +94,7 @@ class LibraryCalls(Listener):
         if not self._library or memory is None:
             return
         for symbol in elf.definitions_of(_UNWINDERS):
-            place, code = symbol.address + bias, elf.read(symbol.address, _LONGEST)
+            place, code = symbol.address + bias, elf.read(symbol.address, elf.architecture.longest_instruction)
             emulation = emulation_of(code, place, 8 * elf.word)
             if emulation is not None and place not in memory.breakpoints and memory.read(place, 1) == code[:1]:
                 self._put(task, memory, place, code, emulation, returns=False, unwinds=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.regions import regions_within
 from observer.recording.notes import Detached, Region
 from observer.recording.sink import Sink
@@ -15,10 +16,12 @@ from observer.tracee.task import Task
 
 __all__ = ["REMAPPING", "note_remapped"]
 
-_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK = 30, 67, 206, 207, 216, 453
-REMAPPING: Final = frozenset({_SHMAT, _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES, _MAP_SHADOW_STACK})
-"""Their numbers."""
+_SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES = NATIVE.numbers(
+    "shmdt", "io_setup", "io_destroy", "remap_file_pages"
+)
 _DETACHING: Final = frozenset({_SHMDT, _IO_DESTROY})
+REMAPPING: Final = _DETACHING.union({_IO_SETUP, _REMAP_FILE_PAGES}, NATIVE.numbers("shmat", "map_shadow_stack"))
+"""Their numbers."""
 
 
 def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:

@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from observer.arch.i386 import I386
+from observer.arch.known import NATIVE
+from observer.code.compat import foreign_by_argument, foreign_numbers
+from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
@@ -16,9 +20,7 @@ from observer.instruments.probes import LibraryCalls
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
-from observer.linux.compat import foreign_by_argument, foreign_numbers
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, build_filter, is_allowed
-from observer.linux.syscalls import numbers_of
+from observer.linux.seccomp import build_filter, is_allowed
 from observer.model.selection import Selection
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
@@ -139,8 +141,8 @@ class _Session:
         own = own_syscalls(calls=self._allocator is not None, faults=self._faults is not None)
         own |= Unnoticed.NUMBERS
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
-        native = numbers_of(selection.syscalls, AUDIT_ARCH_X86_64) | own
-        foreign = numbers_of(selection.syscalls, AUDIT_ARCH_I386) | foreign_numbers(own)
+        native = numbers_of(selection.syscalls, NATIVE.calls.audit) | own
+        foreign = numbers_of(selection.syscalls, I386.calls.audit) | foreign_numbers(own)
         return build_filter(native, foreign, by_argument, foreign_by_argument(by_argument))
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:

@@ -7,11 +7,11 @@ import time
 from functools import partial
 from typing import Final
 
+from observer.arch.known import NATIVE
+from observer.code.protection import access_to, protection_reason
 from observer.instruments.stacks import keep_stack, present_bytes
-from observer.linux.protection import access_to, protection_reason
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
-from observer.model.exceptions import FAULT_SIGNALS
-from observer.model.signals import name_of_signal
+from observer.model.signals import FAULT_SIGNALS, SI_KERNEL, name_of_signal
 from observer.recording.notes import Signalled
 from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
@@ -19,10 +19,8 @@ from observer.tracee.task import Task
 
 __all__ = ["note_signal"]
 
-_SI_KERNEL: Final = 0x80
-_LONGEST_INSTRUCTION: Final = 15
+_REGISTERS: Final = NATIVE.registers
 _BEHIND: Final = 2  # int3 is one byte, int 4 two; the processor has gone past them when it tells
-_WORD: Final = 8
 _NO_CALL: Final = 1 << 63
 
 
@@ -35,7 +33,7 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
     signo, code, address = signal_info(task.tid)
     registers.read(task.tid)
     words = registers.words
-    ip, sp = words[RegisterSet.RIP], words[RegisterSet.RSP]
+    ip, sp = words[_REGISTERS.ip], words[_REGISTERS.sp]
     now = time.monotonic_ns()
     name = name_of_signal(signo)
     stack, behind, there = 0, b"", b""
@@ -44,23 +42,23 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
         if _present(task.memory, sp, 1):  # where a stack has overrun, reading below it would make it grow
             stack = keep_stack(sink, task.memory, now, sp, registers, frames=task.frames)
         behind = _present(task.memory, ip - _BEHIND, _BEHIND)
-        there = _present(task.memory, ip, _LONGEST_INSTRUCTION)
+        there = _present(task.memory, ip, NATIVE.longest_instruction)
     raised = name in FAULT_SIGNALS and code > 0
     bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(
         Signalled(
             pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
-            ip=ip, sp=sp, cs=words[RegisterSet.CS], stack=stack, behind=behind.hex(), bytes=there.hex(),
-            in_call=not words[RegisterSet.ORIG_RAX] & _NO_CALL,
-            reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == _SI_KERNEL else None,
+            ip=ip, sp=sp, cs=words[_REGISTERS.mode], stack=stack, behind=behind.hex(), bytes=there.hex(),
+            in_call=not words[NATIVE.calls.number] & _NO_CALL,
+            reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == SI_KERNEL else None,
             access=access_to(address, there, ip, words, bits) if raised else None,
         )
     )  # fmt: skip
 
 
 def _word(memory: Memory | None, address: int) -> int | None:
-    data = _present(memory, address, _WORD) if memory is not None else b""
-    return int.from_bytes(data, "little") if len(data) == _WORD else None
+    data = _present(memory, address, NATIVE.word) if memory is not None else b""
+    return int.from_bytes(data, "little") if len(data) == NATIVE.word else None
 
 
 def _present(memory: Memory, start: int, length: int) -> bytes:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.linux.ptrace import RegisterSet
 from observer.recording.records import STACK_BYTES
@@ -19,8 +20,7 @@ __all__ = ["WRAPPER", "keep_stack", "present_bytes"]
 WRAPPER: Final = 256
 """Bytes that are enough to leave a memory call's wrapper, which has hardly a frame; stdio's calls lie deeper."""
 
-_BP: Final = RegisterSet.INDEX["rbp"]
-_BX: Final = RegisterSet.INDEX["rbx"]
+_BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
 
 
 def present_bytes(tid: int, start: int, length: int) -> int:

@@ -12,6 +12,7 @@ import contextlib
 import signal
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.instruments.observed import ObserversPages
 from observer.linux import ptrace
 from observer.tracee.injection import call_in
@@ -20,8 +21,7 @@ from observer.tracee.task import Task
 
 __all__ = ["SIGACTION", "SIGPROCMASK", "TrapWatch"]
 
-SIGACTION: Final = 13
-SIGPROCMASK: Final = 14
+SIGACTION, SIGPROCMASK = NATIVE.numbers("rt_sigaction", "rt_sigprocmask")
 _BIT: Final = 1 << (signal.SIGTRAP - 1)
 _ACTION: Final = 32  # bytes of the kernel's struct sigaction of x86-64: handler, flags, restorer, mask
 _MASK_AT: Final = 24

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 from weakref import WeakSet
 
+from observer.arch.known import NATIVE
 from observer.linux import procfs
 from observer.recording.notes import Beyond, Populated
 from observer.recording.sink import Sink
@@ -21,16 +22,18 @@ __all__ = ["BEYOND", "FOLLOWED", "Unsampled"]
 _MAP_POPULATE: Final = 0x8000
 _MAP_LOCKED: Final = 0x2000
 _MADV_POPULATE: Final = frozenset({22, 23})
-_MMAP, _MPROTECT, _BRK, _MREMAP, _MADVISE, _PKEY_MPROTECT = 9, 10, 12, 25, 28, 329
-_MLOCK, _MLOCKALL, _MLOCK2, _EXECVE, _EXECVEAT, _SHMAT, _REMAP_FILE_PAGES = 149, 151, 325, 59, 322, 30, 216
-_IO_SUBMIT, _VMSPLICE, _PROCESS_VM_READV, _PROCESS_VM_WRITEV = 209, 278, 310, 311
-_LOCKING: Final = frozenset({_MLOCK, _MLOCK2, _MLOCKALL})
-_ALWAYS: Final = _LOCKING | {
-    _EXECVE, _EXECVEAT, _SHMAT, _REMAP_FILE_PAGES, _IO_SUBMIT, _VMSPLICE, _PROCESS_VM_READV, _PROCESS_VM_WRITEV,
-}  # fmt: skip
+_MMAP, _MPROTECT, _BRK, _MREMAP = NATIVE.numbers("mmap", "mprotect", "brk", "mremap")
+_MADVISE, _PKEY_MPROTECT, _MLOCKALL = NATIVE.numbers("madvise", "pkey_mprotect", "mlockall")
+_LOCKING: Final = frozenset(NATIVE.numbers("mlock", "mlock2", "mlockall"))
+_ALWAYS: Final = _LOCKING.union(NATIVE.numbers(
+    "execve", "execveat", "shmat", "remap_file_pages", "io_submit", "vmsplice", "process_vm_readv", "process_vm_writev",
+))  # fmt: skip
 # What these map or make accessible comes in at once where memory is locked (populate_vma_page_range).
 _POPULATING_LOCKED: Final = frozenset({_MMAP, _BRK, _MREMAP, _MPROTECT, _PKEY_MPROTECT})
-BEYOND: Final = {323: "userfaultfd", 425: "io_uring", 440: "process_madvise"}
+BEYOND: Final = dict(zip(
+    NATIVE.numbers("userfaultfd", "io_uring_setup", "process_madvise"), ("userfaultfd", "io_uring", "process_madvise"),
+    strict=True,
+))  # fmt: skip
 """Calls by which pages can come and go later, or elsewhere, without a system call that would tell which."""
 
 FOLLOWED: Final = _ALWAYS | {_MMAP, _MADVISE} | BEYOND.keys()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from observer.arch.known import NATIVE, architecture_of
+from observer.code.compat import as_native
 from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.births import Births
@@ -25,9 +27,7 @@ from observer.instruments.snapshot import Frames, Snapshot, take_snapshot
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
-from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet
-from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.model.memory_calls import map_flags, protection_of
 from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
@@ -38,11 +38,11 @@ from observer.tracee.task import Task
 
 __all__ = ["Watch", "own_syscalls"]
 
-_MMAP, _MUNMAP, _MREMAP, _MADVISE, _EXECVE, _EXECVEAT = 9, 11, 25, 28, 59, 322
+_MMAP, _MUNMAP, _MREMAP, _MADVISE = NATIVE.numbers("mmap", "munmap", "mremap", "madvise")
+_EXECVE, _EXECVEAT, _SIGRETURN = NATIVE.numbers("execve", "execveat", "rt_sigreturn")
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
-_SIGRETURN: Final = 15
-_PRCTL, _SECCOMP, _PR_SET_SECCOMP, _SET_MODE_FILTER = 157, 317, 22, 1
-_MPROTECT, _PKEY_MPROTECT = 10, 329
+_PRCTL, _SECCOMP, _MPROTECT, _PKEY_MPROTECT = NATIVE.numbers("prctl", "seccomp", "mprotect", "pkey_mprotect")
+_PR_SET_SECCOMP, _SET_MODE_FILTER = 22, 1
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
@@ -108,7 +108,7 @@ class Watch:
         if self.intervals is not None:
             self.intervals.at_stop(task)
         if self._follower.hit(task, registers):
-            self.selectors[registers.words[RegisterSet.CS]] += 1
+            self.selectors[registers.words[NATIVE.registers.mode]] += 1
             if task.memory is not None and self.traps.concerns(task):
                 self.traps.put_back(task, task.memory)
             return True
@@ -133,7 +133,7 @@ class Watch:
         elif number in (_EXECVE, _EXECVEAT) and not self._is_shared(task.memory, task.pid):
             self._settle(task)
         if number in _TRAP_CALLS:
-            self.traps.entered(task, number, args, bits=64 if arch == AUDIT_ARCH_X86_64 else 32)
+            self.traps.entered(task, number, args, bits=architecture_of(arch).bits)
         returns = number == _SIGRETURN and self.traps.is_returning(task)
         return wanted or returns or followed or number in _ALWAYS_FOLLOWED
 
@@ -269,13 +269,13 @@ class Watch:
         if not task.has_exec:
             return
         note_signal(self._sink, task, self._registers)
-        self.selectors[self._registers.words[RegisterSet.CS]] += 1
+        self.selectors[self._registers.words[NATIVE.registers.mode]] += 1
         blocked, caught = procfs.signal_sets(task.tid)
         if not caught >> (number - 1) & 1:
             return
         self.traps.delivering(task, number, blocked)
         if task.frames:
-            self._follower.handler_began(task, self._registers.words[RegisterSet.RSP])
+            self._follower.handler_began(task, self._registers.words[NATIVE.registers.sp])
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""

@@ -1,1 +1,1 @@
-"""The door to the kernel: ptrace, wait, seccomp, perf_event, procfs, ELF and DWARF. The only ctypes."""
+"""The doors to the kernel: ptrace, wait, seccomp, perf_event, procfs. The only ctypes."""

@@ -15,12 +15,13 @@ import os
 import struct
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.files import NewFile
 from observer.linux.libc import libc
 
 __all__ = ["FAULT_FIELDS", "PERF_RECORD_SAMPLE", "Counter", "Ring", "SampleLayout", "open_counter", "open_fault_ring"]
 
-_SYS_PERF_EVENT_OPEN: Final = 298 if os.uname().machine == "x86_64" else 241
+[_SYS_PERF_EVENT_OPEN] = NATIVE.numbers("perf_event_open")
 _TYPE_SOFTWARE: Final = 1
 PAGE_FAULTS: Final = 2
 PAGE_FAULTS_MIN: Final = 5
@@ -45,9 +46,7 @@ _BIT_SAMPLE_ID_ALL: Final = 1 << 18
 _BIT_USE_CLOCKID: Final = 1 << 25
 _CLOCK_MONOTONIC: Final = 1
 
-# Registers of the user side that each sample carries (asm/perf_regs.h numbers), in the kernel's order.
-_REG_BX, _REG_BP, _REG_SP, _REG_IP, _REG_CS = 1, 6, 7, 8, 10
-_REGS_MASK: Final = 1 << _REG_BX | 1 << _REG_BP | 1 << _REG_SP | 1 << _REG_IP | 1 << _REG_CS
+_REGS_MASK: Final = sum(1 << number for _name, number in NATIVE.perf_registers)
 
 _IOC_ID: Final = 0x80082407
 _IOC_SET_OUTPUT: Final = 0x2405
@@ -55,10 +54,13 @@ _ATTR_SIZE: Final = 112
 
 FAULT_FIELDS: Final = [
     ("type", "<u4"), ("misc", "<u2"), ("size", "<u2"), ("id", "<u8"), ("ip", "<u8"), ("pid", "<u4"),
-    ("tid", "<u4"), ("time", "<u8"), ("address", "<u8"), ("abi", "<u8"), ("user_bx", "<u8"),
-    ("user_bp", "<u8"), ("user_sp", "<u8"), ("user_ip", "<u8"), ("user_cs", "<u8"), ("stack_size", "<u8"),
+    ("tid", "<u4"), ("time", "<u8"), ("address", "<u8"), ("abi", "<u8"),
+    *((f"user_{name}", "<u8") for name, _number in NATIVE.perf_registers), ("stack_size", "<u8"),
 ]  # fmt: skip
-"""The fixed part of a sample, as a numpy record; the copied stack and its true length (u64) follow it."""
+"""The fixed part of a sample, as a numpy record; the copied stack and its true length (u64) follow it.
+
+Of the user side's registers it has those of `NATIVE.perf_registers`, in the kernel's order: `user_ip`, `user_sp` ….
+"""
 
 PERF_RECORD_SAMPLE: Final = 9
 _HEADER: Final = struct.Struct("=IHH")  # struct perf_event_header: type, misc, size
@@ -70,7 +72,7 @@ _syscall.restype = ctypes.c_long
 class SampleLayout:
     """How long a sample is when *stack_bytes* of the user stack are copied with it."""
 
-    FIXED: Final = 104
+    FIXED: Final = 64 + 8 * len(NATIVE.perf_registers)
 
     def __init__(self, stack_bytes: int) -> None:
         self.stack_bytes = (stack_bytes + 7) & ~7

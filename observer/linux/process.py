@@ -7,13 +7,14 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.libc import check, libc, libc_quick
 
 __all__ = ["avoid_huge_pages", "execute", "shares_memory", "stop_randomizing"]
 
 _PR_SET_THP_DISABLE: Final = 41
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
-_SYS_KCMP: Final = 312
+[_SYS_KCMP] = NATIVE.numbers("kcmp")
 _KCMP_VM: Final = 1
 
 

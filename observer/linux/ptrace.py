@@ -1,8 +1,8 @@
 """ptrace(2) requests that the engine uses.
 
-python-ptrace gives the register structure; the requests it lacks (SEIZE, LISTEN,
-GET_SYSCALL_INFO, the seccomp and exit events) are here. Every request must come from the thread that seized
-the tracee; any of them may fail with ESRCH when the tracee was killed meanwhile, which is not an error.
+python-ptrace lacks some of them (SEIZE, LISTEN, GET_SYSCALL_INFO, the seccomp and exit events). Every request must come
+from the thread that seized the tracee; any of them may fail with ESRCH when the tracee was killed meanwhile, which is
+not an error.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import os
 import struct
 from typing import Final
 
-from ptrace.binding.linux_struct import user_regs_struct
-
+from observer.arch.known import NATIVE
 from observer.linux.libc import libc_quick
 
 __all__ = [
@@ -167,7 +166,7 @@ _word = ctypes.c_long()
 _word_address = ctypes.addressof(_word)
 _raw = libc_quick["syscall"]
 _raw.restype = ctypes.c_long
-_SYS_PTRACE: Final = 101 if os.uname().machine == "x86_64" else 117
+[_SYS_PTRACE] = NATIVE.numbers("ptrace")
 
 
 def peek(tid: int, address: int) -> int:
@@ -183,31 +182,19 @@ def poke(tid: int, address: int, word: int) -> None:
     _request(PTRACE_POKEDATA, tid, address, word)
 
 
-_RIP_OFFSET: Final = user_regs_struct.rip.offset
+_IP_OFFSET: Final = 8 * NATIVE.registers.ip
 
 
 class RegisterSet:
-    """The general registers of one stopped tracee, as words indexed by the constants below.
+    """The general registers of one stopped tracee, as `words` in the order of `NATIVE.registers`.
 
     One buffer is read and written again and again: no object is made at a stop.
     """
 
-    INDEX: Final = {name: getattr(user_regs_struct, name).offset // 8 for name, _type in user_regs_struct._fields_}
-    RIP: Final = INDEX["rip"]
-    RSP: Final = INDEX["rsp"]
-    RAX: Final = INDEX["rax"]
-    RDI: Final = INDEX["rdi"]
-    RSI: Final = INDEX["rsi"]
-    RDX: Final = INDEX["rdx"]
-    RBX: Final = INDEX["rbx"]
-    CS: Final = INDEX["cs"]
-    EFLAGS: Final = INDEX["eflags"]
-    ORIG_RAX: Final = INDEX["orig_rax"]
-
     def __init__(self) -> None:
-        self._structure = user_regs_struct()
-        self._address = _Wide(ctypes.addressof(self._structure))
-        self.words: memoryview = memoryview(self._structure).cast("B").cast("Q")
+        buffer = (ctypes.c_uint64 * len(NATIVE.registers.names))()
+        self._address = _Wide(ctypes.addressof(buffer))
+        self.words: memoryview = memoryview(buffer).cast("B").cast("Q")
 
     def read(self, tid: int) -> None:
         """Fill from the stopped task *tid*; raises OSError ESRCH when it is gone."""
@@ -222,7 +209,7 @@ class RegisterSet:
     @staticmethod
     def jump(tid: int, address: int) -> None:
         """Set only the instruction pointer of *tid*: a third of the price of writing all registers."""
-        if _ptrace(PTRACE_POKEUSER, tid, _RIP_OFFSET, _Wide(address)) == -1:
+        if _ptrace(PTRACE_POKEUSER, tid, _IP_OFFSET, _Wide(address)) == -1:
             raise _fail()
 
     @staticmethod
@@ -231,12 +218,9 @@ class RegisterSet:
         _request(PTRACE_POKEUSER, tid, 8 * register, value & 0xFFFF_FFFF_FFFF_FFFF)
 
 
-_USER32_CS: Final = 0x23
-
-
 def bits_of(words: memoryview) -> int:
-    """Return how code runs under the registers *words*: 64 or 32, by the code segment (asm/segment.h)."""
-    return 32 if words[RegisterSet.CS] == _USER32_CS else 64
+    """Return how code runs under the registers *words*: 64 or 32."""
+    return NATIVE.bits_of(words[NATIVE.registers.mode])
 
 
 class SyscallInfo:

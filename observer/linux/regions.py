@@ -5,6 +5,8 @@ Older kernels give the whole of /proc/PID/maps, of which only the lines that are
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 from array import array
 from bisect import bisect_right
@@ -17,7 +19,7 @@ from typing import Final, NamedTuple
 from observer.linux.procfs import parse_maps_line
 from observer.model.addresses import Mapping
 
-__all__ = ["Region", "region_at", "regions_within"]
+__all__ = ["Region", "as_mapped", "region_at", "regions_within"]
 
 # size, flags, address; then start, end, flags, page size, offset, inode; device; sizes and places of name, build id
 _QUERY: Final = Struct("<9Q4I2Q")
@@ -51,6 +53,21 @@ def regions_within(tid: int, start: int, end: int) -> Iterator[Region]:
         yield from _searched(fd, start, end)
     finally:
         os.close(fd)
+
+
+def as_mapped(fd: int, size: int) -> tuple[int, int] | None:
+    """Return device and inode as mappings of the file show them: on btrfs and overlayfs others than stat(2) tells.
+
+    So the file is mapped here, too, and that mapping looked at; its bytes are not.
+    """
+    try:
+        with mmap.mmap(fd, min(size, mmap.PAGESIZE), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as view:
+            first = ctypes.c_char.from_buffer(view)
+            region = region_at(os.getpid(), ctypes.addressof(first))
+            del first
+    except (OSError, ValueError):
+        return None
+    return (region.device, region.mapping.inode) if region is not None else None
 
 
 def _queried(fd: int, start: int, end: int) -> Iterator[Region]:

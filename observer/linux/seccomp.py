@@ -16,23 +16,19 @@ import struct
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from observer.arch.architecture import Architecture
+from observer.arch.i386 import I386
+from observer.arch.known import NATIVE
 from observer.linux.libc import check, libc
 
 __all__ = [
-    "AUDIT_ARCH_I386",
-    "AUDIT_ARCH_X86_64",
     "CLONE_UNTRACED",
     "TRACE_DATA",
-    "X32_BIT",
     "build_filter",
     "install",
     "install_somehow",
     "is_allowed",
 ]
-
-AUDIT_ARCH_X86_64: Final = 0xC000003E
-AUDIT_ARCH_I386: Final = 0x40000003
-X32_BIT: Final = 0x40000000
 
 _LD_W_ABS: Final = 0x20
 _JEQ: Final = 0x15
@@ -47,9 +43,6 @@ _RET_ERRNO: Final = 0x00050000
 _OFFSET_NR: Final = 0
 _OFFSET_ARCH: Final = 4
 _OFFSET_ARG0: Final = 16
-_CLONE: Final = 56
-_I386_CLONE: Final = 120
-_CLONE3: Final = 435
 CLONE_UNTRACED: Final = 0x00800000
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _PR_SET_SECCOMP: Final = 22
@@ -73,10 +66,11 @@ def _select(numbers: Collection[int] | None) -> list[bytes]:
     return [*body, _op(_RET, _RET_ALLOW)]
 
 
-def _no_escape(clone: int) -> list[bytes]:
+def _no_escape(abi: Architecture) -> list[bytes]:
     """Instructions that stop at, or refuse, the loaded call if it would make a child that is not traced."""
+    clone, clone3 = abi.numbers("clone", "clone3")
     return [
-        _op(_JEQ, _CLONE3, 0, 1),
+        _op(_JEQ, clone3, 0, 1),
         _op(_RET, _RET_ERRNO | errno.ENOSYS),
         _op(_JEQ, clone, 0, 4),
         _op(_LD_W_ABS, _OFFSET_ARG0),
@@ -109,23 +103,23 @@ def build_filter(
     """
     other_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),
-        *_no_escape(_I386_CLONE),
+        *_no_escape(I386),
         *_select_by_argument(i386_by_argument or {}),
         *_select(i386),
     ]
     native_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),
         # An x32 call is rare enough to stop at always.
-        _op(_JSET, X32_BIT, 0, 1),
+        _op(_JSET, NATIVE.calls.variant, 0, 1),
         _op(_RET, _RET_TRACE),
-        *_no_escape(_CLONE),
+        *_no_escape(NATIVE),
         *_select_by_argument(by_argument or {}),
         *_select(native),
     ]
     # A conditional jump reaches 255 instructions; an unconditional one (0x05) any distance.
     head = [
         _op(_LD_W_ABS, _OFFSET_ARCH),
-        _op(_JEQ, AUDIT_ARCH_X86_64, 1, 0),
+        _op(_JEQ, NATIVE.calls.audit, 1, 0),
         _op(0x05, len(native_abi)),
     ]
     return b"".join([*head, *native_abi, *other_abi])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.model.addresses import page_up
+from observer.model.addresses import PAGE, page_up
 from observer.model.events import Call, Syscall
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, memory_call
 
@@ -23,7 +23,6 @@ REFUSED: Final = "refused"
 NOTHING: Final = "nothing to hand out"
 UNKNOWN: Final = "memory that is neither free nor new"
 
-_PAGE: Final = 4096
 _WORD: Final = 8
 _USUAL_ALIGNMENT: Final = 16
 
@@ -97,17 +96,17 @@ class Reach:
     what: str
 
 
-def ask_of(event: Syscall, break_end: int) -> Ask:
-    """Return what a system call asks; *break_end* is where the break was before it."""
+def ask_of(event: Syscall, break_end: int, page: int = PAGE) -> Ask:
+    """Return what a system call asks; *break_end* is where the break was before it, *page* the bytes of a page."""
     call, name, failed = memory_call(event), event.name, event.errno is not None
     if isinstance(call, Break):
         return Ask(name, 0 if call.is_question or not break_end else (call.end or 0) - break_end)
     if isinstance(call, Map):
-        return Ask(name, call.size, call.hint if failed else call.start or 0, call.protection, failed)
+        return Ask(name, call.size(page), call.hint if failed else call.start or 0, call.protection, failed)
     if isinstance(call, Unmap):
-        return Ask(name, call.size, call.start, failed=failed)
+        return Ask(name, call.size(page), call.start, failed=failed)
     if isinstance(call, Move):
-        return Ask(name, call.new_size, call.start if failed else call.new_start or 0, failed=failed)
+        return Ask(name, call.new_size(page), call.start if failed else call.new_start or 0, failed=failed)
     if isinstance(call, Protect):
         return Ask(name, call.length, call.start, call.protection, failed)
     if isinstance(call, Advise):
@@ -115,18 +114,18 @@ def ask_of(event: Syscall, break_end: int) -> Ask:
     return Ask(name, 0, event.args[0] if event.args else 0, failed=failed)
 
 
-def request_of(call: Call) -> int:
+def request_of(call: Call, page: int = PAGE) -> int:
     """Return the bytes that the allocator has to find for *call*: pvalloc(3) rounds up to whole pages."""
-    return page_up(call.bytes_asked) if call.op == "pvalloc" else call.bytes_asked
+    return page_up(call.bytes_asked, page) if call.op == "pvalloc" else call.bytes_asked
 
 
-def alignment_of(call: Call) -> int:
+def alignment_of(call: Call, page: int = PAGE) -> int:
     """Return the alignment that *call* asks for, 0 for the usual one.
 
     memalign(3) of glibc takes an alignment that is no power of two for the next one that is.
     """
     if call.op in ("valloc", "pvalloc"):
-        return _PAGE
+        return page
     alignment = call.alignment or 0
     return 1 << (alignment - 1).bit_length() if alignment > _USUAL_ALIGNMENT else 0
 

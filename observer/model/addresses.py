@@ -12,25 +12,27 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
+__all__ = ["PAGE", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
 
-_PAGE: Final = 4096
+PAGE: Final = 4096
+"""Bytes of a page of the reference machine. A recorded one says its own (`Machine.page_size`), this one sysconf(3)."""
+
 _NUMBERED: Final = "map#"
 _KERNELS_OWN: Final = frozenset({"[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
 
 
-def page_up(address: int) -> int:
-    """Round up to a page.
+def page_up(address: int, page: int = PAGE) -> int:
+    """Round up to a page of *page* bytes.
 
     >>> hex(page_up(0x1001))
     '0x2000'
     """
-    return (address + _PAGE - 1) & -_PAGE
+    return (address + page - 1) & -page
 
 
-def page_down(address: int) -> int:
-    """Round down to a page."""
-    return address & -_PAGE
+def page_down(address: int, page: int = PAGE) -> int:
+    """Round down to a page of *page* bytes."""
+    return address & -page
 
 
 def is_numbered(name: str | None) -> bool:
@@ -61,12 +63,13 @@ class Mapping(msgspec.Struct, frozen=True):
 
 
 class AddressSpace:
-    """Mappings in address order, changed by the results of system calls.
+    """Mappings in address order, in pages of *page* bytes, changed by the results of system calls.
 
     Only what a call asked for is replayed; stack growth, `[vdso]` and friends are left to whoever compares.
     """
 
-    def __init__(self, mappings: Iterable[Mapping] = ()) -> None:
+    def __init__(self, mappings: Iterable[Mapping] = (), page: int = PAGE) -> None:
+        self._page = page
         self._mappings = sorted(mappings, key=lambda mapping: mapping.start)
         self._starts = [mapping.start for mapping in self._mappings]
         self.break_end = max((m.end for m in self._mappings if m.path == "[heap]"), default=0)
@@ -75,7 +78,7 @@ class AddressSpace:
 
     def copy(self) -> AddressSpace:
         """Return an independent copy (fork)."""
-        twin = AddressSpace(self._mappings)
+        twin = AddressSpace(self._mappings, self._page)
         twin.break_start, twin.break_end, twin._anonymous = self.break_start, self.break_end, self._anonymous
         return twin
 
@@ -143,19 +146,19 @@ class AddressSpace:
         if not path:
             path = f"{_NUMBERED}{self._anonymous}"
             self._anonymous += 1
-        mapping = Mapping(start, start + page_up(length), protection, path, offset, shared)
+        mapping = Mapping(start, start + page_up(length, self._page), protection, path, offset, shared)
         self._replace(mapping.start, mapping.end, [mapping])
         return mapping
 
     def unmap(self, start: int, length: int) -> None:
         """Replay munmap."""
-        self._replace(start, start + page_up(length), [])
+        self._replace(start, start + page_up(length, self._page), [])
 
     def protect(self, start: int, length: int, protection: str) -> None:
         """Replay mprotect on whatever is mapped in the range."""
         if not length:
             return
-        end = start + page_up(length)
+        end = start + page_up(length, self._page)
         first, last = self._overlapping(start, end)
         changed = [
             msgspec.structs.replace(mapping.cut(start, end), protection=protection)
@@ -166,7 +169,7 @@ class AddressSpace:
     def place(self, source: Mapping, old: int, new: int, length: int) -> None:
         """Replay the second half of mremap: what *source* mapped at *old* is now at *new*, *length* bytes long."""
         offset = source.offset + old - source.start
-        moved = msgspec.structs.replace(source, start=new, end=new + page_up(length), offset=offset)
+        moved = msgspec.structs.replace(source, start=new, end=new + page_up(length, self._page), offset=offset)
         self._replace(moved.start, moved.end, [moved])
 
     def set_break(self, result: int) -> None:
@@ -174,7 +177,7 @@ class AddressSpace:
         if not self.break_start:
             self.break_start = self.break_end = result
             return
-        old, new = page_up(self.break_end), page_up(result)
+        old, new = page_up(self.break_end, self._page), page_up(result, self._page)
         if new > old:
             self._replace(old, new, [Mapping(old, new, "rw-", "[heap]")])
         elif new < old:

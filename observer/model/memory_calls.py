@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal
 
-from observer.model.addresses import page_down, page_up
+from observer.model.addresses import PAGE, page_down, page_up
 from observer.model.events import Syscall
 
 __all__ = [
-    "ADVICE", "WORDS", "Advice", "Advise", "Break", "Lock", "LockAll", "Map", "MapFlag", "MemoryCall",
+    "ADVICE", "MMAP2_UNIT", "WORDS", "Advice", "Advise", "Break", "Lock", "LockAll", "Map", "MapFlag", "MemoryCall",
     "Move", "MoveFlag", "Protect", "Unlock", "UnlockAll", "Unmap", "decode", "map_flags", "memory_call",
     "protection_of",
 ]  # fmt: skip
@@ -43,6 +43,9 @@ ADVICE: Final[dict[int, Advice]] = {
 }  # fmt: skip
 """The advice that changes what is mapped or resident, or how it will be, by its number; the rest only hints."""
 
+MMAP2_UNIT: Final = 4096
+"""What the offset of mmap2(2) counts, in bytes, whatever the page size."""
+
 _SHARING: Final[dict[int, MapFlag]] = {1: "shared", 2: "private", 3: "shared"}
 _SHARING_BITS: Final = 0xF
 _MAP_BITS: Final[dict[int, MapFlag]] = {
@@ -52,7 +55,6 @@ _MOVE_BITS: Final[dict[int, MoveFlag]] = {1: "maymove", 2: "fixed", 4: "dontunma
 _PROTECTION_BITS: Final = (("r", 1), ("w", 2), ("x", 4))
 _LOCK_ON_FAULT: Final = 1  # MLOCK_ONFAULT of mlock2
 _LOCK_CURRENT: Final = 1  # MCL_CURRENT of mlockall
-_MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _MOST_WORDS: Final = 6
 
 
@@ -93,10 +95,9 @@ class Map(_Decoded):
     offset: int
     start: int | None
 
-    @property
-    def size(self) -> int:
-        """Bytes of the whole pages."""
-        return page_up(self.length)
+    def size(self, page: int = PAGE) -> int:
+        """Return the bytes of its whole pages, of *page* bytes each."""
+        return page_up(self.length, page)
 
     @property
     def reserves(self) -> bool:
@@ -116,10 +117,9 @@ class _Range(_Decoded):
         """Behind the last byte, as it was asked."""
         return self.start + self.length
 
-    @property
-    def size(self) -> int:
-        """Bytes of the whole pages, from a page's beginning."""
-        return page_up(self.length)
+    def size(self, page: int = PAGE) -> int:
+        """Return the bytes of the whole pages, of *page* bytes each, from a page's beginning."""
+        return page_up(self.length, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +139,14 @@ class Move(_Range):
     flags: frozenset[MoveFlag]
     new_start: int | None
 
-    @property
-    def new_size(self) -> int:
-        """Bytes of its whole pages afterwards."""
-        return page_up(self.new_length)
+    def new_size(self, page: int = PAGE) -> int:
+        """Return the bytes of its whole pages afterwards, of *page* bytes each."""
+        return page_up(self.new_length, page)
 
     @property
     def shrinks_in_place(self) -> bool:
         """Whether it does not grow and names no new place: what is kept stays where it is, in its parts."""
-        return self.new_size <= self.size and not self.flags & {"fixed", "dontunmap"}
+        return self.new_size() <= self.size() and not self.flags & {"fixed", "dontunmap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,11 +168,10 @@ class Advise(_Range):
 class _Locking(_Range):
     """A range whose ends need not be those of pages (mlock(2))."""
 
-    @property
-    def pages(self) -> tuple[int, int]:
-        """(start, bytes) of the whole pages that it touches."""
-        first = page_down(self.start)
-        return first, page_up(self.end - first)
+    def pages(self, page: int = PAGE) -> tuple[int, int]:
+        """Return (start, bytes) of the whole pages, of *page* bytes each, that it touches."""
+        first = page_down(self.start, page)
+        return first, page_up(self.end - first, page)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +262,7 @@ def _map(args: _Arguments, result: int | None, failed: bool) -> MemoryCall:
 
 
 def _map2(args: _Arguments, result: int | None, failed: bool) -> MemoryCall:
-    return _map((*args[:5], args[5] * _MMAP2_UNIT), result, failed)
+    return _map((*args[:5], args[5] * MMAP2_UNIT), result, failed)
 
 
 def _unmap(args: _Arguments, _result: int | None, failed: bool) -> MemoryCall:

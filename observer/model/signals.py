@@ -1,13 +1,31 @@
-"""Signal names, real-time ones included (signal(7))."""
+"""Signals: their names, real-time ones included (signal(7)), and what their codes are called (sigaction(2))."""
 
 from __future__ import annotations
 
 import signal
 from typing import Final
 
-__all__ = ["name_of_signal", "number_of_signal"]
+__all__ = ["CODES", "FAULT_SIGNALS", "SI_KERNEL", "name_of_signal", "number_of_signal"]
 
 _FIRST_REAL_TIME: Final = 32
+
+FAULT_SIGNALS: Final = frozenset({"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"})
+"""The signals whose information holds the address of a fault."""
+
+CODES: Final = {
+    ("SIGSEGV", 1): "SEGV_MAPERR", ("SIGSEGV", 2): "SEGV_ACCERR", ("SIGSEGV", 3): "SEGV_BNDERR",
+    ("SIGSEGV", 4): "SEGV_PKUERR", ("SIGSEGV", 10): "SEGV_CPERR",
+    ("SIGBUS", 1): "BUS_ADRALN", ("SIGBUS", 2): "BUS_ADRERR", ("SIGBUS", 3): "BUS_OBJERR",
+    ("SIGBUS", 4): "BUS_MCEERR_AR", ("SIGBUS", 5): "BUS_MCEERR_AO",
+    ("SIGILL", 1): "ILL_ILLOPC", ("SIGILL", 2): "ILL_ILLOPN", ("SIGILL", 5): "ILL_PRVOPC",
+    ("SIGFPE", 1): "FPE_INTDIV", ("SIGFPE", 2): "FPE_INTOVF", ("SIGFPE", 3): "FPE_FLTDIV", ("SIGFPE", 4): "FPE_FLTOVF",
+    ("SIGFPE", 5): "FPE_FLTUND", ("SIGFPE", 6): "FPE_FLTRES", ("SIGFPE", 7): "FPE_FLTINV", ("SIGFPE", 8): "FPE_FLTSUB",
+    ("SIGTRAP", 1): "TRAP_BRKPT", ("SIGTRAP", 2): "TRAP_TRACE", ("SIGTRAP", 4): "TRAP_HWBKPT",
+}  # fmt: skip
+"""The names of si_code, by signal (asm-generic/siginfo.h). SI_KERNEL goes with each of them."""
+
+SI_KERNEL: Final = 0x80
+"""The code of a signal that the kernel sends for a reason that it does not tell."""
 
 
 def name_of_signal(number: int) -> str:

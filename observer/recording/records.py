@@ -72,7 +72,7 @@ SYSCALL: Final = Layout(
 """One system call, by its number in the table of `arch` (AUDIT_ARCH_*).
 
 `flags`: 1 returned, 2 carried out by a task that was killed in it, from bit 8 on the gate (a place in
-`instruments.names.GATES`). `stack` is the number of a stack piece.
+`arch.architecture.GATES`). `stack` is the number of a stack piece.
 """
 
 LIBRARY_CALL: Final = Layout(

@@ -8,6 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from observer.arch.known import native_of
 from observer.model.machine import Meta
 from observer.report.screen import bar, heading, paragraph, put, safe
 from observer.story.departures import Occurrence
@@ -69,6 +70,7 @@ def _three_sizes(console: Console, summary: Summary, meta: Meta) -> None:
 
 def _rings(console: Console, meta: Meta) -> None:
     """Print the privilege level that the CS register held at the stops: its low two bits."""
+    architecture = native_of(meta.machine.architecture)
     stops = {int(name.removeprefix(_STOPS), 16): n for name, n in meta.totals.items() if name.startswith(_STOPS)}
     for selector, count in sorted(stops.items()):
         code = {0x33: "64-bit code", 0x23: "32-bit code"}.get(selector, "code")
@@ -76,7 +78,7 @@ def _rings(console: Console, meta: Meta) -> None:
         _fact(
             console,
             "privilege level",
-            f"ring {selector & 3} at {every}{plural(count, 'stop')} (CS {selector:#x}: {code})",
+            f"ring {architecture.ring_of(selector)} at {every}{plural(count, 'stop')} (CS {selector:#x}: {code})",
         )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from observer.model.addresses import AddressSpace, page_up
+from observer.model.addresses import PAGE, AddressSpace, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.footprint import Conduct
 from observer.model.lives import Lives
@@ -25,8 +25,7 @@ from observer.model.operations import ALLOCATING, OPERATIONS
 
 __all__ = ["Peak", "account", "find_peaks"]
 
-_SHIFT: Final = 12
-_PAGE: Final = 1 << _SHIFT
+_SHIFT: Final = PAGE.bit_length() - 1
 _GIVING_BACK: Final = ("dontneed", "free", "dontneed_locked")
 
 
@@ -123,8 +122,8 @@ class _Holding:
         page, (start, length) = address >> _SHIFT, self.largest
         self.in_largest += page not in self.pages and start <= address < start + length
         self.pages.add(page)
-        self.sums["held_peak"] = max(self.sums["held_peak"], len(self.pages) * _PAGE)
-        self.sums["largest_resident"] = max(self.sums["largest_resident"], self.in_largest * _PAGE)
+        self.sums["held_peak"] = max(self.sums["held_peak"], len(self.pages) * PAGE)
+        self.sums["largest_resident"] = max(self.sums["largest_resident"], self.in_largest * PAGE)
 
     def is_new_largest(self, start: int, length: int) -> None:
         """*length* bytes were mapped in one call, more than ever before."""
@@ -158,7 +157,7 @@ class _Holding:
     def look(self) -> None:
         """Most is live now: what is held beyond it?"""
         self.is_past_peak = True
-        self.sums["held_at_peak"] = len(self.pages) * _PAGE
+        self.sums["held_at_peak"] = len(self.pages) * PAGE
         self.sums["wasted"] = self.sums["held_at_peak"] - self.covered()
 
 
@@ -213,7 +212,7 @@ class _Account:
         return Conduct(
             calls=dict(self._calls.most_common()), syscalls=dict(self._syscalls.most_common()),
             own_syscalls=dict((+self._own).most_common()), live_peak=self._peaks.get(pid, Peak()).live,
-            live_end=held.live.bytes, held_end=len(held.pages) * _PAGE, largest=held.largest[1],
+            live_end=held.live.bytes, held_end=len(held.pages) * PAGE, largest=held.largest[1],
             returned=dict(held.returned), wasted=self._wasted(pid, held), **{name: held.sums[name] for name in names},
         )  # fmt: skip
 
@@ -269,7 +268,7 @@ def _move(held: _Holding, call: Move) -> None:
     source = held.space.find(old)
     if source is None:
         return
-    moved = [page for page in held.within(old, call.end) if (page << _SHIFT) < old + call.new_size]
+    moved = [page for page in held.within(old, call.end) if (page << _SHIFT) < old + call.new_size()]
     held.drop(old, call.end)
     held.space.unmap(old, call.length)
     held.space.place(source, old, new, call.new_length)
@@ -278,6 +277,6 @@ def _move(held: _Holding, call: Move) -> None:
 
 def _give_back(held: _Holding, call: Advise, *, own: bool) -> None:
     if own:
-        held.returned[f"MADV_{call.advice}".upper()] += len(held.within(call.start, call.end)) * _PAGE
+        held.returned[f"MADV_{call.advice}".upper()] += len(held.within(call.start, call.end)) * PAGE
     if call.advice != "free":
         held.drop(call.start, call.end)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from observer.errors import UsageError
+from observer.model.addresses import PAGE
 from observer.model.machine import Machine, Meta
 from observer.simulator.book_side import BookSide
 from observer.simulator.commit import Commitment
@@ -15,7 +16,6 @@ from observer.simulator.frame_side import FrameSide
 from observer.simulator.frames import Frames
 from observer.simulator.glibc_side import GlibcMaker
 from observer.simulator.machine import BookMachine
-from observer.simulator.paging import PAGE
 
 __all__ = [
     "WORD_BITS", "Hardware", "book_machine", "book_model", "check_release", "check_width", "exact_model",

@@ -83,7 +83,8 @@ def recorded_operations(directory: Path, on_left_out: Callable[[str, int], None]
     Raises:
         BadTrace: as `Trace.open`.
     """
-    recorded = RecordedWorkload(Trace.open(directory).events())
+    trace = Trace.open(directory)
+    recorded = RecordedWorkload(trace.events(), trace.meta.machine.page_size)
     yield from recorded.operations()
     for what, count in recorded.left_out.items():
         on_left_out(what, count)

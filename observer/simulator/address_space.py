@@ -9,29 +9,27 @@ it is less than the number of pages.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from observer.simulator.backing import Backing
-from observer.simulator.faulting import PAGE, FaultHandler
+from observer.simulator.faulting import FaultHandler
 from observer.simulator.frames import Frames
 from observer.simulator.page_table import EXCLUSIVE, SHIFT, PageTable
 from observer.simulator.regions import ACCESSES, ANONYMOUS, KINDS, Region, Regions
 
-__all__ = ["PAGE_SHIFT", "AddressSpace"]
-
-PAGE_SHIFT: Final = 12
+__all__ = ["AddressSpace"]
 
 
 class AddressSpace:
     """Mappings and page table of one process. Addresses and lengths are bytes.
 
-    Ranges are widened to whole pages, except where whole pages are asked for.
+    Ranges are widened to whole pages, except where whole pages are asked for; `sizes` is how large these are.
     """
 
-    __slots__ = ("_frames", "_handler", "_regions", "_table")
+    __slots__ = ("_frames", "_handler", "_regions", "_shift", "_table", "sizes")
 
     def __init__(self, frames: Frames, regions: Regions, thp: str, around: int) -> None:
         self._frames = frames
+        self.sizes, self._shift = frames.sizes, frames.sizes.shift
         self._regions = regions
         self._table = PageTable(frames, regions)
         self._handler = FaultHandler(self._table, thp, around)
@@ -53,14 +51,14 @@ class AddressSpace:
         Raises:
             ValueError: for an unknown word, a length of 0 or a start inside a page.
         """
-        if kind not in KINDS or access not in ACCESSES or length < 1 or (start | offset) % PAGE:
+        if kind not in KINDS or access not in ACCESSES or length < 1 or (start | offset) % self.sizes.page:
             raise ValueError(f"cannot map {length} bytes at {start:#x} as {kind}, {access}")
-        first, end = _pages(start, length)
+        first, end = self.sizes.pages(start, length)
         backing = None if kind in ANONYMOUS else self._backing(kind == "file", object)
         region = Region(first, end, kind, access, backing, accounted=access == "write" and kind != "shared")
         if backing is not None:
             backing.pages_mapped += end - first  # before the old mapping goes: it may be the object's only one
-            region.shift = (offset >> PAGE_SHIFT) - first
+            region.shift = (offset >> self._shift) - first
         self._take_out(first, end)
         self._regions.add(region)
 
@@ -74,7 +72,7 @@ class AddressSpace:
 
     def unmap(self, start: int, length: int) -> None:
         """Unmap the pages of [start, start+length), mapped or not (munmap)."""
-        self._take_out(*_pages(start, length))
+        self._take_out(*self.sizes.pages(start, length))
 
     def _take_out(self, first: int, end: int) -> None:
         gone = self._regions.remove(first, end)
@@ -96,8 +94,8 @@ class AddressSpace:
         Raises:
             ValueError: the places overlap, or nothing is mapped at the old one.
         """
-        first, end = _pages(old_start, old_length)
-        place, place_end = _pages(new_start, new_length)
+        first, end = self.sizes.pages(old_start, old_length)
+        place, place_end = self.sizes.pages(new_start, new_length)
         if self._regions.find(first) is None:
             raise ValueError(f"nothing is mapped at {old_start:#x}")
         if first != place and first < place_end and place < end:
@@ -142,7 +140,7 @@ class AddressSpace:
             raise ValueError(f"{access!r} is no access")
         self._flush()
         count = 0
-        for region, first, end in self._regions.pieces(*_pages(start, length), over_holes=False):
+        for region, first, end in self._regions.pieces(*self.sizes.pages(start, length), over_holes=False):
             if region.access != access:
                 must_come = region.locked and region.private and access == "write"
                 self._change(first, end, lambda piece: piece.allow(access))
@@ -160,14 +158,14 @@ class AddressSpace:
         anything is brought in, memory that may not be read ends the bringing in; mlock fails with ENOMEM then, but what
         was locked stays so.
         """
-        first, end = _pages(start, length)
+        first, end = self.sizes.pages(start, length)
         self._set_locked(first, end, True)
         mapped = sum(last - low for _, low, last in self._regions.pieces(first, end, over_holes=False))
         return self._populate(first, end) if mapped == end - first else 0
 
     def unlock(self, start: int, length: int) -> None:
         """Unlock [start, start+length) up to the first hole (munlock); nothing leaves memory by that."""
-        self._set_locked(*_pages(start, length), False)
+        self._set_locked(*self.sizes.pages(start, length), False)
 
     def _set_locked(self, first: int, end: int, on: bool) -> None:
         for region, low, last in self._regions.pieces(first, end, over_holes=False):
@@ -180,7 +178,7 @@ class AddressSpace:
         Private pages that may be written are brought in as if written, others as if read; what may not be read is
         left out.
         """
-        first, end = _pages(start, length)
+        first, end = self.sizes.pages(start, length)
         pieces = list(self._regions.pieces(first, end))
         return sum(self._populate(low, last) for _, low, last in pieces)
 
@@ -209,7 +207,7 @@ class AddressSpace:
 
     def advise_huge(self, start: int, length: int, on: bool) -> None:
         """Let future faults in [start, start+length) make huge pages, or none (MADV_HUGEPAGE, MADV_NOHUGEPAGE)."""
-        for region, first, end in self._regions.pieces(*_pages(start, length)):
+        for region, first, end in self._regions.pieces(*self.sizes.pages(start, length)):
             if region.huge is not on:
                 self._change(first, end, lambda piece: piece.set_huge(on))
 
@@ -221,7 +219,7 @@ class AddressSpace:
         """
         self._flush()
         dropped = 0
-        for region, first, end in self._regions.pieces(*_whole_pages(start, length)):
+        for region, first, end in self._regions.pieces(*self.sizes.whole_pages(start, length)):
             if region.locked:
                 break
             dropped += self._table.zap(first, end)
@@ -237,7 +235,7 @@ class AddressSpace:
         shared after a fork are left alone. Locked mappings, files and shared memory end it, with EINVAL.
         """
         self._flush()
-        for region, first, end in self._regions.pieces(*_whole_pages(start, length)):
+        for region, first, end in self._regions.pieces(*self.sizes.whole_pages(start, length)):
             if region.locked or region.kind not in ANONYMOUS:
                 break
             self._table.free_lazily(first, end)
@@ -246,27 +244,27 @@ class AddressSpace:
 
     def mapped(self) -> list[tuple[int, int]]:
         """Return (start, length) of every mapping."""
-        return [(region.first * PAGE, (region.end - region.first) * PAGE) for region in self._regions]
+        return [(region.first << self._shift, region.end - region.first << self._shift) for region in self._regions]
 
     def is_mapped(self, address: int) -> bool:
         """Whether any mapping holds *address*."""
-        return self._regions.find(address >> PAGE_SHIFT) is not None
+        return self._regions.find(address >> self._shift) is not None
 
     def is_present(self, address: int) -> bool:
         """Whether the page of *address* has an entry: a frame, or the zero page."""
-        return address >> PAGE_SHIFT in self._table.entries
+        return address >> self._shift in self._table.entries
 
     def would_fault(self, address: int, *, write: bool) -> bool:
         """Whether an access to the page of *address* that its mapping allows would be a fault."""
-        entry = self._table.entries.get(address >> PAGE_SHIFT)
+        entry = self._table.entries.get(address >> self._shift)
         if entry is None or not write or entry & EXCLUSIVE:
             return entry is None
-        region = self._regions.find(address >> PAGE_SHIFT)
+        region = self._regions.find(address >> self._shift)
         return region is None or region.private
 
     def is_resident(self, address: int) -> bool:
         """Whether the page of *address* has a frame of memory (the zero page is none)."""
-        return self._table.entries.get(address >> PAGE_SHIFT, 0) >> SHIFT != 0
+        return self._table.entries.get(address >> self._shift, 0) >> SHIFT != 0
 
     @property
     def resident_pages(self) -> int:
@@ -277,11 +275,3 @@ class AddressSpace:
     def frames_in_use(self) -> int:
         """Frames in use by all processes that share this memory."""
         return len(self._frames.users)
-
-
-def _pages(start: int, length: int) -> tuple[int, int]:
-    return start >> PAGE_SHIFT, start + length + PAGE - 1 >> PAGE_SHIFT
-
-
-def _whole_pages(start: int, length: int) -> tuple[int, int]:
-    return start + PAGE - 1 >> PAGE_SHIFT, start + length >> PAGE_SHIFT

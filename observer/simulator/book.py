@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload
+from observer.model.addresses import PAGE
 from observer.model.pieces import FreePieces
 
 __all__ = ["FITS", "HEADER", "BookAllocator", "Outcome"]
@@ -22,7 +23,6 @@ HEADER: Final = 16
 FITS: Final = ("first", "best", "next")
 _ALIGNMENT: Final = 16
 _SMALLEST: Final = 32
-_PAGE: Final = 4096
 
 
 def _round_up(value: int, unit: int) -> int:
@@ -61,11 +61,12 @@ class BookAllocator:
         limit: how far the break may move, None for no limit.
         may_grow: asked with the bytes each time the break is to move; None: the kernel always agrees.
         fit: how a free piece is chosen: `first`, `best` or `next`.
+        page_size: bytes; the break moves by whole pages.
     """
 
     def __init__(
         self, start: int = 0x1000_0000, *, limit: int | None = None, fit: str = "first",
-        may_grow: Callable[[int], bool] | None = None,
+        may_grow: Callable[[int], bool] | None = None, page_size: int = PAGE,
     ) -> None:  # fmt: skip
         if fit not in FITS:
             raise ValueError(f"fit is one of {', '.join(FITS)}, not {fit!r}")
@@ -74,6 +75,7 @@ class BookAllocator:
         self.fit = fit
         self._limit = limit
         self._may_grow = may_grow
+        self._page_size = page_size
         self._free = FreePieces()
         self._used: dict[int, tuple[int, int]] = {}
         self.asked = 0
@@ -138,7 +140,7 @@ class BookAllocator:
         """Move the break so that the last free piece has *room*; return whether the kernel allowed it."""
         last = self._last_free()
         have = self.end - last if last is not None else 0
-        amount = _round_up(room - have, _PAGE)
+        amount = _round_up(room - have, self._page_size)
         if self._limit is not None and self.end + amount - self.start > self._limit:
             return False
         if self._may_grow is not None and not self._may_grow(amount):
@@ -196,7 +198,9 @@ class BookAllocator:
 
     def copy(self) -> BookAllocator:
         """Return the heap that a forked child has."""
-        twin = BookAllocator(self.start, limit=self._limit, fit=self.fit, may_grow=self._may_grow)
+        twin = BookAllocator(
+            self.start, limit=self._limit, fit=self.fit, may_grow=self._may_grow, page_size=self._page_size
+        )
         twin.end, twin.asked = self.end, self.asked
         twin._used = dict(self._used)
         twin._free = self._free.copy()

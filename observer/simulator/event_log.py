@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from observer.arch.x86_64 import X86_64
 from observer.model.events import Call, ChunkRef, Event, Fault, Process, Signal, Site, Syscall
 from observer.model.where import Where
 from observer.simulator.book import Outcome
@@ -19,8 +20,6 @@ from observer.simulator.workload import Operation
 __all__ = ["EventLog", "Totals"]
 
 _ENOMEM: Final = 12
-_NUMBERS: Final = {"mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "madvise": 28, "mlock": 149, "munlock": 150}
-"""x86-64's numbers, from the table that the kernel builds its entry from (syscall_64.tbl)."""
 _SEGV_CODES: Final = {"SEGV_MAPERR": 1, "SEGV_ACCERR": 2}
 _READS: Final = frozenset({"first read", "file read", "shared first read", "huge zero page"})
 
@@ -113,8 +112,8 @@ class EventLog:
         n, pid = self._next(), self.pid
         self.waiting.append(
             Syscall(
-                n=n, t_ns=n, pid=pid, tid=pid, name=name, number=_NUMBERS[name], args=args, result=result, errno=errno,
-                gate="syscall", ring_before=3, end_ns=n + 1, cause=cause, site=site,
+                n=n, t_ns=n, pid=pid, tid=pid, name=name, number=X86_64.calls.numbers[name], args=args, result=result,
+                errno=errno, gate="syscall", ring_before=3, end_ns=n + 1, cause=cause, site=site,
             )
         )  # fmt: skip
 

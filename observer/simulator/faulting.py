@@ -19,13 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.simulator.frames import HUGE, Frames
-from observer.simulator.page_table import ANON, BLOCK_SHIFT, EXCLUSIVE, SHIFT, PageTable
+from observer.simulator.frames import Frames
+from observer.simulator.page_table import ANON, EXCLUSIVE, SHIFT, PageTable
 from observer.simulator.regions import ANONYMOUS, Region
 
-__all__ = ["PAGE", "FaultHandler", "PageFault"]
+__all__ = ["FaultHandler", "PageFault"]
 
-PAGE: Final = 4096
 _OWN: Final = ANON | EXCLUSIVE
 
 
@@ -50,13 +49,14 @@ class PageFault:
 class FaultHandler:
     """Resolves faults in one page table. The access was found to be allowed before it comes here."""
 
-    __slots__ = ("_around", "_frames", "_table", "_thp")
+    __slots__ = ("_around", "_frames", "_shift", "_table", "_thp")
 
     def __init__(self, table: PageTable, thp: str, around: int) -> None:
         self._table = table
         self._frames: Frames = table.frames
         self._thp = thp
         self._around = around
+        self._shift = table.frames.sizes.shift
 
     def bring(self, page: int, region: Region, is_write: bool) -> PageFault:
         """*page* has no entry: make one.
@@ -79,7 +79,7 @@ class FaultHandler:
             OutOfFrames: no frame could be had for a copy; nothing has changed.
         """
         table, frame = self._table, entry >> SHIFT
-        block = page >> BLOCK_SHIFT
+        block = page >> self._table.block_shift
         if block in table.huge:
             fault = self._own_huge(page, block, frame)
             if fault is not None:
@@ -87,10 +87,10 @@ class FaultHandler:
         if entry & ANON and self._frames.users[frame] == 1 and not table.others_have_part(page):
             table.entries[page] = entry | EXCLUSIVE
             self._frames.touch(frame)
-            return PageFault(page * PAGE, "last owner", frame)
+            return PageFault(page << self._shift, "last owner", frame)
         self._prepare(region)
         copy = self._copy(page, frame)
-        return PageFault(page * PAGE, "copy on write" if frame else "write after read", copy)
+        return PageFault(page << self._shift, "copy on write" if frame else "write after read", copy)
 
     # ---- private memory -------------------------------------------------------------------------------------
 
@@ -101,11 +101,11 @@ class FaultHandler:
     def _anonymous(self, page: int, region: Region, is_write: bool) -> PageFault:
         if not is_write:
             self._table.place(page, 0, 0)
-            return PageFault(page * PAGE, "first read", 0)
+            return PageFault(page << self._shift, "first read", 0)
         frame = self._frames.take()
         self._prepare(region)
         self._table.place(page, frame, _OWN)
-        return PageFault(page * PAGE, "first write", frame)
+        return PageFault(page << self._shift, "first write", frame)
 
     def _copy(self, page: int, source: int) -> int:
         self._frames.pinned = source  # it must not give way to its own copy
@@ -120,9 +120,9 @@ class FaultHandler:
 
     def _huge(self, page: int, region: Region, is_write: bool) -> PageFault | None:
         wanted = region.huge if region.huge is not None else self._thp == "always"
-        block = page >> BLOCK_SHIFT
-        low = block << BLOCK_SHIFT
-        if not wanted or self._thp == "never" or region.first > low or region.end < low + HUGE:
+        block = page >> self._table.block_shift
+        low = block << self._table.block_shift
+        if not wanted or self._thp == "never" or region.first > low or region.end < low + self._table.block:
             return None
         if block in self._table.tables:
             return None
@@ -133,23 +133,23 @@ class FaultHandler:
         return self._place_huge(page, head, "huge first write" if is_write else "huge zero page")
 
     def _place_huge(self, page: int, head: int, kind: str) -> PageFault:
-        self._table.place_huge(page >> BLOCK_SHIFT, head, _OWN if head else 0)
-        frame = head and head + page % HUGE
+        self._table.place_huge(page >> self._table.block_shift, head, _OWN if head else 0)
+        frame = head and head + page % self._table.block
         self._frames.blank.discard(frame)
-        return PageFault(page * PAGE, kind, frame, pages=HUGE)
+        return PageFault(page << self._shift, kind, frame, pages=self._table.block)
 
     def _own_huge(self, page: int, block: int, frame: int) -> PageFault | None:
-        table, low = self._table, block << BLOCK_SHIFT
+        table, low = self._table, block << self._table.block_shift
         if not frame:
             head = self._frames.take_huge()
             if head is not None:
-                table.zap(low, low + HUGE)
+                table.zap(low, low + self._table.block)
                 return self._place_huge(page, head, "huge write after read")
-        elif all(self._frames.users[table.entries[one] >> SHIFT] == 1 for one in range(low, low + HUGE)):
-            for one in range(low, low + HUGE):
+        elif all(self._frames.users[table.entries[one] >> SHIFT] == 1 for one in range(low, low + self._table.block)):
+            for one in range(low, low + self._table.block):
                 table.entries[one] |= EXCLUSIVE
             self._frames.blank.discard(frame)
-            return PageFault(page * PAGE, "huge last owner", frame)
+            return PageFault(page << self._shift, "huge last owner", frame)
         table.split(block)
         return None
 
@@ -161,14 +161,14 @@ class FaultHandler:
         frame = self._frames.take()
         self._prepare(region)
         self._table.place(page, frame, _OWN)
-        return PageFault(page * PAGE, "file write", frame, major=was_away)
+        return PageFault(page << self._shift, "file write", frame, major=was_away)
 
     def _file_read(self, page: int, region: Region) -> PageFault:
         assert region.backing is not None
         frame, was_away = self._frames.fetch(region.backing, page + region.shift)
         self._table.place(page, frame, 0)
         pages = 1 + self._map_around(page, region)
-        return PageFault(page * PAGE, "file read", frame, major=was_away, pages=pages)
+        return PageFault(page << self._shift, "file read", frame, major=was_away, pages=pages)
 
     def _shared(self, page: int, region: Region, is_write: bool) -> PageFault:
         backing = region.backing
@@ -179,14 +179,14 @@ class FaultHandler:
         pages = 1 if is_write else 1 + self._map_around(page, region)
         made = "shared first write" if is_write else "shared first read"
         kind = "swapped in" if was_away else "shared page" if known else made
-        return PageFault(page * PAGE, kind, frame, major=was_away, pages=pages)
+        return PageFault(page << self._shift, kind, frame, major=was_away, pages=pages)
 
     def _map_around(self, page: int, region: Region) -> int:
         """Map the pages around *page* that are in memory already; return how many."""
-        block = page & -HUGE
+        block = page & -self._table.block
         first = max(page & -self._around, region.first, block)
         mapped = 0
-        for near in range(first, min(first + self._around, region.end, block + HUGE)):
+        for near in range(first, min(first + self._around, region.end, block + self._table.block)):
             if near in self._table.entries or near in self._table.swapped:
                 continue
             frame = self._found(region, near + region.shift)
@@ -214,4 +214,4 @@ class FaultHandler:
         table.place(page, frame, _OWN if is_own else ANON)
         if is_write and not is_own:
             frame = self._copy(page, frame)
-        return PageFault(page * PAGE, "swapped in" if must_read else "swap cache", frame, major=must_read)
+        return PageFault(page << self._shift, "swapped in" if must_read else "swap cache", frame, major=must_read)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from observer.model.account import Reach
-from observer.model.addresses import page_up
+from observer.model.addresses import PAGE
 from observer.model.events import Fault, Syscall
 from observer.model.memory_calls import (
     Advise,
@@ -25,7 +25,8 @@ from observer.model.memory_calls import (
     Unmap,
     memory_call,
 )
-from observer.simulator.paging import PAGE, Memory, PageFault, SegmentationFault
+from observer.simulator.frames import Frames
+from observer.simulator.paging import Memory, PageFault, SegmentationFault
 
 __all__ = ["FrameSide"]
 
@@ -35,17 +36,18 @@ _PROTECTIONS: Final = {"noaccess": "none", "readonly": "read", "writable": "writ
 
 
 class FrameSide:
-    """The paging model of one real process."""
+    """The paging model of one real process, whose transparent huge pages are as *thp* says."""
 
-    def __init__(self, thp: str) -> None:
+    def __init__(self, thp: str, page_size: int = PAGE) -> None:
         self._thp = thp
-        self.memory = Memory(thp=thp)
+        self.memory = Memory(thp=thp, frames=Frames(page_size=page_size))
+        self._sizes = self.memory.sizes
         self._break = self._heap = 0
         self._guessed: set[int] = set()
 
     def copy(self) -> FrameSide:
         """Return the memory of a forked child."""
-        twin = FrameSide(self._thp)
+        twin = FrameSide(self._thp, self._sizes.page)
         twin.memory = self.memory.fork()
         twin._break, twin._heap, twin._guessed = self._break, self._heap, set(self._guessed)
         return twin
@@ -67,18 +69,19 @@ class FrameSide:
             self._map(call, event.result, is_loader=_is_loader(event))
         elif isinstance(call, Unmap):
             self._forget(call.start, call.length)
-            self.memory.unmap(call.start, call.size)
+            self.memory.unmap(call.start, call.size(self._sizes.page))
         elif isinstance(call, Move):
             self._move(call, event.result)
         elif isinstance(call, Protect):
-            self.memory.protect(call.start, call.size, _access(call.protection))
+            self.memory.protect(call.start, call.size(self._sizes.page), _access(call.protection))
         elif isinstance(call, Advise):
             self._advise(call)
         else:
             self._lock(call)
 
     def _move_break(self, result: int) -> None:
-        old, new = page_up(self._break), page_up(result)  # a static program's break need not lie at a page's edge
+        # A static program's break need not lie at a page's edge.
+        old, new = self._sizes.up(self._break), self._sizes.up(result)
         if self._break and new > old:
             self.memory.map(old, new - old, "heap")
         elif self._break and new < old:
@@ -88,33 +91,36 @@ class FrameSide:
         self._break = result
 
     def _map(self, call: Map, start: int, *, is_loader: bool) -> None:
-        self._forget(start, call.size)
+        size = call.size(self._sizes.page)
+        self._forget(start, size)
         if "anonymous" not in call.flags or "shared" in call.flags or is_loader:
-            self.memory.unmap(start, call.size)  # what it replaces is gone; the new one is not modelled
+            self.memory.unmap(start, size)  # what it replaces is gone; the new one is not modelled
             return
-        self.memory.map(start, call.size, "anonymous", access=_access(call.protection))
+        self.memory.map(start, size, "anonymous", access=_access(call.protection))
         if "populate" in call.flags:
-            self.memory.populate(start, call.size)
+            self.memory.populate(start, size)
 
     def _move(self, call: Move, new_start: int) -> None:
         if self.covers(call.start):
             self._forget(call.start, call.length)
-            self.memory.move(call.start, call.size, new_start, call.new_size)
+            page = self._sizes.page
+            self.memory.move(call.start, call.size(page), new_start, call.new_size(page))
 
     def _advise(self, call: Advise) -> None:
+        size = call.size(self._sizes.page)
         if call.advice == "dontneed":
-            self._forget(call.start, call.size)
-            self.memory.drop(call.start, call.size)
+            self._forget(call.start, size)
+            self.memory.drop(call.start, size)
         elif call.advice == "free":
-            self.memory.lazy_free(call.start, call.size)
+            self.memory.lazy_free(call.start, size)
         elif call.advice in ("hugepage", "nohugepage"):
-            self.memory.advise_huge(call.start, call.size, call.advice == "hugepage")
+            self.memory.advise_huge(call.start, size, call.advice == "hugepage")
 
     def _lock(self, call: Lock | Unlock | LockAll | UnlockAll | None) -> None:
         if isinstance(call, Lock):
-            self.memory.lock(*call.pages)
+            self.memory.lock(*call.pages(self._sizes.page))
         elif isinstance(call, Unlock):
-            self.memory.unlock(*call.pages)
+            self.memory.unlock(*call.pages(self._sizes.page))
         elif isinstance(call, UnlockAll) or (isinstance(call, LockAll) and call.current):
             act = self.memory.unlock if isinstance(call, UnlockAll) else self.memory.lock
             for start, length in self.memory.mapped():
@@ -152,7 +158,8 @@ class FrameSide:
 
     def absent(self, start: int, length: int) -> int:
         """Return how many pages of [start, start+length) this process has nothing for."""
-        return sum(not self.memory.is_present(page) for page in range(start & -PAGE, start + length, PAGE))
+        pages = range(self._sizes.down(start), start + length, self._sizes.page)
+        return sum(not self.memory.is_present(page) for page in pages)
 
     def end(self) -> None:
         """The process ends."""
@@ -162,11 +169,12 @@ class FrameSide:
         """Let the program use [start, start+size) below its stack; what is above is in memory already."""
         top = start + size
         if not self.covers(top):
-            self.memory.map(top, PAGE, "stack")
+            self.memory.map(top, self._sizes.page, "stack")
 
     def resident_in_heap(self) -> int:
         """Return the pages of the heap that have frames."""
-        return sum(self.memory.is_resident(page) for page in range(self._heap, page_up(self._break), PAGE))
+        pages = range(self._heap, self._sizes.up(self._break), self._sizes.page)
+        return sum(self.memory.is_resident(page) for page in pages)
 
     def _forget(self, start: int, length: int) -> None:
         """What was guessed of pages that are no longer there is void."""
@@ -179,14 +187,14 @@ class FrameSide:
         """Return the pages (addresses) that *reaches* would fault on, each with the first reach that does."""
         found: dict[int, Reach] = {}
         for reach in reaches:
-            for page in range(reach.start & -PAGE, reach.start + max(reach.length, 1), PAGE):
+            for page in range(self._sizes.down(reach.start), reach.start + max(reach.length, 1), self._sizes.page):
                 if page not in found and self.covers(page) and self.memory.would_fault(page, write=reach.write):
                     found[page] = reach
         return found
 
     def expects(self, fault: Fault) -> bool:
         """Whether the model, too, faults where *fault* was taken."""
-        page = fault.address & -PAGE
+        page = self._sizes.down(fault.address)
         write = fault.access != "read"
         return self.memory.would_fault(page, write=write) or page in self._guessed
 
@@ -195,7 +203,7 @@ class FrameSide:
 
         *write* tells what is known of an access that the faulting instruction does not tell.
         """
-        page = fault.address & -PAGE
+        page = self._sizes.down(fault.address)
         if fault.access is not None:
             write = fault.access != "read"
         is_guess = write is None and page not in self._guessed

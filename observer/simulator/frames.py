@@ -9,15 +9,14 @@ Frame 0 stands for the zero page, which is always there and counted nowhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from observer.model.addresses import PAGE
 from observer.simulator.backing import Backing
+from observer.simulator.page_sizes import PageSizes
 from observer.simulator.replacement import POLICIES, OutOfFrames
 
-__all__ = ["HUGE", "Frames", "Mapper", "Slot"]
-
-HUGE: Final = 512
-"""Pages in a huge page (2 MiB)."""
+__all__ = ["Frames", "Mapper", "Slot"]
 
 
 @dataclass(slots=True, eq=False)
@@ -42,14 +41,18 @@ class Mapper(Protocol):
 
 
 class Frames:
-    """The frames of the machine: unlimited, or *limit* of them with a replacement policy (fifo, clock or lru)."""
+    """The frames of the machine: unlimited, or *limit* of them with a replacement policy (fifo, clock or lru).
+
+    `sizes` is how large they are.
+    """
 
     __slots__ = (
         "_free", "_mappers", "_next", "_policy", "_slots", "backings", "blank", "cached", "evictions", "heads", "limit",
-        "pinned", "swap_ins", "swap_outs", "users",
+        "pinned", "sizes", "swap_ins", "swap_outs", "users",
     )  # fmt: skip
 
-    def __init__(self, limit: int | None = None, policy: str = "fifo") -> None:
+    def __init__(self, limit: int | None = None, policy: str = "fifo", page_size: int = PAGE) -> None:
+        self.sizes = PageSizes(page_size)
         if limit is not None and limit < 1:
             raise ValueError(f"{limit} frames are no memory")
         self.limit = limit
@@ -91,17 +94,18 @@ class Frames:
         return self._next - 1
 
     def take_huge(self) -> int | None:
-        """Return the first of 512 free frames in a row, aligned to 512; None if there are none (nobody gives way)."""
-        head = -(-self._next // HUGE) * HUGE
+        """Return the first of a huge page of free frames, aligned to one; None if there are none (nobody gives way)."""
+        huge = self.sizes.huge
+        head = -(-self._next // huge) * huge
         if self.limit is not None:
-            if head + HUGE - 1 > self.limit:
+            if head + huge - 1 > self.limit:
                 return None
             self._free.extend(range(self._next, head))
-            for number in range(head, head + HUGE):
+            for number in range(head, head + huge):
                 self._mappers[number] = {}
                 self._policy.enter(number)
-        self._next = head + HUGE
-        row = range(head, head + HUGE)
+        self._next = head + huge
+        row = range(head, head + huge)
         self.users.update(dict.fromkeys(row, 0))
         self.blank.update(row)
         self.heads.add(head)
@@ -135,7 +139,7 @@ class Frames:
             del self._mappers[frame]
             self._policy.leave(frame)
             self._free.append(frame)
-            self.heads.discard(frame - frame % HUGE)  # its number may soon name something else
+            self.heads.discard(frame - frame % self.sizes.huge)  # its number may soon name something else
             slot = self._slots.pop(frame, None)
             if slot is not None:
                 slot.frame = 0

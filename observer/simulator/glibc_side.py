@@ -15,19 +15,20 @@ from observer.errors import BadWorkload, UsageError
 from observer.glibc.tunables import read_tunables
 from observer.glibc.versions import version_of
 from observer.model.account import Reach, alignment_of, request_of
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Syscall
 from observer.model.memory_calls import WORDS, Break, Map, Move, memory_call
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
 from observer.simulator.glibc.kernel import RecordedKernel, SystemCall
 from observer.simulator.glibc.malloc import Glibc, Outcome
 from observer.simulator.glibc.seen import Seen
+from observer.simulator.page_sizes import PageSizes
 
 __all__ = ["SYSTEM_CALLS", "ExactPrediction", "GlibcMaker", "GlibcSide", "Mismatch"]
 
 SYSTEM_CALLS: Final = frozenset({"brk", "mmap", "munmap", "mremap", "mprotect", "madvise"})
 """Those that the allocator makes: without them it cannot be followed."""
 
-_HUGE: Final = 2 << 20
 _PLAIN: Final = frozenset({"malloc", "calloc", "free", "cfree"})
 """What cuts off no parts, which would go nobody knows where."""
 _LOADERS: Final = ("ld-linux", "ld.so", "ld-2")
@@ -74,17 +75,17 @@ class GlibcSide:
 
     def __init__(
         self, version: str, environment: Mapping[str, str], task: int, *, cpus: int, thp: str, is_first: bool = True,
-        touches: bool = True,
+        page_size: int = PAGE, touches: bool = True,
     ) -> None:  # fmt: skip
         try:
             release = version_of(version)
         except ValueError as error:
             raise UsageError(f"no model of this C library: {error}", "", "--libc with a release it is like") from error
-        self._kernel = RecordedKernel()
+        self._kernel, self._page = RecordedKernel(), page_size
         self._model = Glibc(
             release, read_tunables(environment, release), main_task=task, kernel=self._kernel, cpus=cpus,
-            huge_page=0 if thp == "never" else _HUGE, huge_advised=thp == "madvise", has_break=is_first,
-            touches=touches,
+            page_size=page_size, huge_page=0 if thp == "never" else PageSizes(page_size).huge_page,
+            huge_advised=thp == "madvise", has_break=is_first, touches=touches,
         )  # fmt: skip
         self._heap = 0
         self._lent: dict[int, int] = {}
@@ -94,7 +95,7 @@ class GlibcSide:
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
         twin = GlibcSide.__new__(GlibcSide)
-        twin._kernel = RecordedKernel(self._kernel.end)
+        twin._kernel, twin._page = RecordedKernel(self._kernel.end), self._page
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
         twin._heap, twin._lent = self._heap, {}
         twin._before, twin._predicted, twin._frees_stranger = 0, 0, False
@@ -254,12 +255,12 @@ class GlibcSide:
             if isinstance(made, Break) and made.end is not None:
                 after = made.end
             elif isinstance(made, Map) and made.start is not None and not made.reserves:
-                mapping = made.start, made.size
+                mapping = made.start, made.size(self._page)
             elif isinstance(made, Move) and made.new_start is not None:
-                mapping = made.new_start, made.new_size
+                mapping = made.new_start, made.new_size(self._page)
         allocates = call.op in ALLOCATING
         return Seen(
-            request_of(call) if allocates else None, alignment_of(call) if allocates else 0,
+            request_of(call, self._page) if allocates else None, alignment_of(call, self._page) if allocates else 0,
             call.pointer or 0 if OPERATIONS[call.op].releases else 0, call.result or 0 if allocates else 0,
             self._before or after, after, mapping, (call.pointer or 0) if allocates else 0,
         )  # fmt: skip
@@ -302,8 +303,8 @@ class GlibcSide:
 class GlibcMaker:
     """Makes the models of a run's processes, of one release on one machine.
 
-    `environment` is that of programs whose own was not recorded. Without `touches` predictions do not tell what the
-    allocator itself reads and writes, and take less time.
+    `environment` is that of programs whose own was not recorded; `page_size` in bytes. Without `touches` predictions do
+    not tell what the allocator itself reads and writes, and take less time.
 
     Raises:
         UsageError: when called, if the release is not one that the model knows.
@@ -313,13 +314,15 @@ class GlibcMaker:
     environment: Mapping[str, str]
     cpus: int
     thp: str
+    page_size: int = PAGE
     touches: bool = True
 
     def __call__(self, task: int, environment: Mapping[str, str] | None = None, *, is_first: bool = True) -> GlibcSide:
         """Return the model of a process with the first thread *task*."""
         given = self.environment if environment is None else environment
         return GlibcSide(
-            self.version, given, task, cpus=self.cpus, thp=self.thp, is_first=is_first, touches=self.touches
+            self.version, given, task, cpus=self.cpus, thp=self.thp, is_first=is_first, page_size=self.page_size,
+            touches=self.touches,
         )  # fmt: skip
 
 

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from observer.errors import BadWorkload
-from observer.model.addresses import page_up
 from observer.model.events import ChunkRef, Event, Site
 from observer.simulator.book import HEADER, BookAllocator, Outcome
 from observer.simulator.commit import Commitment
 from observer.simulator.event_log import EventLog, Totals
 from observer.simulator.frames import Frames
-from observer.simulator.paging import PAGE, Memory, OutOfFrames, PageFault, SegmentationFault
+from observer.simulator.paging import Memory, OutOfFrames, PageFault, SegmentationFault
 from observer.simulator.process import Piece, SimulatedProcess
 from observer.simulator.workload import Operation
 
@@ -44,8 +43,9 @@ class BookMachine:
         commitment: Commitment | None = None,
     ) -> None:  # fmt: skip
         self._frames = frames or Frames()
+        self._sizes = self._frames.sizes
         self._commitment = commitment
-        heap = BookAllocator(fit=fit, limit=_ADDRESS_SPACE, may_grow=self._may_grow)
+        heap = BookAllocator(fit=fit, limit=_ADDRESS_SPACE, may_grow=self._may_grow, page_size=self._sizes.page)
         self._now = SimulatedProcess(_ROOT, heap, Memory(thp=thp, frames=self._frames))
         self._log = EventLog(source, _ROOT, heap.start)
         self._source = source
@@ -118,7 +118,7 @@ class BookMachine:
 
     def _may_grow(self, more: int) -> bool:
         """Ask for the promise of *more* bytes to the process that runs now."""
-        pages = -(-more // PAGE)
+        _first, pages = self._sizes.pages(0, more)
         if self._commitment is not None and not self._commitment.charge(pages):
             return False
         self._now.charged += pages
@@ -133,7 +133,7 @@ class BookMachine:
         """One process less has this shared memory; its promise goes with the last."""
         self._shared[piece.address] -= 1
         if not self._shared[piece.address] and self._commitment is not None:
-            self._commitment.release(page_up(piece.size) // PAGE)
+            self._commitment.release(self._sizes.up(piece.size) >> self._sizes.shift)
 
     def _end_process(self) -> None:
         """The process that runs now ends: its frames and promises are free again."""
@@ -257,7 +257,7 @@ class BookMachine:
         self._must_be_new(name)
         if not size:
             raise BadWorkload(f"{kind} {name}: a mapping of 0 bytes is refused (EINVAL)")
-        length, site = page_up(size), self._log.site(operation)
+        length, site = self._sizes.up(size), self._log.site(operation)
         args = (0, length, 3, _MAP_FLAGS[kind])
         if length > _ADDRESS_SPACE or not self._may_grow(length):
             process.pieces[name] = Piece(0, size, "gone", "")
@@ -268,7 +268,7 @@ class BookMachine:
         process.pieces[name] = Piece(address, size, kind, f"map#{process.mappings}")
         process.memory.map(address, length, _KINDS[kind])
         if kind == "shared":  # promised to all who will have it
-            process.charged -= length // PAGE
+            process.charged -= length >> self._sizes.shift
             self._shared[address] = 1
         self._log.syscall("mmap", args, site, result=address)
         if kind == "populate":
@@ -283,23 +283,23 @@ class BookMachine:
         piece = self._now.piece(operation.kind, operation.name)
         if piece.kind not in _KINDS:
             raise BadWorkload(f"unmap {operation.name}: it is no mapping of its own")
-        start, length = piece.whole_pages
+        start, length = piece.whole_pages(self._sizes.page)
         self._now.memory.unmap(start, length)
         if piece.kind == "shared":
             self._drop_shared(piece)
         else:
-            self._release(length // PAGE)
+            self._release(length >> self._sizes.shift)
         self._log.syscall("munmap", (start, length), self._log.site(operation))
         self._now.pieces[operation.name] = Piece(piece.address, piece.size, "gone", piece.where)
 
     def _protect(self, operation: Operation) -> None:
-        start, length = self._now.piece(operation.kind, operation.name).whole_pages
+        start, length = self._now.piece(operation.kind, operation.name).whole_pages(self._sizes.page)
         if length:
             self.totals.populated += self._now.memory.protect(start, length, _ACCESS[operation.kind])
             self._log.syscall("mprotect", (start, length, _PROT[operation.kind]), self._log.site(operation))
 
     def _lock(self, operation: Operation) -> None:
-        start, length = self._now.piece(operation.kind, operation.name).whole_pages
+        start, length = self._now.piece(operation.kind, operation.name).whole_pages(self._sizes.page)
         if not length:
             return
         if operation.kind == "lock":
@@ -310,7 +310,7 @@ class BookMachine:
 
     def _advise(self, operation: Operation) -> None:
         memory, kind = self._now.memory, operation.kind
-        start, length = self._now.piece(kind, operation.name).whole_pages
+        start, length = self._now.piece(kind, operation.name).whole_pages(self._sizes.page)
         if not length:
             return
         if kind == "dontneed":

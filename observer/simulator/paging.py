@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from observer.simulator.address_space import PAGE_SHIFT, AddressSpace
-from observer.simulator.faulting import PAGE, PageFault
-from observer.simulator.frames import HUGE, Frames
+from observer.simulator.address_space import AddressSpace
+from observer.simulator.faulting import PageFault
+from observer.simulator.frames import Frames
 from observer.simulator.page_table import EXCLUSIVE, SHIFT
 from observer.simulator.regions import Region, Regions
 from observer.simulator.replacement import OutOfFrames
 
-__all__ = ["PAGE", "Frames", "Memory", "OutOfFrames", "PageFault", "SegmentationFault"]
+__all__ = ["Frames", "Memory", "OutOfFrames", "PageFault", "SegmentationFault"]
 
 _GUARD: Final = 256
 """Pages a stack keeps clear of an accessible mapping below it (stack_guard_gap in mm/mmap.c)."""
@@ -55,12 +55,15 @@ class Memory(AddressSpace):
     ) -> None:
         """*thp* as in /sys/kernel/mm/transparent_hugepage/enabled; *fault_around* in pages, a power of two.
 
+        How large pages are is told by *frames*.
+
         Raises:
             ValueError: for a mode or a number that Linux does not have.
         """
-        if thp not in _THP or not 1 <= fault_around <= HUGE or fault_around & fault_around - 1:
+        frames = frames or Frames()
+        if thp not in _THP or not 1 <= fault_around <= frames.sizes.huge or fault_around & fault_around - 1:
             raise ValueError(f"thp {thp!r} with fault_around {fault_around} cannot be")
-        self._set_up(thp, fault_around, stack_limit // PAGE, frames or Frames(), Regions())
+        self._set_up(thp, fault_around, stack_limit >> frames.sizes.shift, frames, Regions())
 
     def _set_up(self, thp: str, around: int, stack_pages: int, frames: Frames, regions: Regions) -> None:
         super().__init__(frames, regions, thp, around)
@@ -81,7 +84,7 @@ class Memory(AddressSpace):
             SegmentationFault: a page is not mapped or may not be written; those before it are written.
             OutOfFrames: all frames are locked.
         """
-        page, last = address >> PAGE_SHIFT, address + length - 1 >> PAGE_SHIFT
+        page, last = address >> self._shift, address + length - 1 >> self._shift
         if page < last:
             return self._each(range(page, last + 1), self._writes, self._write_page)
         if page in self._writes:
@@ -91,7 +94,7 @@ class Memory(AddressSpace):
 
     def read(self, address: int, length: int = 1) -> list[PageFault]:
         """Read [address, address+length), at least a byte; return and raise as `write` does."""
-        page, last = address >> PAGE_SHIFT, address + length - 1 >> PAGE_SHIFT
+        page, last = address >> self._shift, address + length - 1 >> self._shift
         if page < last:
             return self._each(range(page, last + 1), self._reads, self._read_page)
         if page in self._reads:
@@ -147,10 +150,10 @@ class Memory(AddressSpace):
     ) -> PageFault:  # fmt: skip
         """An access that no mapping allows: a stack above it may grow (expand_stack), else it is an error."""
         if region is not None:
-            raise SegmentationFault(page * PAGE, "SEGV_ACCERR", before)
+            raise SegmentationFault(page << self._shift, "SEGV_ACCERR", before)
         below, above = self._regions.around(page)
         if above is None or not self._may_grow(page, below, above):
-            raise SegmentationFault(page * PAGE, "SEGV_MAPERR", before)
+            raise SegmentationFault(page << self._shift, "SEGV_MAPERR", before)
         self._regions.grow_down(above, page)
         fault = access(page, before)
         assert fault is not None
@@ -183,4 +186,4 @@ class Memory(AddressSpace):
 
     def end(self) -> None:
         """The process ends: all is unmapped, its frames are released."""
-        self._take_out(0, 1 << 64 >> PAGE_SHIFT)
+        self._take_out(0, 1 << 64 >> self._shift)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import BadWorkload
-from observer.model.addresses import page_down, page_up
+from observer.model.addresses import PAGE, page_down, page_up
 from observer.model.events import ChunkRef
 from observer.simulator.book import BookAllocator
 from observer.simulator.paging import Memory
 
 __all__ = ["Piece", "SimulatedProcess"]
 
-_HUGE: Final = 2 << 20
 _MAPPINGS_END: Final = 0x7F00_0000_0000
 _STACK_END: Final = 0x7FFC_0000_0000
 _USED_STACK: Final = 128 << 10
@@ -30,13 +29,12 @@ class Piece:
     where: str
     chunk: ChunkRef | None = None
 
-    @property
-    def whole_pages(self) -> tuple[int, int]:
+    def whole_pages(self, page: int = PAGE) -> tuple[int, int]:
         """(start, length) of the pages that system calls on this piece are about: for a mapping all of it."""
         if self.kind != "heap":
-            return self.address, page_up(self.size)
-        start = page_up(self.address)
-        return start, max(page_down(self.address + self.size) - start, 0)
+            return self.address, page_up(self.size, page)
+        start = page_up(self.address, page)
+        return start, max(page_down(self.address + self.size, page) - start, 0)
 
 
 class SimulatedProcess:
@@ -63,10 +61,11 @@ class SimulatedProcess:
         return child
 
     def place(self, size: int) -> int:
-        """Return where a new mapping of *size* bytes goes; large ones begin at 2 MiB, as from Linux 6.7 on."""
-        start = self._next_mapping - page_up(size)
-        if size >= _HUGE:
-            start &= -_HUGE
+        """Return where a new mapping of *size* bytes goes; large ones begin at a huge page, as from Linux 6.7 on."""
+        sizes = self.memory.sizes
+        start = self._next_mapping - sizes.up(size)
+        if size >= sizes.huge_page:
+            start &= -sizes.huge_page
         self._next_mapping = start
         return start
 
@@ -74,7 +73,7 @@ class SimulatedProcess:
         """Return the address of the next *size* bytes below the stack."""
         if self._stack_low == _STACK_END:
             self.memory.map(_STACK_END, _USED_STACK, "stack")
-        self._stack_low -= page_up(size)
+        self._stack_low -= self.memory.sizes.up(size)
         return self._stack_low
 
     def piece(self, kind: str, name: str) -> Piece:

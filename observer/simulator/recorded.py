@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from observer.model.addresses import page_down, page_up
+from observer.model.addresses import PAGE, page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.memory_calls import Advise, Lock, Map, Protect, Unlock, Unmap, memory_call
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
@@ -17,7 +17,6 @@ from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
 
-_PAGE: Final = 4096
 _LARGEST: Final = (1 << 63) - 1
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
 _ADVICE: Final = {"dontneed": "dontneed", "free": "lazyfree", "hugepage": "hugepage", "nohugepage": "nohugepage"}
@@ -44,9 +43,14 @@ class _Names:
 
 
 class RecordedWorkload:
-    """Turns events into operations; `left_out` counts what the language cannot say, by what it was."""
+    """Turns events into operations; `left_out` counts what the language cannot say, by what it was.
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    Args:
+        page_size: of the machine that was recorded, in bytes.
+    """
+
+    def __init__(self, events: Iterable[Event], page_size: int = PAGE) -> None:
+        self._page = page_size
         self.left_out: dict[str, int] = {}
         self._by_pid: dict[int, list[Event]] = {}
         self._first: int | None = None
@@ -70,12 +74,12 @@ class RecordedWorkload:
                 touch = self._touch(event, names)
                 if touch is None:
                     continue
-                if held is not None and _continues(held, touch, event):
+                if held is not None and self._continues(held, touch, event):
                     first = held[0].numbers[0]
                     touch = Operation(touch.kind, touch.name, (first, touch.numbers[0] - first + 1))
                 elif held is not None:
                     yield held[0]
-                held = touch, event.address // _PAGE
+                held = touch, page_down(event.address, self._page)
                 continue
             for operation in self._other(event, names):
                 if held is not None:
@@ -84,6 +88,11 @@ class RecordedWorkload:
                 yield operation
         if held is not None:
             yield held[0]
+
+    def _continues(self, held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:
+        operation, last_page = held
+        alike = (operation.kind, operation.name) == (touch.kind, touch.name)
+        return alike and page_down(fault.address, self._page) == last_page + self._page
 
     def _other(self, event: Event, names: _Names) -> Iterator[Operation]:
         if isinstance(event, Call):
@@ -135,7 +144,7 @@ class RecordedWorkload:
         if call.op == "calloc":
             return Operation("calloc", name, (call.count or 0, call.size or 0))
         if call.op in ("valloc", "pvalloc") or (call.alignment and call.alignment & (call.alignment - 1) == 0):
-            return Operation("memalign", name, (call.alignment or _PAGE, size))
+            return Operation("memalign", name, (call.alignment or self._page, size))
         return Operation("malloc", name, (size,))
 
     # ---- touches --------------------------------------------------------------------------------------------
@@ -169,7 +178,7 @@ class RecordedWorkload:
     def _on_mapping(self, event: Syscall, held: tuple[str, int], names: _Names) -> Iterator[Operation]:
         """Yield what a call that begins where a mapping does means for it, if the language can say that."""
         call, (name, size) = memory_call(event), held
-        if page_up(event.args[1]) != size:
+        if page_up(event.args[1], self._page) != size:
             self._leave_out(f"{event.name} of a part of a mapping")
         elif isinstance(call, Unmap):
             del names.mappings[call.start]
@@ -187,8 +196,8 @@ class RecordedWorkload:
         """Yield what madvise said of the whole pages of a piece; other ranges inside pieces are left out."""
         for address, (name, size) in names.pieces.items():
             if address <= call.start < address + size:
-                whole = page_up(address), page_down(address + size)
-                if (call.start, page_up(call.end)) == whole and call.advice in _ADVICE:
+                whole = page_up(address, self._page), page_down(address + size, self._page)
+                if (call.start, page_up(call.end, self._page)) == whole and call.advice in _ADVICE:
                     yield Operation(_ADVICE[call.advice], name)
                 else:
                     self._leave_out("madvise of a part of a piece")
@@ -199,12 +208,6 @@ class RecordedWorkload:
         if not is_plain or not call.start:
             self._leave_out("mappings that are not private, anonymous and writable")
             return
-        name = self._new_name("m")
-        names.mappings[call.start] = name, call.size
-        yield Operation("populate" if "populate" in call.flags else "map", name, (call.size,))
-
-
-def _continues(held: tuple[Operation, int], touch: Operation, fault: Fault) -> bool:
-    operation, last_page = held
-    alike = (operation.kind, operation.name) == (touch.kind, touch.name)
-    return alike and fault.address // _PAGE == last_page + 1
+        name, size = self._new_name("m"), call.size(self._page)
+        names.mappings[call.start] = name, size
+        yield Operation("populate" if "populate" in call.flags else "map", name, (size,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.rows import Row
@@ -13,7 +14,6 @@ from observer.story.wording import bytes_exactly, number, plural, size
 
 __all__ = ["before_main_words", "row_words"]
 
-_PAGE: Final = 4096
 _NOUNS: Final = {"syscall": "system call", "fault": "page fault", "call": "allocator call"}
 
 
@@ -84,11 +84,11 @@ def _faults(row: Row, first: Fault) -> str:
 def _pages(row: Row, first: Fault) -> str:
     if row.mixed:
         return "pages of several mappings"
-    span = (row.high // _PAGE) - (row.low // _PAGE) + 1
+    span = (row.high // PAGE) - (row.low // PAGE) + 1
     page, place = page_of(first), place_words(first.mapping)
     if page is None:
         return f"pages of {place}"
-    first_page = page + (row.low // _PAGE - first.address // _PAGE)
+    first_page = page + (row.low // PAGE - first.address // PAGE)
     if span == 1:
         return f"page {number(first_page)} of {place}"
     pages = f"pages {number(first_page)} to {number(first_page + span - 1)} of {place}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.memory_calls import Advise, Break, Map, Move, Unmap, memory_call
 
@@ -12,7 +13,6 @@ __all__ = ["Earlier", "Memory"]
 
 _REMEMBERED: Final = 1 << 16
 """Pages kept; the longest unseen go first, so a zero page or a copy-on-write of long ago may be missed."""
-_PAGE_BITS: Final = 12
 _BEHIND_BREAK: Final = 1 << 24
 
 
@@ -39,7 +39,7 @@ class Memory:
 
     def earlier(self, fault: Fault) -> Earlier | None:
         """Return how the same page was first touched: in this process, or in its parent before the fork."""
-        page = fault.address >> _PAGE_BITS
+        page = fault.address // PAGE
         own = self._pages.get((fault.pid, page))
         if own is not None:
             return Earlier(own, in_parent=False)
@@ -52,7 +52,7 @@ class Memory:
         if isinstance(event, Call):
             self.calls[event.tid] = event
         elif isinstance(event, Fault):
-            self._pages[event.pid, event.address >> _PAGE_BITS] = event.access or ""
+            self._pages[event.pid, event.address // PAGE] = event.access or ""
             if len(self._pages) > _REMEMBERED:
                 self._pages.popitem(last=False)
         elif isinstance(event, Process):
@@ -79,7 +79,7 @@ class Memory:
             self._forget(event.pid, call.start, call.length)
 
     def _forget(self, pid: int, start: int, length: int) -> None:
-        first, last = start >> _PAGE_BITS, (start + length) >> _PAGE_BITS
+        first, last = start // PAGE, (start + length) // PAGE
         if last - first < len(self._pages):
             for page in range(first, last + 1):
                 self._pages.pop((pid, page), None)

@@ -10,8 +10,10 @@ from typing import Final
 
 import msgspec
 
+from observer.arch.x86_exceptions import EXCEPTIONS
+from observer.model.addresses import PAGE
 from observer.model.events import Event, Fault, Signal, Site
-from observer.model.exceptions import CODES, EXCEPTIONS
+from observer.model.signals import CODES
 
 __all__ = ["REASONS", "Refusal", "Refusals", "code_name", "exception_words"]
 
@@ -150,7 +152,7 @@ def exception_words(event: Signal) -> str:
 
 def _reason(event: Signal) -> tuple[str, str]:
     clause, differs = REASONS.get(event.reason or "") or _BY_EXCEPTION.get(event.exception or "") or ("failed", "")
-    page = (event.address or 0) // 4096
+    page = (event.address or 0) // PAGE
     place = event.where or event.mapping or hex(event.address or 0)
     words = {"does": _DOES[event.access], "page": page, "place": place, "protection": event.protection or "---"}
     return clause.format(**words), differs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from observer.model.addresses import PAGE
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, Lost, Process, Signal, Syscall
 from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, MALLOPT, OPERATIONS, RESIZING
@@ -16,7 +17,6 @@ __all__ = [
     "call_words", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words", "touch_words",
 ]  # fmt: skip
 
-_PAGE: Final = 4096
 _PLAIN: Final = frozenset({"pkey_mprotect"})  # its arguments tell the key, too
 _SERVED: Final = {
     "tcache": "the thread cache",
@@ -200,7 +200,7 @@ def place_words(mapping: str | None) -> str:
 
 def page_of(fault: Fault) -> int | None:
     """Return the number of the page, counted from the start of its mapping where that is told."""
-    return None if fault.offset is None else fault.offset // _PAGE
+    return None if fault.offset is None else fault.offset // PAGE
 
 
 def page_words(fault: Fault) -> str:

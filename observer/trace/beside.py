@@ -9,13 +9,14 @@ from typing import Final
 
 import numpy as np
 
+from observer.model.addresses import PAGE
 from observer.recording.notes import End
 from observer.trace.spooled import Spooled
 
 __all__ = ["Blocks", "frames_beside"]
 
 _BLOCK_SHIFT: Final = 21
-_PAGE, _PAGES = 4096, 512
+_PAGES: Final = (1 << _BLOCK_SHIFT) // PAGE
 _PRESENT: Final = np.uint64(63)
 
 
@@ -64,7 +65,7 @@ def _present(spooled: Spooled, note: End, blocks: Blocks) -> Counter[int]:
             whole.update(block for block in blocks.faults if block in inside)
     present: Counter[int] = Counter()
     for start, count, at in note.frames:
-        there = np.nonzero(spooled.frames[at // 8 : at // 8 + count] >> _PRESENT)[0] + start // _PAGE
+        there = np.nonzero(spooled.frames[at // 8 : at // 8 + count] >> _PRESENT)[0] + start // PAGE
         found, counts = np.unique(there // _PAGES, return_counts=True)
         for block, pages in zip(found.tolist(), counts.tolist(), strict=True):
             present[block] += pages if block in whole else 0

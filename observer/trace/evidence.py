@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.known import NATIVE
 from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Note, Populated
 from observer.trace.columns import Columns
 from observer.trace.findings import Findings
@@ -16,7 +17,7 @@ from observer.trace.spooled import Spooled
 
 __all__ = ["EXEC_CALLS", "Evidence", "Life", "Lives", "huge_pages_asked"]
 
-EXEC_CALLS: Final = frozenset({59, 322})
+EXEC_CALLS: Final = frozenset(NATIVE.numbers("execve", "execveat"))
 """Native numbers of execve and execveat."""
 
 _KERNEL_MISC: Final = 1

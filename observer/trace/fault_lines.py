@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
 from observer.trace.evidence import EXEC_CALLS, Evidence, Life
 
@@ -27,7 +28,7 @@ _UNFOLLOWED: Final = (
 )
 _CORE: Final = "pages that a core dump or system calls reached first, without a fault event"
 _UNREADABLE: Final = "of a program that may be run but not read: the kernel ends the fault events of others at its exec"
-_REACHING: Final = frozenset({209, 278, 310, 311})
+_REACHING: Final = frozenset(NATIVE.numbers("io_submit", "vmsplice", "process_vm_readv", "process_vm_writev"))
 
 
 def fault_lines(evidence: Evidence) -> list[LedgerLine]:

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.model.addresses import PAGE
 from observer.recording.notes import End
 from observer.trace.columns import Columns
 from observer.trace.spooled import Spooled
@@ -15,7 +16,6 @@ __all__ = ["Frames"]
 
 Integers = npt.NDArray[np.int64]
 
-_PAGE: Final = 4096
 _PRESENT: Final = np.uint64(63)
 _FRAME_BITS: Final = np.uint64((1 << 55) - 1)
 
@@ -35,7 +35,7 @@ class Frames:
         """Give each of the *faults* of a part the frame that its page had at the end of its process, where the kernel
         showed it; return whether it showed one.
         """
-        pages = (faults["address"] // np.uint64(_PAGE)).astype(np.int64)
+        pages = (faults["address"] // np.uint64(PAGE)).astype(np.int64)
         is_visible = False
         for pid in np.unique(faults["pid"]).tolist():
             since = 0
@@ -61,7 +61,7 @@ def _saved(pages: npt.NDArray[np.int64], runs: npt.NDArray[np.int64]) -> tuple[n
 
     *runs* has a row (first address, pages, position in bytes) for each stretch that was saved, in order of address.
     """
-    firsts = runs[:, 0] // _PAGE
+    firsts = runs[:, 0] // PAGE
     run = np.searchsorted(firsts, pages, side="right") - 1
     within = pages - firsts[run]
     is_saved = (run >= 0) & (within < runs[run, 1])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from typing import Final
 
+from observer.model.addresses import PAGE
 from observer.model.events import ChunkRef
 
 __all__ = ["LiveChunks"]
 
-_PAGE_SHIFT = 12
+_PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _SMALL_PAGES = 16
 
 

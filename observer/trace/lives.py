@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
+from observer.arch.known import NATIVE
+from observer.arch.x86_exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace
+from observer.model.addresses import PAGE, AddressSpace
 from observer.model.events import Site
-from observer.model.exceptions import exception_of, page_fault_reason, trapped_behind
 from observer.model.machine import Image, ProcessEnd
-from observer.model.signals import name_of_signal
+from observer.model.signals import SI_KERNEL, name_of_signal
 from observer.recording.notes import (
     Born,
     Copied,
@@ -34,10 +35,6 @@ from observer.trace.timeline import LifeNote
 __all__ = ["Lives", "images_of"]
 
 _Row = dict[str, Any]
-_PAGE: Final = 4096
-_CS_32: Final = 0x23
-_SI_KERNEL: Final = 0x80
-_KERNEL_HALF: Final = 1 << 63
 _Change = Copied | Region | Detached | MappedFile | MappedImage | Leaving | End
 
 
@@ -88,7 +85,7 @@ class Lives:
     def _change(self, state: ProcessState, note: _Change) -> None:
         match note:
             case Copied():
-                pages = {(first + i) * _PAGE for first, length in note.pages for i in range(length)}
+                pages = {(first + i) * PAGE for first, length in note.pages for i in range(length)}
                 state.copied(note.mappings, pages)
             case Region():
                 state.space.become(note.start, note.end, note.mappings)
@@ -131,7 +128,7 @@ class Lives:
 
     def _signal(self, note: Signalled) -> None:
         state = self._state(note.pid)
-        bits = 32 if note.cs == _CS_32 else 64
+        bits = NATIVE.bits_of(note.cs)
         behind = bytes.fromhex(note.behind)
         back = 0 if note.reason or note.in_call else trapped_behind(note.signal, note.code, behind, bits)
         ip, code = note.ip - back, behind[len(behind) - back :] + bytes.fromhex(note.bytes)
@@ -139,7 +136,7 @@ class Lives:
         is_told = note.code > 0 and not note.in_call
         row = {
             **self._common(note), "signal": note.signal, "code": note.code, "address": note.address,
-            "fatal": id(note) in self._fatal, "ring": note.cs & 3,
+            "fatal": id(note) in self._fatal, "ring": NATIVE.ring_of(note.cs),
             "site": self._out.sites.number(self._stack_site(state, ip, note.stack)),
             "instruction": instruction if is_told else None, "exception": None, "reason": note.reason,
             "access": None, "where": None, "mapping": None, "protection": None,
@@ -148,7 +145,7 @@ class Lives:
         # The kernel sends SIGSEGV, too, when it cannot put another signal's frame on the stack: nothing ran in between.
         is_frame = note.reason is None and self._signalled_at.get(note.tid) == place
         self._signalled_at[note.tid] = place
-        if is_told and not (is_frame and note.signal == "SIGSEGV" and note.code == _SI_KERNEL):
+        if is_told and not (is_frame and note.signal == "SIGSEGV" and note.code == SI_KERNEL):
             _explain(row, note, state)
         self._part.signals.append(row)
         # A fault on an address of the kernel's half is refused before it is counted (do_kern_addr_fault).
@@ -210,7 +207,7 @@ def _explain(row: _Row, note: Signalled, state: ProcessState) -> None:
     """Add what the processor raised for this signal, and why the kernel answered with it."""
     exception = exception_of(note.signal, note.code, row["instruction"])
     address, access = note.address, note.access
-    if exception == "#GP" and note.ip >= _KERNEL_HALF:
+    if exception == "#GP" and note.ip >= NATIVE.kernel_half:
         # A jump into the vsyscall page beside its entries: its signal tells no address (emulate_vsyscall).
         exception, address, access = "#PF", note.ip, "exec"
     row["exception"] = exception

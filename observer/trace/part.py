@@ -8,8 +8,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.architecture import GATES
+from observer.arch.known import NATIVE
 from observer.instruments.allocator import RETURNED
-from observer.instruments.names import GATES, KINDS, arity_of, decode, name_of
+from observer.instruments.names import KINDS, arity_of, decode, name_of
 from observer.instruments.probes import ENTRY_ONLY
 from observer.model.events import Call, Event
 from observer.model.operations import FAMILY
@@ -144,7 +146,7 @@ class PartMaker:
         numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
         failed = (records["result"] < 0) & (records["result"] > -4096)
         numbers["errno"] = np.where(failed, -records["result"], 0)
-        numbers["ring_before"] = (records["cs"] & 3).astype(np.int64)
+        numbers["ring_before"] = (records["cs"] & NATIVE.modes.privilege).astype(np.int64)
         numbers["end_ns"] = records["ended"].astype(np.int64) - start
         numbers["cause"] = _numbered(moments.syscall_calls, moments.call_places)
         numbers["within"] = _numbered(moments.syscall_libraries, moments.library_places)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import AddressSpace, Mapping, is_numbered, page_down, page_up
+from observer.model.addresses import PAGE, AddressSpace, Mapping, is_numbered, page_down, page_up
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
 from observer.model.where import Where
 from observer.trace.beside import Blocks
@@ -16,7 +16,6 @@ from observer.trace.live import LiveChunks
 
 __all__ = ["ProcessState", "apply_grant", "apply_release"]
 
-_PAGE: Final = 4096
 _STACK_REACH: Final = 1 << 30
 
 
@@ -157,7 +156,7 @@ def _advise(state: ProcessState, call: Advise) -> None:
 def _depart(state: ProcessState, call: Move) -> None:
     """Replay the first half of an mremap."""
     if call.shrinks_in_place:
-        state.unmap(call.start + call.new_size, call.size - call.new_size)
+        state.unmap(call.start + call.new_size(), call.size() - call.new_size())
     elif call.length:
         state.moving[call.start] = state.space.find(call.start), state.heap_pages.within(call.start, call.end)
         if "dontunmap" in call.flags:
@@ -194,4 +193,4 @@ def _arrive(state: ProcessState, call: Move, result: int) -> None:
     state.space.place(source, old, result, length)
     if state.meets_heap(result, result + length):
         state.heap_pages.came |= {page - old + result for page in pages if page - old < length}
-        state.heap_pages.moved_in |= set(range(result, result + page_up(length), _PAGE))
+        state.heap_pages.moved_in |= set(range(result, result + page_up(length), PAGE))

@@ -17,6 +17,7 @@ from observer.instruments.allocator import RETURNED
 from observer.instruments.crossings import CARRIED_OUT
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
+from observer.model.memory_calls import MMAP2_UNIT
 from observer.model.operations import FAMILY
 from observer.trace.callers import LIBRARY, Callers, piece_of_sample
 from observer.trace.evidence import Lives as Processes
@@ -34,7 +35,6 @@ from observer.trace.timeline import Moments, Timeline
 __all__ = ["replayed"]
 
 _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
-_MMAP2_UNIT: Final = 4096  # bytes, whatever the page size (mmap2(2))
 _ENOMEM: Final = 12
 _NOWHERE: Final = Site()
 _NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT = range(7)
@@ -338,7 +338,7 @@ class _Syscall:
         """Return name and arguments; of i386's mmap2, which counts its offset in pages, as mmap."""
         if self.name != "mmap2":
             return self.name, self._args
-        return "mmap", (*self._args[:5], self._args[5] * _MMAP2_UNIT)
+        return "mmap", (*self._args[:5], self._args[5] * MMAP2_UNIT)
 
 
 def _chunk_in_making(call: OpenCall | None, address: int) -> ChunkRef | None:

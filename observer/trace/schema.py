@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from observer.instruments.names import GATES
+from observer.arch.architecture import GATES
 from observer.model.operations import FAMILY
 from observer.trace.columns import LONGEST
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from observer.model.addresses import AddressSpace, Mapping, page_up
+from observer.model.addresses import PAGE, AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
 from observer.recording.notes import End
 from observer.trace.evidence import Evidence
@@ -20,7 +20,6 @@ __all__ = ["heap_page_line", "space_lines"]
 _BREAK: Final = "break = last brk = end of [heap]"
 _MAPPINGS: Final = "mappings replayed = /proc/PID/maps"
 _HEAP_PAGES: Final = "heap pages faulted in = resident at the end"
-_PAGE: Final = 4096
 _HUGE_SHIFT: Final = 21
 _PRESENT: Final = np.uint64(63)
 _SWAPPED_OUT: Final = "swapped out"
@@ -107,7 +106,7 @@ def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], 
         low, high = page_up(space.break_start), page_up(space.break_end)
         areas = [(max(m.start, low), min(m.end, high)) for m in note.mappings if m.path == "[heap]"]
         inside = {page for page in known.came if any(start <= page < end for start, end in areas)}
-        yield known, inside, _present_pages(evidence, note, areas), note.rss.get("swapped", 0) // _PAGE
+        yield known, inside, _present_pages(evidence, note, areas), note.rss.get("swapped", 0) // PAGE
 
 
 def _present_pages(evidence: Evidence, note: End, areas: list[tuple[int, int]]) -> set[int]:
@@ -115,7 +114,7 @@ def _present_pages(evidence: Evidence, note: End, areas: list[tuple[int, int]]) 
     found: set[int] = set()
     for start, count, at in note.frames:
         entries = evidence.spooled.frames[at // 8 : at // 8 + count]
-        pages = np.nonzero(entries >> _PRESENT)[0] * _PAGE + start
+        pages = np.nonzero(entries >> _PRESENT)[0] * PAGE + start
         for low, high in areas:
             found.update(pages[(pages >= low) & (pages < high)].tolist())
     return found

@@ -18,10 +18,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.architecture import GATES
 from observer.errors import BadTrace
 from observer.files import File, Folder
 from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SAMPLE, SampleLayout
-from observer.instruments.names import GATES, KINDS
+from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
 from observer.recording.notes import FILE, End, Interval, Layouts, Note, read_notes

@@ -12,10 +12,11 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
+from observer.arch.known import NATIVE
+
 __all__ = ["Affinity"]
 
-_SCHED_SETAFFINITY: Final = 203
-_SCHED_GETAFFINITY: Final = 204
+_SCHED_SETAFFINITY, _SCHED_GETAFFINITY = NATIVE.numbers("sched_setaffinity", "sched_getaffinity")
 
 
 class Affinity:

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from observer.code.elf import Elf, load
 from observer.files import open_regular
-from observer.linux.elf import Elf, load
 from observer.model.machine import Image
 from observer.model.operations import ALLOCATING
 

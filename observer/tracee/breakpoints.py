@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from observer.linux.instructions import NOTHING, Emulation
+from observer.arch.known import NATIVE
+from observer.code.instructions import NOTHING, Emulation
 
-__all__ = ["INT3", "NO_CALL", "Breakpoint", "trap_at"]
+__all__ = ["NO_CALL", "Breakpoint", "trap_at"]
 
-INT3: Final = 0xCC
 NOBODY: Final = -1
 NO_CALL: Final = -1
 
@@ -51,7 +51,7 @@ class Breakpoint:
     is_certain: bool = True
     is_copy: bool = False
     is_trap: bool = False
-    planted: bytes = bytes([INT3])
+    planted: bytes = NATIVE.trap.code
     before: bytes = b""
     home: tuple[int, int] = (0, 0)
     entry: int = 0
@@ -61,4 +61,4 @@ class Breakpoint:
 
 def trap_at(address: int, code: bytes) -> Breakpoint:
     """Return the breakpoint to which exchanged return addresses lead; *code* is what it stands on."""
-    return Breakpoint(address, code, Emulation(1, NOTHING, None, ""), is_trap=True)
+    return Breakpoint(address, code, Emulation(len(NATIVE.trap.code), NOTHING, None, ""), is_trap=True)

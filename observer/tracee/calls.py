@@ -19,8 +19,8 @@ import os
 import signal
 from collections.abc import Collection
 from time import monotonic_ns
-from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
@@ -35,8 +35,8 @@ from observer.tracee.task import Task
 
 __all__ = ["CallFollower"]
 
-_RIP, _RSP, _RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
-_SI_KERNEL: Final = 0x80
+_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
+_BEHIND, _TRAPPED = NATIVE.trap.behind, NATIVE.trap.si_code
 
 
 class CallFollower:
@@ -75,10 +75,11 @@ class CallFollower:
             return False
         registers.read(tid)
         words = registers.words
-        point = memory.breakpoints.get(words[_RIP] - 1) or self._copied(task, memory, words[_RIP] - 1)
+        place = words[_RIP] - _BEHIND
+        point = memory.breakpoints.get(place) or self._copied(task, memory, place)
         if point is None:
             return False
-        if not point.is_certain and signal_info(tid)[1] != _SI_KERNEL:
+        if not point.is_certain and signal_info(tid)[1] != _TRAPPED:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         memory.tid = tid
         if point.is_trap:
@@ -103,7 +104,7 @@ class CallFollower:
     @staticmethod
     def _copied(task: Task, memory: Memory, place: int) -> Breakpoint | None:
         """Return the breakpoint of ours that the program copied to *place*, None for other SIGTRAPs."""
-        if signal_info(task.tid)[1] != _SI_KERNEL:
+        if signal_info(task.tid)[1] != _TRAPPED:
             return None
         memory.tid = task.tid
         return copied_breakpoint(memory, place)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit, prlimit, setrlimit
-from typing import Final, Protocol
+from typing import Protocol
 
-from observer.linux.instructions import CONSTANT, NOTHING
-from observer.linux.ptrace import RegisterSet
+from observer.arch.known import NATIVE
+from observer.code.instructions import CONSTANT, NOTHING
+from observer.linux.procfs import PAGE
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
 __all__ = ["Carrying", "Footprint"]
 
-_PAGE_SHIFT: Final = 12
-_RIP, _RSP = RegisterSet.RIP, RegisterSet.RSP
+_RIP, _RSP = NATIVE.registers.ip, NATIVE.registers.sp
 
 
 class Footprint(Protocol):
@@ -58,7 +58,7 @@ class Carrying:
         bring it in. Where that is done at each call (*is_remembered*), a page that was reached once is taken for there.
         """
         data = (word & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
-        page = address >> _PAGE_SHIFT
+        page = address // PAGE
         if is_remembered and page in memory.pushed_pages:
             memory.pwrite(data, address)
             return

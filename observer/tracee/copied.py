@@ -6,9 +6,10 @@ import errno
 from dataclasses import replace
 from typing import Final
 
-from observer.linux.instructions import emulation_of
+from observer.arch.known import NATIVE
+from observer.code.instructions import emulation_of
 from observer.linux.procfs import PAGE
-from observer.tracee.breakpoints import INT3, Breakpoint
+from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.memory import Memory
 
 __all__ = ["copied_breakpoint"]
@@ -31,7 +32,7 @@ def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
         if error.errno == errno.ESRCH:
             raise
         return None
-    if code[:1] != bytes([INT3]):
+    if not code.startswith(NATIVE.trap.code):
         return None
     score, best = max(
         ((_likeness(point, before, code), point) for point in memory.breakpoints.values() if point.before),

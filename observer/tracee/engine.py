@@ -15,8 +15,9 @@ import time
 from collections import Counter, deque
 from typing import Final, Protocol
 
+from observer.arch.known import NATIVE
+from observer.code.compat import as_native
 from observer.linux import ptrace
-from observer.linux.compat import as_native
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity
@@ -270,7 +271,7 @@ class Engine:
             task.started = True
             self._put_back(task)
             self._registers.read(task.tid)
-            task.stack = task.stack or self._registers.words[RegisterSet.RSP]
+            task.stack = task.stack or self._registers.words[NATIVE.registers.sp]
             self._resume(task)
         elif number in _GROUP_STOPS:
             ptrace.listen(task.tid)

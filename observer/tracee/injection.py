@@ -10,6 +10,7 @@ import os
 import signal
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
@@ -19,9 +20,8 @@ __all__ = ["EndedMeanwhile", "call_in"]
 _WALL: Final = 0x40000000
 _ALL_SIGNALS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NO_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
-_RED_ZONE: Final = 256
+_REGISTERS, _CALLS = NATIVE.registers, NATIVE.calls
 _SYSCALL_STOP: Final = (signal.SIGTRAP | 0x80) << 8 | 0x7F
-_ARGUMENTS: Final = tuple(RegisterSet.INDEX[name] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9"))
 
 
 class EndedMeanwhile(Exception):
@@ -46,22 +46,22 @@ def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | 
     registers.read(tid)
     lent.read(tid)
     mask = ptrace.signal_mask(tid)
-    place = (registers.words[RegisterSet.RSP] - _RED_ZONE) & -16
+    place = (registers.words[_REGISTERS.sp] - NATIVE.red_zone) & -NATIVE.stack_alignment
     kept: list[tuple[int, bytes]] = []
-    for register, value in zip(_ARGUMENTS, args, strict=False):
+    for register, value in zip(_CALLS.arguments, args, strict=False):
         if isinstance(value, bytes):
-            place -= (len(value) + 15) & -16
+            place -= -(-len(value) // NATIVE.stack_alignment) * NATIVE.stack_alignment
             kept.append((place, memory.read(place, len(value))))
             memory.pwrite(value, place)
             value = place
         lent.words[register] = value
-    lent.words[RegisterSet.RIP], lent.words[RegisterSet.RAX] = code, number
-    lent.words[RegisterSet.ORIG_RAX] = _NO_CALL
+    lent.words[_REGISTERS.ip], lent.words[_CALLS.asked] = code, number
+    lent.words[_CALLS.number] = _NO_CALL
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
     lent.write(tid)
     _make(tid)
     lent.read(tid)
-    result = int(lent.words[RegisterSet.RAX])
+    result = int(lent.words[_CALLS.result])
     for address, data in kept:
         memory.pwrite(data, address)
     registers.write(tid)

@@ -16,10 +16,10 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from observer.code.elf import describe_foreign
 from observer.errors import CannotLaunch, CannotObserve
 from observer.files import open_regular
 from observer.linux import ptrace, seccomp
-from observer.linux.elf import describe_foreign
 from observer.linux.process import avoid_huge_pages, execute, stop_randomizing
 from observer.tracee.environment import as_given
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
 from observer.tracee.breakpoints import Breakpoint, trap_at
@@ -22,7 +23,7 @@ from observer.tracee.frames import Frame
 
 __all__ = ["Memory"]
 
-_SYSCALL: Final = b"\x0f\x05"
+_SYSCALL: Final = NATIVE.calls.gates[0].code
 _POPPED: Final = 64
 """Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
 _KEPT: Final = 12
@@ -99,7 +100,7 @@ class Memory:
 
     def read(self, address: int, length: int) -> bytes:
         """Return up to *length* bytes at *address*; raises OSError EIO when nothing is mapped there."""
-        if address >> 63:  # the kernel's half; pread(2) would take it for a negative place
+        if not 0 <= address < NATIVE.kernel_half:  # the kernel's half; pread(2) would take it for a negative place
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return self.pread(length, address)
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from observer.linux.elf import load
-from observer.linux.producer import options_that_matter
+from observer.code.elf import load
+from observer.code.producer import options_that_matter
 from observer.tracee.allocators import Library, Missing, install_command
 from observer.tracee.compiling import STANDARD, compile_to
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic_ns
 
+from observer.arch.known import NATIVE
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
@@ -20,7 +21,7 @@ from observer.tracee.task import Task
 
 __all__ = ["NestedCalls"]
 
-_RSP, _RAX = RegisterSet.RSP, RegisterSet.RAX
+_RSP, _RAX = NATIVE.registers.sp, NATIVE.registers.result
 
 
 class NestedCalls:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 from collections.abc import Collection, Iterator
 
+from observer.arch.known import NATIVE
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
@@ -17,7 +18,7 @@ from observer.tracee.task import Task
 
 __all__ = ["take_out"]
 
-_RIP, _RSP = RegisterSet.RIP, RegisterSet.RSP
+_RIP, _RSP = NATIVE.registers.ip, NATIVE.registers.sp
 
 
 def take_out(memory: Memory, tasks: Collection[Task]) -> None:
@@ -61,7 +62,7 @@ def _reached() -> Iterator[None]:
 def _place_of(memory: Memory, words: memoryview) -> int:
     """Return where a task with the registers *words* would be without us."""
     place, sp = int(words[_RIP]), int(words[_RSP])
-    moved = memory.breakpoints.get(place - 1)
+    moved = memory.breakpoints.get(place - NATIVE.trap.behind)
     if moved is not None and len(moved.planted) > 1:
         return moved.address
     frame = _returned_to(memory, place, sp - memory.word)

@@ -17,22 +17,23 @@ from collections.abc import Collection, Mapping
 from errno import ENOSYS, EPERM
 from typing import Final
 
-from observer.linux.compat import as_native
+from observer.arch.known import NATIVE, architecture_of
+from observer.code.compat import as_native
 from observer.linux.procfs import read_status_field
 from observer.linux.ptrace import RegisterSet
-from observer.linux.seccomp import AUDIT_ARCH_X86_64, CLONE_UNTRACED
+from observer.linux.seccomp import CLONE_UNTRACED
 from observer.tracee.task import Task
 
 __all__ = ["Unnoticed"]
 
-_READ, _WRITE, _RT_SIGRETURN, _CLONE, _EXIT, _KILL, _PTRACE = 0, 1, 15, 56, 60, 62, 101
-_GETRUSAGE, _PRCTL, _TKILL, _TGKILL, _SECCOMP = 98, 157, 200, 234, 317
+_CLONE, _PTRACE, _PRCTL, _SECCOMP, _GETRUSAGE = NATIVE.numbers("clone", "ptrace", "prctl", "seccomp", "getrusage")
+_KILL, _TKILL, _TGKILL = NATIVE.numbers("kill", "tkill", "tgkill")
 _OWN_USAGE: Final = frozenset({0, 1})  # RUSAGE_SELF, RUSAGE_THREAD
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _STRICT = 21, 22, 1
 _SET_MODE_STRICT: Final = 0
 _ATTACHING: Final = frozenset({16, 0x4206})  # PTRACE_ATTACH, PTRACE_SEIZE
 _STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
-_STRICTLY_ALLOWED: Final = frozenset({_READ, _WRITE, _EXIT, _RT_SIGRETURN})
+_STRICTLY_ALLOWED: Final = frozenset(NATIVE.numbers("read", "write", "exit", "rt_sigreturn"))
 _SIGNAL_AT: Final = {_KILL: 1, _TKILL: 1, _TGKILL: 2}
 _SKIPPED: Final = -1
 
@@ -72,7 +73,7 @@ class Unnoticed:
         """A system call begins; *entry* is (time, op, arch, ip, sp, nr, args…)."""
         number, args = as_native(entry[2], entry[5], entry[6:])
         if number == _CLONE and args[0] & CLONE_UNTRACED:
-            register = RegisterSet.RDI if entry[2] == AUDIT_ARCH_X86_64 else RegisterSet.RBX
+            register = architecture_of(entry[2]).calls.arguments[0]
             RegisterSet.poke(task.tid, register, args[0] & ~CLONE_UNTRACED)
             task.put_back = (register, args[0])
         elif number in (_PRCTL, _SECCOMP):
@@ -108,8 +109,8 @@ class Unnoticed:
     @staticmethod
     def _skip(task: Task, result: int) -> None:
         """Have the kernel leave the call out that *task* is about to make, with *result* for its caller."""
-        RegisterSet.poke(task.tid, RegisterSet.ORIG_RAX, _SKIPPED)
-        RegisterSet.poke(task.tid, RegisterSet.RAX, result)
+        RegisterSet.poke(task.tid, NATIVE.calls.number, _SKIPPED)
+        RegisterSet.poke(task.tid, NATIVE.calls.result, result)
 
 
 def _filters(tid: int) -> int:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "observer"
 
 @dataclass(frozen=True)
 class Module:
-    """One source file of the package; `name` is dotted (`observer.linux.elf`), a room's `__init__` has the room's name."""
+    """One source file of the package; `name` is dotted (`observer.code.elf`), a room's `__init__` has the room's name."""
 
     path: Path
     name: str

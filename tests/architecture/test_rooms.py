@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
 
+FACTS = ("arch", "glibc")
 PURE = ("simulator", "story", "compare")
 CALLERS = frozenset({"runs", "labs", "cli"})
-AT_THE_DOOR = frozenset({"linux", "tracee", "instruments", "heap"})
+AT_THE_DOOR = frozenset({"linux", "code", "tracee", "instruments", "heap"})
+KNOWING_CODE = AT_THE_DOOR - {"linux"}
 
 
 def offenders(rule: Callable[[Module], bool]) -> list[str]:
@@ -22,7 +24,10 @@ def prints(module: Module) -> bool:
 
 
 def test_the_house_is_not_empty() -> None:
-    assert {"model", "linux", "tracee", "instruments", "trace", "story", "report", "runs", "cli"} <= set(rooms())
+    assert {
+        "model", "arch", "linux", "code", "recording", "tracee", "instruments", "trace", "story", "report", "runs",
+        "cli",
+    } <= set(rooms())  # fmt: skip
     assert len(modules()) > 50
 
 
@@ -31,12 +36,13 @@ def test_the_shared_words_import_nothing_else_of_ours() -> None:
     assert offenders(lambda module: module.room in shared and not module.rooms_imported <= shared) == []
 
 
-def test_facts_of_the_allocator_import_only_the_shared_words() -> None:
-    assert offenders(lambda module: module.room == "glibc" and not module.rooms_imported <= {"model", "glibc"}) == []
+def test_facts_of_processors_and_of_the_allocator_import_only_the_shared_words() -> None:
+    shared = {"model", "errors"}
+    assert offenders(lambda module: module.room in FACTS and bool(module.rooms_imported - shared - {module.room})) == []
 
 
 def test_the_pure_rooms_import_only_the_shared_words() -> None:
-    allowed = {"model", "errors", "glibc"}
+    allowed = {"model", "errors", *FACTS}
     assert offenders(lambda module: module.room in PURE and bool(module.rooms_imported - allowed - {module.room})) == []
 
 
@@ -79,8 +85,12 @@ def test_ctypes_stays_at_the_door_to_the_kernel() -> None:
     assert offenders(lambda module: module.imports_any_of("ctypes") and module.room != "linux") == []
 
 
-def test_python_ptrace_stays_at_the_door_to_the_kernel() -> None:
-    assert offenders(lambda module: module.imports_any_of("ptrace") and module.room != "linux") == []
+def test_only_those_who_watch_import_what_is_known_of_code() -> None:
+    assert offenders(lambda module: "code" in module.rooms_imported and module.room not in KNOWING_CODE) == []
+
+
+def test_python_ptrace_stays_where_system_calls_have_words() -> None:
+    assert offenders(lambda module: module.imports_any_of("ptrace") and module.room != "code") == []
 
 
 def test_a_room_imports_only_from_rooms_above_it_on_the_map() -> None:

@@ -21,11 +21,11 @@ from typing import Any, Final
 import pytest
 
 from observer.compare.report_lines import Done, Report, read_report
-from observer.model.addresses import page_up
+from observer.model.addresses import PAGE, page_up
 from observer.model.chapter import CONCEPTS
 from observer.simulator import packaged
 from observer.simulator.machine import BookMachine
-from observer.simulator.paging import PAGE, Memory, SegmentationFault
+from observer.simulator.paging import Memory, SegmentationFault
 from observer.simulator.workload import Operation, parse, parse_line, render
 from observer.trace.reader import Trace
 from observer.tracee import interpreter

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from observer.code.elf import Elf, load
 from observer.instruments.places import file_of, without_names
-from observer.linux.elf import Elf, load
 from observer.model.events import Call
 from observer.model.machine import Image
 from tests.live.users import Observe, compiled, line_of, observe, workshop

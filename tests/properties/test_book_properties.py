@@ -9,11 +9,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 
+from observer.model.addresses import PAGE
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.simulator.book import FITS, HEADER, BookAllocator
 from observer.simulator.generate import PROFILES, generate
 from observer.simulator.machine import BookMachine
-from observer.simulator.paging import PAGE
 from observer.simulator.workload import Operation, parse, render
 from tests.properties.strategies import allocator_steps, allocator_workloads, workloads
 from tests.unit.seeded import seeded

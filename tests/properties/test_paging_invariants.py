@@ -8,8 +8,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observer.model.addresses import PAGE
 from observer.simulator.page_table import ANON, EXCLUSIVE, SHIFT
-from observer.simulator.paging import PAGE, Frames, Memory, OutOfFrames, PageFault, SegmentationFault
+from observer.simulator.paging import Frames, Memory, OutOfFrames, PageFault, SegmentationFault
 from observer.simulator.replacement import POLICIES, Lru, count_faults
 
 START = 0x4000_0000

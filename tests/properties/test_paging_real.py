@@ -17,7 +17,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from observer.simulator.paging import PAGE, Memory, SegmentationFault
+from observer.model.addresses import PAGE
+from observer.simulator.paging import Memory, SegmentationFault
 
 BLOCK = 512
 BASE = 0x10_0000_0000_0000 >> 8

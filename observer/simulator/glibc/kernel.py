@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
+from observer.model.addresses import PAGE, page_up
+
 __all__ = [
     "ANONYMOUS", "DONTNEED", "HUGEPAGE", "NORESERVE", "PROT_NONE", "READ_WRITE", "Asked", "Kernel", "Mismatch",
     "RecordedKernel", "SimulatedKernel", "SystemCall",
@@ -21,7 +23,6 @@ ANONYMOUS: Final = 0x22
 NORESERVE: Final = 0x4000
 DONTNEED: Final = 4
 HUGEPAGE: Final = 14
-_PAGE: Final = 4096
 
 
 class SystemCall(NamedTuple):
@@ -112,9 +113,13 @@ class SimulatedKernel:
         heap: where the break is at first.
         top: below this mappings are placed, each below the one before.
         limit: the highest break that is allowed, None for no limit.
+        page_size: bytes.
     """
 
-    def __init__(self, heap: int = 0x5555_5555_9000, top: int = 0x7FFF_F7FF_F000, limit: int | None = None) -> None:
+    def __init__(
+        self, heap: int = 0x5555_5555_9000, top: int = 0x7FFF_F7FF_F000, limit: int | None = None, page_size: int = PAGE
+    ) -> None:  # fmt: skip
+        self._page = page_size
         self.end = heap
         self._lowest = heap
         self._top = top
@@ -130,7 +135,7 @@ class SimulatedKernel:
         """Place a mapping; more than 64 TiB is refused."""
         if size > 1 << 46:
             return None
-        self._top -= -(-size // _PAGE) * _PAGE
+        self._top -= page_up(size, self._page)
         return self._top
 
     def munmap(self, start: int, size: int) -> int | None:

@@ -12,6 +12,7 @@ import msgspec
 from observer.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk_size, round_down, round_up
 from observer.glibc.parameters import Parameters
 from observer.glibc.versions import Version, version_of
+from observer.model.addresses import PAGE
 from observer.simulator.glibc.arenas import Arenas, Thread
 from observer.simulator.glibc.calloc import allocate_cleared
 from observer.simulator.glibc.calls import Calls
@@ -72,12 +73,12 @@ class Glibc:
 
     def __init__(
         self, version: str | Version, tunables: Mapping[str, int] | None = None, *, main_task: int = 0,
-        kernel: Kernel | None = None, page_size: int = 4096, cpus: int = 1, huge_page: int = 0,
+        kernel: Kernel | None = None, page_size: int = PAGE, cpus: int = 1, huge_page: int = 0,
         huge_advised: bool = True, touches: bool = True, has_break: bool = True,
     ) -> None:  # fmt: skip
         release = version if isinstance(version, Version) else version_of(version)
         parameters = Parameters(release, tunables or {}, huge_page=huge_page, huge_advised=huge_advised)
-        asked = Asked(kernel or SimulatedKernel())
+        asked = Asked(kernel or SimulatedKernel(page_size=page_size))
         state = State(release, parameters, asked, page=page_size, touches=Touches() if touches else None)
         calls = Calls(Arenas(state, cpus), main_task)
         self._settle(calls, Doubts(calls))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from observer.code.elf import load
 from observer.instruments.places import CodeMap, file_of
-from observer.linux.elf import load
 from observer.model.machine import Image
-from tests.unit.linux.compiled import address_of, compile_c, needs_compiler
+from tests.unit.code.compiled import address_of, compile_c, needs_compiler
 
 PROGRAM = "int one(void) { return 1; }\nint main(void) { return one(); }\n"
 

@@ -12,7 +12,7 @@ import pytest
 from observer.linux import pagemap
 from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE
-from tests.unit.linux.compiled import address_in
+from tests.unit.code.compiled import address_in
 
 MAP_NORESERVE = 0x4000
 GIB = 1 << 30

@@ -14,7 +14,7 @@ import pytest
 from observer.linux import regions
 from observer.linux.procfs import read_mappings
 from observer.linux.regions import Region, region_at, regions_within
-from tests.unit.linux.compiled import address_in, libc_path
+from tests.unit.code.compiled import address_in, libc_path
 
 
 def _refuse(fd: int, start: int, end: int) -> Iterator[Region]:

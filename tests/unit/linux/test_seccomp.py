@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, TRACE_DATA, X32_BIT, build_filter
+from observer.linux.seccomp import TRACE_DATA, build_filter
 from tests.unit.seeded import seeded
 
+AUDIT_ARCH_X86_64, AUDIT_ARCH_I386, X32_BIT = 0xC000003E, 0x40000003, 0x40000000
 TRACE, ALLOW, EPERM, ENOSYS = "trace", "allow", "EPERM", "ENOSYS"
 MEANINGS = {0x7FF00000 | TRACE_DATA: TRACE, 0x7FFF0000: ALLOW, 0x00050001: EPERM, 0x00050026: ENOSYS}
 MOST_INSTRUCTIONS = 4096  # BPF_MAXINSNS

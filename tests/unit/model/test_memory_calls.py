@@ -97,13 +97,20 @@ def test_the_question_for_the_break_is_told_from_a_wish() -> None:
 
 
 def test_sizes_are_those_of_whole_pages() -> None:
-    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size, Unmap(MAP, PAGE + 1).size) == (PAGE, 2 * PAGE)
-    assert Move(MAP, 1, PAGE + 1, frozenset(), MAP).new_size == 2 * PAGE
+    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size(), Unmap(MAP, PAGE + 1).size()) == (PAGE, 2 * PAGE)
+    assert Move(MAP, 1, PAGE + 1, frozenset(), MAP).new_size() == 2 * PAGE
 
 
 def test_a_lock_reaches_over_every_page_that_it_touches() -> None:
-    assert Lock(MAP + PAGE - 1, 2, on_fault=False).pages == (MAP, 2 * PAGE)
-    assert Unlock(MAP + 7, PAGE - 7).pages == (MAP, PAGE)
+    assert Lock(MAP + PAGE - 1, 2, on_fault=False).pages() == (MAP, 2 * PAGE)
+    assert Unlock(MAP + 7, PAGE - 7).pages() == (MAP, PAGE)
+
+
+def test_whole_pages_are_those_of_the_machine_that_is_meant() -> None:
+    large = 0x10000
+    assert (Map(0, 1, "rw-", PLAIN, 0, MAP).size(large), Unmap(MAP, large + 1).size(large)) == (large, 2 * large)
+    assert Move(MAP, 1, large + 1, frozenset(), MAP).new_size(large) == 2 * large
+    assert Lock(MAP + large - 1, 2, on_fault=False).pages(large) == (MAP, 2 * large)
 
 
 @pytest.mark.parametrize(

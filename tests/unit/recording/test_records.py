@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from observer.linux.captures import length_of, wanted_of
-from observer.linux.seccomp import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64
-from observer.linux.syscalls import table
+from observer.arch.architecture import Architecture
+from observer.arch.known import ARCHITECTURES
+from observer.code.captures import length_of, wanted_of
+from observer.code.syscalls import table
 from observer.recording.records import (
     ARGUMENT,
     ARGUMENT_BYTES,
@@ -55,8 +56,9 @@ def test_a_layout_that_changes_has_another_version() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arch", "bits"), [(AUDIT_ARCH_X86_64, 64), (AUDIT_ARCH_I386, 32)])
-def test_whatever_an_argument_points_to_fits_into_its_record(arch: int, bits: int) -> None:
+@pytest.mark.parametrize("arch", ARCHITECTURES, ids=lambda arch: arch.name)
+def test_whatever_an_argument_points_to_fits_into_its_record(arch: Architecture) -> None:
     most = [4096] * 6
-    lengths = [length_of(each, tuple(most), 4096) for name in table(arch).values() for each in wanted_of(name, bits)]
+    names = table(arch.calls.audit).values()
+    lengths = [length_of(each, tuple(most), 4096) for name in names for each in wanted_of(name, arch.bits)]
     assert max(lengths) == ARGUMENT_BYTES

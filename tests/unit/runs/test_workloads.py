@@ -11,7 +11,7 @@ from observer.errors import BadWorkload, UsageError
 from observer.model.events import Event
 from observer.runs import workloads
 from observer.runs.workloads import interpreted, recorded_operations
-from tests.builders import story_run
+from tests.builders import meta, story_run
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +58,8 @@ def test_what_makes_no_sense_is_found_before_it_is_run(tmp_path: Path) -> None:
 
 class StoryTrace:
     """Stands where a trace on disk would."""
+
+    meta = meta()
 
     @classmethod
     def open(cls, _directory: Path) -> StoryTrace:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from observer.model.addresses import PAGE
 from observer.simulator.commit import Commitment
-from observer.simulator.paging import PAGE, Frames, Memory, OutOfFrames, PageFault
+from observer.simulator.paging import Frames, Memory, OutOfFrames, PageFault
 from observer.simulator.replacement import POLICIES, count_faults
 
 START = 0x4000_0000

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from observer.simulator.paging import PAGE, Memory, PageFault, SegmentationFault
+from observer.model.addresses import PAGE
+from observer.simulator.paging import Memory, PageFault, SegmentationFault
 
 HUGE = 512 * PAGE
 START = 0x4000_0000

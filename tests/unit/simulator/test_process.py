@@ -27,7 +27,7 @@ def process() -> SimulatedProcess:
 def test_system_calls_are_about_whole_pages_of_a_piece_and_all_of_a_mapping(
     address: int, size: int, kind: str, pages: tuple[int, int]
 ) -> None:
-    assert Piece(address, size, kind, "").whole_pages == pages
+    assert Piece(address, size, kind, "").whole_pages() == pages
 
 
 def test_a_child_maps_where_its_parent_would_have_and_neither_moves_the_other() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from observer.arch.x86_64 import X86_64
 from observer.files import Folder
 from observer.instruments.faults import FAULT_FIELDS
-from observer.linux.seccomp import AUDIT_ARCH_X86_64
 from observer.model.addresses import Mapping
 from observer.model.operations import FAMILY
 from observer.recording.notes import KINDS
@@ -51,8 +51,8 @@ class Recorder:
         """A system call made below a call's stack pointer; a result of None means that it did not return."""
         padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
         self.spools.syscalls.append(
-            began, ended, fields.get("pid", PID), fields.get("tid", PID), NUMBERS[name], fields.get("arch", AUDIT_ARCH_X86_64),
-            *padded, result or 0, LIBC + 0x98930, fields.get("sp", SP - 0x40), fields.get("cs", 0x33),
+            began, ended, fields.get("pid", PID), fields.get("tid", PID), NUMBERS[name],
+            fields.get("arch", X86_64.calls.audit), *padded, result or 0, LIBC + 0x98930, fields.get("sp", SP - 0x40), fields.get("cs", 0x33),
             int(result is not None) | fields.get("gate", 0) << 8, 0,
         )  # fmt: skip
 

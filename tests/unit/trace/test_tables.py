@@ -96,16 +96,8 @@ def library_row(event: Library, sites: SiteTable) -> dict[str, Any]:
 
 
 CALL_TEXTS = (
-    "op",
-    "where",
-    "origin",
-    "served_by",
-    "steps",
-    "allocator",
-    "misuse",
-    "misuse_given_at",
-    "misuse_freed_at",
-)
+    "op", "where", "origin", "served_by", "steps", "allocator", "misuse", "misuse_given_at", "misuse_freed_at",
+)  # fmt: skip
 
 
 def part_of(events: list[Event]) -> Part:

@@ -13,16 +13,17 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from observer.linux.instructions import CONSTANT, NOTHING, emulation_of
+from observer.arch.known import NATIVE
+from observer.code.instructions import CONSTANT, NOTHING, emulation_of
 from observer.linux.ptrace import RegisterSet
 from observer.tracee import calls, memory, removal
-from observer.tracee.breakpoints import INT3, Breakpoint
+from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame, Interruption
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-RIP, RSP, RAX = RegisterSet.RIP, RegisterSet.RSP, RegisterSet.RAX
+RIP, RSP, RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
 SIZE = 0x10000
 TEXT, STACK, END = 0x1000, 0x9000, 0x100
 """Where code and the stack begin, and the address that the outermost function returns to."""
@@ -147,7 +148,7 @@ class Machine:
         """Carry one instruction out, or let the follower have what stopped at an int3."""
         words = self.registers.words
         place = words[RIP]
-        if self.bytes[place] == INT3:
+        if self.bytes[place] == NATIVE.trap.code[0]:
             words[RIP] = place + 1
             assert self.follower.hit(self.task, self.registers), hex(place)
             return

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from observer.arch.known import NATIVE
 from observer.tracee.frames import CUT, LEFT, UNSEEN
 from observer.tracee.task import Task
 from tests.unit.tracee.machine import RAX, RIP, RSP, STACK, TEXT, Machine
@@ -129,7 +130,7 @@ def leaving(machine: Machine) -> Machine:
     machine.plant(OUTER, number=3, entry=OUTER)
     machine.plant(OUTER + 5, leaves=True)
     machine.plant(INNER + 5, leaves=True)
-    machine.registers.words[machine.registers.INDEX["rcx"]] = FAR
+    machine.registers.words[NATIVE.registers.places["rcx"]] = FAR
     machine.begin(OUTER)
     machine.run(FAR)
     return machine

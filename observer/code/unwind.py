@@ -1,0 +1,296 @@
+"""Who called? Stepping from a frame to its caller by .eh_frame (System V ABI; Linux Standard Base, DWARF CFI).
+
+The C library keeps no frame pointers, so the caller of code inside it is found by the rules its compiler wrote:
+where the caller's stack pointer (the CFA) is, and where rbp and rbx were saved. Only what x86-64 compilers use for
+C is understood; anything else ends the walk, which then names nothing rather than something wrong.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from observer.arch.architecture import DwarfNumbers
+from observer.arch.x86_64 import X86_64
+from observer.code.elf import Elf
+
+__all__ = ["Frame", "Rule", "Unwinder", "step"]
+
+_RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
+_SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
+_WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How to leave a frame: CFA = register + offset; rbp and rbx lie at CFA + offset, if saved."""
+
+    register: int
+    offset: int
+    saved_rbp: int | None = None
+    saved_rbx: int | None = None
+    is_plt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Registers of one frame of a walk."""
+
+    ip: int
+    sp: int
+    bp: int
+    bx: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Cie:
+    code: int
+    data: int
+    encoding: int
+    has_augmentation: bool
+    instructions: tuple[int, int]
+
+
+class _Cursor:
+    """Reads little-endian numbers from bytes that have an address; words have *word* bytes."""
+
+    def __init__(self, data: bytes, base: int, at: int, word: int) -> None:
+        self.data = data
+        self.base = base
+        self.at = at
+        self.word = word
+
+    def number(self, layout: str, size: int) -> int:
+        value: int = struct.unpack_from(layout, self.data, self.at)[0]
+        self.at += size
+        return value
+
+    def byte(self) -> int:
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def uleb(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+
+    def sleb(self) -> int:
+        start = self.at
+        value = self.uleb()
+        bits = 7 * (self.at - start)
+        return value - (1 << bits) if value & (1 << bits - 1) else value
+
+    def pointer(self, encoding: int) -> int:
+        """Read a pointer: absolute, relative to its own place (0x10), or to the table's beginning (0x30)."""
+        place = self.base + self.at
+        layout, size = _SIZES.get(encoding & 0x0F) or _WORDS[self.word]
+        value = self.number(layout, size)
+        relative = {0x00: 0, 0x10: place, 0x30: self.base}[encoding & 0x70]
+        return (value + relative) & (1 << 8 * self.word) - 1
+
+
+class Unwinder:
+    """The rules of one file, found through the search table in .eh_frame_hdr; cached by address."""
+
+    def __init__(self, elf: Elf) -> None:
+        self._base, self._data = elf.eh_frame
+        self._word, self._numbers = elf.word, elf.architecture.dwarf
+        self._rules: dict[int, Rule | None] = {}
+
+    def rule_at(self, address: int) -> Rule | None:
+        """Return the rule in force at the file address *address*; None when there is none."""
+        if address not in self._rules:
+            try:
+                self._rules[address] = self._find(address)
+            except (struct.error, IndexError, KeyError):
+                self._rules[address] = None
+        return self._rules[address]
+
+    def bounds_at(self, address: int) -> tuple[int, int] | None:
+        """Return [start, end) of the code around the file address *address* that the table describes as one piece."""
+        try:
+            place = self._entry_before(address)
+            if place is None:
+                return None
+            _cursor, _cie, start, size = self._piece(place)
+        except (struct.error, IndexError, KeyError, ValueError):
+            return None
+        return (start, start + size) if start <= address < start + size else None
+
+    def _find(self, address: int) -> Rule | None:
+        place = self._entry_before(address)
+        return None if place is None else self._from_fde(place, address)
+
+    def _entry_before(self, address: int) -> int | None:
+        """Return where the description of the last piece that begins at or before *address* lies."""
+        if not self._data:
+            return None
+        cursor = _Cursor(self._data, self._base, 0, self._word)
+        _version, pointer_encoding, count_encoding, table_encoding = (cursor.byte() for _ in range(4))
+        cursor.pointer(pointer_encoding)
+        count = cursor.pointer(count_encoding)
+        if table_encoding != 0x3B:
+            return None
+        low, high, table = 0, count, cursor.at
+        while low < high:
+            middle = (low + high) // 2
+            start = self._base + struct.unpack_from("<i", self._data, table + 8 * middle)[0]
+            low, high = (middle + 1, high) if start <= address else (low, middle)
+        if low == 0:
+            return None
+        return int(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0])
+
+    def _piece(self, at: int) -> tuple[_Cursor, _Cie, int, int]:
+        """Return a description (FDE): its reader behind the fixed fields, its CIE, the piece's start and size."""
+        cursor = _Cursor(self._data, self._base, at, self._word)
+        cursor.number("<I", 4)
+        cie = self._cie(cursor.at - cursor.number("<I", 4))
+        return cursor, cie, cursor.pointer(cie.encoding), cursor.pointer(cie.encoding & 0x0F)
+
+    def _from_fde(self, at: int, address: int) -> Rule | None:
+        cursor, cie, start, size = self._piece(at)
+        end = at + 4 + int(struct.unpack_from("<I", self._data, at)[0])
+        if not start <= address < start + size:
+            return None
+        if cie.has_augmentation:
+            skip = cursor.uleb()
+            cursor.at += skip
+        machine = _Machine(cie, start, address, self._word, self._numbers)
+        machine.run(_Cursor(self._data, self._base, cie.instructions[0], self._word), cie.instructions[1], initial=True)
+        machine.run(cursor, end, initial=False)
+        return machine.rule
+
+    def _cie(self, at: int) -> _Cie:
+        cursor = _Cursor(self._data, self._base, at, self._word)
+        length = cursor.number("<I", 4)
+        end = cursor.at + length
+        cursor.number("<I", 4)
+        version = cursor.byte()
+        zero = self._data.index(b"\0", cursor.at)
+        augmentation = self._data[cursor.at : zero].decode("ascii", "replace")
+        cursor.at = zero + 1
+        code, data = cursor.uleb(), cursor.sleb()
+        _return_register = cursor.byte() if version == 1 else cursor.uleb()
+        encoding = 0
+        has_augmentation = augmentation.startswith("z")
+        if has_augmentation:
+            length = cursor.uleb()
+            after = cursor.at + length
+            for letter in augmentation[1:]:
+                if letter == "R":
+                    encoding = cursor.byte()
+                elif letter == "L":
+                    cursor.byte()
+                elif letter == "P":
+                    cursor.pointer(cursor.byte() & 0x0F)
+            cursor.at = after
+        return _Cie(code, data, encoding, has_augmentation, (cursor.at, end))
+
+
+class _Machine:
+    """Carries out call-frame instructions up to one address."""
+
+    def __init__(self, cie: _Cie, start: int, address: int, word: int, numbers: DwarfNumbers) -> None:
+        self._cie = cie
+        self._location = start
+        self._address = address
+        self._initial = self.rule = Rule(_RSP, word)
+        self._stack: list[Rule] = []
+        self._numbers = {numbers.sp: _RSP, numbers.fp: _RBP, numbers.kept: _RBX}
+
+    def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
+        while cursor.at < end and self._location <= self._address:
+            operation = cursor.byte()
+            high, low = operation & 0xC0, operation & 0x3F
+            if high == 0x40:
+                self._advance(low)
+            elif high == 0x80:
+                self._save(low, cursor.uleb() * self._cie.data)
+            elif high == 0xC0:
+                self._restore(low)
+            else:
+                self._extended(operation, cursor)
+        if initial:
+            self._initial = self.rule
+
+    def _advance(self, delta: int) -> None:
+        self._location += delta * self._cie.code
+
+    def _known(self, register: int) -> int:
+        """Return x86-64's number of *register*, -1 for one that no frame is found by."""
+        return self._numbers.get(register, -1)
+
+    def _save(self, number: int, offset: int | None) -> None:
+        register = self._known(number)
+        if register == _RBP:
+            self.rule = replace(self.rule, saved_rbp=offset)
+        elif register == _RBX:
+            self.rule = replace(self.rule, saved_rbx=offset)
+
+    def _restore(self, number: int) -> None:
+        saved = {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}
+        self._save(number, saved.get(self._known(number)))
+
+    def _extended(self, operation: int, cursor: _Cursor) -> None:
+        if operation in (0x02, 0x03, 0x04):
+            layout, size = {0x02: ("<B", 1), 0x03: ("<H", 2), 0x04: ("<I", 4)}[operation]
+            self._advance(cursor.number(layout, size))
+        elif operation == 0x01:
+            self._location = cursor.pointer(self._cie.encoding)
+        elif operation == 0x0A:
+            self._stack.append(self.rule)
+        elif operation == 0x0B:
+            self.rule = self._stack.pop()
+        elif operation == 0x0C:
+            self.rule = replace(self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb())
+        elif operation == 0x0D:
+            self.rule = replace(self.rule, register=self._known(cursor.uleb()))
+        elif operation == 0x0E:
+            self.rule = replace(self.rule, offset=cursor.uleb())
+        elif operation == 0x0F:
+            # The one CFA expression that linkers write is the procedure linkage table's.
+            skip = cursor.uleb()
+            cursor.at += skip
+            self.rule = replace(self.rule, is_plt=True)
+        elif operation in (0x06, 0x07, 0x08, 0x2E):
+            register = cursor.uleb()
+            if operation == 0x06:
+                self._restore(register)
+            elif operation in (0x07, 0x08):
+                self._save(register, None)
+        elif operation in (0x05, 0x09, 0x14):
+            register, value = cursor.uleb(), cursor.uleb()
+            if operation == 0x05:
+                self._save(register, value * self._cie.data)
+        elif operation in (0x10, 0x16):
+            cursor.uleb()
+            skip = cursor.uleb()
+            cursor.at += skip
+        elif operation == 0x11:
+            register = cursor.uleb()
+            self._save(register, cursor.sleb() * self._cie.data)
+        elif operation != 0x00:
+            raise KeyError(operation)
+
+
+def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> Frame | None:
+    """Return the caller's frame, or None when the saved stack does not reach that far; *word* is a word's size."""
+    if rule.is_plt:
+        cfa = frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
+    else:
+        base = {_RSP: frame.sp, _RBP: frame.bp, _RBX: frame.bx}.get(rule.register)
+        if base is None:
+            return None
+        cfa = base + rule.offset
+    ip = read_word(cfa - word)
+    bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
+    bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
+    if ip is None or cfa <= frame.sp - word:
+        return None
+    return Frame(ip, cfa, bp or 0, bx or 0)
