@@ -104,7 +104,7 @@ class GlibcSide:
     def twin(self) -> GlibcSide:
         """Return a second one of the same process, in the same state."""
         twin = GlibcSide.__new__(GlibcSide)
-        twin._kernel = RecordedKernel(self._kernel.end)
+        twin._kernel, twin._page = RecordedKernel(self._kernel.end), self._page
         twin._model = self._model.twin(twin._kernel)
         twin._heap, twin._lent = self._heap, dict(self._lent)
         twin._before, twin._predicted, twin._frees_stranger = self._before, self._predicted, self._frees_stranger
