@@ -315,6 +315,24 @@ prepare_python() {
     need_environment "${1:-}"
 }
 
+# ---- The hot modules, compiled ----
+
+# Compile them, in the environment with the extra "compile"; where it cannot be done, say why.
+compile_hot() {
+    "$venv/bin/python" -c 'import sys; from observer.compiled import build; sys.exit(build())' ||
+        say "the hot modules are not compiled, and run from their sources: the reason stands above"
+}
+
+# Have that done aside, once for these sources, where nobody waits for it.
+compile_aside() {
+    local key
+    key=$("$venv/bin/python" -c 'from observer.compiled import place; print(place().name if not place().exists() else "")') || return
+    if [ -n "$key" ] && [ "${OBSERVER_COMPILED:-}" != no ] && [ ! -e "$state/compile-$key.log" ]; then
+        setsid nice -n 19 "$checkout/scripts/compile" >"$state/compile-$key.log" 2>&1 </dev/null &
+        say "the hot modules are being compiled aside, so that long runs finish faster (once; see $state/compile-$key.log)"
+    fi
+}
+
 # ---- The static checks ----
 
 # Run ruff and mypy; print which of them failed and return 1.

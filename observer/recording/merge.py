@@ -64,8 +64,11 @@ class Inlet:
         return self._marks[self._read] if self._read >= 0 else 0 if self._marks else _FOR_EVER
 
     def advance(self) -> None:
-        """Read the next piece."""
-        more = next(self._pieces)
+        """Read the next piece; where somebody has shortened the file since the first look, there are no more."""
+        more = next(self._pieces, None)
+        if more is None:
+            self._read = len(self._marks) - 1
+            return
         self._read += 1
         self._held = _sorted([self._held, more], self._time)
 

@@ -39,19 +39,20 @@ _ENOMEM: Final = 12
 _NOWHERE: Final = Site()
 _NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT = range(7)
 """What happens, in the order in which it does so at one time."""
-_MOST_HELD: Final = 16
-"""Parts that wait for a call to end: one that waits for a lock may be under way for as long as the run."""
 
 
 def replayed(
-    spooled: Spooled, findings: Findings, lives: Processes, *, residency: bool, all_syscalls: bool = False
-) -> Iterator[Part]:
+    spooled: Spooled, findings: Findings, lives: Processes, *, residency: bool, all_syscalls: bool = False,
+    most_held: int = 16,
+) -> Iterator[Part]:  # fmt: skip
     """Yield the events of a recording in their order, with causes and names, part by part; fill in the *findings*.
 
     The processes among *lives* are given their fault samples.
 
     Args:
-        residency: whether frames were saved; *all_syscalls*: whether every system call was recorded.
+        residency: whether frames were saved.
+        all_syscalls: whether every system call was recorded.
+        most_held: parts that wait for a call to end; one that waits for a lock may be under way for as long as the run.
     """
     timeline = Timeline(spooled)
     maker = PartMaker(spooled, findings.sites, all_syscalls=all_syscalls)
@@ -67,7 +68,7 @@ def replayed(
         findings.asks_for_huge_pages |= huge_pages_asked(part.syscalls)
         findings.events += len(part)
         held.append(part)
-        while held and (not held[0].open or len(held) > _MOST_HELD):
+        while held and (not held[0].open or len(held) > most_held):
             yield held.popleft()
     replay.finish()
     yield from held

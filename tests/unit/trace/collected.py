@@ -47,10 +47,10 @@ class Collected:
         return self.findings.live_bytes
 
 
-def collect(spooled: Spooled, *, residency: bool = False) -> Collected:
-    """Replay what was recorded."""
+def collect(spooled: Spooled, *, residency: bool = False, **options: Any) -> Collected:
+    """Replay what was recorded; *options* are those of `replayed`."""
     findings, lives = Findings(images=images_of(spooled.notes)), Lives(spooled.notes)
-    parts = list(replayed(spooled, findings, lives, residency=residency))
+    parts = list(replayed(spooled, findings, lives, residency=residency, **options))
     return Collected(
         parts, findings, lives,
         *(table([getattr(part, kind) for part in parts]) for kind in ("calls", "syscalls", "faults")),
