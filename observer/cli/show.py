@@ -147,11 +147,14 @@ def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iter
 
     kinds = _kinds(arguments.kind)
     narrow = arguments.call is not None or arguments.line
-    events = breaks.watch(trace.events(None if narrow else kinds))
-    if arguments.call is not None:
-        events = life_of(events, _call(trace, arguments.call))
-    if arguments.line:
-        events = at_line(events, *parse_line(arguments.line))
+    call = _call(trace, arguments.call) if arguments.call is not None else None
+    line = parse_line(arguments.line) if arguments.line else None
+    about = trace.about_piece(call) if call is not None else trace.about_line(*line) if line is not None else None
+    events = breaks.watch(trace.events(None if narrow else kinds, about))
+    if call is not None:
+        events = life_of(events, call)
+    if line is not None:
+        events = at_line(events, *line)
     if kinds is not None and narrow:
         events = (event for event in events if event.__struct_config__.tag in kinds)
     return _some(events, trace, arguments.line) if arguments.line else events

@@ -6,7 +6,7 @@ Whoever may write the trace's folder may have changed what is in it: all of it i
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from observer.errors import BadTrace
 from observer.files import File, Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
+from observer.trace.about import About, about_line, life_bounds, life_of_piece
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
@@ -27,6 +28,7 @@ _BATCH: Final = 4096
 _AGAIN: Final = "record the program again"
 _LARGEST_META: Final = 1 << 28
 _MOST_LINES: Final = 1000
+_OUTSIDE: Final = dict.fromkeys(("syscall", "fault"), "(cause is null or cause <> ?)")
 
 
 def read_meta(folder: Folder) -> Meta:
@@ -107,48 +109,75 @@ class Trace:
             what = f"cannot read {TABLES[kind]} of {self.directory}"
             raise BadTrace(what, error.strerror or "", _AGAIN) from error
 
-    def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
-        """Yield the events of *kinds* (None: all) in order of n."""
+    def events(self, kinds: frozenset[str] | None = None, about: About | None = None) -> Iterator[Event]:
+        """Yield the events of *kinds* (None: all) in order of n; of a question *about* some, hardly more than those."""
         chosen = [kind for kind in TABLES if kinds is None or kind in kinds]
-        yield from heapq.merge(*(self._kind(kind) for kind in chosen), key=lambda event: event.n)
+        yield from heapq.merge(*(self._kind(kind, about) for kind in chosen), key=lambda event: event.n)
 
     def calls_by_number(self, n: int) -> Call | None:
         """Return the call with number *n*."""
-        for event in self._kind("call", n):
+        for event in self._kind("call", About({"call": f"n = {int(n)}"})):
             assert isinstance(event, Call)
             return event
         return None
 
-    def _kind(self, kind: str, n: int | None = None) -> Iterator[Event]:
-        self._check(kind)
+    def about_line(self, file: str, line: int) -> About:
+        """Return what is about the source line *file*:*line*."""
+        return about_line(self.table("call").path, file, line)
+
+    def about_piece(self, call: Call) -> About:
+        """Return what is about the life of the piece that *call* returned."""
+        condition, parameters = life_bounds(call)
+        ender = self._first("call", condition, parameters)
+        last = None
+        if ender is not None:
+            tid = next(event.tid for event in self._kind("call", About({"call": f"n = {ender}"})))
+            nexts = [
+                self._first(
+                    kind, f"n > {ender} and tid = {tid} and {_OUTSIDE.get(kind, 'true')}", [ender] * (kind in _OUTSIDE)
+                )
+                for kind in TABLES
+            ]
+            last = min((n for n in nexts if n is not None), default=None)
+        return life_of_piece(call, ender, last)
+
+    def _first(self, kind: str, condition: str, parameters: list[Any]) -> int | None:
+        """Return the n of the first event of *kind* that fulfils a *condition*."""
+        query = f"select min(n) from read_parquet(?) where {condition}"
+        ((n,),) = self._query(kind, query, parameters)
+        return n if n is None else int(n)
+
+    def _kind(self, kind: str, about: About | None = None) -> Iterator[Event]:
         make, last = _MAKERS[kind], -1
-        condition = "" if n is None else f" where n = {n}"
-        for row in self._query(kind, f"select {selection_of(kind)} from read_parquet(?){condition}"):
+        condition, parameters = about.of(kind) if about is not None else ("true", [])
+        self._check(kind, condition, parameters)
+        for row in self._query(kind, f"select {selection_of(kind)} from read_parquet(?) where {condition}", parameters):
             if row[0] <= last:
                 raise self._damaged(kind, "n", 1)
             last = row[0]
             yield make(row)
 
-    def _check(self, kind: str) -> None:
-        """Raise BadTrace when a value cannot have been recorded; asked of DuckDB, once a table."""
+    def _check(self, kind: str, condition: str, parameters: list[Any]) -> None:
+        """Raise BadTrace when a value cannot have been recorded; asked of DuckDB, of a whole table once."""
         if kind in self._checked:
             return
-        select = f"select {selection_of(kind)} from read_parquet(?)"
-        (counts,) = self._query(kind, f"select {faults_of(kind)} from ({select})")
+        select = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
+        (counts,) = self._query(kind, f"select {faults_of(kind)} from ({select})", parameters)
         for name, count in zip(COLUMNS[kind], counts, strict=True):
             if count:
                 raise self._damaged(kind, name, count)
-        self._checked.add(kind)
+        if condition == "true":
+            self._checked.add(kind)
 
     def _rows(self, kind: str) -> int:
         ((count,),) = self._query(kind, "select coalesce(sum(num_rows), 0) from parquet_file_metadata(?)")
         return int(count)
 
-    def _query(self, kind: str, query: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows that *query* selects from the table of *kind*, whose name is its parameter."""
+    def _query(self, kind: str, query: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that *query* selects from the table of *kind*, whose name is its first parameter."""
         file = self.table(kind)
         with database(f"cannot read {TABLES[kind]} of {self.directory}", _AGAIN) as connection:
-            rows = connection.execute(query, [file.path])
+            rows = connection.execute(query, [file.path, *parameters])
             while batch := rows.fetchmany(_BATCH):
                 yield from batch
 

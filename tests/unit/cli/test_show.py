@@ -17,7 +17,7 @@ from tests.builders import meta, story_run
 
 
 class StoryTrace:
-    """Stands where a trace on disk would: the same three doors."""
+    """Stands where a trace on disk would: the same doors; what a question is about is found by others."""
 
     meta: Meta = meta()
 
@@ -25,7 +25,13 @@ class StoryTrace:
     def open(cls, _path: Path) -> StoryTrace:
         return cls()
 
-    def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
+    def about_line(self, file: str, line: int) -> None:
+        return None
+
+    def about_piece(self, call: Call) -> None:
+        return None
+
+    def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
         return (event for event in story_run() if kinds is None or event.__struct_config__.tag in kinds)
 
     def calls_by_number(self, n: int) -> Call | None:
