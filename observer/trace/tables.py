@@ -47,28 +47,28 @@ _QUERIES: Final = {
         case when misuse is null then null else {{'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
         'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
         'freed_at': cast(misuse_freed_at as varchar)}} end as misuse
-        from rows left join sites s on rows.site = s.id""",
+        from rows left join sites s on rows.site = s.id order by n""",
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
         case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
         nullif(within, -1) as within
-        from rows left join sites s on rows.site = s.id""",
+        from rows left join sites s on rows.site = s.id order by n""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else
         {{'call': chunk_call, 'address': chunk_address, 'size': chunk_size}} end as chunk,
         toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame
-        from rows left join sites s on rows.site = s.id""",
+        from rows left join sites s on rows.site = s.id order by n""",
     "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
         {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
-        from rows left join sites s on rows.site = s.id""",
+        from rows left join sites s on rows.site = s.id order by n""",
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
         case when has_status = 1 then status end as status, path, from_json(environment, '["varchar"]') as environment
         from rows""",
     "library": f"""select n, t_ns, pid, tid, cast(rows.function as varchar) as function,
         cast(rows.module as varchar) as module, case when returned = 1 then result end as result,
         case when returned = 1 then end_ns end as end_ns, {_SITE}, nullif(crossings, -1) as crossings
-        from rows left join sites s on rows.site = s.id""",
+        from rows left join sites s on rows.site = s.id order by n""",
     "lost": "select n, t_ns, pid, tid, instrument, count from rows",
 }
 

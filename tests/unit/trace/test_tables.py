@@ -168,6 +168,13 @@ def test_more_events_than_one_batch_holds_come_in_order(tmp_path: Path) -> None:
     assert [event.n for event in written(tmp_path, events).events()] == list(range(5100))
 
 
+def test_a_few_events_of_many_places_come_in_order(tmp_path: Path) -> None:
+    # A join goes through the larger side: of few rows and many sites it hands the rows out as the sites lie.
+    calls: list[Event] = [call(n, site=site(n + 1)) for n in range(307)]
+    crossings: list[Event] = [syscall(n, "brk", HEAP, site=site(331 - n)) for n in range(307, 330)]
+    assert list(written(tmp_path, [*calls, *crossings]).events()) == [*calls, *crossings]
+
+
 def test_a_single_text_among_thousands_of_nothings_is_kept(tmp_path: Path) -> None:
     events: list[Event] = [process(n, "clone", child=n) for n in range(5000)]
     events[1237] = process(1237, "exec", path="/bin/true")
