@@ -48,6 +48,7 @@ class CallFollower:
     """
 
     def __init__(self, pages: Footprint) -> None:
+        self._pages = pages
         self._listeners: list[Listener] = []
         self._carrying = Carrying(pages)
         self._carry_out = self._carrying.carry_out
@@ -120,7 +121,8 @@ class CallFollower:
         registers.read(task.tid)
         registers.jump(task.tid, point.address)
         try:
-            memory.lift(task.tid, point)
+            with self._pages.excluded():  # since a fork the page of its code may be shared again
+                memory.lift(task.tid, point)
         except OSError as error:
             self._not_reached(error, point)
             # Neither its memory nor its code is open to us: run on it must not, from the middle of an instruction.
