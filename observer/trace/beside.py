@@ -33,7 +33,7 @@ class Blocks:
 
     def fork(self) -> Blocks:
         """Return what a fork child begins with."""
-        return Blocks(inherited=self.inherited | self.faults.keys())
+        return Blocks(inherited=self.inherited.union(self.faults))
 
     def touch(self, address: int) -> None:
         """A fault brought in the frame at *address*."""
