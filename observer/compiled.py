@@ -24,7 +24,7 @@ __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
     "compare/hypotheses", "compare/models", "compare/order", "compare/served_by", "compare/witness", "glibc/chunks",
-    "glibc/parameters", "model/addresses", "model/chapter", "model/lives", "model/memory_calls", "model/pieces",
+    "model/addresses", "model/chapter", "model/lives", "model/memory_calls", "model/pieces",
     "model/where", "runs/sources", "runs/told",
     "simulator/glibc", "simulator/glibc_side",
     "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/refusals", "story/rows",

@@ -93,7 +93,7 @@ class Exactly:
         return self._lives.of(pid)
 
     def _new(self, pid: int, environment: Mapping[str, str] | None) -> _Process:
-        hypotheses = Hypotheses(self._allocator, pid, environment, effort=self._effort)
+        hypotheses = Hypotheses.of(self._allocator, pid, environment, effort=self._effort)
         return _Process(hypotheses, self._paging())
 
     def _process(self, event: Process) -> None:

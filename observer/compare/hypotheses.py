@@ -49,10 +49,8 @@ class _Run:
 class Hypotheses:
     """Predicts the calls of one process; `is_open` is whether more orders fit, or fitted once, than are followed."""
 
-    def __init__(
-        self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None, *, effort: Effort
-    ) -> None:
-        self._alive = [Models(make, task, environment)]
+    def __init__(self, alive: list[Models], effort: Effort) -> None:
+        self._alive = alive
         self._effort = effort
         self._said: dict[int, ExactPrediction | None] = {}
         self.is_open = False
@@ -62,6 +60,13 @@ class Hypotheses:
         self._ends: dict[int, int] = {}
         """When threads returned from their last calls, and when they were seen to end, in nanoseconds."""
 
+    @classmethod
+    def of(
+        cls, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None, *, effort: Effort
+    ) -> Hypotheses:  # fmt: skip
+        """Return those of a new process: one set of models, made by *make* as `Models` is."""
+        return cls([Models(make, task, environment)], effort)
+
     @property
     def likely(self) -> Models:
         """The models under the order that is told."""
@@ -69,10 +74,8 @@ class Hypotheses:
 
     def copy(self, task: int, child: int) -> Hypotheses:
         """Return those of a child that the thread *task* forked."""
-        twin = Hypotheses.__new__(Hypotheses)
-        twin._alive = [models.copy(task, child) for models in self._alive]
-        twin._said, twin.is_open, twin._effort = {}, self.is_open, self._effort
-        twin._seated, twin._last, twin._ends = set(), {}, {}
+        twin = Hypotheses([models.copy(task, child) for models in self._alive], self._effort)
+        twin.is_open = self.is_open
         return twin
 
     def outside(self, event: Syscall) -> None:

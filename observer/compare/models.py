@@ -17,13 +17,16 @@ class Models:
         make: makes one.
         task: the process's first thread.
         environment: what of the program's environment an allocator heeds, None if that is not known.
+        first: the first of them, where it is there already.
     """
 
-    def __init__(self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, make: ExactMaker, task: int, environment: Mapping[str, str] | None = None, first: ExactSide | None = None
+    ) -> None:  # fmt: skip
         self._make = make
         self._task = task
         self._environment = environment
-        self.first = make(task, environment)
+        self.first = make(task, environment) if first is None else first
         self._further: dict[str, ExactSide] = {}
         self.left: set[int] = set()
         """Threads that are taken to have left their arenas although they are not yet seen to end."""
@@ -49,9 +52,8 @@ class Models:
 
     def twin(self) -> Models:
         """Return a second set of the same process, in the same state."""
-        twin = Models.__new__(Models)
-        twin._make, twin._task, twin._environment = self._make, self._task, self._environment
-        twin.first, twin._further = self.first.twin(), {name: model.twin() for name, model in self._further.items()}
+        twin = Models(self._make, self._task, self._environment, self.first.twin())
+        twin._further = {name: model.twin() for name, model in self._further.items()}
         twin.left = set(self.left)
         return twin
 
@@ -80,11 +82,8 @@ class Models:
 
     def copy(self, task: int, child: int) -> Models:
         """Return those of a child that the thread *task* forked."""
-        twin = Models.__new__(Models)
-        twin._make, twin._task, twin._environment = self._make, child, self._environment
-        twin.first = self.first.copy(task, child)
+        twin = Models(self._make, child, self._environment, self.first.copy(task, child))
         twin._further = {name: model.copy(task, child) for name, model in self._further.items()}
-        twin.left = set()
         return twin
 
 

@@ -64,4 +64,4 @@ class _Sources:
             self._lives.of(event.pid).outside(event)
 
     def _new(self, pid: int, environment: Mapping[str, str] | None) -> Witness:
-        return Witness(Hypotheses(self._make, pid, environment, effort=self._effort))
+        return Witness(Hypotheses.of(self._make, pid, environment, effort=self._effort))

@@ -146,7 +146,7 @@ class Together:
         parameters = known if environment is None else Parameters.told(environment, known.version)
         witness = None
         if self._exact is not None:
-            witness = Witness(Hypotheses(self._exact, pid, environment, effort=self._effort))
+            witness = Witness(Hypotheses.of(self._exact, pid, environment, effort=self._effort))
         return _Side(Shadow(parameters), self._allocator(), self._paging(), witness)
 
     def fork(self, parent: int, child: int) -> None:

@@ -81,6 +81,7 @@ class GlibcSide:
             release = version_of(version)
         except ValueError as error:
             raise UsageError(f"no model of this C library: {error}", "", "--libc with a release it is like") from error
+        self._version = version
         self._kernel, self._page = RecordedKernel(), page_size
         self._model = Glibc(
             release, read_tunables(environment, release), main_task=task, kernel=self._kernel, cpus=cpus,
@@ -94,20 +95,21 @@ class GlibcSide:
 
     def copy(self, task: int, child: int) -> GlibcSide:
         """Return the allocator of a child that the thread *task* forked."""
-        twin = GlibcSide.__new__(GlibcSide)
-        twin._kernel, twin._page = RecordedKernel(self._kernel.end), self._page
+        twin = self._beside()
         twin._model = self._model.copy(task=task, child=child, kernel=twin._kernel)
-        twin._heap, twin._lent = self._heap, {}
-        twin._before, twin._predicted, twin._frees_stranger = 0, 0, False
         return twin
 
     def twin(self) -> GlibcSide:
         """Return a second one of the same process, in the same state."""
-        twin = GlibcSide.__new__(GlibcSide)
-        twin._kernel, twin._page = RecordedKernel(self._kernel.end), self._page
-        twin._model = self._model.twin(twin._kernel)
-        twin._heap, twin._lent = self._heap, dict(self._lent)
+        twin = self._beside()
+        twin._model, twin._lent = self._model.twin(twin._kernel), dict(self._lent)
         twin._before, twin._predicted, twin._frees_stranger = self._before, self._predicted, self._frees_stranger
+        return twin
+
+    def _beside(self) -> GlibcSide:
+        """Return another one with the same break, to which a model is to be given."""
+        twin = GlibcSide(self._version, {}, 0, cpus=1, thp="never", page_size=self._page)
+        twin._kernel, twin._heap = RecordedKernel(self._kernel.end), self._heap
         return twin
 
     @property

@@ -240,7 +240,11 @@ class Glibc:
         calls.threads = {main_task: thread}
         arenas.main.threads = int(thread.arena is arenas.main)
         calls.hooked, calls.is_threaded = self._calls.hooked, self._calls.is_threaded
-        twin = Glibc.__new__(Glibc)
+        return self._beside(calls)
+
+    def _beside(self, calls: Calls) -> Glibc:
+        """Return another one with these *calls*, of which the same is open."""
+        twin = Glibc(calls.state.version)
         twin._settle(calls, self._doubts.copy(calls))
         return twin
 
@@ -251,9 +255,7 @@ class Glibc:
         calls.threads = threads
         arenas.main.threads = self._calls.arenas.main.threads
         calls.hooked, calls.is_threaded = self._calls.hooked, self._calls.is_threaded
-        twin = Glibc.__new__(Glibc)
-        twin._settle(calls, self._doubts.copy(calls))
-        return twin
+        return self._beside(calls)
 
     @property
     def weight(self) -> int:
