@@ -1,0 +1,86 @@
+"""Compiled modules are used where they are of these sources and nobody else can have written them."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from observer import compiled
+from observer.compiled import HOT, Compiled, place, use
+
+SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
+ASK = "import observer.story.fold as module; print(module.__file__)"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of what is compiled, with one module in it; what is used is forgotten afterwards."""
+    made = tmp_path / "compiled"
+    (made / "observer" / "story").mkdir(parents=True)
+    (made / "observer" / "story" / f"fold{SUFFIX}").write_bytes(b"")
+    (made / f"0123__mypyc{SUFFIX}").write_bytes(b"")
+    made.chmod(0o700)
+    monkeypatch.setattr(compiled, "place", lambda: made)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.delenv("OBSERVER_COMPILED", raising=False)
+    return made
+
+
+def test_a_module_is_found_by_its_name(folder: Path) -> None:
+    finder = Compiled(folder)
+    spec = finder.find_spec("observer.story.fold")
+    assert spec is not None
+    assert (spec.name, spec.origin) == ("observer.story.fold", str(folder / "observer" / "story" / f"fold{SUFFIX}"))
+    assert finder.find_spec("0123__mypyc") is not None
+    assert finder.find_spec("observer.story.rows") is None
+
+
+def test_it_is_used_unless_somebody_says_no(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (use(), type(sys.meta_path[0])) == (True, Compiled)
+    monkeypatch.setenv("OBSERVER_COMPILED", "no")
+    assert use() is False
+
+
+def test_what_others_may_write_is_not_loaded(folder: Path) -> None:
+    before = list(sys.meta_path)
+    folder.chmod(0o770)
+    assert use() is False
+    folder.chmod(0o702)
+    assert use() is False
+    assert sys.meta_path == before
+
+
+def test_where_nothing_is_compiled_the_sources_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "place", lambda: folder / "gone")
+    assert use() is False
+
+
+def test_other_sources_have_another_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here = place()
+    other = tmp_path / "observer"
+    (other / "simulator" / "glibc").mkdir(parents=True)
+    for name in HOT:
+        source = Path(compiled.__file__).parent / f"{name}.py"
+        if source.exists():
+            (other / name).parent.mkdir(parents=True, exist_ok=True)
+            (other / f"{name}.py").write_bytes(source.read_bytes() + b"\n")
+    monkeypatch.setattr(compiled, "_PACKAGE", other)
+    assert (place().parent, place() != here) == (here.parent, True)
+
+
+def test_every_module_that_is_named_is_there() -> None:
+    package = Path(compiled.__file__).parent
+    assert [name for name in HOT if not (package / f"{name}.py").exists() and not (package / name).is_dir()] == []
+
+
+def test_a_fresh_interpreter_runs_what_is_compiled_or_the_sources() -> None:
+    for value, ending in (("no", ".py"), ("", SUFFIX)):
+        if ending == SUFFIX and not place().is_dir():
+            pytest.skip("the hot modules are not compiled here: scripts/compile does it")
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(Path.home()), "OBSERVER_COMPILED": value}
+        done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip().endswith(ending)
