@@ -6,7 +6,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   (`memory_calls.py`), address spaces and their replay, names of addresses (`where.py`), what is kept of each process
   (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
-  or waiting.
+  or waiting. `compiled.py`: the hot modules, compiled, in the place of their sources.
 - `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
   rings, numbers; `known.py` says which is meant. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
@@ -15,7 +15,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
   (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
-  things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these.
+  things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these; `merge.py` puts
+  spools into one order, a window at a time.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower
   of calls: `carrying.py` does what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py`
@@ -32,10 +33,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
-  `spooled.py` checks the spools and reads them back; `order.py` and `timeline.py` put them into one order, a window at
-  a time; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
+  `spooled.py` checks the spools and reads them back; `timeline.py` numbers what they hold, `order.py` says in which
+  call each thing lies; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
   advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
-  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` are the Parquet side, through `database.py`;
+  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side,
+  through `database.py`;
   `balance.py`, `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at;
   `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
@@ -44,21 +46,23 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
   `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer by pointer, and `served_by.py`
   has it name where each malloc was served from; `hypotheses.py` follows the orders of threads' calls that fit.
-- `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals; what the
-  processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
+- `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
+  in one pass (`telling.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did
+  and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
-  `models.py` makes the reference machines for it, `sources.py` asks them; `compared.py` (with `target.py`) something
-  beside the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several
+  `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
+  `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several
   allocators, `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`
-launch and follow the program; `trace/finish.py` replays the spools into tables and balances the ledger;
-`runs/sources.py` adds what the model of glibc says of each call;
-`report/terminal.py` tells the story from the finished trace, as `show` does later. `compare` records the same way
+launch and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed
+part by part, each part handed to the listeners before it is written. `runs/sources.py` adds what the model of glibc
+says of each call, `runs/told.py` takes the story, which `report/terminal.py` then tells, as `show` does later from the
+tables. `compare` records the same way
 (`runs/compared.py`; a workload by the C interpreter that `tracee/interpreter.py` compiles), and gives the events and
 the reference machines (`runs/models.py`) to `compare/together.py`.
 """
