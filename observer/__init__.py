@@ -34,12 +34,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` checks the spools and reads them back; `timeline.py` numbers what they hold, `order.py` says in which
-  call each thing lies; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
-  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
-  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side,
-  through `database.py`;
-  `balance.py`, `fault_lines.py`, `space_lines.py` and `cut_off.py` are the ledger, `evidence.py` what it looks at;
-  `finish.py` closes or recovers a trace in one pass, with whoever listens.
+  call each thing lies; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and
+  `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and
+  finds what is of the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the
+  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py` and `cut_off.py` are the
+  ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
@@ -52,8 +51,9 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `report/`: terminal, drawn address space, ledger, JSON Lines.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
-  `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several
-  allocators, `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
+  `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,
+  `holdings.py`) one program under several allocators, `builds.py` one source under several C libraries; `workloads.py`
+  what the interpreter runs.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.
