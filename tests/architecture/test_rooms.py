@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.architecture.house import Module, map_of_the_house, modules, of_rooms, rooms
+from tests.architecture.house import PACKAGE, Module, map_of_the_house, modules, of_rooms, rooms
 
 FACTS = ("arch", "glibc")
 PURE = ("simulator", "story", "compare")
@@ -103,3 +104,16 @@ def test_a_room_imports_only_from_rooms_above_it_on_the_map() -> None:
         if order.index(other) > order.index(room)
     ]
     assert upwards == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    names = {module.name for module in modules()}
+    left = {
+        module.name: {found for found in module.imports if found in names and found != module.name}
+        for module in modules()
+    }
+    rooms_themselves = {name for name in names if (PACKAGE.parent / Path(*name.split("."))).is_dir()}
+    left = {name: found - rooms_themselves for name, found in left.items()}
+    while free := {name for name, found in left.items() if not found}:
+        left = {name: found - free for name, found in left.items() if name not in free}
+    assert left == {}
