@@ -15,7 +15,7 @@ from observer.model.where import Where
 
 __all__ = [
     "ADDRESS_RESULTS", "GLIBC", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process", "Signal",
-    "Site", "Syscall",
+    "Site", "Syscall", "is_glibc",
 ]  # fmt: skip
 
 
@@ -78,6 +78,11 @@ class _Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
     tid: int
 
 
+def is_glibc(allocator: str | None) -> bool:
+    """Whether *allocator*, as calls name it, is the C library's own, or a further copy of it."""
+    return allocator is not None and (allocator == GLIBC or allocator.startswith(f"{GLIBC}#"))
+
+
 class Call(_Event, frozen=True, tag="call", kw_only=True):
     """One outermost call of the allocator family.
 
@@ -117,7 +122,7 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     @property
     def is_of_another_glibc(self) -> bool:
         """Whether it went to a further copy of glibc in the process (dlmopen(3))."""
-        return self.allocator is not None and self.allocator.startswith(f"{GLIBC}#")
+        return is_glibc(self.allocator) and self.allocator != GLIBC
 
 
 class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):

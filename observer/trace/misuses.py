@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.model.addresses import is_numbered
+from observer.model.events import is_glibc
 from observer.trace.columns import LONGEST, SiteTable
 from observer.trace.open_call import OpenCall
 from observer.trace.process import ProcessState
 
 __all__ = ["Misuses"]
 
-_FOREIGN: Final = ("heap", "map#", "anonymous")
-"""Places where an allocator that is not glibc's may have given memory by functions that nobody watches."""
+_FOREIGN: Final = ("heap", "anonymous")
+"""Places, beside mappings that have numbers, where an allocator that is not glibc's may have given memory by functions
+that nobody watches.
+"""
 
 
 class Misuses:
@@ -47,9 +51,10 @@ class Misuses:
 
     def _may_judge(self, state: ProcessState, call: OpenCall, pointer: int) -> bool:
         """Whether all that could have given *pointer* was watched."""
-        allocator = call.columns.texts["allocator"][call.row] or ""
-        place = state.where(pointer) or ""
-        return allocator.startswith("glibc") or not place.startswith(_FOREIGN)
+        if is_glibc(call.columns.texts["allocator"][call.row]):
+            return True
+        place = state.place(pointer)
+        return place is None or (place.name not in _FOREIGN and not is_numbered(place.name))
 
     def _write(self, call: OpenCall, what: str, given: int, site: int) -> None:
         call.columns.texts["misuse"][call.row] = what

@@ -99,10 +99,11 @@ class ProcessState:
 
     def where(self, address: int) -> str | None:
         """Name *address* in words that survive address randomisation (`model.where`)."""
-        place = self._place(address)
+        place = self.place(address)
         return None if place is None else place.text
 
-    def _place(self, address: int) -> Where | None:
+    def place(self, address: int) -> Where | None:
+        """Return what lies at *address*, and how far behind its beginning; None where nothing is known."""
         space = self.space
         if space.break_start and space.break_start <= address < page_up(space.break_end):
             return Where("heap", address - space.break_start)

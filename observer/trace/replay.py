@@ -15,6 +15,7 @@ import numpy as np
 from observer.glibc.chunks import HEADER
 from observer.instruments.allocator import RETURNED
 from observer.instruments.crossings import CARRIED_OUT
+from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.memory_calls import MMAP2_UNIT
@@ -312,7 +313,7 @@ class _Replay:
         """Whether a fault brought a frame to memory that malloc manages; a read finds the shared page of zeros."""
         texts = self._part.faults.texts
         mapping, toucher = texts["mapping"][index] or "", texts["toucher"][index]
-        mallocs = chunk is not None or mapping == "[heap]" or (toucher == "allocator" and mapping.startswith("map#"))
+        mallocs = chunk is not None or mapping == "[heap]" or (toucher == "allocator" and is_numbered(mapping))
         return mallocs and texts["access"][index] != "read"
 
 
