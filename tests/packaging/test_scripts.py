@@ -22,7 +22,7 @@ SCRIPTS = [
 EVERY = sorted(
     path.name
     for path in (ROOT / "scripts").iterdir()
-    if path.is_file() and path.name not in ("setup.sh", "environment.py")
+    if path.is_file() and path.name not in ("setup.sh", "environment.py", "finishing.py")
 )
 IN_PYTHON = [name for name in EVERY if "python3" in (ROOT / "scripts" / name).read_text().partition("\n")[0]]
 ORDINARY = 65534 if os.geteuid() == 0 else None
@@ -86,7 +86,7 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("script", ["run", "test", "check", "fresh", "provision.sh"])
+@pytest.mark.parametrize("script", ["run", "test", "check", "compile", "fresh", "provision.sh"])
 def test_it_can_be_executed(script: str) -> None:
     assert os.access(ROOT / "scripts" / script, os.X_OK)
 
