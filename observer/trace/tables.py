@@ -185,6 +185,7 @@ class TableWriter:
 
     def finish(self) -> None:
         """Put the tables in their places; until then older ones are still there."""
+        self._wait()
         for kind in TABLES:
             if self._rows[kind] and (self._stretches[kind] or self._unfinished):
                 self._write(kind)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +22,10 @@ from observer.trace.replay import replayed
 from observer.trace.spooled import read_spools
 from observer.trace.tables import TableWriter
 from observer.trace.values import events_of
-from tests.builders import HEAP, PAGE, PID, meta
+from tests.builders import HEAP, PAGE, PID, call, meta
 from tests.unit.trace.collected import collect
 from tests.unit.trace.spooling import Recorder
+from tests.unit.trace.test_tables import part_of
 from tests.unit.trace.written import trace_of
 
 OTHER = PID + 1
@@ -92,3 +95,19 @@ def test_what_a_call_is_that_ends_long_after_its_part_was_written_is_put_in(
     assert early == [None]  # when its part was written nobody knew
     write_meta(folder, meta(outcome=Outcome(0, None, "exit", findings.events, 0.062)))
     assert list(Trace.open(tmp_path / "trace").events()) == whole
+
+
+def test_rows_that_wait_while_others_are_being_written_are_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_AT_ONCE", 20)
+    slowly = TableWriter._add_stretch
+
+    def add(*given: Any) -> None:
+        time.sleep(0.2)
+        slowly(*given)
+
+    monkeypatch.setattr(TableWriter, "_add_stretch", add)
+    parts = [part_of([call(n) for n in range(first, last)]) for first, last in ((0, 23), (23, 30))]
+    trace, written = trace_of(parts, tmp_path)
+    assert (len(list(trace.events())), written) == (30, 30)
