@@ -29,7 +29,7 @@ _SITE: Final = """case when s.id is null then null else
     end as site"""
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 16
+_AT_ONCE: Final = 1 << 14
 """Rows of a table that are held before they are written."""
 _MOST_FILES: Final = 16
 """Files of one size that become one."""
