@@ -47,7 +47,7 @@ setup(name="hot", packages=[], ext_modules=modules, script_args=["-q", "build_ex
 
 
 def _sources() -> list[Path]:
-    """Return the sources in a fixed order."""
+    """Return the sources of the hot modules in a fixed order."""
     found = [_PACKAGE / f"{name}.py" for name in HOT if not (_PACKAGE / name).is_dir()]
     for name in HOT:
         found += sorted(path for path in (_PACKAGE / name).glob("*.py") if path.name != "__init__.py")
@@ -55,12 +55,19 @@ def _sources() -> list[Path]:
 
 
 def place() -> Path:
-    """Return the folder for what is compiled of these very sources by this Python."""
+    """Return the folder for what is compiled of these very sources by this Python.
+
+    All of the package's count: constants of other modules are compiled in.
+    """
     digest = hashlib.sha256(f"{sys.implementation.cache_tag} {os.uname().machine}".encode())
-    for path in _sources():
+    for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes())
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(cache) / "malloc-observer" / "compiled" / digest.hexdigest()[:24]
+    return _cache() / digest.hexdigest()[:24]
+
+
+def _cache() -> Path:
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return Path(folder) / "malloc-observer" / "compiled"
 
 
 class Compiled:
@@ -88,6 +95,7 @@ def use() -> bool:
     if os.environ.get("OBSERVER_COMPILED") == "no":
         return False
     with contextlib.suppress(OSError):
+        _cache().stat()  # where nothing was ever compiled, no time is spent
         folder = place()
         about = folder.stat()
         if about.st_uid == os.geteuid() and not about.st_mode & _OTHERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.machinery
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (made / f"0123__mypyc{SUFFIX}").write_bytes(b"")
     made.chmod(0o700)
     monkeypatch.setattr(compiled, "place", lambda: made)
+    monkeypatch.setattr(compiled, "_cache", lambda: tmp_path)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.delenv("OBSERVER_COMPILED", raising=False)
     return made
@@ -59,16 +61,13 @@ def test_where_nothing_is_compiled_the_sources_run(folder: Path, monkeypatch: py
     assert use() is False
 
 
-def test_other_sources_have_another_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    here = place()
-    other = tmp_path / "observer"
-    (other / "simulator" / "glibc").mkdir(parents=True)
-    for name in HOT:
-        source = Path(compiled.__file__).parent / f"{name}.py"
-        if source.exists():
-            (other / name).parent.mkdir(parents=True, exist_ok=True)
-            (other / f"{name}.py").write_bytes(source.read_bytes() + b"\n")
-    monkeypatch.setattr(compiled, "_PACKAGE", other)
+def test_a_constant_of_any_module_is_reason_to_compile_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here, package = place(), Path(compiled.__file__).parent
+    shutil.copytree(package, tmp_path / "observer", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(compiled, "_PACKAGE", tmp_path / "observer")
+    assert place() == here
+    with (tmp_path / "observer" / "model" / "operations.py").open("a") as source:
+        source.write("\nMORE = 1\n")
     assert (place().parent, place() != here) == (here.parent, True)
 
 
