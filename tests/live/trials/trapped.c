@@ -35,6 +35,17 @@ static void on_alarm(int number)
 	(void)!write(1, line, snprintf(line, sizeof line, "in the handler %d\n", is_blocked()));
 }
 
+/* The alarm comes when it is no longer blocked: in the call that waits for it, never before. */
+static void have_alarm_wait(void)
+{
+	sigset_t alarm;
+
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	sigprocmask(SIG_BLOCK, &alarm, NULL);
+	raise(SIGALRM);
+}
+
 int main(int count, char **word)
 {
 	const char *how = word[count - 1];
@@ -55,16 +66,16 @@ int main(int count, char **word)
 	if (!strcmp(how, "masked by a handler"))
 		raise(SIGALRM);
 	if (!strcmp(how, "sigsuspend")) {
-		ualarm(1000, 0);
+		have_alarm_wait();
 		sigsuspend(&trap);
 	}
 	if (!strcmp(how, "ppoll")) {
-		ualarm(1000, 0);
+		have_alarm_wait();
 		ppoll(NULL, 0, &second, &trap);
 	}
 	if (!strcmp(how, "back from sigsuspend")) {
 		sigprocmask(SIG_BLOCK, &trap, NULL);
-		ualarm(1000, 0);
+		have_alarm_wait();
 		sigsuspend(&none);
 		free(malloc(17));
 		printf("still blocked %d\n", is_blocked());
