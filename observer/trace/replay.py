@@ -155,7 +155,7 @@ class _Replay:
         self._library_sites = [*self._open_library_sites, *[0] * len(moments.libraries.records)]
 
     def _ticks(self, moments: Moments) -> tuple[list[int], list[int]]:
-        """Return (what, index) of everything that happens in a window, in time order; *what* is a place in `act`.
+        """Return (what, index) of everything that happens in a window, in time order; *what* is one of the seven.
 
         Ends that lie behind the window wait for theirs.
         """
