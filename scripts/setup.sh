@@ -319,7 +319,7 @@ prepare_python() {
 
 # Compile them, in the environment with the extra "compile"; where it cannot be done, say why.
 compile_hot() {
-    "$venv/bin/python" -c 'import sys; from observer.compiled import build; sys.exit(build())' ||
+    "$venv/bin/python" -c 'import sys; from observer.compiled import build; sys.exit(build() or 0)' ||
         say "the hot modules are not compiled, and run from their sources: the reason stands above"
 }
 
