@@ -16,7 +16,7 @@ from observer.files import Folder
 from observer.instruments.places import without_names
 from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
-from observer.model.selection import MEMORY_CALLS
+from observer.model.selection import are_all_memory_calls
 from observer.model.signals import name_of_signal
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
@@ -124,7 +124,7 @@ def _finish(
     evidence = Evidence(
         spooled, findings, lives, totals if recording else None, instruments=frozenset(request.instruments),
         sees_kernel_faults=recording.sees_kernel_faults if recording else False,
-        replayable=_replayable(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
+        replayable=are_all_memory_calls(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
     totals |= {"live_bytes": findings.live_bytes, "live_chunks": findings.live_chunks}
     totals |= {"frames_beside": frames_beside(spooled, findings.blocks) if evidence.huge_pages else 0}
@@ -170,10 +170,6 @@ def _balanced(spooled: Spooled, recording: Recording | None) -> tuple[dict[str, 
         lost[kind] = max(lost.get(kind, 0), missing)
         totals[kind] = len(records)
     return totals, lost
-
-
-def _replayable(syscalls: tuple[str, ...] | None) -> bool:
-    return syscalls is None or frozenset(syscalls) >= MEMORY_CALLS
 
 
 def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording | None) -> Iterator[Part]:

@@ -18,7 +18,6 @@ from observer.instruments.crossings import CARRIED_OUT
 from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
-from observer.model.memory_calls import MMAP2_UNIT
 from observer.model.operations import FAMILY
 from observer.trace.callers import LIBRARY, Callers, piece_of_sample
 from observer.trace.evidence import Lives as Processes
@@ -260,7 +259,7 @@ class _Replay:
         record = self._syscalls[len(self._open_syscalls) + index]
         state = self._state(record.pid)
         if record.is_replayed:
-            apply_release(state, *record.as_native())
+            apply_release(state, record.name, record.args)
         found = self._part.syscalls.found["site"]
         inside = self._syscall_calls[index]
         if inside >= 0:
@@ -275,7 +274,7 @@ class _Replay:
     def _syscall_ended(self, index: int) -> None:
         record = self._syscalls[index]
         if record.is_replayed:
-            apply_grant(self._state(record.pid), *record.as_native(), record.result)
+            apply_grant(self._state(record.pid), record.name, record.args, record.result)
 
     # ---- page faults ----------------------------------------------------------------------------------------
 
@@ -320,14 +319,14 @@ class _Replay:
 class _Syscall:
     """One system call during the replay: what it takes away happens at its entry, what it gives at its return."""
 
-    __slots__ = ("_args", "_flags", "ended", "ip", "name", "pid", "result", "stack")
+    __slots__ = ("_flags", "args", "ended", "ip", "name", "pid", "result", "stack")
 
     def __init__(
         self, name: str, pid: int, flags: int, result: int, ended: int, ip: int, stack: int, *args: int
     ) -> None:  # fmt: skip
         self.name, self.pid, self.result, self.ended = name, pid, result, ended
         self.ip, self.stack = ip, stack
-        self._flags, self._args = flags, args
+        self._flags, self.args = flags, args
 
     @property
     def is_replayed(self) -> bool:
@@ -335,12 +334,6 @@ class _Syscall:
         if self.name == "madvise" and self.result == -_ENOMEM:
             return True  # the parts that are mapped took the advice (madvise(2))
         return self._flags & (RETURNED | CARRIED_OUT) != 0 and not -4096 < self.result < 0
-
-    def as_native(self) -> tuple[str, tuple[int, ...]]:
-        """Return name and arguments; of i386's mmap2, which counts its offset in pages, as mmap."""
-        if self.name != "mmap2":
-            return self.name, self._args
-        return "mmap", (*self._args[:5], self._args[5] * MMAP2_UNIT)
 
 
 def _chunk_in_making(call: OpenCall | None, address: int) -> ChunkRef | None:
