@@ -12,12 +12,14 @@ from typing import Final
 
 from tests.recordings import ORDINARY
 
-__all__ = ["PREFIX", "PYTHON", "open_to_everyone"]
+__all__ = ["NO_HOME", "PREFIX", "PYTHON", "open_to_everyone"]
 
 _DEEPEST: Final = 3  # a worker's folder, the session's, the user's
 ROOT: Final = Path(__file__).resolve().parent.parent
 PREFIX: Final = ORDINARY if os.geteuid() == 0 else []
 """What comes before a command."""
+NO_HOME: Final = "HOME=/proc/nowhere"
+"""A home folder that nobody can make, not even root: tests expect that `/nonexistent` does not exist."""
 
 
 def _python_for_everyone() -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ordinary import PREFIX, PYTHON, ROOT, open_to_everyone
+from tests.ordinary import NO_HOME, PREFIX, PYTHON, ROOT, open_to_everyone
 
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Py
 def test_nothing_is_wrong_whoever_asks(user: list[str], tmp_path: Path) -> None:
     open_to_everyone(tmp_path)
     assert PYTHON is not None
-    python = ["env", f"PYTHONPATH={PYTHON[1]}", "HOME=/nonexistent", PYTHON[0]]
+    python = ["env", f"PYTHONPATH={PYTHON[1]}", NO_HOME, PYTHON[0]]
     words = [*user, *python, str(ROOT / "scripts" / "accuracy"), "ls", "sed"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

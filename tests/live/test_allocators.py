@@ -16,7 +16,7 @@ import pytest
 
 from observer.tracee.allocators import PRELOADED, Missing, find
 from tests.live.programs import compile_c
-from tests.live.test_ordinary_user import PYTHON
+from tests.ordinary import NO_HOME, PYTHON
 from tests.recordings import OBSERVER, ORDINARY, environment_of_commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -356,7 +356,7 @@ def test_an_ordinary_user_measures_the_same(build: Path, sample: Callable[[str],
     python, path = PYTHON
     words = ("--json", "--runs", "1", "--only", "glibc,mimalloc", "--", sample("story"))
     done = subprocess.run(
-        [*ORDINARY, "env", f"PYTHONPATH={path}", "HOME=/nonexistent", "TMPDIR=/tmp", python, "-m", "observer", "allocators", *words],
+        [*ORDINARY, "env", f"PYTHONPATH={path}", NO_HOME, "TMPDIR=/tmp", python, "-m", "observer", "allocators", *words],
         cwd="/", capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     mine, roots = entries(done), entries(run(*words))

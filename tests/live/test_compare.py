@@ -30,7 +30,7 @@ from observer.simulator.workload import Operation, parse, parse_line, render
 from observer.trace.reader import Trace
 from observer.tracee import interpreter
 from tests.conftest import needs_fault_events
-from tests.live.test_ordinary_user import PYTHON
+from tests.ordinary import NO_HOME, PYTHON
 from tests.recordings import OBSERVER, ORDINARY, Recorded, environment_of_commands
 
 NAMES: Final = packaged.names()
@@ -462,7 +462,7 @@ def test_an_ordinary_user_may_compare_a_workload(name: str, compiled: Path) -> N
     prefix = ORDINARY if os.geteuid() == 0 else []
     with tempfile.TemporaryDirectory() as scratch:
         Path(scratch).chmod(0o777)
-        variables = [f"PYTHONPATH={path}", "HOME=/nonexistent", f"XDG_CACHE_HOME={scratch}", f"TMPDIR={scratch}"]
+        variables = [f"PYTHONPATH={path}", NO_HOME, f"XDG_CACHE_HOME={scratch}", f"TMPDIR={scratch}"]
         done = subprocess.run(
             [*prefix, "env", *variables, python, "-m", "observer", "compare", "--json", name], capture_output=True,
             text=True, stdin=subprocess.DEVNULL, timeout=100, cwd="/",

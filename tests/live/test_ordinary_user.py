@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import needs_fault_events
-from tests.ordinary import PREFIX, PYTHON, open_to_everyone
+from tests.ordinary import NO_HOME, PREFIX, PYTHON, open_to_everyone
 from tests.recordings import Recorded
 
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
@@ -29,7 +29,7 @@ def run_as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rec
             *PREFIX,
             "env",
             f"PYTHONPATH={path}",
-            "HOME=/nonexistent",
+            NO_HOME,
             python,
             "-m",
             "observer",

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.ordinary import PREFIX, PYTHON, open_to_everyone
+from tests.ordinary import NO_HOME, PREFIX, PYTHON, open_to_everyone
 
 TRIALS: Final = Path(__file__).parent / "trials"
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
@@ -52,7 +52,7 @@ class Bench:
             *self._prefix,
             "env",
             f"PYTHONPATH={PYTHON[1]}",
-            "HOME=/nonexistent",
+            NO_HOME,
             PYTHON[0],
             "-m",
             "observer",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import FAULT_EVENTS_REFUSED
-from tests.ordinary import PREFIX, PYTHON, open_to_everyone
+from tests.ordinary import NO_HOME, PREFIX, PYTHON, open_to_everyone
 
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
 Type = Callable[..., subprocess.CompletedProcess[str]]
@@ -25,7 +25,7 @@ def observer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     subprocess.run(["gcc", "-g", "-O0", "-fno-builtin", "-o", folder / "prog", source], check=True)
     (folder / "list").write_text("malloc a 101\ntouch a\nfree a\n")
     assert PYTHON is not None
-    start = [*request.param, "env", f"PYTHONPATH={PYTHON[1]}", "HOME=/nonexistent", PYTHON[0], "-m", "observer"]
+    start = [*request.param, "env", f"PYTHONPATH={PYTHON[1]}", NO_HOME, PYTHON[0], "-m", "observer"]
 
     def run(*words: str, answers: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run([*start, *words], cwd=folder, input=answers, capture_output=True, text=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ordinary import PREFIX, PYTHON
+from tests.ordinary import NO_HOME, PREFIX, PYTHON
 from tests.recordings import Recorded, run_observer
 
 TRIALS = Path(__file__).resolve().parent / "trials"
@@ -52,7 +52,7 @@ def _as_nobody(trace: Path, command: tuple[str, ...], options: tuple[str, ...], 
     if PYTHON is None:
         pytest.skip("uid nobody may run no Python that has the packages")
     python, path = PYTHON
-    words = [*PREFIX, *before, "env", f"PYTHONPATH={path}", "HOME=/nonexistent", python, "-m", "observer", "run"]
+    words = [*PREFIX, *before, "env", f"PYTHONPATH={path}", NO_HOME, python, "-m", "observer", "run"]
     done = subprocess.run(
         [*words, "-o", str(trace), *options, "--", *command],
         capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False, cwd="/",

@@ -25,7 +25,7 @@ from observer.model.events import Call, Process
 from observer.model.ledger import FAILING, UNVERIFIABLE
 from observer.trace.reader import Trace
 from tests.left_behind import left_after, processes_with
-from tests.ordinary import PREFIX, PYTHON
+from tests.ordinary import NO_HOME, PREFIX, PYTHON
 from tests.recordings import OBSERVER, environment_of_commands
 
 __all__ = ["LENGTH", "WAYS", "Examined", "Mixture", "Ran", "Way", "read", "run", "way_of"]
@@ -155,7 +155,7 @@ class Mixture:
         """Return the words before those of a run in this way."""
         words, python = ["env"], OBSERVER
         if way.ordinary and PYTHON is not None:
-            words, python = [*PREFIX, "env", f"PYTHONPATH={PYTHON[1]}", "HOME=/nonexistent"], [PYTHON[0], *OBSERVER[1:]]
+            words, python = [*PREFIX, "env", f"PYTHONPATH={PYTHON[1]}", NO_HOME], [PYTHON[0], *OBSERVER[1:]]
         denied = [self.deny, PERF_EVENT_OPEN] if way.perf_denied else []
         return [*words, *denied, *python, "run", "-q", "--allow-loss", *["-e", "trace=all"] * way.all_calls]
 
