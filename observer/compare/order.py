@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Fault, Process, Syscall
@@ -27,13 +26,12 @@ _MOST_ORDERS: Final = 24
 _MOST_WAITING: Final = 64
 """Windows behind one whose last call has not returned yet: a call may be under way for as long as the run."""
 
-_CAUSED: Final = (Syscall, Fault)
+_FOR_EVER: Final = 1 << 63
 
 Choose = Callable[[int, list[Asked], bool], tuple[int, ...]]
 """Of a process, its overlapping calls, and whether further ones overlap them: the order in which they took effect."""
 
 
-@dataclass(slots=True)
 class Window:
     """Events whose calls overlap one another in a chain; mostly it is one event.
 
@@ -41,9 +39,12 @@ class Window:
     that no order within it is sure to be the right one.
     """
 
-    items: list[Item]
-    until: int = -1
-    is_cut: bool = False
+    __slots__ = ("is_cut", "items", "until")
+
+    def __init__(self, items: list[Item]) -> None:
+        self.items = items
+        self.until = -1
+        self.is_cut = False
 
 
 def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
@@ -52,24 +53,26 @@ def grouped(events: Iterable[Event]) -> Iterator[tuple[Event, list[Event]]]:
     No more is held than what may still be added to: the calls that had not returned yet, and what came after them.
     """
     waiting: dict[int, list[Event]] = {}
-    held: deque[tuple[Event, list[Event]]] = deque()
+    held: deque[tuple[int, Item]] = deque()
     for event in events:
-        cause = event.cause if isinstance(event, _CAUSED) else None
-        if cause is not None and cause in waiting:
-            waiting[cause].append(event)
+        end = -1
+        # Its type itself: isinstance asks the type's own type about whatever is not one, which takes its time.
+        if type(event) is Call:
+            end = _FOR_EVER if event.end_ns is None else event.end_ns
+        elif (type(event) is Syscall or type(event) is Fault) and event.cause in waiting:
+            waiting[event.cause].append(event)
             continue
-        while held and _is_over(held[0][0], event.t_ns):
-            waiting.pop(held[0][0].n, None)
-            yield held.popleft()
+        now = event.t_ns
+        while held and held[0][0] < now:
+            over = held.popleft()[1]
+            waiting.pop(over[0].n, None)
+            yield over
         inside: list[Event] = []
-        held.append((event, inside))
-        if isinstance(event, Call):
+        held.append((end, (event, inside)))
+        if end >= 0:
             waiting[event.n] = inside
-    yield from held
-
-
-def _is_over(event: Event, now: int) -> bool:
-    return not isinstance(event, Call) or (event.end_ns is not None and event.end_ns < now)
+    for _end, item in held:
+        yield item
 
 
 def windows(items: Iterable[Item]) -> Iterator[Window]:
@@ -81,15 +84,15 @@ def windows(items: Iterable[Item]) -> Iterator[Window]:
     held = Window([])
     for item in items:
         event = item[0]
-        if held.items and (event.t_ns >= held.until or len(held.items) == _MOST or isinstance(event, Process)):
+        if held.items and (event.t_ns >= held.until or len(held.items) == _MOST or type(event) is Process):
             waiting.append(held)
             held = Window([])
         if _is_known(waiting, event):
             yield from waiting
             waiting = []
         held.items.append(item)
-        if isinstance(event, Call) and event.end_ns is not None:
-            held.until = max(held.until, event.end_ns)
+        if type(event) is Call and event.end_ns is not None and event.end_ns > held.until:
+            held.until = event.end_ns
     yield from waiting
     if held.items:
         yield held
@@ -98,10 +101,14 @@ def windows(items: Iterable[Item]) -> Iterator[Window]:
 def _is_known(waiting: list[Window], event: Event) -> bool:
     """Whether *event*, the next one, decides which of the windows before it are cut; note those that are."""
     late = len(waiting) > _MOST_WAITING
-    if not isinstance(event, Call) and not late:
-        return all(window.until <= event.t_ns for window in waiting)
+    now, is_known = event.t_ns, True
     for window in waiting:
-        window.is_cut = window.until > event.t_ns
+        if window.until > now:
+            is_known = False
+    if type(event) is not Call and not late:
+        return is_known
+    for window in waiting:
+        window.is_cut = window.until > now
     return True
 
 

@@ -29,9 +29,6 @@ SMALL_LIMIT: Final = 1024
 """Chunks below this have a bin for their size alone."""
 LAST_BIN: Final = 126
 
-_LARGE: Final = ((6, 48, 48), (9, 20, 91), (12, 10, 110), (15, 4, 119), (18, 2, 124))
-"""Shift, the largest quotient it serves, and what is added to that: the first row that applies gives the bin."""
-
 
 def chunk_size(request: int) -> int:
     """Return the bytes of the chunk for a request: 8 of its own, in units of 16, at least 32.
@@ -50,10 +47,16 @@ def bin_of(size: int) -> int:
     """
     if size < SMALL_LIMIT:
         return size >> 4
-    for shift, largest, offset in _LARGE:
-        if size >> shift <= largest:
-            return offset + (size >> shift)
-    return LAST_BIN
+    # Not a table: this is asked for every large chunk.
+    if size >> 6 <= 48:
+        return 48 + (size >> 6)
+    if size >> 9 <= 20:
+        return 91 + (size >> 9)
+    if size >> 12 <= 10:
+        return 110 + (size >> 12)
+    if size >> 15 <= 4:
+        return 119 + (size >> 15)
+    return 124 + (size >> 18) if size >> 18 <= 2 else LAST_BIN
 
 
 def round_up(value: int, unit: int) -> int:

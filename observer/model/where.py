@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Where"]
+__all__ = ["Where", "text_of"]
 
 
 class Where(NamedTuple):
@@ -24,7 +24,7 @@ class Where(NamedTuple):
         >>> Where("heap", 0x2a0).text, Where("stack").text
         ('heap+0x2a0', 'stack')
         """
-        return self.name if self.offset is None else f"{self.name}+{self.offset:#x}"
+        return text_of(self.name, self.offset)
 
     @classmethod
     def of(cls, text: str | None) -> Where:
@@ -38,3 +38,12 @@ class Where(NamedTuple):
             return cls(name, int(offset, 16)) if plus else cls(text or "")
         except ValueError:
             return cls(text or "")
+
+
+def text_of(name: str, offset: int | None) -> str:
+    """Return a place as events carry it, for who names millions of them and needs no value.
+
+    >>> text_of("map#3", 16)
+    'map#3+0x10'
+    """
+    return name if offset is None else f"{name}+{hex(offset)}"

@@ -146,7 +146,7 @@ def _sorted(batches: Sequence[Batch], time: str) -> Batch:
         records = np.concatenate([batch.records for batch in filled])
         indexes = np.concatenate([batch.indexes for batch in filled])
     began = records[time]
-    if (began[1:] >= began[:-1]).all() and len(batches) == 1:
+    if (began[1:] > began[:-1]).all():
         return Batch(records, indexes)
     order = np.lexsort((indexes, began))
     return Batch(records[order], indexes[order])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
 
 from observer.compare.served_by import follow
 from observer.compare.sides import ExactMaker
@@ -17,8 +16,6 @@ from observer.trace.part import Part
 from observer.trace.values import events_of, name_sources
 
 __all__ = ["Sources"]
-
-_ASKED: Final = (Call, Syscall, Process)
 
 
 class Sources:
@@ -49,7 +46,9 @@ def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:
     def events() -> Iterator[Event]:
         for part in parts:
             waiting.append(part)
-            yield from (event for event in events_of(part) if isinstance(event, _ASKED))
+            for event in events_of(part):
+                if type(event) is Call or type(event) is Syscall or type(event) is Process:
+                    yield event
 
     for n in follow(events(), model, found):
         while waiting and _last(waiting[0]) < n:

@@ -64,7 +64,7 @@ class Fold:
         if not self._openings or not self._opening(event, task):
             for passage in task.take(event, moved):
                 self._wait(passage)
-        if isinstance(event, Process):
+        if type(event) is Process:
             self._process(event, task)
         return self._release() if self._serial != waiting else []
 

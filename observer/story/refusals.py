@@ -174,9 +174,9 @@ class Refusals:
 
     def add(self, event: Event) -> None:
         """Take one event in."""
-        if isinstance(event, Fault):
+        if type(event) is Fault:
             self.resolved += 1
-        if not isinstance(event, Signal) or event.exception is None:
+        if type(event) is not Signal or event.exception is None:
             return
         key = (event.site, event.exception, event.reason)
         known = self._alike.get(key)

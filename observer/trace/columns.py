@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["LONGEST", "Columns", "SiteTable"]
+__all__ = ["LONGEST", "Columns", "SiteTable", "objects"]
 
 LONGEST: Final = 1 << 14
 """Bytes of one text: a path (PATH_MAX) with each byte written as \\xff. Longer names of functions (C++) are cut."""
@@ -55,10 +55,10 @@ class SiteTable:
         """Return the table's columns."""
         return {
             "id": np.arange(1, len(self.sites) + 1, dtype=np.int64),
-            "function": _objects([site.function for site in self.sites]),
-            "file": _objects([site.file for site in self.sites]),
+            "function": objects([site.function for site in self.sites]),
+            "file": objects([site.file for site in self.sites]),
             "line": np.array([site.line or 0 for site in self.sites], dtype=np.int64),
-            "module": _objects([site.module for site in self.sites]),
+            "module": objects([site.module for site in self.sites]),
             "offset": np.array([site.offset or 0 for site in self.sites], dtype=np.uint64),
         }
 
@@ -74,10 +74,9 @@ def _kept(site: Site) -> Site:
     return msgspec.structs.replace(site, function=name, offset=offset & (1 << 64) - 1)
 
 
-def _objects(values: list[str | None]) -> npt.NDArray[Any]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+def objects(values: list[Any]) -> npt.NDArray[Any]:
+    """Return an array of Python's own objects."""
+    return np.fromiter(values, dtype=object, count=len(values))  # np.array would look into every text
 
 
 class Columns:
@@ -94,4 +93,4 @@ class Columns:
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all columns."""
         found = {name: np.array(values, dtype=np.int64) for name, values in self.found.items()}
-        return {**self.numbers, **found, **{name: _objects(values) for name, values in self.texts.items()}}
+        return {**self.numbers, **found, **{name: objects(values) for name, values in self.texts.items()}}

@@ -43,7 +43,7 @@ class LiveChunks:
         start = chunk.address
         self.remove(start)
         self._by_start[start] = chunk
-        first, last = _pages_of(chunk)
+        first, last = _pages_of(start, chunk.size)
         if last - first >= _SMALL_PAGES:
             insort(self._large, start)
             return
@@ -58,7 +58,7 @@ class LiveChunks:
         chunk = self._by_start.pop(address, None)
         if chunk is None:
             return None
-        first, last = _pages_of(chunk)
+        first, last = _pages_of(address, chunk.size)
         if last - first >= _SMALL_PAGES:
             del self._large[bisect_right(self._large, address) - 1]
             return chunk
@@ -83,6 +83,6 @@ class LiveChunks:
         return None
 
 
-def _pages_of(chunk: ChunkRef) -> tuple[int, int]:
-    """Return the numbers of the first and the last page that *chunk* touches."""
-    return chunk.address >> _PAGE_SHIFT, (chunk.address + max(chunk.size, 1) - 1) >> _PAGE_SHIFT
+def _pages_of(start: int, size: int) -> tuple[int, int]:
+    """Return the numbers of the first and the last page that a piece touches."""
+    return start >> _PAGE_SHIFT, (start + (size or 1) - 1) >> _PAGE_SHIFT

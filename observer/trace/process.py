@@ -9,7 +9,7 @@ from typing import Final
 from observer.instruments.places import CodeMap
 from observer.model.addresses import PAGE, AddressSpace, Mapping, is_numbered, page_down, page_up
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
-from observer.model.where import Where
+from observer.model.where import Where, text_of
 from observer.trace.beside import Blocks
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
@@ -99,26 +99,30 @@ class ProcessState:
 
     def where(self, address: int) -> str | None:
         """Name *address* in words that survive address randomisation (`model.where`)."""
-        place = self.place(address)
-        return None if place is None else place.text
+        name, offset = self._found(address)
+        return text_of(name, offset) if name else None
 
     def place(self, address: int) -> Where | None:
         """Return what lies at *address*, and how far behind its beginning; None where nothing is known."""
+        name, offset = self._found(address)
+        return Where(name, offset) if name else None
+
+    def _found(self, address: int) -> tuple[str, int | None]:
         space = self.space
         if space.break_start and space.break_start <= address < page_up(space.break_end):
-            return Where("heap", address - space.break_start)
+            return "heap", address - space.break_start
         mapping = space.find(address)
         if mapping is None:
-            return Where("stack") if self._in_stack_reach(address) else None
+            return "stack" if self._in_stack_reach(address) else "", None
         if mapping.path == "[stack]":
-            return Where("stack")
+            return "stack", None
         if is_numbered(mapping.path):
-            return Where(mapping.path, mapping.offset + address - mapping.start)
+            return mapping.path, mapping.offset + address - mapping.start
         if mapping.path.startswith("/"):
             image = self.code.bias_of(mapping.path)
             base = image if image is not None else mapping.start - mapping.offset
-            return Where(mapping.path.rsplit("/", 1)[-1], address - base)
-        return Where(mapping.path or "anonymous", address - mapping.start)
+            return mapping.path.rsplit("/", 1)[-1], address - base
+        return mapping.path or "anonymous", address - mapping.start
 
 
 def _heap_end(mappings: Iterable[Mapping]) -> int:

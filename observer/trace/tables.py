@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.files import File, Folder
-from observer.trace.columns import LONGEST, SiteTable
+from observer.trace.columns import LONGEST, SiteTable, objects
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
@@ -75,38 +75,32 @@ _QUERIES: Final = {
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def _column(values: list[Any]) -> npt.NDArray[Any]:
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
-
-
 def _signals(rows: list[dict[str, Any]]) -> Arrays:
     columns = _integers(rows, ("n", "t_ns", "pid", "tid", "code", "ring", "site"))
-    columns["signal"] = _column([row["signal"] for row in rows])
+    columns["signal"] = objects([row["signal"] for row in rows])
     columns["address"] = np.array([row["address"] or 0 for row in rows], dtype=np.uint64)
     columns["has_address"] = np.array([row["address"] is not None for row in rows], dtype=np.int64)
     columns["fatal"] = np.array([row["fatal"] for row in rows], dtype=bool)
     for name in ("instruction", *_OF_EXCEPTIONS):
-        columns[name] = _column([row[name] for row in rows])
+        columns[name] = objects([row[name] for row in rows])
     return columns
 
 
 def _processes(rows: list[dict[str, Any]]) -> Arrays:
     columns = _integers(rows, ("n", "t_ns", "pid", "tid"))
-    columns["what"] = _column([row["what"] for row in rows])
+    columns["what"] = objects([row["what"] for row in rows])
     for name in ("child", "status"):
         columns[name] = np.array([row[name] or 0 for row in rows], dtype=np.int64)
         columns[f"has_{name}"] = np.array([row[name] is not None for row in rows], dtype=np.int64)
-    columns["path"] = _column([row["path"] for row in rows])
-    columns["environment"] = _column([_settings(row["environment"]) for row in rows])
+    columns["path"] = objects([row["path"] for row in rows])
+    columns["environment"] = objects([_settings(row["environment"]) for row in rows])
     return columns
 
 
 def _lost(rows: list[dict[str, Any]]) -> Arrays:
     return {
         **_integers(rows, ("n", "t_ns", "pid", "tid", "count")),
-        "instrument": _column([row["instrument"] for row in rows]),
+        "instrument": objects([row["instrument"] for row in rows]),
     }  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -14,6 +15,7 @@ from observer.trace.part import Part
 __all__ = ["events_of", "name_sources"]
 
 _SEPARATOR = "\x1f"
+_ASKED: Final = ("size", "count", "alignment", "pointer", "result", "parameter", "value")
 
 
 def events_of(part: Part) -> list[Event]:
@@ -55,25 +57,33 @@ def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
     if not columns.length:
         return
     rows = _rows(
-        columns, "n", "t_ns", "pid", "tid", "op", "size", "has_size", "count", "has_count", "alignment",
-        "has_alignment", "pointer", "has_pointer", "result", "has_result", "where", "end_ns", "returned", "errno",
-        "site", "origin", "served_by", "steps", "inner_calls", "allocator", "parameter", "has_parameter", "value",
-        "has_value", "misuse",
+        columns, "n", "t_ns", "pid", "tid", "op", "where", "end_ns", "returned", "errno", "site", "origin",
+        "served_by", "steps", "inner_calls", "allocator", "misuse",
     )  # fmt: skip
+    asked = zip(*(_some(columns, name) for name in _ASKED), strict=True)
     for i, (
-        n, t_ns, pid, tid, op, size, has_size, count, has_count, alignment, has_alignment, pointer, has_pointer,
-        result, has_result, where, end_ns, returned, errno, site, origin, served_by, steps, inner, allocator,
-        parameter, has_parameter, value, has_value, misuse,
-    ) in enumerate(rows):  # fmt: skip
+        (
+            n, t_ns, pid, tid, op, where, end_ns, returned, errno, site, origin, served_by, steps, inner, allocator,
+            misuse,
+        ),
+        (size, count, alignment, pointer, result, parameter, value),
+    ) in enumerate(zip(rows, asked, strict=True)):  # fmt: skip
         yield Call(
-            n=n, t_ns=t_ns, pid=pid, tid=tid, op=op, size=size if has_size else None,
-            count=count if has_count else None, alignment=alignment if has_alignment else None,
-            pointer=pointer if has_pointer else None, result=result if has_result else None, where=where,
-            end_ns=end_ns if returned else None, errno=errno or None, site=sites.of(site), origin=origin,
-            served_by=served_by, steps=steps, inner=inner, allocator=allocator,
-            parameter=parameter if has_parameter else None, value=value if has_value else None,
-            misuse=_misuse(columns, i) if misuse is not None else None,
+            n=n, t_ns=t_ns, pid=pid, tid=tid, op=op, size=size, count=count, alignment=alignment, pointer=pointer,
+            result=result, where=where, end_ns=end_ns if returned else None, errno=errno or None,
+            site=sites.of(site), origin=origin, served_by=served_by, steps=steps, inner=inner, allocator=allocator,
+            parameter=parameter, value=value, misuse=_misuse(columns, i) if misuse is not None else None,
         )  # fmt: skip
+
+
+def _some(columns: Columns, name: str) -> Iterable[int | None]:
+    """Return a column in which not every row has a value; mostly none has one, and none is made then."""
+    has, values = columns.numbers[f"has_{name}"], columns.numbers[name]
+    if not has.any():
+        return repeat(None, columns.length)
+    if has.all():
+        return cast("list[int | None]", values.tolist())
+    return [value if is_there else None for value, is_there in zip(values.tolist(), has.tolist(), strict=True)]
 
 
 def _misuse(columns: Columns, row: int) -> Misuse:
