@@ -31,6 +31,10 @@ _SITE: Final = """case when s.id is null then null else
 _MOST_VARIABLES: Final = 50
 _AT_ONCE: Final = 1 << 14
 """Rows of a table that are held before they are written."""
+_ROW_GROUP: Final = 1 << 15
+"""Rows that DuckDB holds before it writes them, and that a question about one of them reads; its own 122,880 take
+some 70 MB.
+"""
 _MOST_FILES: Final = 16
 """Files of one size that become one."""
 _OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
@@ -267,7 +271,8 @@ def _all_of(stretches: Sequence[_Stretch]) -> str:
 
 
 def _copy(query: str, target: str, compression: str = "zstd") -> str:
-    return f"copy ({query}) to '{target}' (format parquet, compression {compression}, use_tmp_file false)"
+    how = f"format parquet, compression {compression}, use_tmp_file false, row_group_size {_ROW_GROUP}"
+    return f"copy ({query}) to '{target}' ({how})"
 
 
 def _joined(stretches: Sequence[_Stretch], _connection: duckdb.DuckDBPyConnection) -> str:
