@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from observer.arch.architecture import DwarfNumbers
 from observer.arch.x86_64 import X86_64
@@ -34,8 +34,7 @@ class Rule:
     is_plt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Registers of one frame of a walk."""
 
     ip: int
@@ -284,10 +283,15 @@ def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word:
     if rule.is_plt:
         cfa = frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
     else:
-        base = {_RSP: frame.sp, _RBP: frame.bp, _RBX: frame.bx}.get(rule.register)
-        if base is None:
+        register = rule.register
+        if register == _RSP:
+            cfa = frame.sp + rule.offset
+        elif register == _RBP:
+            cfa = frame.bp + rule.offset
+        elif register == _RBX:
+            cfa = frame.bx + rule.offset
+        else:
             return None
-        cfa = base + rule.offset
     ip = read_word(cfa - word)
     bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
     bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)

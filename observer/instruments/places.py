@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace as replace_image
 
@@ -17,7 +16,7 @@ from observer.code.elf import Elf, Identity, load
 from observer.code.instructions import access_of, decode, disassemble
 from observer.code.lines import line_table
 from observer.code.mapped import held
-from observer.code.unwind import Frame, Unwinder, step
+from observer.code.unwind import Frame, Rule, Unwinder, step
 from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image
@@ -28,10 +27,11 @@ _DEEPEST: Final = 64
 _SHORTEST_CALL: Final = 2
 _LONGEST_CALL: Final = 7
 _LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
+_PROGRAMS: Final = Rule(-1, 0)
+"""Stands for code that is no library's, where a walk ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class StackPiece:
+class StackPiece(NamedTuple):
     """Saved stack bytes from *sp* up, with the registers at that moment. Words have *size* bytes."""
 
     ip: int
@@ -51,7 +51,7 @@ class StackPiece:
     def above(self, back: int, words: int) -> StackPiece:
         """Return what lies above the lowest *words* words, as the stack of the code at *back*."""
         skipped = words * self.size
-        return replace(self, ip=back, sp=self.sp + skipped, data=self.data[skipped:])
+        return StackPiece(back, self.sp + skipped, self.bp, self.bx, self.data[skipped:], self.size)
 
 
 @lru_cache(maxsize=64)
@@ -99,6 +99,7 @@ class CodeMap:
         self._sites: dict[int, Site] = {}
         self._access: dict[int, str | None] = {}
         self._callers: dict[int, tuple[str, Site]] = {}
+        self._rules: dict[int, Rule | None] = {}
         self._word = 0
 
     def add(self, image: Image) -> None:
@@ -109,6 +110,7 @@ class CodeMap:
         self._sites.clear()
         self._access.clear()
         self._callers.clear()
+        self._rules.clear()
 
     def copy(self) -> CodeMap:
         """Return an independent copy (fork)."""
@@ -188,19 +190,31 @@ class CodeMap:
             at_call: the piece's ip is itself a return address.
         """
         frame: Frame | None = Frame(piece.ip, piece.sp, piece.bp, piece.bx)
+        rules = self._rules
         for _ in range(_DEEPEST):
             if frame is None:
                 return None
-            image = self.image_at(frame.ip - at_call)
-            if image is None:
+            at = frame.ip - at_call
+            rule = rules[at] if at in rules else self._learn_rule(at)
+            if rule is _PROGRAMS:
+                return at + 1
+            if rule is None:
                 return None
-            if image.role not in _LIBRARY_ROLES:
-                return frame.ip if at_call else frame.ip + 1
-            elf = self._elf(image)
-            rule = _unwinder_of(elf).rule_at(frame.ip - at_call - image.bias) if elf else None
-            frame = step(frame, rule, piece.word, piece.size) if rule else None
+            frame = step(frame, rule, piece.word, piece.size)
             at_call = True
         return None
+
+    def _learn_rule(self, address: int) -> Rule | None:
+        """Return how to leave the code at *address*: None if nobody knows, _PROGRAMS where it is no library's."""
+        image = self.image_at(address)
+        rule: Rule | None = None
+        if image is not None and image.role not in _LIBRARY_ROLES:
+            rule = _PROGRAMS
+        elif image is not None:
+            elf = self._elf(image)
+            rule = _unwinder_of(elf).rule_at(address - image.bias) if elf is not None else None
+        self._rules[address] = rule
+        return rule
 
     def is_behind_call(self, address: int) -> bool:
         """Whether *address* is where a call returns to: the instruction before it is one (Intel SDM 2, CALL)."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from observer.instruments.places import StackPiece
 from observer.model.events import Site
 from observer.trace.process import ProcessState
 from observer.trace.spooled import Stacks
 
-__all__ = ["LIBRARY", "Callers", "piece_of_sample"]
+__all__ = ["LIBRARY", "Callers", "Samples"]
 
 LIBRARY: Final = ("libc", "loader")
 """The roles of images whose code acts for the program."""
@@ -65,10 +66,20 @@ def _site_around(state: ProcessState, ip: int, piece: StackPiece) -> Site:
     return state.code.site_at(ip)
 
 
-def piece_of_sample(sample: np.void, word: int) -> StackPiece | None:
-    """Return the stack that a fault *sample* brought along, None if none was asked for."""
-    if "stack" not in (sample.dtype.names or ()):
-        return None
-    data = sample["stack"].tobytes()[: int(sample["stack_length"])]
-    ip, sp = int(sample["user_ip"]), int(sample["user_sp"])
-    return StackPiece(ip, sp, int(sample["user_bp"]), int(sample["user_bx"]), data, word)
+class Samples:
+    """The pieces of stack that fault samples, *records*, brought along."""
+
+    def __init__(self, records: npt.NDArray[np.void]) -> None:
+        self._rows: list[tuple[int, ...]] = []
+        if "stack" in (records.dtype.names or ()):
+            self._stacks = records["stack"]
+            # Plain lists: one element of a record array costs as much as a step of the walk.
+            fields = [records[name].tolist() for name in ("user_ip", "user_sp", "user_bp", "user_bx", "stack_length")]
+            self._rows = list(zip(*fields, strict=True))
+
+    def piece(self, index: int, word: int) -> StackPiece | None:
+        """Return the stack of the sample at *index*, None if none was asked for."""
+        if not self._rows:
+            return None
+        ip, sp, bp, bx, length = self._rows[index]
+        return StackPiece(ip, sp, bp, bx, self._stacks[index].tobytes()[:length], word)

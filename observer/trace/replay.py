@@ -19,7 +19,7 @@ from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.operations import FAMILY
-from observer.trace.callers import LIBRARY, Callers, piece_of_sample
+from observer.trace.callers import LIBRARY, Callers, Samples
 from observer.trace.evidence import Lives as Processes
 from observer.trace.evidence import huge_pages_asked
 from observer.trace.findings import Findings
@@ -145,6 +145,7 @@ class _Replay:
         self._syscalls = list(self._open_syscalls)
         self._syscalls += [_Syscall(name or "", *rest) for name, rest in zip(names, records, strict=True)]
         self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
+        self._samples = Samples(faults)
         self._rings: list[int] = part.faults.numbers["ring"].tolist()
         self._syscall_calls: list[int] = moments.syscall_calls.tolist()
         self._syscall_library: list[int] = moments.syscall_libraries.tolist()
@@ -295,7 +296,7 @@ class _Replay:
         if call is not None:
             columns.found["site"][index] = call.site
         else:
-            piece = piece_of_sample(self._moments.faults.records[index], state.code.word) if role in LIBRARY else None
+            piece = self._samples.piece(index, state.code.word) if role in LIBRARY else None
             site = self._callers.of_piece(state, ip, piece)
             columns.found["site"][index] = self._site_of(library if site.line is None else -1, site)
         chunk = state.live.find(address) or _chunk_in_making(call, address)
