@@ -115,11 +115,12 @@ def _write_json(events: Iterator[Event]) -> None:
 
 def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:
     from observer.report.ledger import print_ledger
-    from observer.report.lists import print_events, print_steps
+    from observer.report.lists import print_counts, print_events, print_steps
     from observer.report.space import print_space
     from observer.report.terminal import tell, tell_events
     from observer.story.breaks import Breaks
     from observer.story.by_line import steps_by_line
+    from observer.story.query import parse_line
 
     breaks = Breaks()
     if arguments.map:
@@ -132,6 +133,8 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     elif arguments.kind:
         print_events(console, _chosen(trace, arguments, breaks), breaks)
     elif arguments.call is not None or arguments.line:
+        if arguments.call is None:
+            print_counts(console, arguments.line, trace.count_at_line(*parse_line(arguments.line)))
         chosen = _chosen(trace, arguments, breaks)
         tell_events(console, chosen, everything=arguments.all, sources=arguments.source, breaks=breaks)
     else:
@@ -171,7 +174,7 @@ def _some(events: Iterator[Event], trace: Trace, line: str) -> Iterator[Event]:
 
     first = next(events, None)
     if first is None:
-        raise nothing_at_line(trace.events(), *parse_line(line), sees_faults=trace.meta.sees_faults)
+        raise nothing_at_line(trace.at_each_line(), *parse_line(line), sees_faults=trace.meta.sees_faults)
     yield first
     yield from events
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
@@ -13,9 +14,22 @@ from observer.story.breaks import Breaks
 from observer.story.by_line import LineSteps
 from observer.story.sentences import sentence
 from observer.story.steps import rings_of, step_of
-from observer.story.wording import moment, number
+from observer.story.wording import moment, number, plural
 
-__all__ = ["print_events", "print_steps"]
+__all__ = ["print_counts", "print_events", "print_steps"]
+
+
+_KINDS: Final = {
+    "call": "allocator call", "library": "library call", "syscall": "system call", "fault": "page fault",
+    "signal": "signal",
+}  # fmt: skip
+
+
+def print_counts(console: Console, line: str, counts: Mapping[str, int]) -> None:
+    """Print how many events of each kind *line* caused, before any of them is told; nothing if there are none."""
+    told = ", ".join(plural(counts[kind], noun) for kind, noun in _KINDS.items() if kind in counts)
+    if told:
+        paragraph(console, Text(f"{safe(line)} caused {told}.", "bold"))
 
 
 def print_events(console: Console, events: Iterable[Event], breaks: Breaks) -> int:

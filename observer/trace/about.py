@@ -26,13 +26,12 @@ class About:
         return f"(({own}) or ({always}))", self.parameters.get(kind, [])
 
 
-def about_line(calls: str, file: str, line: int) -> About:
-    """Return what *file*:*line* caused, `story.query.at_line`; *calls* is where the table of calls lies."""
-    hit = "(site.line = ? and (site.file = ? or ends_with(site.file, ?)))"
-    asked: list[Any] = [line, file, f"/{file.removeprefix('./')}"]
-    inside = f"{hit} or cause in (select n from read_parquet('{calls}') where {hit})"
-    conditions = {"call": hit, "signal": hit, "library": hit, "syscall": inside, "fault": inside}
-    return About(conditions, {kind: asked * (1 + (text == inside)) for kind, text in conditions.items()})
+def about_line(file: str, line: int) -> About:
+    """Return what *file*:*line* caused, `story.query.at_line`: what happens in a call has the place of the call."""
+    hit = "site.line = ? and (site.file = ? or ends_with(site.file, ?))"
+    asked = [line, file, f"/{file.removeprefix('./')}"]
+    kinds = ("call", "signal", "library", "syscall", "fault")
+    return About(dict.fromkeys(kinds, hit), dict.fromkeys(kinds, asked))
 
 
 def life_bounds(call: Call) -> tuple[str, list[Any]]:

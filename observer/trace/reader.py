@@ -28,6 +28,8 @@ _BATCH: Final = 4096
 _AGAIN: Final = "record the program again"
 _LARGEST_META: Final = 1 << 28
 _MOST_LINES: Final = 1000
+_MOST_SITES: Final = 1 << 14
+_Sites = dict[int, Site | None] | None
 _OUTSIDE: Final = dict.fromkeys(("syscall", "fault"), "(cause is null or cause <> ?)")
 
 
@@ -123,7 +125,27 @@ class Trace:
 
     def about_line(self, file: str, line: int) -> About:
         """Return what is about the source line *file*:*line*."""
-        return about_line(self.table("call").path, file, line)
+        return about_line(file, line)
+
+    def count_at_line(self, file: str, line: int) -> dict[str, int]:
+        """Return how many events of each kind the source line *file*:*line* caused; of kinds without any, nothing."""
+        about, counts = about_line(file, line), {}
+        for kind in about.conditions:
+            query = f"select count(*) from read_parquet(?) where {about.conditions[kind]}"
+            ((count,),) = self._query(kind, query, about.parameters[kind])
+            if count:
+                counts[kind] = int(count)
+        return counts
+
+    def at_each_line(self) -> Iterator[Event]:
+        """Yield of each source line, by kind and by whether a call caused them, its first event and its last."""
+        asked = {}
+        for kind in (kind for kind in TABLES if "site" in COLUMNS[kind]):
+            apart = "cause is null" if "cause" in COLUMNS[kind] else "true"
+            query = f"select min(n), max(n) from read_parquet(?) group by site.file, site.line, {apart}"
+            ends = [str(int(n)) for pair in self._query(kind, query) for n in pair]
+            asked[kind] = f"n in ({', '.join(ends)})" if ends else "false"
+        return self.events(frozenset(asked), About(asked))
 
     def about_piece(self, call: Call) -> About:
         """Return what is about the life of the piece that *call* returned."""
@@ -151,11 +173,27 @@ class Trace:
         make, last = _MAKERS[kind], -1
         condition, parameters = about.of(kind) if about is not None else ("true", [])
         self._check(kind, condition, parameters)
-        for row in self._query(kind, f"select {selection_of(kind)} from read_parquet(?) where {condition}", parameters):
+        chosen = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
+        sites = self._sites(kind, chosen, parameters)
+        if sites is not None:
+            chosen = f"select * replace (hash(site) as site) from ({chosen})"
+        for row in self._query(kind, chosen, parameters):
             if row[0] <= last:
                 raise self._damaged(kind, "n", 1)
             last = row[0]
-            yield make(row)
+            yield make(row, sites)
+
+    def _sites(self, kind: str, chosen: str, parameters: list[Any]) -> _Sites:
+        """Return the places in the *chosen* rows by their hashes: there are few, and each is made once.
+
+        None: the rows have no places, or too many, or two of one hash.
+        """
+        if "site" not in COLUMNS[kind]:
+            return None
+        query = f"select distinct hash(site), site from ({chosen}) limit {_MOST_SITES + 1}"
+        found = list(self._query(kind, query, parameters))
+        sites = {key: _site(value) for key, value in found}
+        return sites if len(sites) == len(found) <= _MOST_SITES else None
 
     def _check(self, kind: str, condition: str, parameters: list[Any]) -> None:
         """Raise BadTrace when a value cannot have been recorded; asked of DuckDB, of a whole table once."""
@@ -190,59 +228,64 @@ def _site(value: dict[str, Any] | None) -> Site | None:
     return Site(**value) if value else None
 
 
-def _call(row: tuple[Any, ...]) -> Call:
+def _place(value: Any, sites: _Sites) -> Site | None:
+    """Return the place in a row: one of *sites* by its hash, or written out."""
+    return sites[value] if sites is not None else _site(value)
+
+
+def _call(row: tuple[Any, ...], sites: _Sites) -> Call:
     return Call(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
-        pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_site(row[13]),
+        pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_place(row[13], sites),
         origin=row[14], served_by=row[15], steps=row[16], inner=row[17], allocator=row[18], parameter=row[19],
         value=row[20], misuse=Misuse(**row[21]) if row[21] else None,
     )  # fmt: skip
 
 
-def _syscall(row: tuple[Any, ...]) -> Syscall:
+def _syscall(row: tuple[Any, ...], sites: _Sites) -> Syscall:
     return Syscall(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], name=row[4], number=row[5], args=tuple(row[6]), result=row[7],
-        errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_site(row[13]),
+        errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_place(row[13], sites),
         decoded=tuple(row[14]) if row[14] is not None else None, within=row[15],
     )  # fmt: skip
 
 
-def _fault(row: tuple[Any, ...]) -> Fault:
+def _fault(row: tuple[Any, ...], sites: _Sites) -> Fault:
     return Fault(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], address=row[4], where=row[5], ip=row[6], access=row[7],
         major=row[8], ring=row[9], mapping=row[10], chunk=ChunkRef(**row[11]) if row[11] else None, toucher=row[12],
-        cause=row[13], site=_site(row[14]), frame=row[15],
+        cause=row[13], site=_place(row[14], sites), frame=row[15],
     )  # fmt: skip
 
 
-def _signal(row: tuple[Any, ...]) -> Signal:
+def _signal(row: tuple[Any, ...], sites: _Sites) -> Signal:
     return Signal(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], signal=row[4], code=row[5], address=row[6], fatal=row[7],
-        site=_site(row[8]), instruction=row[9], ring=row[10], exception=row[11], reason=row[12], access=row[13],
+        site=_place(row[8], sites), instruction=row[9], ring=row[10], exception=row[11], reason=row[12], access=row[13],
         where=row[14], mapping=row[15], protection=row[16],
     )  # fmt: skip
 
 
-def _process(row: tuple[Any, ...]) -> Process:
+def _process(row: tuple[Any, ...], sites: _Sites) -> Process:
     return Process(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], what=row[4], child=row[5], status=row[6], path=row[7],
         environment=dict(pair.partition("=")[::2] for pair in row[8]) if row[8] is not None else None,
     )  # fmt: skip
 
 
-def _library(row: tuple[Any, ...]) -> Library:
+def _library(row: tuple[Any, ...], sites: _Sites) -> Library:
     return Library(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], function=row[4], module=row[5], result=row[6], end_ns=row[7],
-        site=_site(row[8]), crossings=row[9],
+        site=_place(row[8], sites), crossings=row[9],
     )  # fmt: skip
 
 
-def _lost(row: tuple[Any, ...]) -> Lost:
+def _lost(row: tuple[Any, ...], sites: _Sites) -> Lost:
     return Lost(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], instrument=row[4], count=row[5])
 
 
-_MAKERS: Final[dict[str, Callable[[tuple[Any, ...]], Event]]] = {
+_MAKERS: Final[dict[str, Callable[[tuple[Any, ...], _Sites], Event]]] = {
     "call": _call, "syscall": _syscall, "fault": _fault, "signal": _signal, "process": _process, "library": _library,
     "lost": _lost,
 }  # fmt: skip
-"""Each takes a row in the order of `schema.COLUMNS`."""
+"""Each takes a row in the order of `schema.COLUMNS`, and the places by their hashes if the row has those."""

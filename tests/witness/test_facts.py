@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from observer.model.events import Call, Fault
+from observer.model.events import Call, Fault, Syscall
 from tests.conftest import needs_fault_events
 from tests.recordings import Recorded
 from tests.witness.programs import SAMPLES
@@ -80,6 +80,18 @@ def test_faults_of_a_line_equal_what_the_sample_says(name: str, sample: Callable
     for line, count in FAULT_LINES[name].items():
         on_pieces = [fault for fault in faults_at(run, int(facts[line])) if fault.chunk is not None]
         assert len(on_pieces) == int(facts[count]), (line, count)
+
+
+@pytest.mark.parametrize("name", ["story", "story-static", "fork_cow", "library"])
+def test_what_happens_in_a_call_has_the_calls_place(
+    name: str, sample: Callable[[str], str], recorded: Record
+) -> None:  # fmt: skip
+    run = recorded(sample(name), options=("-q",))
+    events = list(run.trace.events())
+    sites = {event.n: event.site for event in events if isinstance(event, Call)}
+    caused = [event for event in events if isinstance(event, Syscall | Fault) and event.cause is not None]
+    assert caused
+    assert all(event.site == sites[event.cause] for event in caused)
 
 
 def test_faults_inside_read_are_the_kernels(sample: Callable[[str], str], recorded: Record) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from observer.cli import export, show
 from observer.errors import UsageError
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
+from observer.story.query import at_line
 from tests.builders import meta, story_run
 
 
@@ -27,6 +29,12 @@ class StoryTrace:
 
     def about_line(self, file: str, line: int) -> None:
         return None
+
+    def count_at_line(self, file: str, line: int) -> Mapping[str, int]:
+        return Counter(event.__struct_config__.tag for event in at_line(self.events(), file, line))
+
+    def at_each_line(self) -> Iterator[Event]:
+        return self.events()
 
     def about_piece(self, call: Call) -> None:
         return None
@@ -66,6 +74,11 @@ def test_a_call_is_told_with_the_life_of_its_piece(capsys: pytest.CaptureFixture
         "308",
         "309",
     ]
+
+
+def test_how_much_a_line_caused_is_said_first(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second, *_rest = shown(capsys, "--line", "story.c:63").splitlines()
+    assert (first, second[:14]) == ("story.c:63 caused 1 allocator call, 1 system call.", "story.c:63 in ")
 
 
 def test_a_part_of_the_run_still_knows_how_far_the_break_moved(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from observer.model.events import Call, Event, Fault, Site
+from observer.model.events import Call, Event, Fault, Site, Syscall
+from observer.story.absence import nothing_at_line
 from observer.story.query import at_line, life_of
+from observer.trace import reader
 from observer.trace.reader import Trace
 from tests.builders import HEAP, PID, Script, library, story_run
 from tests.unit.trace.test_tables import part_of
@@ -37,9 +41,20 @@ def lives_of_pieces() -> list[Event]:
     return run.events
 
 
+def placed(events: list[Event]) -> list[Event]:
+    """Return *events* with the places that a replay gives to what happens in a call: that of the call."""
+    sites = {event.n: event.site for event in events if isinstance(event, Call)}
+    return [
+        msgspec.structs.replace(event, site=sites[event.cause])
+        if isinstance(event, Syscall | Fault) and event.cause is not None
+        else event
+        for event in events
+    ]
+
+
 @pytest.fixture(params=[story_run, lives_of_pieces])
 def trace(request: pytest.FixtureRequest, tmp_path: Path) -> Trace:
-    events = request.param()
+    events = placed(request.param())
     return trace_of([part_of([*events, library(len(events))])], tmp_path)[0]
 
 
@@ -72,3 +87,26 @@ def test_what_moves_the_break_is_always_among_them(trace: Trace) -> None:
         if getattr(event, "name", "") == "brk" or event.__struct_config__.tag == "process"
     ]
     assert asked == moving
+
+
+def test_how_many_events_of_each_kind_a_line_caused(trace: Trace) -> None:
+    whole = list(trace.events())
+    for name, line in (("story.c", 28), ("story.c", 29), ("nowhere.c", 1)):
+        told = Counter(event.__struct_config__.tag for event in at_line(whole, name, line))
+        assert trace.count_at_line(name, line) == told
+
+
+def test_why_a_line_has_no_events_needs_few_of_them(trace: Trace) -> None:
+    whole, few = list(trace.events()), list(trace.at_each_line())
+    assert len(few) < len(whole)
+    for name, line in (("story.c", 1), ("story.c", 99999), ("stori.c", 28), ("x", 3)):
+        assert vars(nothing_at_line(few, name, line)) == vars(nothing_at_line(whole, name, line))
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_places_that_are_too_many_to_keep_are_read_row_by_row(
+    trace: Trace, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    whole = list(trace.events())
+    monkeypatch.setattr(reader, "_MOST_SITES", most)
+    assert list(trace.events()) == whole
