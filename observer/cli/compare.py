@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from observer.errors import CannotLaunch, UsageError
 
 if TYPE_CHECKING:
     from observer.compare.confirm import Experiment
+    from observer.model.events import Event
     from observer.model.machine import Meta
     from observer.runs.compared import Compared
     from observer.runs.target import Target
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _NOT_FOUND: Final = 127
+_TOLD_EVERY: Final = 1 << 14
 _DESCRIPTION: Final = """\
 Set a real run beside the reference simulator. TARGET is a program (run and
 recorded now), a workload (run on the real allocator by a small C interpreter)
@@ -91,18 +93,20 @@ def run(arguments: argparse.Namespace) -> int:
     with scratch_folder("compare") as scratch:
         target = _target(arguments, scratch)
         _check(arguments)
+        from observer.report.comparison import ROWS
         from observer.runs.compared import Setting, compared, experiments
 
         setting = Setting(
             target, scratch, allocator=arguments.allocator, fit=arguments.fit, release=arguments.libc,
             directory=Path(arguments.directory) if arguments.directory else None,
-            wants_rows=arguments.ask or not arguments.json, on_recorded=_complain,
+            most_entries=0 if arguments.json else None if arguments.all else ROWS, asks=arguments.ask,
+            on_recorded=_complain, watch=_counted,
         )  # fmt: skip
         found = compared(setting)
         if arguments.ask:
             from observer.report.asking import ask
 
-            ask(found.rows, arguments.questions, sys.stdin, sys.stdout, found.comparison.predictor)
+            ask(found.questions.chosen(arguments.questions), sys.stdin, sys.stdout)
         _tell(arguments, found, experiments(setting, found.comparison) if arguments.confirm else [])
         return 1 if found.comparison.unexplained else 0
 
@@ -120,15 +124,27 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _tell(arguments: argparse.Namespace, found: Compared, experiments: Sequence[Experiment]) -> None:
-    if arguments.json:
-        import msgspec
-
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found.comparison)) + b"\n")
-        return
-    from observer.report.comparison import tell_comparison
+    from observer.report.comparison import tell_comparison, write_comparison
     from observer.report.screen import make_console
 
-    tell_comparison(make_console(sys.stdout), found.comparison, found.rows, experiments, everything=arguments.all)
+    if arguments.json:
+        write_comparison(found.comparison, sys.stdout.buffer)
+    else:
+        tell_comparison(make_console(sys.stdout), found.comparison, found.aligned, experiments)
+
+
+def _counted(events: Iterator[Event], total: int) -> Iterator[Event]:
+    """Yield *events*; show on a terminal how many have been compared."""
+    if not sys.stderr.isatty():
+        yield from events
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("comparing") as line:
+        for done, event in enumerate(events):
+            if done % _TOLD_EVERY == 0:
+                line.update(f"comparing: {done:,} of {total:,} events")
+            yield event
 
 
 # ---- what TARGET is -----------------------------------------------------------------------------------------

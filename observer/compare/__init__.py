@@ -14,5 +14,6 @@ that predicts every pointer; `witness.py` asks it where pointers alone leave thi
 call was served from. `models.py` has one model for each copy of the C library in a process, `order.py` the orders in
 which overlapping calls of threads may have taken effect, `hypotheses.py` follows those that fit; `circumstances.py`
 names what explains a difference beside the call: another allocator, an overlap, a broken rule. `result.py` is what
-comes out; `rows.py` folds the aligned list, `questions.py` asks about it, `confirm.py` judges experiments.
+comes out, `differences.py` what differs, however much that is; `rows.py` folds the aligned list, `questions.py` asks
+about it, `confirm.py` judges experiments.
 """

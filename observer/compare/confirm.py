@@ -26,20 +26,15 @@ class Experiment(msgspec.Struct, frozen=True):
 
 def switchable(comparison: Comparison) -> list[Departure]:
     """Return the departures found that can be switched off, in the order of the table."""
-    found = {difference.rule for difference in comparison.differences}
+    found = comparison.differences.by_rule
     return [departure for departure in COMPARED.values() if departure.id in found and departure.has_switch]
 
 
 def judge(comparison: Comparison, departure: Departure, without: Comparison) -> Experiment:
     """Compare a run with the one made *without* the mechanism; the verdict is noted in *comparison*'s differences."""
     experiment = Experiment(
-        departure.id, departure.switch, _count(comparison, departure.id), _count(without, departure.id)
-    )
-    for difference in comparison.differences:
-        if difference.rule == departure.id:
-            difference.confirmed = experiment.confirmed
+        departure.id, departure.switch, comparison.differences.by_rule[departure.id],
+        without.differences.by_rule[departure.id],
+    )  # fmt: skip
+    comparison.differences.confirm(departure.id, confirmed=experiment.confirmed)
     return experiment
-
-
-def _count(comparison: Comparison, rule: str) -> int:
-    return sum(difference.rule == rule for difference in comparison.differences)

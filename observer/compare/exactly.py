@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from observer.compare.circumstances import Circumstances
+from observer.compare.differences import Difference
 from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.hypotheses import MOST_COPIED, RETURNING, Effort, Hypotheses, is_right
 from observer.compare.order import Asked, arranged, grouped, windows
-from observer.compare.result import Comparison, Difference, End, Row
+from observer.compare.result import Comparison, End, Row
 from observer.compare.sides import ExactMaker, ExactPrediction, MemorySide
 from observer.compare.together import NOWHERE
 from observer.model.account import IN_PLACE

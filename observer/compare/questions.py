@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from observer.compare.result import Row
-from observer.compare.rows import Entry, fold
+from observer.compare.rows import Entry
 from observer.model.departures import COMPARED
 from observer.model.events import Call, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["Question", "Tally", "questions"]
+__all__ = ["Question", "Questions", "Tally"]
 
 _DIGITS = 20
 _THOUSANDS = str.maketrans("", "", ",_")
@@ -58,20 +57,28 @@ class Tally:
         return is_right
 
 
-def questions(rows: Iterable[Row], most: int, predictor: str = "the book") -> list[Question]:
-    """Return up to *most* questions about a run, in order, spread over all of it; of those alike only the first.
+class Questions:
+    """What can be asked about a run: `add` every entry of its aligned list; of questions alike the first is kept.
 
     *predictor* names who predicted, as in `the book`.
     """
-    found: dict[str, Question] = {}
-    for entry in fold(rows):
-        question = _about_call(entry, predictor) or _about_touch(entry, predictor)
+
+    def __init__(self, predictor: str = "the book") -> None:
+        self._predictor = predictor
+        self._found: dict[str, Question] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Take the next entry in."""
+        question = _about_call(entry, self._predictor) or _about_touch(entry, self._predictor)
         if question is not None:
-            found.setdefault(f"{question.text} {question.answer}", question)
-    every = list(found.values())
-    if len(every) <= most:
-        return every
-    return [every[i * len(every) // most] for i in range(most)]
+            self._found.setdefault(f"{question.text} {question.answer}", question)
+
+    def chosen(self, most: int) -> list[Question]:
+        """Return up to *most* of them, in order, spread over all of the run."""
+        every = list(self._found.values())
+        if len(every) <= most:
+            return every
+        return [every[i * len(every) // most] for i in range(most)]
 
 
 def _about_call(entry: Entry, predictor: str) -> Question | None:

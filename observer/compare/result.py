@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from observer.compare.differences import Differences
 from observer.model.events import Event
 
-__all__ = ["Agreement", "Calls", "Comparison", "Difference", "End", "Faults", "Row"]
+__all__ = ["Agreement", "Calls", "Comparison", "End", "Faults", "Row"]
 
 
 class Calls(msgspec.Struct):
@@ -40,18 +41,6 @@ class Faults(msgspec.Struct):
     allocator: Agreement = msgspec.field(default_factory=Agreement)
     program: Agreement = msgspec.field(default_factory=Agreement)
     elsewhere: int = 0
-
-
-class Difference(msgspec.Struct):
-    """One difference at event `n`. `rule` is null when none explains it; `confirmed` null when it was not tried."""
-
-    n: int
-    what: str
-    observed: str
-    predicted: str
-    rule: str | None
-    why: str | None
-    confirmed: bool | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -94,7 +83,7 @@ class Comparison(msgspec.Struct):
     calls: Calls = msgspec.field(default_factory=Calls)
     syscalls: Agreement = msgspec.field(default_factory=Agreement)
     faults: Faults = msgspec.field(default_factory=Faults)
-    differences: list[Difference] = msgspec.field(default_factory=list)
+    differences: Differences = msgspec.field(default_factory=Differences)
     unexplained: int = 0
     ends: list[End] = msgspec.field(default_factory=list)
     notes: list[str] = msgspec.field(default_factory=list)

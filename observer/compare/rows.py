@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from observer.compare.result import Row
 from observer.model.events import Fault
 
-__all__ = ["Entry", "fold"]
+__all__ = ["Aligned", "Entry"]
 
 
 @dataclass(slots=True)
@@ -20,18 +20,39 @@ class Entry:
     faults: int = 0
 
 
-def fold(rows: Iterable[Row]) -> Iterator[Entry]:
-    """Yield *rows* in order, neighbours that are alike as one."""
-    entry: Entry | None = None
-    for row in rows:
-        if entry is None or _words(entry.row) != _words(row):
-            if entry is not None:
-                yield entry
-            entry = Entry(row, 0)
-        entry.count += 1
-        entry.faults += _faults(row)
-    if entry is not None:
-        yield entry
+class Aligned:
+    """The aligned list while it grows: `add` every row in order, then `finish`; neighbours alike are one entry.
+
+    Args:
+        most: entries that are kept; of further ones only their number, `left_out`. None: all are kept.
+        on_entry: is given each entry once it is whole.
+    """
+
+    def __init__(self, most: int | None = None, on_entry: Callable[[Entry], None] | None = None) -> None:
+        self._most, self._on_entry = most, on_entry
+        self._open: Entry | None = None
+        self.entries: list[Entry] = []
+        self.left_out = 0
+
+    def add(self, row: Row) -> None:
+        """Take the next row in."""
+        if self._open is None or _words(self._open.row) != _words(row):
+            self.finish()
+            self._open = Entry(row, 0)
+        self._open.count += 1
+        self._open.faults += _faults(row)
+
+    def finish(self) -> None:
+        """There are no more rows like the last one, or none at all."""
+        entry, self._open = self._open, None
+        if entry is None:
+            return
+        if self._most is None or len(self.entries) < self._most:
+            self.entries.append(entry)
+        else:
+            self.left_out += 1
+        if self._on_entry is not None:
+            self._on_entry(entry)
 
 
 def _faults(row: Row) -> int:

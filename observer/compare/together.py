@@ -7,11 +7,12 @@ from typing import Final
 
 from observer.compare.call_rules import CallCase, explain_call
 from observer.compare.circumstances import Circumstances, is_foreign
+from observer.compare.differences import Difference
 from observer.compare.explanation import UNEXPLAINED, Explanation
 from observer.compare.fault_rules import FaultCase, explain_extra, explain_missing, explain_program, rule_of
 from observer.compare.hypotheses import MOST_COPIED, Effort, Hypotheses
 from observer.compare.order import Asked, arranged, grouped, orders, windows
-from observer.compare.result import Comparison, Difference, End, Row
+from observer.compare.result import Comparison, End, Row
 from observer.compare.served import observed_account, reached
 from observer.compare.shadow import Shadow
 from observer.compare.sides import AllocatorSide, ExactMaker, MemorySide

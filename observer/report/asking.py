@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Final, TextIO
 
 from rich.console import Console
 
-from observer.compare.questions import Question, Tally, questions
-from observer.compare.result import Row
+from observer.compare.questions import Question, Tally
 from observer.report.screen import heading, make_console, paragraph, put, safe
 
 __all__ = ["ask"]
@@ -20,15 +19,12 @@ _TRIES: Final = 3
 """So many times a question is asked: answers that come from a pipe may never be one."""
 
 
-def ask(rows: Sequence[Row], most: int, answers: TextIO, out: TextIO, predictor: str = "the book") -> Tally:
-    """Ask about *rows*, reading answers line by line; an end of *answers* ends it. Return the tally.
-
-    *predictor* names whose prediction is revealed, as in `the book`.
-    """
+def ask(questions: Iterable[Question], answers: TextIO, out: TextIO) -> Tally:
+    """Ask *questions*, reading answers line by line; an end of *answers* ends it. Return the tally."""
     console = make_console(out)
     heading(console, "Predict first", "an empty line skips a question, q ends")
     tally = Tally()
-    for number, question in enumerate(questions(rows, most, predictor), 1):
+    for number, question in enumerate(questions, 1):
         paragraph(console, safe(question.text), first=f"  {number:>2}  ", hanging=6)
         word = _answer(console, question, answers, out)
         if word in _END:

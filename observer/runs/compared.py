@@ -5,17 +5,22 @@ Both are values: nothing is told here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from observer.compare.by_workload import compare_workload
 from observer.compare.confirm import Experiment, judge, switchable
+from observer.compare.differences import Differences
 from observer.compare.exactly import Exactly
+from observer.compare.questions import Questions
 from observer.compare.report_lines import read_report
-from observer.compare.result import Comparison, Row
+from observer.compare.result import Comparison
+from observer.compare.rows import Aligned
 from observer.compare.together import Together
 from observer.model.departures import Departure
+from observer.model.events import Event
 from observer.model.machine import Meta
 from observer.runs.models import book_model, check_width, exact_model, exact_model_if_known, paging_model
 from observer.runs.target import Target, record_target
@@ -29,8 +34,9 @@ class Setting:
     """A target and what it is set beside: `allocator` is book or glibc, `fit` the book's (first, best, next).
 
     `release` is of glibc, None: as recorded. `directory` keeps the trace, None: it goes into the folder `scratch`, as
-    those of experiments do. `wants_rows` says whether somebody will see the aligned list: it may be long.
-    `on_recorded` is called with the meta.json of each run that is made.
+    those of experiments do. `most_entries` of the aligned list are kept for somebody to see, None: all, however many.
+    `asks` says whether questions are wanted. `on_recorded` is called with the meta.json of each run that is made;
+    `watch` is given the events of a run that is compared, and how many they are, and hands them on.
     """
 
     target: Target
@@ -39,16 +45,19 @@ class Setting:
     fit: str = "first"
     release: str | None = None
     directory: Path | None = None
-    wants_rows: bool = True
+    most_entries: int | None = None
+    asks: bool = False
     on_recorded: Callable[[Meta], None] | None = None
+    watch: Callable[[Iterator[Event], int], Iterator[Event]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A comparison with its aligned list, which is empty where nobody wants it."""
+    """A comparison with its aligned list, and what can be asked about it, as far as they are wanted."""
 
     comparison: Comparison
-    rows: list[Row] = field(default_factory=list)
+    aligned: Aligned
+    questions: Questions
 
 
 def compared(setting: Setting) -> Compared:
@@ -61,11 +70,12 @@ def compared(setting: Setting) -> Compared:
     """
     trace = Trace.open(setting.target.trace or _recorded(setting))
     check_width(trace.meta)
-    rows: list[Row] = []
-    on_row = rows.append if setting.wants_rows else None
-    if setting.allocator == "glibc":
-        return Compared(_exactly(setting, trace, on_row), rows)
-    return Compared(_together(setting, trace, on_row), rows)
+    compare = _exactly if setting.allocator == "glibc" else _together
+    questions = Questions(Comparison(setting.allocator).predictor)
+    aligned = Aligned(setting.most_entries, questions.add if setting.asks else None)
+    comparison = compare(setting, trace, aligned if setting.asks or setting.most_entries != 0 else None)
+    aligned.finish()
+    return Compared(comparison, aligned, questions)
 
 
 def experiments(setting: Setting, comparison: Comparison) -> list[Experiment]:
@@ -82,7 +92,7 @@ def experiments(setting: Setting, comparison: Comparison) -> list[Experiment]:
 def _without(setting: Setting, departure: Departure) -> Comparison:
     trace = Trace.open(_recorded(setting, departure))
     check_width(trace.meta)
-    return _together(setting, trace, thp="never" if departure.thp_off else None)
+    return _together(setting, trace, None, thp="never" if departure.thp_off else None)
 
 
 def _recorded(setting: Setting, departure: Departure | None = None) -> Path:
@@ -102,29 +112,42 @@ def _report(setting: Setting) -> Path:
 
 
 def _together(
-    setting: Setting, trace: Trace, on_row: Callable[[Row], None] | None = None, thp: str | None = None
-) -> Comparison:
+    setting: Setting, trace: Trace, aligned: Aligned | None, thp: str | None = None
+) -> Comparison:  # fmt: skip
     """Compare with the book."""
     meta, workload = trace.meta, setting.target.workload
     together = Together.beside(
-        meta, book_model(setting.fit), paging_model(meta, thp), on_row=on_row,
+        meta, book_model(setting.fit), paging_model(meta, thp), on_row=aligned.add if aligned is not None else None,
         exact=exact_model_if_known(meta.machine, meta.request.environment, setting.release, thp),
     )  # fmt: skip
+    together.comparison.differences = _differences(setting)
     if workload is None:
-        together.run(trace.events())
+        together.run(_events(setting, trace))
     else:
-        compare_workload(together, workload.operations, read_report(_report(setting).read_text()), trace.events())
+        report = read_report(_report(setting).read_text())
+        compare_workload(together, workload.operations, report, _events(setting, trace))
     together.finish(meta)
     return together.comparison
 
 
-def _exactly(setting: Setting, trace: Trace, on_row: Callable[[Row], None] | None) -> Comparison:
+def _exactly(setting: Setting, trace: Trace, aligned: Aligned | None) -> Comparison:
     """Compare with the model of glibc."""
     meta = trace.meta
     together = Exactly(
-        exact_model(meta, setting.release), paging_model(meta), "glibc", on_row=on_row,
-        sees_kernel=meta.sees_kernel_faults, sees_faults=meta.sees_faults,
+        exact_model(meta, setting.release), paging_model(meta), "glibc",
+        on_row=aligned.add if aligned is not None else None, sees_kernel=meta.sees_kernel_faults,
+        sees_faults=meta.sees_faults,
     )  # fmt: skip
-    together.run(trace.events())
+    together.comparison.differences = _differences(setting)
+    together.run(_events(setting, trace))
     together.finish(meta)
     return together.comparison
+
+
+def _differences(setting: Setting) -> Differences:
+    return Differences(lambda: tempfile.TemporaryFile(dir=setting.scratch))
+
+
+def _events(setting: Setting, trace: Trace) -> Iterable[Event]:
+    events = trace.events()
+    return setting.watch(events, trace.meta.outcome.events) if setting.watch is not None else events

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from observer.compare.result import Comparison, Difference
+from observer.compare.differences import Difference
+from observer.compare.result import Comparison
 from observer.compare.served import observed_account
 from observer.compare.sides import Resolved
 from observer.compare.together import Together

@@ -103,7 +103,7 @@ def test_a_fault_brought_from_the_disk_is_explained_by_what_the_kernel_counted()
     played = Played("map m 64K\ntouch m\ntouch m").did(MAP).touched(MAP).touched(MAP, major=1)
     comparison = played.compare()
     assert found(comparison) == [("program faults", "1", "0", "reclaim")]
-    assert comparison.differences[0].why == "1 major faults"
+    assert next(iter(comparison.differences)).why == "1 major faults"
 
 
 def test_one_major_fault_does_not_explain_five_hundred_others() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from observer.compare.confirm import Experiment, judge, switchable
-from observer.compare.result import Comparison, Difference
+from observer.compare.differences import Difference
+from observer.compare.result import Comparison
 from observer.model.departures import COMPARED
 
 
 def with_rules(*rules: str | None) -> Comparison:
     comparison = Comparison("book")
-    comparison.differences = [Difference(n, "served", "a", "b", rule, "why") for n, rule in enumerate(rules)]
+    for n, rule in enumerate(rules):
+        comparison.differences.append(Difference(n, "served", "a", "b", rule, "why"))
     return comparison
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from observer.compare.differences import Difference
 from observer.compare.exactly import Exactly
-from observer.compare.result import Comparison, Difference, End, Row
+from observer.compare.result import Comparison, End, Row
 from observer.model.account import Reach
 from observer.model.events import Call, Fault, Syscall
 from observer.simulator.frame_side import FrameSide
@@ -207,7 +208,12 @@ def test_pointers_system_calls_and_pages_that_agree() -> None:
     run.call("free", None, None, munmap(MAP, 50 * PAGE), pointer=MAP + 16)
     run.script.fault(HEAP + PAGE)
     comparison = run.compare()
-    assert (comparison.agree, comparison.unexplained, comparison.differences, comparison.notes) == (True, 0, [], [])
+    assert (comparison.agree, comparison.unexplained, list(comparison.differences), comparison.notes) == (
+        True,
+        0,
+        [],
+        [],
+    )
     assert counts(comparison) == (4, 4, 0)
     for agreement, number in (
         (comparison.syscalls, 3), (comparison.faults.allocator, 3), (comparison.faults.program, 1),
@@ -305,7 +311,7 @@ def test_a_reach_over_an_edge_brings_both_pages_and_what_is_in_memory_comes_no_m
     reach = Reach(HEAP + PAGE - 8, 16, True, "allocator")
     run.call("malloc", 24, FIRST, brk(GROWN), faults=(HEAP, HEAP + PAGE), otherwise={"reaches": (reach,)})
     run.call("malloc", 24, FIRST + 32, otherwise={"reaches": (reach,)})
-    assert run.compare().differences == []
+    assert list(run.compare().differences) == []
 
 
 def test_memory_that_is_not_modelled_is_left_out() -> None:
@@ -314,7 +320,7 @@ def test_memory_that_is_not_modelled_is_left_out() -> None:
     run.call("malloc", 24, FIRST, brk(GROWN), faults=(elsewhere,))
     run.script.fault(elsewhere)
     comparison = run.compare()
-    assert (comparison.differences, comparison.faults.elsewhere) == ([], 2)
+    assert (list(comparison.differences), comparison.faults.elsewhere) == ([], 2)
 
 
 def test_a_program_fault_that_the_paging_model_does_not_have() -> None:
@@ -332,7 +338,7 @@ def test_where_pages_are_counted_and_faults_are_not_a_page_that_was_there_is_no_
     for _ in range(2):
         run.script.fault(HEAP + PAGE)
     comparison = run.compare()
-    assert (comparison.differences, comparison.faults.program.observed) == ([], 1)
+    assert (list(comparison.differences), comparison.faults.program.observed) == ([], 1)
 
 
 @pytest.mark.parametrize(("op", "pointer"), [("malloc_trim", None), ("malloc_usable_size", FIRST)])
@@ -341,7 +347,7 @@ def test_numbers_that_are_no_pointers_agree(op: str, pointer: int | None) -> Non
     run.heap()
     run.call(op, 0 if pointer is None else None, 1, pointer=pointer)
     comparison = run.compare()
-    assert (comparison.differences, counts(comparison)) == ([], (2, 2, 0))
+    assert (list(comparison.differences), counts(comparison)) == ([], (2, 2, 0))
 
 
 @pytest.mark.parametrize(("op", "pointer"), [("malloc_trim", None), ("malloc_usable_size", FIRST)])
@@ -427,7 +433,7 @@ def test_a_call_that_never_returned_is_told_and_ends_what_is_known() -> None:
     n = run.call("malloc", 24, None, end_ns=None)
     run.open.add(run.call("malloc", 24, HEAP + 0x400, otherwise={"pointer": 1}))
     comparison = run.compare()
-    assert (comparison.agree, comparison.unexplained, comparison.differences) == (True, 0, [])
+    assert (comparison.agree, comparison.unexplained, list(comparison.differences)) == (True, 0, [])
     assert counts(comparison) == (3, 1, 2)
     assert comparison.notes == [f"call {n:,} never returned: what it did to the heap is not known"]
 
@@ -487,7 +493,7 @@ def test_exec_begins_anew() -> None:
     run.script.syscall("brk", 0, result=HEAP)
     run.heap()
     comparison = run.compare()
-    assert (len(comparison.differences), counts(comparison)) == (1, (3, 2, 0))
+    assert (len(list(comparison.differences)), counts(comparison)) == (1, (3, 2, 0))
     assert len(run.sides) == 2
 
 
@@ -542,7 +548,7 @@ def test_the_call_that_began_later_may_have_been_served_first() -> None:
     first, second = overlap(run, otherwise={"pointer": 1})
     run.only_after[first] = second
     comparison = run.compare()
-    assert (counts(comparison), comparison.differences, comparison.notes) == ((2, 2, 0), [], [])
+    assert (counts(comparison), list(comparison.differences), comparison.notes) == ((2, 2, 0), [], [])
     assert [row.n for row in run.rows] == [second, first]
 
 
@@ -551,7 +557,7 @@ def test_overlapping_calls_that_fit_in_no_order_are_not_determined(otherwise: di
     run = Run()
     first, _second = overlap(run, otherwise=otherwise)
     comparison = run.compare()
-    assert (comparison.agree, comparison.unexplained, comparison.differences) == (True, 0, [])
+    assert (comparison.agree, comparison.unexplained, list(comparison.differences)) == (True, 0, [])
     assert counts(comparison) == (2, 1, 1)
     [note] = comparison.notes[:1]
     assert note.startswith(f"at event {first:,} the order of process {PID}'s threads")
@@ -632,7 +638,7 @@ def test_after_a_divergence_the_break_says_nothing() -> None:
     run.heap()
     run.diverge()
     comparison = at_the_end(run, GROWN + PAGE)
-    assert (len(comparison.differences), comparison.ends) == (1, [])
+    assert (len(list(comparison.differences)), comparison.ends) == (1, [])
 
 
 def test_a_process_without_a_break_or_an_end_has_none_to_compare() -> None:
@@ -640,4 +646,4 @@ def test_a_process_without_a_break_or_an_end_has_none_to_compare() -> None:
         lambda _task, _environment, **_more: pytest.fail("no process"), lambda: FrameSide("never"), "told"
     )
     nothing.finish(ended(heap=GROWN, resident_pages=1))
-    assert (nothing.comparison.ends, nothing.comparison.differences) == ([], [])
+    assert (nothing.comparison.ends, list(nothing.comparison.differences)) == ([], [])

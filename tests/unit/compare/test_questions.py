@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from observer.compare.questions import Question, Tally, questions
+from observer.compare.questions import Question, Questions, Tally
 from observer.compare.result import Row
+from observer.compare.rows import Aligned
 from observer.model.departures import COMPARED
 from tests.builders import HEAP, call, fault, free, process, syscall
 
@@ -17,6 +18,15 @@ def row(
     access: str | None = None,
 ) -> Row:  # fmt: skip
     return Row(n, what, site or f"story.c:{n}", events, "the heap grew", "spare room", rules, access=access)
+
+
+def questions(rows: list[Row], most: int, predictor: str = "the book") -> list[Question]:
+    found = Questions(predictor)
+    aligned = Aligned(0, found.add)
+    for each in rows:
+        aligned.add(each)
+    aligned.finish()
+    return found.chosen(most)
 
 
 def test_a_call_is_asked_whether_it_enters_the_kernel() -> None:

@@ -6,8 +6,17 @@ import msgspec
 import pytest
 
 from observer.compare.result import Row
-from observer.compare.rows import fold
+from observer.compare.rows import Aligned, Entry
 from tests.builders import HEAP, call, fault
+
+
+def fold(rows: list[Row], most: int | None = None) -> list[Entry]:
+    aligned = Aligned(most)
+    for row in rows:
+        aligned.add(row)
+    aligned.finish()
+    return aligned.entries
+
 
 ROW = Row(7, "malloc(100)", "story.c:28", (call(7, result=HEAP),), "the heap grew", "spare room", ("layout",))
 
@@ -27,4 +36,15 @@ def test_another_word_begins_another(change: dict[str, object]) -> None:
 
 
 def test_no_rows_no_entries() -> None:
-    assert list(fold([])) == []
+    assert fold([]) == []
+
+
+def test_entries_that_are_too_many_are_counted_and_all_are_handed_on() -> None:
+    handed: list[int] = []
+    aligned = Aligned(2, lambda entry: handed.append(entry.count))
+    for what in ("a", "a", "b", "c", "c", "c", "d"):
+        aligned.add(msgspec.structs.replace(ROW, what=what))
+    assert handed == [2, 1, 3]
+    aligned.finish()
+    aligned.finish()
+    assert ([entry.row.what for entry in aligned.entries], aligned.left_out, handed) == (["a", "b"], 2, [2, 1, 3, 1])

@@ -105,7 +105,7 @@ def test_the_break_at_the_end_is_the_sum_of_what_was_explained() -> None:
     run.call("malloc", 100, HEAP + 0x2A0, brk(GROWN), predicted=GROWTH, asks=(Ask("brk", 4096),))
     run.script.syscall("brk", HEAP + GROWN + PAGE, result=HEAP + GROWN + PAGE)
     assert at_the_end(run, GROWN + PAGE) == [("system calls", "top-pad"), ("break", "top-pad")]
-    assert run.together.comparison.differences[-1].why == "the sum of top-pad +131,072, program-break +4,096"
+    assert list(run.together.comparison.differences)[-1].why == "the sum of top-pad +131,072, program-break +4,096"
     assert run.together.comparison.unexplained == 0
 
 

@@ -6,7 +6,7 @@ import io
 
 from observer.report.asking import ask
 from tests.builders import HEAP, call, fault, syscall
-from tests.unit.compare.test_questions import row
+from tests.unit.compare.test_questions import questions, row
 
 ENTERS = row(1, call(1, result=HEAP), syscall(2, "brk", 0))
 TOUCHES = row(3, fault(3), fault(4), fault(5), what="touch", site="story.c:32", access="")
@@ -14,7 +14,7 @@ TOUCHES = row(3, fault(3), fault(4), fault(5), what="touch", site="story.c:32", 
 
 def dialogue(answers: str, *, predictor: str = "the book") -> tuple[str, tuple[int, int]]:
     out = io.StringIO()
-    tally = ask([ENTERS, TOUCHES], 10, io.StringIO(answers), out, predictor)
+    tally = ask(questions([ENTERS, TOUCHES], 10, predictor), io.StringIO(answers), out)
     return out.getvalue(), (tally.right, tally.given)
 
 

@@ -76,8 +76,8 @@ def test_a_trace_is_compared_as_it_is(trace: type[OneCall], made: list[tuple[Pat
     found = compared(TRACE)
     assert (trace.opened, made) == ([Path("story.trace")], [])
     assert (found.comparison.allocator, found.comparison.calls.total) == ("book", 1)
-    assert [row.what for row in found.rows] == ["malloc(100)"]
-    assert "top-pad" in found.rows[0].rules
+    assert [entry.row.what for entry in found.aligned.entries] == ["malloc(100)"]
+    assert "top-pad" in found.aligned.entries[0].row.rules
 
 
 def test_a_program_is_recorded_first_and_that_is_told(trace: type[OneCall], made: list[tuple[Path, str]]) -> None:
@@ -91,8 +91,26 @@ def test_a_program_is_recorded_first_and_that_is_told(trace: type[OneCall], made
 
 
 def test_a_list_that_nobody_will_see_is_not_kept() -> None:
-    assert compared(replace(TRACE, wants_rows=False)).rows == []
-    assert compared(replace(TRACE, wants_rows=False, allocator="glibc")).rows == []
+    for allocator in ("book", "glibc"):
+        found = compared(replace(TRACE, most_entries=0, allocator=allocator))
+        assert (found.aligned.entries, found.aligned.left_out, found.questions.chosen(9)) == ([], 0, [])
+        found = compared(replace(TRACE, most_entries=0, asks=True, allocator=allocator))
+        assert [question.text for question in found.questions.chosen(9)] == [
+            "malloc(100) at story.c:28: will it enter the kernel? [y/n]"
+        ]
+
+
+def test_who_watches_is_handed_every_event_and_told_how_many_there_are() -> None:
+    watched: list[int] = []
+
+    def watch(events: Iterator[Event], total: int) -> Iterator[Event]:
+        watched.append(total)
+        for event in events:
+            watched.append(event.n)
+            yield event
+
+    compared(replace(TRACE, watch=watch))
+    assert watched == [RUN.outcome.events, *(event.n for event in one_call())]
 
 
 def test_each_mechanism_that_was_found_is_switched_off_once(made: list[tuple[Path, str]]) -> None:
