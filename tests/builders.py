@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from observer.model.addresses import Mapping
@@ -14,6 +15,12 @@ HEAP = 0x5581_0C3E_A000
 MAP = 0x7F2A_1000_0000
 LIBC = 0x7F2A_2000_0000
 PAGE = 4096
+
+
+def held(events: Iterable[Event]) -> Callable[[frozenset[str] | None], Sequence[Event]]:
+    """Hand *events* out as a trace does: those of some kinds, as often as wanted."""
+    kept = list(events)
+    return lambda kinds: [event for event in kept if kinds is None or event.__struct_config__.tag in kinds]
 
 
 def site(line: int | None = 28, file: str | None = "/home/ada/story.c", function: str = "main") -> Site:

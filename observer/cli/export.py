@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from observer.errors import ObserverError
 
 if TYPE_CHECKING:
-    from observer.model.events import Event
+    from observer.trace.reader import Trace
 
 __all__ = ["configure", "run"]
 
@@ -57,14 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the trace; return the exit status."""
     from observer.trace.reader import Trace
 
-    events = Trace.open(arguments.directory).events()
+    trace = Trace.open(arguments.directory)
     if arguments.output in (None, "-"):
         sys.stdout.flush()
-        _write(arguments.to, events, sys.stdout.buffer)
+        _write(arguments.to, trace, sys.stdout.buffer)
         return 0
     try:
         with open(arguments.output, "wb") as out:
-            _write(arguments.to, events, out)
+            _write(arguments.to, trace, out)
     except OSError as error:
         raise ObserverError(
             f"cannot write {arguments.output}", os.strerror(error.errno or 0), "another -o FILE"
@@ -72,19 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write(form: str, events: Iterable[Event], out: BinaryIO) -> None:
+def _write(form: str, trace: Trace, out: BinaryIO) -> None:
     if form == "jsonl":
         from observer.report.jsonl import write
 
-        write(events, out)
+        write(trace.events(), out)
         return
     from observer.simulator.recorded import RecordedWorkload
     from observer.simulator.rep import render_rep
     from observer.simulator.workload import render
 
-    recorded = RecordedWorkload(events)
+    recorded = RecordedWorkload(trace.events, trace.meta.machine.page_size)
     if form == "rep":
-        out.write(render_rep(recorded.operations()).encode())
+        out.write(render_rep(recorded.operations()))
         return
     for operation in recorded.operations():
         out.write(render([operation]).encode())

@@ -185,7 +185,7 @@ def _print(form: str, operations: Iterable[Operation]) -> None:
     if form == "rep":
         from observer.simulator.rep import render_rep
 
-        sys.stdout.write(render_rep(operations))
+        sys.stdout.buffer.write(render_rep(operations))
         return
     from observer.simulator.workload import render
 

@@ -20,13 +20,14 @@ from observer.instruments.standing import Standing
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import FAMILY
 from observer.recording.notes import Allocator, Aside, Handler
+from observer.recording.records import LEFT, RETURNED
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
-from observer.tracee.frames import LEFT, RETURNED, Frame, Interruption
+from observer.tracee.frames import Frame, Interruption
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["RETURNED", "AllocatorCalls"]
+__all__ = ["AllocatorCalls"]
 
 _RDI, _RSI, _RDX, *_ = NATIVE.registers.arguments
 _POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")

@@ -14,11 +14,11 @@ from observer.instruments.stacks import WRAPPER, keep_stack, present_bytes
 from observer.instruments.unbrought import bytes_of_file
 from observer.linux.ptrace import RegisterSet, bits_of
 from observer.model.selection import MEMORY_CALLS
-from observer.recording.records import STACK_BYTES
+from observer.recording.records import CARRIED_OUT, RETURNED, STACK_BYTES
 from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
-__all__ = ["CARRIED_OUT", "Crossings"]
+__all__ = ["Crossings"]
 
 _NATIVE: Final = NATIVE.calls.audit
 _FOREIGN_GATES: Final = {gate.code: gate.number for gate in I386.calls.gates}
@@ -27,8 +27,6 @@ _WHATS: Final = {kind: i for i, kind in enumerate(KINDS)}
 _EXECS: Final = frozenset({"execve", "execveat"})
 _MASK_32: Final = 0xFFFF_FFFF
 _LEAST_ERROR_32: Final = 0xFFFF_F001
-CARRIED_OUT: Final = 2
-"""Flag of a call that did its work, with the result recorded, and that its task was killed before returning from."""
 
 Piece = tuple[int, str, bytes]
 """An argument's index, what lies there, and the bytes."""
@@ -110,7 +108,7 @@ class Crossings:
                 stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else STACK_BYTES)
             if held is None:
                 gate = self._gate(task, arch, ip)
-        flags = (result is not None) | (unseen is not None) * CARRIED_OUT | gate << 8
+        flags = (result is not None) * RETURNED | (unseen is not None) * CARRIED_OUT | gate << 8
         record = self._sink.syscalls.append(
             began, now, task.pid, task.tid, number, arch, *args, result or unseen or 0, ip, sp, cs, flags, stack,
         )  # fmt: skip

@@ -22,17 +22,17 @@ from observer.linux.ptrace import RegisterSet
 from observer.model.addresses import Mapping
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import ProbedFunction
+from observer.recording.records import LEFT, RETURNED
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.calls import CallFollower
-from observer.tracee.frames import LEFT, RETURNED, UNSEEN, Frame
+from observer.tracee.frames import Frame
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["ENTRY_ONLY", "LibraryCalls"]
+__all__ = ["LibraryCalls"]
 
-ENTRY_ONLY: Final = UNSEEN
 _TWICE: Final = frozenset({"setjmp", "sigsetjmp", "savectx", "vfork", "libc_vfork", "getcontext", "swapcontext"})
 _NEVER: Final = frozenset({
     "exit", "Exit", "quick_exit", "abort", "longjmp", "siglongjmp", "longjmp_chk", "libc_longjmp", "libc_siglongjmp",

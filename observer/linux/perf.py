@@ -37,7 +37,6 @@ _SAMPLE_IDENTIFIER: Final = 1 << 16
 _FORMAT_ID: Final = 1 << 2
 _FORMAT_LOST: Final = 1 << 4
 
-_BIT_DISABLED: Final = 1 << 0
 _BIT_INHERIT: Final = 1 << 1
 _BIT_EXCLUDE_KERNEL: Final = 1 << 5
 _BIT_EXCLUDE_HV: Final = 1 << 6
@@ -72,7 +71,7 @@ _syscall.restype = ctypes.c_long
 class SampleLayout:
     """How long a sample is when *stack_bytes* of the user stack are copied with it."""
 
-    FIXED: Final = 64 + 8 * len(NATIVE.perf_registers)
+    FIXED: Final = sum(int(kind.removeprefix("<u")) for _name, kind in FAULT_FIELDS)
 
     def __init__(self, stack_bytes: int) -> None:
         self.stack_bytes = (stack_bytes + 7) & ~7

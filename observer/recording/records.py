@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "LAYOUTS", "LIBRARY_CALL", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
-    "Layout",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "ENTRY_ONLY", "LAYOUTS", "LEFT", "LIBRARY_CALL", "RETURNED",
+    "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
 ]  # fmt: skip
 
 VERSION: Final = 1
@@ -25,6 +25,15 @@ ARGUMENT_BYTES: Final = 160
 
 STACK_BYTES: Final = 3072
 """Bytes of stack kept: a `malloc` inside `printf` lies some 2 KiB below the line that called it."""
+
+RETURNED: Final = 1
+"""Flag of calls of all kinds: it was seen to return."""
+LEFT: Final = 2
+"""Flag of a call of a function: it was left by a jump, or for another stack."""
+ENTRY_ONLY: Final = 4
+"""Flag of a library call: it may return, but unseen."""
+CARRIED_OUT: Final = 2
+"""Flag of a system call: it did its work, with the result recorded, and its task was killed before it returned."""
 
 _NUMBERS: Final = {"u16": ("<u2", "H"), "u32": ("<u4", "I"), "u64": ("<u8", "Q"), "i64": ("<i8", "q")}
 
@@ -61,7 +70,7 @@ CALL: Final = Layout(
 )  # fmt: skip
 """One allocator call: `op` is a place in `model.operations.FAMILY`, `ret` where it returns to, `sp` where that stands.
 
-`flags`: 1 returned, 2 left by a jump. `inner` calls of the family were made in it. `stack` is the number of a stack
+`flags`: RETURNED, LEFT. `inner` calls of the family were made in it. `stack` is the number of a stack
 piece, `implementation` that of the allocator whose function was called, as notes name it.
 """
 
@@ -71,7 +80,7 @@ SYSCALL: Final = Layout(
 )  # fmt: skip
 """One system call, by its number in the table of `arch` (AUDIT_ARCH_*).
 
-`flags`: 1 returned, 2 carried out by a task that was killed in it, from bit 8 on the gate (a place in
+`flags`: RETURNED, CARRIED_OUT, from bit 8 on the gate (a place in
 `arch.architecture.GATES`). `stack` is the number of a stack piece.
 """
 
@@ -81,7 +90,7 @@ LIBRARY_CALL: Final = Layout(
 )  # fmt: skip
 """One call that a probe saw, made at `site`; notes say which function `probe` stands for.
 
-`flags`: 1 returned, 2 left by a jump, 4 seen at its entry only. `stack` is the number of a stack piece.
+`flags`: RETURNED, LEFT, ENTRY_ONLY. `stack` is the number of a stack piece.
 """
 
 ARGUMENT: Final = Layout(

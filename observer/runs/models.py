@@ -36,7 +36,7 @@ def book_model(fit: str = "first") -> Callable[[], BookSide]:
 
 def paging_model(meta: Meta, thp: str | None = None) -> Callable[[], FrameSide]:
     """Return what makes the model of a process's memory; *thp* is always, madvise or never, None: as the run's was."""
-    return partial(FrameSide, meta.machine.thp if thp is None else thp)
+    return partial(FrameSide, meta.machine.thp if thp is None else thp, meta.machine.page_size)
 
 
 def exact_model(meta: Meta, release: str | None = None, thp: str | None = None) -> GlibcMaker:
@@ -71,7 +71,9 @@ def _exact_model(
             "the C library of this run is no glibc that names its release", machine.libc or "none was seen",
             "--libc RELEASE for a static program",
         )  # fmt: skip
-    return _tried(GlibcMaker(version, environment, machine.processors, thp or machine.thp))
+    return _tried(
+        GlibcMaker(version, environment, machine.processors, thp or machine.thp, page_size=machine.page_size)
+    )  # fmt: skip
 
 
 def check_release(release: str) -> None:

@@ -84,7 +84,7 @@ def recorded_operations(directory: Path, on_left_out: Callable[[str, int], None]
         BadTrace: as `Trace.open`.
     """
     trace = Trace.open(directory)
-    recorded = RecordedWorkload(trace.events(), trace.meta.machine.page_size)
+    recorded = RecordedWorkload(trace.events, trace.meta.machine.page_size)
     yield from recorded.operations()
     for what, count in recorded.left_out.items():
         on_left_out(what, count)

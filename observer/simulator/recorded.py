@@ -6,7 +6,7 @@ language cannot say (mappings unmapped in part, shared memory, threads as such) 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from observer.model.addresses import PAGE, page_down, page_up
@@ -17,6 +17,7 @@ from observer.simulator.workload import Operation
 
 __all__ = ["RecordedWorkload"]
 
+_LIVES: Final = frozenset({"process"})
 _LARGEST: Final = (1 << 63) - 1
 _LOADERS: Final = ("ld-linux", "ld-musl", "ld.so", "ld-2")
 _ADVICE: Final = {"dontneed": "dontneed", "free": "lazyfree", "hugepage": "hugepage", "nohugepage": "nohugepage"}
@@ -45,31 +46,47 @@ class _Names:
 class RecordedWorkload:
     """Turns events into operations; `left_out` counts what the language cannot say, by what it was.
 
+    The first process's events are read when they are told; those of its children are held, since they are told where
+    the child was forked.
+
     Args:
+        events: yields those of some kinds (None: all) in order of n, from the beginning each time it is called.
         page_size: of the machine that was recorded, in bytes.
     """
 
-    def __init__(self, events: Iterable[Event], page_size: int = PAGE) -> None:
+    def __init__(self, events: Callable[[frozenset[str] | None], Iterable[Event]], page_size: int = PAGE) -> None:
         self._page = page_size
         self.left_out: dict[str, int] = {}
-        self._by_pid: dict[int, list[Event]] = {}
-        self._first: int | None = None
+        self._events = events
+        self._begun: dict[int, int] = {}
+        """The last exec of each process: what another program did before is another run."""
         self._count = 0
-        for event in events:
-            if isinstance(event, Process) and event.what == "exec":
-                self._by_pid[event.pid] = []  # what another program did before is another run
-            self._by_pid.setdefault(event.pid, []).append(event)
-            self._first = event.pid if self._first is None else self._first
 
     def operations(self) -> Iterator[Operation]:
         """Yield the first process's operations; a child's stand where it was forked."""
-        if self._first is not None:
-            yield from self._of(self._first, _Names())
+        has_children = False
+        for event in self._events(_LIVES):
+            if isinstance(event, Process):
+                has_children = has_children or event.what == "fork"
+                if event.what == "exec":
+                    self._begun[event.pid] = event.n
+        first = next((event.pid for event in self._events(None)), None)
+        children: dict[int, list[Event]] = {}
+        for event in self._events(None) if has_children else ():
+            if event.pid != first and self._is_of_run(event):
+                children.setdefault(event.pid, []).append(event)
+        own = (event for event in self._events(None) if event.pid == first and self._is_of_run(event))
+        yield from self._of(own, _Names(), children)
 
-    def _of(self, pid: int, names: _Names) -> Iterator[Operation]:
+    def _is_of_run(self, event: Event) -> bool:
+        return event.n >= self._begun.get(event.pid, 0)
+
+    def _of(
+        self, events: Iterable[Event], names: _Names, children: Mapping[int, Sequence[Event]]
+    ) -> Iterator[Operation]:  # fmt: skip
         """Yield one process's operations; touches of one page after the other are one with a length."""
         held: tuple[Operation, int] | None = None
-        for event in self._by_pid.get(pid, ()):
+        for event in events:
             if isinstance(event, Fault):
                 touch = self._touch(event, names)
                 if touch is None:
@@ -81,7 +98,7 @@ class RecordedWorkload:
                     yield held[0]
                 held = touch, page_down(event.address, self._page)
                 continue
-            for operation in self._other(event, names):
+            for operation in self._other(event, names, children):
                 if held is not None:
                     yield held[0]
                     held = None
@@ -94,14 +111,16 @@ class RecordedWorkload:
         alike = (operation.kind, operation.name) == (touch.kind, touch.name)
         return alike and page_down(fault.address, self._page) == last_page + self._page
 
-    def _other(self, event: Event, names: _Names) -> Iterator[Operation]:
+    def _other(
+        self, event: Event, names: _Names, children: Mapping[int, Sequence[Event]]
+    ) -> Iterator[Operation]:  # fmt: skip
         if isinstance(event, Call):
             yield from self._call(event, names)
         elif isinstance(event, Syscall) and event.cause is None and event.errno is None:
             yield from self._syscall(event, names)
         elif isinstance(event, Process) and event.what == "fork" and event.child is not None:
             yield Operation("fork")
-            yield from self._of(event.child, names.copy())
+            yield from self._of(children.get(event.child, ()), names.copy(), children)
             yield Operation("exit")
 
     def _leave_out(self, what: str) -> None:

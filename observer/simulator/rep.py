@@ -75,27 +75,26 @@ def _number(word: bytes, role: str, line: int) -> int:
     return int(word)
 
 
-def render_rep(operations: Iterable[Operation]) -> str:
+def render_rep(operations: Iterable[Operation]) -> bytes:
     """Return *operations* as a .rep file. Touches, mappings and forks have no place in it and are left out.
 
-    >>> print(render_rep([Operation("calloc", "x", (10, 16)), Operation("touch", "x"), Operation("free", "x")]), end="")
-    0
-    1
-    2
-    1
-    a 0 160
-    f 0
+    >>> render_rep([Operation("calloc", "x", (10, 16)), Operation("touch", "x"), Operation("free", "x")])
+    b'0\\n1\\n2\\n1\\na 0 160\\nf 0\\n'
     """
     identities: dict[str, int] = {}
-    lines, count = [], 0
+    lines = bytearray()  # not a list: there may be millions
+    count = told = 0
     for operation in operations:
         kind, numbers = operation.kind, operation.numbers
         if kind in ("malloc", "calloc", "memalign"):
             identity = identities[operation.name] = count
             count += 1
-            lines.append(f"a {identity} {numbers[0] * numbers[1] if kind == 'calloc' else numbers[-1]}")
+            lines += b"a %d %d\n" % (identity, numbers[0] * numbers[1] if kind == "calloc" else numbers[-1])
         elif kind == "realloc" and operation.name in identities:
-            lines.append(f"r {identities[operation.name]} {numbers[0]}")
+            lines += b"r %d %d\n" % (identities[operation.name], numbers[0])
         elif kind == "free" and operation.name in identities:
-            lines.append(f"f {identities.pop(operation.name)}")
-    return "".join(f"{line}\n" for line in ("0", str(count), str(len(lines)), "1", *lines))
+            lines += b"f %d\n" % identities.pop(operation.name)
+        else:
+            continue
+        told += 1
+    return b"0\n%d\n%d\n1\n" % (count, told) + lines

@@ -10,12 +10,11 @@ import numpy.typing as npt
 
 from observer.arch.architecture import GATES
 from observer.arch.known import NATIVE
-from observer.instruments.allocator import RETURNED
 from observer.instruments.names import KINDS, arity_of, decode, name_of
-from observer.instruments.probes import ENTRY_ONLY
 from observer.model.events import Call, Event
 from observer.model.operations import FAMILY
 from observer.recording.notes import Note, ProbedFunction, Rings
+from observer.recording.records import ENTRY_ONLY, RETURNED
 from observer.trace.allocators import allocator_names
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.spooled import Arguments, Spooled

@@ -13,12 +13,11 @@ from typing import Final
 import numpy as np
 
 from observer.glibc.chunks import HEADER
-from observer.instruments.allocator import RETURNED
-from observer.instruments.crossings import CARRIED_OUT
 from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site
 from observer.model.operations import FAMILY
+from observer.recording.records import CARRIED_OUT, RETURNED
 from observer.trace.callers import LIBRARY, Callers, Samples
 from observer.trace.evidence import Lives as Processes
 from observer.trace.evidence import huge_pages_asked

@@ -7,15 +7,10 @@ from typing import Final
 
 from observer.tracee.breakpoints import Breakpoint
 
-__all__ = ["CUT", "LEFT", "RETURNED", "UNSEEN", "Frame", "Interruption"]
+__all__ = ["CUT", "Frame", "Interruption"]
 
 CUT: Final = 0
-"""The task ended, or its address space did."""
-RETURNED: Final = 1
-LEFT: Final = 2
-"""By a jump, or for another stack."""
-UNSEEN: Final = 4
-"""It may return, but unseen."""
+"""How a call ends whose task ended, or its address space did; the other ways are flags of its record."""
 
 
 class Frame:

@@ -25,7 +25,7 @@ class Listener(Protocol):
         """The call returns, with *result* in the register for that."""
 
     def lost(self, task: Task, frame: Frame, now: int, how: int) -> None:
-        """The call will not be seen to return; *how* is CUT, LEFT or UNSEEN, *now* monotonic nanoseconds."""
+        """The call will not be seen to return; *how* is CUT, LEFT or ENTRY_ONLY, *now* monotonic nanoseconds."""
 
     def set_aside(self, task: Task, frame: Frame) -> None:
         """The call, an outermost one, is left open by a coroutine, on its own stack, while *task* runs another."""

@@ -12,9 +12,10 @@ from time import monotonic_ns
 
 from observer.arch.known import NATIVE
 from observer.linux.ptrace import RegisterSet
+from observer.recording.records import ENTRY_ONLY, LEFT
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
-from observer.tracee.frames import CUT, LEFT, UNSEEN, Frame
+from observer.tracee.frames import CUT, Frame
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -60,7 +61,7 @@ class NestedCalls:
             task.nested.append(frame)
             memory.exchanged[frame.trap, frame.sp] = frame
         else:
-            listener.lost(task, frame, frame.began, UNSEEN)
+            listener.lost(task, frame, frame.began, ENTRY_ONLY)
 
     def _put_back(self, task: Task, memory: Memory, now: int) -> None:
         """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
@@ -70,7 +71,7 @@ class NestedCalls:
         ]  # fmt: skip
         for frame in (*reversed(task.nested), *given_up):
             memory.put_back(frame)
-            self._lose(task, frame, now, UNSEEN)
+            self._lose(task, frame, now, ENTRY_ONLY)
         task.nested.clear()
 
     def _give_up(self, task: Task, sp: int, now: int) -> None:

@@ -13,7 +13,8 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.linux.procfs import read_mappings
-from observer.tracee.frames import CUT, LEFT, Frame, Interruption
+from observer.recording.records import LEFT
+from observer.tracee.frames import CUT, Frame, Interruption
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task

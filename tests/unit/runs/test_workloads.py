@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from observer.errors import BadWorkload, UsageError
 from observer.model.events import Event
 from observer.runs import workloads
 from observer.runs.workloads import interpreted, recorded_operations
-from tests.builders import meta, story_run
+from tests.builders import held, meta, story_run
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +65,8 @@ class StoryTrace:
     def open(cls, _directory: Path) -> StoryTrace:
         return cls()
 
-    def events(self) -> Iterator[Event]:
-        return iter(story_run())
+    def events(self, kinds: frozenset[str] | None = None) -> Sequence[Event]:
+        return held(story_run())(kinds)
 
 
 def test_a_recorded_run_becomes_operations_and_what_is_left_out_is_said_at_the_end(

@@ -16,7 +16,7 @@ from observer.simulator.page_sizes import PageSizes
 from observer.simulator.paging import Memory
 from observer.simulator.recorded import RecordedWorkload
 from observer.simulator.workload import parse
-from tests.builders import HEAP, MAP, call, fault, syscall
+from tests.builders import HEAP, MAP, call, fault, held, syscall
 
 LARGE = 16384
 PLACE = 0x4000_0000
@@ -104,7 +104,7 @@ def test_a_recorded_process_is_followed_in_its_pages() -> None:
 def test_a_recorded_workload_has_its_machines_pages() -> None:
     first, second = fault(2, MAPPED), fault(3, MAPPED + LARGE)
     mapped = syscall(1, "mmap", 0, 20_000, 3, 0x22, result=MAPPED)
-    operations = list(RecordedWorkload([mapped, first, second], LARGE).operations())
+    operations = list(RecordedWorkload(held([mapped, first, second]), LARGE).operations())
     assert [(each.kind, each.numbers) for each in operations] == [("map", (2 * LARGE,)), ("touch", (0, LARGE + 1))]
 
 

@@ -11,17 +11,17 @@ from observer.simulator.generate import PROFILES, generate
 from observer.simulator.machine import BookMachine
 from observer.simulator.recorded import RecordedWorkload
 from observer.simulator.workload import Operation, parse, render
-from tests.builders import HEAP, MAP, PAGE, PID, Script, in_libc, story_run
+from tests.builders import HEAP, MAP, PAGE, PID, Script, held, in_libc, story_run
 
 CHILD = PID + 1
 
 
 def text_of(events: Iterable[Event]) -> str:
-    return render(RecordedWorkload(events).operations())
+    return render(RecordedWorkload(held(events)).operations())
 
 
 def left_out(events: Iterable[Event]) -> dict[str, int]:
-    recorded = RecordedWorkload(events)
+    recorded = RecordedWorkload(held(events))
     list(recorded.operations())
     return recorded.left_out
 
@@ -102,7 +102,7 @@ def test_a_run_of_pages_is_one_touch_and_a_gap_begins_another() -> None:
 
 
 def test_the_chapters_run_becomes_a_workload_that_is_legal() -> None:
-    recorded = RecordedWorkload(story_run())
+    recorded = RecordedWorkload(held(story_run()))
     operations = list(recorded.operations())
     assert list(parse(render(operations).encode().splitlines())) == [
         Operation(op.kind, op.name, op.numbers, line) for line, op in enumerate(operations, 1)

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from observer.arch.known import NATIVE
-from observer.tracee.frames import CUT, LEFT, UNSEEN
+from observer.recording.records import ENTRY_ONLY, LEFT
+from observer.tracee.frames import CUT
 from observer.tracee.task import Task
 from tests.unit.tracee.machine import RAX, RIP, RSP, STACK, TEXT, Machine
 
@@ -187,7 +188,7 @@ def test_the_unwinder_finds_the_return_addresses_of_the_program(
     assert stack(nested).count(nested.memory.trap.to_bytes(8, "little")) == 2
     nested.step()
     assert (stack(nested), nested.memory.exchanged) == (stack(nested_in_the_second(monkeypatch)), {})
-    assert nested.told.said[-2:] == [("lost", 2, UNSEEN), ("lost", 1, UNSEEN)]
+    assert nested.told.said[-2:] == [("lost", 2, ENTRY_ONLY), ("lost", 1, ENTRY_ONLY)]
     nested.run()
     assert nested.registers.words[RSP] == STACK
 
