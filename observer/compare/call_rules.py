@@ -168,6 +168,10 @@ def _not_joined(case: CallCase) -> Explanation | None:
         return None
     room, shadow = case.room, case.shadow
     area = shadow.area_for(room)
+    if area is not None and shadow.is_reserved(area[0]) and not case.in_thread_heap:
+        elsewhere, area = area, shadow.area_below_break(room)
+        if area is None:
+            return Explanation("thread-arena", f"the {elsewhere[1]:,} free bytes at hand lie in a thread's heap")
     if area is None:
         largest = shadow.free.largest
         return Explanation("layout", f"no free piece had the {room:,} bytes; the largest had {largest:,}")

@@ -109,6 +109,11 @@ class Shadow:
         start, _looked = self.free.find(size, "first")
         return None if start is None else self.free.overlapping(start, start + 1)[0]
 
+    def area_below_break(self, size: int) -> tuple[int, int] | None:
+        """Return the lowest free area of at least *size* bytes in the heap that the break bounds."""
+        areas = self.free.overlapping(self.break_start, self.break_end)
+        return next((area for area in areas if area[1] >= size), None)
+
     def area_at(self, address: int) -> tuple[int, int] | None:
         """Return the free area that *address* lies in as (start, size)."""
         return next(iter(self.free.overlapping(address, address + 1)), None)

@@ -119,6 +119,23 @@ def an_own_heap_has_room(evident: bool) -> Run:
     return run
 
 
+def free_in_a_threads_heap(evident: bool) -> Run:
+    """The main thread takes from its own heap; without evidence the free piece lies there, too."""
+    run = Run()
+    run.heap()
+    if evident:
+        freed, end = THREAD + 0x8A0, 0x2C0
+        run.call("malloc", 3000, freed, mmap(THREAD, 64 * MIB, 0), mprotect(THREAD, GROWN), tid=OTHER)
+        run.call("malloc", 24, freed + 3008, tid=OTHER)
+    else:
+        freed, end = HEAP + 0x2C0, 0x2C0 + 3008 + 32
+        run.malloc(3000, 0x2C0)
+        run.malloc(24, 0x2C0 + 3008)
+    run.free(freed)
+    run.malloc(2000, end, predicted=FREE_PIECE)
+    return run
+
+
 def two_cached_neighbours(evident: bool) -> Run:
     run = Run(top_pad=0) if evident else Run(top_pad=0, tcache_count=0, mxfast=0)
     return _two_freed_neighbours(run)
@@ -316,6 +333,7 @@ CASES: list[tuple[Made, str, str]] = [
     (a_mapping_is_given_back, "mmap-threshold", "its mapping of 200,704 bytes is given back"),
     (an_own_heap, "thread-arena", f"a heap of task {OTHER}"),
     (an_own_heap_has_room, "thread-arena", f"a heap of task {OTHER}"),
+    (free_in_a_threads_heap, "thread-arena", "the 3,008 free bytes at hand lie in a thread's heap"),
     (two_cached_neighbours, "tcache", "the 96 free bytes at hand are pieces that the thread cache keeps apart"),
     (two_fast_neighbours, "fast-bins", "the 96 free bytes at hand are pieces in fast bins"),
     (cached_by_another, "tcache", "the 96 free bytes at hand"),
