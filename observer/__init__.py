@@ -48,7 +48,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
   in one pass (`telling.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did
   and which to take. Pure.
-- `report/`: terminal, drawn address space, ledger, JSON Lines.
+- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
   `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,

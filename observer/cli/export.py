@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_FORMS: Final = ("jsonl", "workload", "rep", "perfetto", "flamegraph", "speedscope")
 _DESCRIPTION: Final = """\
 Write the events of the trace in DIR for other programs.
 
@@ -25,6 +27,10 @@ jsonl   JSON Lines: one event a line, in the order of n. Addresses are hex
 workload  the allocator calls, first touches, mappings and forks as a workload
         for simulate and compare; what its language cannot say is counted.
 rep     the allocator calls as a trace file of the CS:APP malloc lab.
+perfetto    a trace for ui.perfetto.dev: calls, what happened in them, and what
+        each process holds, over time.
+flamegraph  the bytes that each place asked for, as collapsed stacks.
+speedscope  the same, and calls, time and frames, for speedscope.app.
 """
 _EPILOG: Final = """\
 Exit status:
@@ -36,6 +42,7 @@ Examples:
   observer export story.trace --to jsonl -o story.jsonl
   observer export story.trace --to jsonl | jq 'select(.major) | .where'
   observer export story.trace --to workload -o story.workload
+  observer export story.trace --to perfetto -o story.json
 """
 
 
@@ -46,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
-    parser.add_argument("--to", required=True, choices=("jsonl", "workload", "rep"), help="the format")
+    parser.add_argument("--to", required=True, choices=_FORMS, help="the format")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, replacing it; - or nothing: standard output"
     )
@@ -76,7 +83,24 @@ def _write(form: str, trace: Trace, out: BinaryIO) -> None:
         from observer.report.jsonl import write
 
         write(trace.events(), out)
-        return
+    elif form == "perfetto":
+        from observer.report.perfetto import write_perfetto
+
+        write_perfetto(trace.events(), out, trace.meta.machine.page_size)
+    elif form in ("flamegraph", "speedscope"):
+        from observer.report.flame import write_collapsed, write_speedscope
+        from observer.story.weights import weigh
+
+        weights = weigh(trace.events())
+        if form == "flamegraph":
+            write_collapsed(weights, out)
+        else:
+            write_speedscope(weights, shlex.join(trace.meta.request.command), out)
+    else:
+        _write_workload(form, trace, out)
+
+
+def _write_workload(form: str, trace: Trace, out: BinaryIO) -> None:
     from observer.simulator.recorded import RecordedWorkload
     from observer.simulator.rep import render_rep
     from observer.simulator.workload import render

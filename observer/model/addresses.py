@@ -110,6 +110,11 @@ class AddressSpace:
             return self._mappings[i]
         return None
 
+    def covered(self, start: int, end: int) -> int:
+        """Return how many bytes of [start, end) are mapped."""
+        first, last = self._overlapping(start, end)
+        return sum(min(end, mapping.end) - max(start, mapping.start) for mapping in self._mappings[first:last])
+
     def _overlapping(self, start: int, end: int) -> tuple[int, int]:
         first = max(bisect_right(self._starts, start) - 1, 0)
         while first < len(self._mappings) and self._mappings[first].end <= start:

@@ -1,1 +1,1 @@
-"""What people and programs read: the terminal's story, the drawn address space, the ledger, JSON Lines."""
+"""What people and programs read: the terminal's story, the drawn address space, the ledger, exports."""

@@ -15,7 +15,7 @@ import msgspec
 from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["as_object", "to_line", "write"]
+__all__ = ["as_object", "encoded", "to_line", "write"]
 
 _BATCH: Final = 512
 _encode: Final = msgspec.json.Encoder().encode
@@ -36,14 +36,19 @@ def write(events: Iterable[Event], out: BinaryIO) -> int:
 
 
 def to_line(event: Event) -> bytes:
-    """Return *event* as one line of JSON with its newline.
+    """Return *event* as one line of JSON with its newline."""
+    return encoded(as_object(event)) + b"\n"
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    """Return *record* as JSON.
 
     Names of the traced program that are no valid UTF-8 come out with their odd bytes escaped as `\\udc80`.
     """
     try:
-        return _encode(as_object(event)) + b"\n"
+        return _encode(record)
     except UnicodeEncodeError:
-        return _encode(_encodable(msgspec.to_builtins(as_object(event)))) + b"\n"
+        return _encode(_encodable(msgspec.to_builtins(record)))
 
 
 def as_object(event: Event) -> dict[str, Any]:

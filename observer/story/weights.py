@@ -1,0 +1,75 @@
+"""What each place of the program weighs in all: calls, bytes asked, time inside, frames brought in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from observer.model.events import Call, Event, Fault, Process, Site, Syscall
+from observer.story.steps import is_step_six
+
+__all__ = ["Stack", "Weights", "weigh"]
+
+Stack = tuple[str, ...]
+"""From the outside in: the program, its function, its line, the allocator's function, the system call in it."""
+
+_STEP_SIX: Final = "page fault"
+
+
+class Weights(NamedTuple):
+    """What happened at one stack, without what happened further in: `bytes` asked for, `ns` spent, `frames` brought."""
+
+    calls: int = 0
+    bytes: int = 0
+    ns: int = 0
+    frames: int = 0
+
+
+def weigh(events: Iterable[Event]) -> dict[Stack, Weights]:
+    """Return the weights of every stack, in the order in which they were met.
+
+    *events* are in order of n; memory grows with the places, and with the calls that are under way.
+    """
+    found: dict[Stack, Weights] = {}
+    programs: dict[int, str] = {}
+    calls: dict[int, tuple[int, Stack]] = {}
+    for event in events:
+        program = programs.get(event.pid, "?")
+        if isinstance(event, Process):
+            _follow(event, programs)
+        elif isinstance(event, Call):
+            stack = (program, *_place(event.site), event.op)
+            calls[event.tid] = event.n, stack
+            _add(found, stack, Weights(1, event.bytes_asked, _time(event)))
+        elif isinstance(event, Syscall | Fault) and (isinstance(event, Syscall) or is_step_six(event)):
+            caller = calls.get(event.tid)
+            outer = caller[1] if caller is not None and caller[0] == event.cause else (program, *_place(event.site))
+            if isinstance(event, Fault):
+                _add(found, (*outer, _STEP_SIX), Weights(frames=int(event.access != "read")))
+                continue
+            _add(found, (*outer, event.name), Weights(1, ns=_time(event)))
+            if caller is not None and outer is caller[1]:
+                _add(found, outer, Weights(ns=-_time(event)))
+    return found
+
+
+def _follow(event: Process, programs: dict[int, str]) -> None:
+    if event.path is not None:
+        programs[event.pid] = event.path.rsplit("/", 1)[-1]
+    elif event.child is not None:
+        programs.setdefault(event.child, programs.get(event.pid, "?"))
+
+
+def _place(site: Site | None) -> Stack:
+    if site is None:
+        return ("?",)
+    return (site.function, site.text) if site.function is not None and site.line is not None else (site.text,)
+
+
+def _time(event: Call | Syscall) -> int:
+    return event.end_ns - event.t_ns if event.end_ns is not None else 0
+
+
+def _add(found: dict[Stack, Weights], stack: Stack, more: Weights) -> None:
+    known = found.get(stack, Weights())
+    found[stack] = Weights(*(mine + its for mine, its in zip(known, more, strict=True)))
