@@ -43,11 +43,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
-  `confirm.py` judges experiments; `exactly.py` sets a run beside glibc's model, pointer by pointer, and `served_by.py`
-  has it name where each malloc was served from; `hypotheses.py` follows the orders of threads' calls that fit.
+  `confirm.py` judges experiments, `differences.py` holds what differs, however much; `exactly.py` sets a run beside
+  glibc's model, pointer by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py`
+  follows the orders of threads' calls that fit.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
-  in one pass (`telling.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did
-  and which to take. Pure.
+  in one pass (`telling.py`); what processes hold at any moment (`levels.py`), what places weigh (`weights.py`); what
+  the processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
 - `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
