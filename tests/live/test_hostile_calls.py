@@ -131,7 +131,7 @@ def test_lengths_that_lie(tmp_path: Path) -> None:
             syscall(SYS_connect, -1, text, 1L << 31);
             syscall(SYS_bind, socket(AF_UNIX, SOCK_STREAM, 0), "\1\0", 2);
             syscall(SYS_bind, socket(AF_UNIX, SOCK_STREAM, 0), "\1", 1);
-            syscall(SYS_bind, socket(AF_UNIX, SOCK_STREAM, 0), "\1\0/nonexistent/a\33[31m", -1);
+            syscall(SYS_bind, socket(AF_UNIX, SOCK_STREAM, 0), "\1\0/proc/nowhere/a\33[31m", -1);
             syscall(SYS_getcwd, (char *)8, -1L);
             syscall(SYS_readlink, "/proc/self/exe", text, -1L);
             return 0;
@@ -156,7 +156,7 @@ def test_numbers_that_no_table_has(number: int, tmp_path: Path) -> None:
         assert call.errno is not None
 
 
-NAME = b'/nonexistent/\xff\xfe\x1b[31mred\x1b]0;title\x07\x01\t\n\r\x7f"\\\xc2\x9b1m\xe2\x80\xae'
+NAME = b'/proc/nowhere/\xff\xfe\x1b[31mred\x1b]0;title\x07\x01\t\n\r\x7f"\\\xc2\x9b1m\xe2\x80\xae'
 
 
 def test_a_hostile_path_is_escaped_on_the_terminal_and_valid_in_json(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_an_exec_after_vfork_tells_its_path_and_restores_nothing(tmp_path: Path)
         int main(void) {
             for (int i = 0; i < 3; i++) {
                 pid_t child = vfork();
-                if (child == 0) { execl(i == 1 ? "/nonexistent" : "/bin/true", "true", NULL); _exit(3); }
+                if (child == 0) { execl(i == 1 ? "/proc/nowhere" : "/bin/true", "true", NULL); _exit(3); }
                 waitpid(child, NULL, 0);
             }
             return 0;
@@ -223,7 +223,7 @@ def test_an_exec_after_vfork_tells_its_path_and_restores_nothing(tmp_path: Path)
     )
     execs = named(recorded, "execve")
     assert [(call.decoded and call.decoded[0], call.result) for call in execs] == [
-        ('"/bin/true"', 0), ('"/nonexistent"', -2), ('"/bin/true"', 0),
+        ('"/bin/true"', 0), ('"/proc/nowhere"', -2), ('"/bin/true"', 0),
     ]  # fmt: skip
     assert all(call.site is not None and call.site.line is not None for call in execs)
 
@@ -311,7 +311,7 @@ def test_a_program_that_forbids_to_be_traced_or_read(tmp_path: Path) -> None:
         int main(void) {
             long traced = ptrace(PTRACE_TRACEME, 0, NULL, NULL);
             prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-            chdir("/nonexistent");
+            chdir("/proc/nowhere");
             return traced == 0;
         }""",
         tmp_path,
@@ -319,16 +319,16 @@ def test_a_program_that_forbids_to_be_traced_or_read(tmp_path: Path) -> None:
     assert recorded.status == 0
     [call] = named(recorded, "chdir")
     # Without its pagemap one word is read: that much is surely there.
-    assert call.decoded == ('"/nonexistent"' if os.geteuid() == 0 else '"/nonexis"...',)
+    assert call.decoded == ('"/proc/nowhere"' if os.geteuid() == 0 else '"/proc/no"...',)
 
 
 def test_sixty_thousand_calls_are_all_recorded(tmp_path: Path) -> None:
     recorded = run_c(
-        'int main(void) { for (int i = 0; i < 30011; i++) { syscall(SYS_getppid); syscall(SYS_access, "/nonexistent", 0); } return 0; }',
+        'int main(void) { for (int i = 0; i < 30011; i++) { syscall(SYS_getppid); syscall(SYS_access, "/proc/nowhere", 0); } return 0; }',
         tmp_path,
     )
     assert len(named(recorded, "getppid")) == 30011
-    assert {call.decoded for call in named(recorded, "access") if call.errno} >= {('"/nonexistent"', "F_OK")}
+    assert {call.decoded for call in named(recorded, "access") if call.errno} >= {('"/proc/nowhere"', "F_OK")}
     [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("system calls left")]
     assert (line.seen or 0) >= 60022
     assert line.lost == 0

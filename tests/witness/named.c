@@ -29,7 +29,7 @@ int main(void)
     for (int i = 0; i < 26; i++)
         syscall(SYS_madvise, 1, 4096, i);
     for (int i = 0; i < 8; i++) {
-        syscall(SYS_access, "/nonexistent", i);
+        syscall(SYS_access, "/proc/nowhere", i);
         syscall(SYS_faccessat, -1, "nonexistent", i, 0);
         syscall(SYS_mmap, NULL, 0, i, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         syscall(SYS_mprotect, 1, 4096, i);
@@ -74,8 +74,8 @@ int main(void)
     syscall(SYS_write, -1, "1\0012 \v\f\r\n\t\\\"\377\0009", 15);
     syscall(SYS_write, -1, "forty bytes and more of text, too many to be shown", 50);
     syscall(SYS_write, -1, "", 0);
-    syscall(SYS_getxattr, "/nonexistent", "user.name", BAD, 0);
-    syscall(SYS_mkdir, "/nonexistent/\033[31m\001\0012\377", 0750);
-    syscall(SYS_chmod, "/nonexistent/", 04755);
+    syscall(SYS_getxattr, "/proc/nowhere", "user.name", BAD, 0);
+    syscall(SYS_mkdir, "/proc/nowhere/\033[31m\001\0012\377", 0750);
+    syscall(SYS_chmod, "/proc/nowhere/", 04755);
     return 0;
 }

@@ -25,7 +25,7 @@ SCRIPT = """
 for i in 1 2 3; do n=$(echo "$i"); test "$n" = "$i" || exit 1; done
 echo "$n" | cat
 (exit 3)
-ls /nonexistent
+ls /proc/nowhere
 exec true
 """
 
