@@ -304,6 +304,15 @@ def test_a_tree_that_used_more_than_its_tasks_is_inconsistent(recorder: Recorder
     assert told(ledger(recorder, rusage_faults=21)[RUSAGE]) == (20, 21, 1, "INCONSISTENT")
 
 
+def test_what_a_task_takes_on_its_way_out_is_excluded_where_it_cannot_be_seen(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=20)
+    line = ledger(recorder, rusage_faults=21, sees_kernel_faults=False)[RUSAGE]
+    assert (line.verdict, [entry.count for entry in line.excluded]) == ("COMPLETE WITH EXCLUSIONS", [1])
+    assert line.excluded[0].why.startswith("taken in kernel mode after the task's last reading")
+    more = ledger(recorder, rusage_faults=22, sees_kernel_faults=False)[RUSAGE]
+    assert (more.unexplained, more.verdict) == (1, "INCONSISTENT")  # one a task, no more
+
+
 def test_children_that_nobody_waited_for_cannot_be_verified(recorder: Recorder) -> None:
     run_of(recorder, 17, minor=20)
     line = ledger(recorder, rusage_faults=11)[RUSAGE]
