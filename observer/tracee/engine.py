@@ -27,10 +27,10 @@ from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 from observer.tracee.unnoticed import Unnoticed
+from observer.tracee.waiting import ALL_TASKS, collect, has_moved_on, kill
 
 __all__ = ["Engine", "Watcher"]
 
-_WALL: Final = 0x40000000
 _SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
 _GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -99,13 +99,13 @@ class Engine:
         tasks = self.tasks
         while tasks or self._nursery:
             try:
-                tid, status = self._wait() if self._nursery else os.waitpid(-1, _WALL)
+                tid, status = self._wait() if self._nursery else os.waitpid(-1, ALL_TASKS)
             except ChildProcessError:
                 break
             self._handle(tid, status)
             if len(tasks) > 1:
                 # Take all that wait before handling any: a busy task must not starve the others.
-                _collect(pending)
+                collect(pending)
                 while pending:
                     self._handle(*pending.popleft())
         return self.root_status
@@ -117,7 +117,7 @@ class Engine:
     def _wait(self) -> tuple[int, int]:
         """Return the next (tid, status) while a task waits for its maker's event, which may never come."""
         while True:
-            tid, status = os.waitpid(-1, _WALL | os.WNOHANG)
+            tid, status = os.waitpid(-1, ALL_TASKS | os.WNOHANG)
             if tid:
                 return tid, status
             overdue = self._nursery.overdue()
@@ -135,16 +135,16 @@ class Engine:
                 return
             is_trap = status == _SIGTRAP_STOP and task is not None and task.memory is not None
             if is_trap and task is not None and self._hit(task, self._registers):
-                if task.stepping is not None:
-                    ptrace.step(tid)
-                else:
+                if task.stepping is None:
                     self._resume(task)
+                elif not has_moved_on(tid):
+                    ptrace.step(tid)
                 return
             self._dispatch(tid, status)
         except ProcessLookupError:
             return  # killed meanwhile; the end comes by as a status
         except EndedMeanwhile as end:
-            self._reaped(end.tid, end.status)
+            self._dispatch(end.tid, end.status)
         except OSError as error:
             if error.errno not in _OF_THE_TRACEE:
                 # No descriptors or no memory for us: what this stop would have told is lost, the program is not.
@@ -173,15 +173,15 @@ class Engine:
     def abandon(self) -> None:
         """Kill all tracees and reap them: when `run` was left by an exception."""
         for tid in self.known():
-            _kill(tid)
+            kill(tid)
         while True:
             try:
-                tid, status = os.waitpid(-1, _WALL)
+                tid, status = os.waitpid(-1, ALL_TASKS)
             except ChildProcessError:
                 return
             if os.WIFSTOPPED(status):
                 # It is one that was not known, or has come to its exit, and waits for us there.
-                _kill(tid)
+                kill(tid)
                 with contextlib.suppress(OSError):
                     ptrace.cont(tid)
 
@@ -191,6 +191,9 @@ class Engine:
         self._affinity.adapt(tuple(self.tasks), stops / seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
+        # A sole task is killed from outside, and shares our processor: it does not move before we wait.
+        if len(self.tasks) > 1 and has_moved_on(task.tid):
+            return
         if task.entered is not None or not self._filtered or task.is_strict or task.put_back is not None:
             ptrace.to_syscall_exit(task.tid, number)
         else:
@@ -247,7 +250,7 @@ class Engine:
         op, arch, _ip, _sp, value, *_rest = self._info.exit(task.tid)
         if op == SyscallInfo.ENTRY:
             if task.is_strict and not self.unnoticed.allows(arch, value):
-                _kill(task.tid)  # as the kernel would (seccomp(2))
+                kill(task.tid)  # as the kernel would (seccomp(2))
             elif not self._filtered:
                 self._syscall_entry(task)
             else:
@@ -377,19 +380,3 @@ class Engine:
         self._close_if_unused(task.memory)
         if task.has_exec:
             self._watcher.gone(task, status)
-
-
-def _kill(tid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(tid, signal.SIGKILL)
-
-
-def _collect(pending: deque[tuple[int, int]]) -> None:
-    while True:
-        try:
-            tid, status = os.waitpid(-1, _WALL | os.WNOHANG)
-        except ChildProcessError:
-            return
-        if tid == 0:
-            return
-        pending.append((tid, status))

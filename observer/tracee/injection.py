@@ -14,10 +14,10 @@ from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
+from observer.tracee.waiting import ALL_TASKS
 
 __all__ = ["EndedMeanwhile", "call_in"]
 
-_WALL: Final = 0x40000000
 _ALL_SIGNALS: Final = 0xFFFF_FFFF_FFFF_FFFF
 _NO_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 _REGISTERS, _CALLS = NATIVE.registers, NATIVE.calls
@@ -25,7 +25,7 @@ _SYSCALL_STOP: Final = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 
 
 class EndedMeanwhile(Exception):
-    """The task was killed while it made a call for us; `status` is its wait status, which nobody else will get."""
+    """The task was killed while it made a call for us; `status` is the wait status that nobody else will get."""
 
     def __init__(self, tid: int, status: int) -> None:
         super().__init__(f"task {tid} ended")
@@ -74,7 +74,7 @@ def _make(tid: int) -> None:
     stops = 0
     while stops < 2:
         ptrace.to_syscall_exit(tid)
-        _tid, status = os.waitpid(tid, _WALL)
-        if not os.WIFSTOPPED(status):
+        _tid, status = os.waitpid(tid, ALL_TASKS)
+        if not os.WIFSTOPPED(status) or status >> 16 == ptrace.EVENT_EXIT:
             raise EndedMeanwhile(tid, status)
         stops += status == _SYSCALL_STOP  # a filter, ours too, may stop it between

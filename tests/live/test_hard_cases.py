@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from observer.model.events import Lost
 from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
-from tests.recordings import OBSERVER, Recorded, run_observer
+from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAD = """
@@ -377,3 +378,41 @@ def test_an_ignored_sigtrap_stays_ignored(tmp_path: Path) -> None:
     )
     assert recorded.status == 0
     assert not any("SIGTRAP" in note for note in recorded.trace.meta.notes)
+
+
+KILLED_WHERE_IT_STANDS = """
+import os, signal, sys, time
+from observer.cli.main import main
+from observer.instruments.watch import Watch
+
+entered, seen = Watch.syscall_entered, []
+
+def killing(self, task, entry):
+    wanted = entered(self, task, entry)
+    if task.pid not in seen:
+        seen.append(task.pid)
+        if len(seen) == 2:
+            os.kill(task.pid, signal.SIGKILL)
+            while os.waitid(os.P_PID, task.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
+                time.sleep(0.001)
+    return wanted
+
+Watch.syscall_entered = killing
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_task_killed_where_it_stands_for_us_is_read_at_its_exit_all_the_same(tmp_path: Path) -> None:
+    program = compile_c(
+        HEAD
+        + "int main(void) { if (fork() == 0) { getppid(); return 3; } int how; wait(&how); return WTERMSIG(how); }",
+        tmp_path / "program",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_WHERE_IT_STANDS, "run", "-q", "-e", "trace=all", "-o", tmp_path / "trace", "--", program],
+        capture_output=True, text=True, check=False, env=environment_of_commands(), timeout=60,
+    )  # fmt: skip
+    recorded = Recorded(tmp_path / "trace", done.returncode, done.stdout, done.stderr)
+    assert done.returncode == signal.SIGKILL, done.stderr
+    recorded.assert_balanced()
+    assert not [line for line in recorded.trace.meta.ledger if "last reading" in line.note]
