@@ -34,7 +34,7 @@ HERE: Final = Path(__file__).resolve().parent
 LENGTH: Final = 20
 """Steps of a program; those that it runs again itself have fewer."""
 MARKED: Final = 10007
-"""The size of the calls that a program counts (main.c)."""
+"""The size of the calls that a program counts (mixture.h)."""
 BARE_SECONDS: Final = 30.0
 OBSERVED_SECONDS: Final = 180.0
 """A program takes a tenth of a second, an observed one some three seconds."""

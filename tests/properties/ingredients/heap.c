@@ -30,9 +30,12 @@ static void check(const struct piece *p, size_t known)
 
 static size_t some_size(struct chance *c)
 {
+	size_t large;
+
 	switch (any(c, 12)) {
 	case 0:
-		return 1 + any(c, 200000);
+		large = 1 + any(c, 200000);
+		return large == MARKED ? large + 1 : large;
 	case 1:
 		return 1;
 	case 2: case 3: case 4:

@@ -17,8 +17,6 @@
 
 #include "mixture.h"
 
-enum { MARKED = 10007 };
-
 const char *self, *folder;
 int length;
 static atomic_long *marks;

@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PAGE = 4096, STACK = 256 << 10 };
+/* Calls of malloc(MARKED) are counted: no other has that size. */
+enum { PAGE = 4096, STACK = 256 << 10, MARKED = 10007 };
 
 /* ---- chance and what is told (main.c) ---- */
 
