@@ -26,8 +26,8 @@ HOT: Final = (
     "code/unwind", "compare/hypotheses", "compare/models", "compare/order", "compare/served_by", "compare/witness",
     "glibc/chunks", "instruments/places", "model/addresses", "model/chapter", "model/lives", "model/memory_calls",
     "model/pieces", "model/where", "runs/sources", "runs/told", "simulator/glibc", "simulator/glibc_side",
-    "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/refusals", "story/rows",
-    "story/steps", "story/summary", "story/telling", "trace/beside", "trace/callers", "trace/columns",
+    "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/places", "story/refusals",
+    "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside", "trace/callers", "trace/columns",
     "trace/heap_pages", "trace/live", "trace/misuses", "trace/open_call", "trace/process", "trace/replay",
     "trace/values",
 )  # fmt: skip

@@ -21,7 +21,7 @@ from observer.errors import BadTrace, UsageError
 if TYPE_CHECKING:
     from observer.instruments.session import Wish
     from observer.model.machine import Meta
-    from observer.runs.told import Story
+    from observer.runs.told import Glanced, Story
 
 __all__ = ["configure", "run"]
 
@@ -89,6 +89,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-loss", action="store_true", help="keep the program's status when the ledger does not balance"
     )
+    parser.add_argument("--full", action="store_true", help="tell the whole story, not one screen of it")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell no story, only a verdict that is not good")
     parser.add_argument("--aslr", choices=("on", "off"), help="address randomisation (default: as the system has it)")
     parser.add_argument(
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
     from observer.runs.record import record_run
     from observer.runs.sources import Sources
-    from observer.runs.told import Story
+    from observer.runs.told import Glanced, Story
     from observer.trace.place import is_left_unfinished
 
     words = after_dashes(arguments.words)
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
     wish = _wish(words, arguments)
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
-    story = None if arguments.quiet else Story()
+    story = None if arguments.quiet else Story() if arguments.full else Glanced()
     try:
         meta = record_run(
             wish, directory, allow_loss=arguments.allow_loss,
@@ -165,14 +166,23 @@ def _progress() -> AbstractContextManager[object]:
     return Console(stderr=True).status("naming what was seen and balancing the ledger")
 
 
-def _tell(meta: Meta, directory: Path, story: Story | None) -> None:
+def _tell(meta: Meta, directory: Path, story: Glanced | Story | None) -> None:
+    from observer.cli.pager import paged
     from observer.model.ledger import FAILING, worst
+    from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
+    from observer.report.source import Sources
     from observer.report.terminal import make_console, tell_told
+    from observer.runs.told import Story
 
     try:
-        if story is not None:
-            tell_told(make_console(sys.stderr), meta, story.telling, story.head, directory=directory)
+        if isinstance(story, Story):
+            sources = Sources(None, meta.images)
+            with paged(sys.stderr) as stream:
+                console = make_console(stream, shown_on=sys.stderr)
+                tell_told(console, meta, story.telling, story.head, directory=directory, sources=sources)
+        elif story is not None:
+            print_glance(make_console(sys.stderr), meta, story.glance, directory)
         elif worst(meta.ledger) in FAILING:
             print_ledger(make_console(sys.stderr), meta.ledger)
         sys.stderr.flush()

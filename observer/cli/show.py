@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from observer.model.events import Call, Event
     from observer.story.breaks import Breaks
+    from observer.story.glance import Glance
     from observer.trace.reader import Trace
 
 __all__ = ["configure", "run"]
@@ -56,10 +57,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
     _add_choices(parser)
     _add_parts(parser)
+    parser.add_argument("--full", action="store_true", help="the whole story: what happened, in the book's six steps")
     parser.add_argument("--all", action="store_true", help="leave no row out, and tell the start-up event by event")
     parser.add_argument(
-        "--source", metavar="FOLDER", type=Path, help="print the program's lines, from files beneath FOLDER"
-    )
+        "--source", metavar="FOLDER", type=Path,
+        help="take the program's lines from files beneath FOLDER, not from where they were compiled",
+    )  # fmt: skip
     parser.add_argument(
         "--json", action="store_true", help="print the chosen events as JSON Lines (see observer export)"
     )
@@ -88,6 +91,7 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tell the trace on standard output; return the exit status."""
+    from observer.cli.pager import paged
     from observer.report.terminal import make_console
     from observer.story.breaks import Breaks
     from observer.trace.reader import Trace
@@ -102,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _write_json(_chosen(trace, arguments, Breaks()))
     else:
-        _tell(make_console(sys.stdout), trace, arguments)
+        with paged(sys.stdout) as stream:
+            _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
 
 
@@ -114,15 +119,17 @@ def _write_json(events: Iterator[Event]) -> None:
 
 
 def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
     from observer.report.lists import print_counts, print_events, print_steps
+    from observer.report.source import Sources
     from observer.report.space import print_space
     from observer.report.terminal import tell, tell_events
     from observer.story.breaks import Breaks
     from observer.story.by_line import steps_by_line
     from observer.story.query import parse_line
 
-    breaks = Breaks()
+    breaks, sources = Breaks(), Sources(arguments.source, trace.meta.images)
     if arguments.map:
         for end in trace.meta.ends:
             print_space(console, end)
@@ -136,12 +143,23 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
         if arguments.call is None:
             print_counts(console, arguments.line, trace.count_at_line(*parse_line(arguments.line)))
         chosen = _chosen(trace, arguments, breaks)
-        tell_events(console, chosen, everything=arguments.all, sources=arguments.source, breaks=breaks)
-    else:
+        tell_events(console, chosen, everything=arguments.all, sources=sources, breaks=breaks)
+    elif arguments.full or arguments.all:
         tell(
             console, trace.meta, trace.events(), everything=arguments.all, directory=arguments.directory,
-            sources=arguments.source,
+            sources=sources,
         )  # fmt: skip
+    else:
+        print_glance(console, trace.meta, _glanced(trace.events()), arguments.directory, sources=sources)
+
+
+def _glanced(events: Iterator[Event]) -> Glance:
+    from observer.story.glance import Glance
+
+    glance = Glance()
+    for event in events:
+        glance.take(event)
+    return glance
 
 
 def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iterator[Event]:

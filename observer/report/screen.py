@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Final, TextIO
+from typing import IO, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -29,10 +29,18 @@ class _Console(Console):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-def make_console(stream: TextIO) -> Console:
-    """Return a console on *stream*; 80 columns where it is no terminal. NO_COLOR and COLUMNS are rich's to honour."""
-    width = None if stream.isatty() else _FALLBACK_COLUMNS
-    return _Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+def make_console(stream: IO[str], *, shown_on: IO[str] | None = None) -> Console:
+    """Return a console on *stream*; 80 columns where it is no terminal. NO_COLOR and COLUMNS are rich's to honour.
+
+    *shown_on* is the terminal on which somebody else shows what comes by *stream*.
+    """
+    terminal = shown_on if shown_on is not None else stream
+    is_terminal = terminal.isatty()
+    width = None if stream.isatty() else Console(file=terminal).width if is_terminal else _FALLBACK_COLUMNS
+    return _Console(
+        file=stream, width=width, force_terminal=is_terminal if stream is not terminal else None, highlight=False,
+        markup=False, emoji=False, soft_wrap=False,
+    )  # fmt: skip
 
 
 def put(console: Console, text: Text | str = "", style: str = "") -> None:

@@ -37,13 +37,13 @@ def tell(
     rows: int = 60,
     everything: bool = False,
     directory: Path | str = "",
-    sources: Path | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Tell a run from beginning to end in one pass over *events*, which come in order of n.
 
     *everything* leaves no row out and tells the start-up before main too; else the story has about *rows* rows and
-    names *directory* as the place of the rest. *sources* is a folder with the program's source files, whose lines
-    are printed beside what they caused.
+    names *directory* as the place of the rest. *sources* has the program's lines, which are
+    printed beside what they caused.
     """
     telling = Telling(rows, everything=everything)
     head = chain.from_iterable(chain(map(telling.take, events), map(Telling.finish, [telling])))
@@ -58,7 +58,7 @@ def tell_told(
     *,
     in_full: bool = False,
     directory: Path | str = "",
-    sources: Path | None = None,
+    sources: Sources | None = None,
 ) -> None:
     """Tell a run as `tell` does that *telling* takes, or has taken: *head* are the passages that it gives."""
     print_header(console, meta, in_full=in_full)
@@ -82,7 +82,7 @@ def tell_events(
     rows: int = 60,
     everything: bool = False,
     directory: Path | str = "",
-    sources: Path | None = None,
+    sources: Sources | None = None,
     breaks: Breaks | None = None,
 ) -> None:
     """Tell the story alone, of any events in order of n; the options are those of `tell`.
@@ -95,10 +95,9 @@ def tell_events(
 
 
 def _print_story(
-    console: Console, head: Iterable[Passage], rest: Shortened, directory: Path | str, sources: Path | None
+    console: Console, head: Iterable[Passage], rest: Shortened, directory: Path | str, sources: Sources | None
 ) -> None:  # fmt: skip
-    lines = Sources(sources) if sources is not None else None
-    printer = StoryPrinter(console, directory=str(directory), sources=lines)
+    printer = StoryPrinter(console, directory=str(directory), sources=sources)
     for passage in head:
         printer.add(passage)
     printer.finish(rest)

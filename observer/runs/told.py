@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from observer.model.machine import Machine, Request
+from observer.story.glance import Glance
 from observer.story.rows import Passage
 from observer.story.telling import Telling
 from observer.trace.part import Part
 from observer.trace.values import events_of
 
-__all__ = ["Story"]
+__all__ = ["Glanced", "Story"]
 
 
 class Story:
@@ -29,3 +30,20 @@ class Story:
                 self.head += self.telling.take(event)
             yield part
         self.head += self.telling.finish()
+
+
+class Glanced:
+    """Listens to a run for its last screen alone; `glance` has taken its events in the end."""
+
+    def __init__(self) -> None:
+        self.glance = Glance()
+
+    def listen(
+        self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
+    ) -> Iterator[Part]:  # fmt: skip
+        """Yield all *parts*, whose events have been taken."""
+        take = self.glance.take
+        for part in parts:
+            for event in events_of(part):
+                take(event)
+            yield part

@@ -15,8 +15,9 @@ from observer.model.addresses import is_numbered
 from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
-from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.model.operations import ALLOCATING, RESIZING
 from observer.story.breaks import Breaks
+from observer.story.places import Places
 from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
@@ -92,14 +93,15 @@ class Tally:
         self._calls: dict[tuple[str, str | None, bool], int] = {}
         """How many calls there were of each operation, with which steps, returned or not."""
         self._rings: Counter[int] = Counter()
-        self._alive: dict[int, dict[int, int]] = {}
+        self.places = Places()
         self._tasks: set[tuple[int, int]] = set()
         self._inside: dict[int, str] = {}
-        self._events = self._asked = self._live = self._pieces = self._peak = 0
+        self._events = self._asked = 0
 
     def add(self, event: Event) -> None:
         """Take one event in."""
         self._events += 1
+        self.places.add(event)
         if isinstance(event, Call):
             self._call(event)
         elif isinstance(event, Fault):
@@ -130,35 +132,8 @@ class Tally:
         kind = (op, event.steps, event.end_ns is None)
         self._calls[kind] = self._calls.get(kind, 0) + 1
         if op in ALLOCATING:
-            self._allocate(event, op)
-        elif op in FREEING and event.pointer:
-            self._forget(event.pid, event.pointer)
-
-    def _allocate(self, event: Call, op: str) -> None:
-        asked, result = event.bytes_asked, event.result
-        self._asked += asked
-        if not result:
-            self._sum("refused", result == 0 and asked > 0)
-            return
-        pid = event.pid
-        if op in RESIZING and event.pointer:
-            self._forget(pid, event.pointer)
-        self._forget(pid, result)
-        alive = self._alive.get(pid)
-        if alive is None:
-            alive = self._alive[pid] = {}
-        alive[result] = asked
-        self._live += asked
-        self._pieces += 1
-        if self._live > self._peak:
-            self._peak = self._live
-
-    def _forget(self, pid: int, pointer: int) -> None:
-        alive = self._alive.get(pid)
-        size = alive.pop(pointer, None) if alive is not None else None
-        if size is not None:
-            self._live -= size
-            self._pieces -= 1
+            self._asked += event.bytes_asked
+            self._sum("refused", event.result == 0 and event.bytes_asked > 0)
 
     def _fault(self, event: Fault) -> None:
         self._tasks.add((event.pid, event.tid))
@@ -196,9 +171,6 @@ class Tally:
 
     def _process(self, event: Process) -> None:
         self._tasks.add((event.pid, event.tid))
-        if event.what == "exec":
-            for pointer in list(self._alive.get(event.pid, ())):
-                self._forget(event.pid, pointer)
 
     def result(self) -> Summary:
         """Return the totals so far."""
@@ -215,7 +187,7 @@ class Tally:
         names = {field.name: field.type for field in msgspec.structs.fields(Summary)}
         totals = {name: numbers.get(name, 0) for name, kind in names.items() if kind == "int" or kind is int}
         tables = {name: dict(Counter(found.get(name, {})).most_common()) for name in _TABLES}
-        own = {"live": self._live, "live_pieces": self._pieces, "peak": self._peak}
+        own = {"live": self.places.live, "live_pieces": self.places.count, "peak": self.places.peak}
         pids = {pid for pid, _tid in self._tasks}
         return msgspec.convert(
             {**totals, **tables, **own, "by_ring": self._rings, "processes": len(pids), "threads": len(self._tasks)},

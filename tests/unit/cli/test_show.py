@@ -59,9 +59,16 @@ def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_show_tells_the_whole_run_and_names_the_folder(capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(capsys)
+    text = shown(capsys, "--full")
     assert text.startswith("observer  ./story\n")
     assert "kept in story.trace" in text
+
+
+def test_show_alone_is_one_screen_that_names_the_commands_for_more(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = shown(capsys).splitlines()
+    assert lines[0] == "./story ended with status 0 after 0.062 s: 331 events"
+    assert len(lines) < 24
+    assert any("observer show story.trace --full" in line for line in lines)
 
 
 def test_a_call_is_told_with_the_life_of_its_piece(capsys: pytest.CaptureFixture[str]) -> None:

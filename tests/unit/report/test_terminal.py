@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from observer.model.events import Event
 from observer.report.screen import bar, safe
+from observer.report.source import Sources
 from observer.report.terminal import tell, tell_events
 from tests.builders import HEAP, MAP, PID, call, fault, free, lost, meta, process, signal, site, story_run, syscall
 from tests.unit.report.screens import ascii_screen, screen
@@ -146,7 +147,7 @@ def test_source_lines_are_printed_from_the_named_folder_only(tmp_path: Path) -> 
         call(3, site=site(1, "link.c")),
         call(4, site=site(99, "story.c")),
     ]
-    text = told(events, sources=tmp_path / "src")
+    text = told(events, sources=Sources(tmp_path / "src"))
     assert "story.c:2 in main   char *p = malloc(100);" in text
     assert "secret" not in text.replace("secret.c", "")
 

@@ -1,0 +1,157 @@
+"""The pieces that live in each process, and what each place of the program asked for, holds and brought in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from observer.glibc.chunks import WORD, chunk_size
+from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.story.steps import is_step_six
+
+__all__ = ["Freed", "Piece", "Place", "Places"]
+
+_MOST_SITES: Final = 1 << 14
+_REMEMBERED: Final = 1 << 12
+
+
+@dataclass(slots=True)
+class Place:
+    """What one place of the program came to: `text` names it, `site` is one of its calls or faults.
+
+    `calls` allocated, or tried to, and `asked` for bytes in all; `wasted` bytes of their chunks nobody asked for,
+    where the chunks are glibc's. `live` bytes in `pieces` are not freed. `faults` is how many page faults this place
+    took, `frames` how many page frames came to pieces that it asked for.
+    """
+
+    text: str
+    site: Site | None
+    calls: int = 0
+    asked: int = 0
+    wasted: int = 0
+    live: int = 0
+    pieces: int = 0
+    faults: int = 0
+    frames: int = 0
+
+
+class Piece(NamedTuple):
+    """Memory that a call returned: bytes asked for, the number of the call, its place."""
+
+    asked: int
+    call: int
+    place: Place
+
+
+class Freed(NamedTuple):
+    """A piece that was given back: by the call with this number, at this place."""
+
+    piece: Piece
+    call: int
+    site: Site | None
+
+
+@dataclass(slots=True)
+class Places:
+    """Follows a run: `add` every event in order of n. Memory grows with places and with pieces that live at once.
+
+    `live` bytes in `count` pieces live now, `peak` is the most there were at a time. A piece lives in the process that
+    asked for it; those that a fork copied are not counted again. `freed` remembers the latest of each process.
+    """
+
+    live: int = 0
+    count: int = 0
+    peak: int = 0
+    places: dict[str, Place] = field(default_factory=dict)
+    alive: dict[int, dict[int, Piece]] = field(default_factory=dict)
+    freed: dict[int, dict[int, Freed]] = field(default_factory=dict)
+    _by_site: dict[int, tuple[Site | None, Place]] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Take one event in."""
+        kind = type(event)
+        if kind is Call:
+            self._call(event)  # type: ignore[arg-type]
+        elif kind is Fault:
+            self._fault(event)  # type: ignore[arg-type]
+        elif kind is Process and event.what == "exec":  # type: ignore[union-attr]
+            self._end(event.pid)
+
+    def _call(self, call: Call) -> None:
+        op = call.op
+        if op in ALLOCATING:
+            self._allocate(call, op)
+        elif op in FREEING and call.pointer:
+            self._free(call, call.pointer)
+
+    def _free(self, call: Call, pointer: int) -> None:
+        piece = self._forget(call.pid, pointer)
+        if piece is None:
+            return
+        freed = self.freed.get(call.pid)
+        if freed is None:
+            freed = self.freed[call.pid] = {}
+        freed.pop(pointer, None)
+        freed[pointer] = Freed(piece, call.n, call.site)
+        if len(freed) > _REMEMBERED:
+            del freed[next(iter(freed))]
+
+    def _allocate(self, call: Call, op: str) -> None:
+        asked, result = call.bytes_asked, call.result
+        place = self._place(call.site)
+        place.calls += 1
+        place.asked += asked
+        if not result:
+            return
+        pid = call.pid
+        if op in RESIZING and call.pointer:
+            self._free(call, call.pointer)
+        self._forget(pid, result)
+        alive = self.alive.get(pid)
+        if alive is None:
+            alive = self.alive[pid] = {}
+        alive[result] = Piece(asked, call.n, place)
+        if is_glibc(call.allocator):
+            place.wasted += chunk_size(asked) - WORD - asked
+        place.live += asked
+        place.pieces += 1
+        self.count += 1
+        self.live += asked
+        if self.live > self.peak:
+            self.peak = self.live
+
+    def _forget(self, pid: int, pointer: int) -> Piece | None:
+        alive = self.alive.get(pid)
+        piece = alive.pop(pointer, None) if alive is not None else None
+        if piece is not None:
+            piece.place.live -= piece.asked
+            piece.place.pieces -= 1
+            self.live -= piece.asked
+            self.count -= 1
+        return piece
+
+    def _end(self, pid: int) -> None:
+        for pointer in list(self.alive.get(pid, ())):
+            self._forget(pid, pointer)
+        self.freed.pop(pid, None)
+
+    def _fault(self, fault: Fault) -> None:
+        self._place(fault.site).faults += 1
+        if fault.chunk is not None and fault.access != "read" and is_step_six(fault):
+            piece = self.alive.get(fault.pid, {}).get(fault.chunk.address)
+            if piece is not None:
+                piece.place.frames += 1
+
+    def _place(self, site: Site | None) -> Place:
+        known = self._by_site.get(id(site))
+        if known is not None:
+            return known[1]
+        text = site.text if site is not None else "?"
+        place = self.places.get(text)
+        if place is None:
+            place = self.places[text] = Place(text, site)
+        if len(self._by_site) > _MOST_SITES:
+            self._by_site.clear()
+        self._by_site[id(site)] = site, place  # which keeps the site, so that nothing else gets its identity
+        return place

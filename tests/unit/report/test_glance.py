@@ -1,0 +1,50 @@
+"""The last screen of a run: at most 24 lines, whatever there is to say."""
+
+from __future__ import annotations
+
+import pytest
+from rich.cells import cell_len
+
+from observer.model.events import Event
+from observer.model.ledger import balance
+from observer.report.glance import print_glance
+from observer.story.glance import Glance
+from tests.builders import HEAP, call, lost, meta, site, story_run
+from tests.unit.report.screens import screen
+
+
+def glance(events: list[Event], columns: int = 80, **fields: object) -> list[str]:
+    taken = Glance()
+    for event in events:
+        taken.take(event)
+    told = meta(**fields)  # type: ignore[arg-type]
+    return screen(lambda console: print_glance(console, told, taken, "story.trace"), columns).splitlines()
+
+
+@pytest.mark.parametrize("columns", [60, 80, 132])
+def test_the_chapter_fits_on_a_screen(columns: int) -> None:
+    lines = glance(story_run(), columns)
+    assert len(lines) <= 23
+    assert max(map(cell_len, lines)) <= columns
+
+
+def test_it_says_where_the_memory_came_from() -> None:
+    text = "\n".join(glance(story_run()))
+    assert "7 brk, 1 mmap in mallocs" in text
+    assert "161 frames by first touch" in text
+    assert "story.c:52" in text
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_hundred_places_are_five_and_what_is_not_freed_three(columns: int) -> None:
+    events: list[Event] = [call(n, size=101 + n, result=HEAP + n * 512, site=site(n)) for n in range(100)]
+    lines = glance(events, columns)
+    assert len(lines) <= 23
+    assert [line for line in lines if "story.c:99" in line]
+    assert any(line.startswith("  not freed: ") for line in lines)
+
+
+def test_a_loss_and_a_ledger_that_does_not_balance_are_said() -> None:
+    lines = glance([lost(0, count=3)], ledger=(balance("page faults", 331, 337, lost=3),))
+    assert "  LOST          3 events" in lines
+    assert any(line.strip() == "page faults: seen 331, expected 337, lost 3" for line in lines)

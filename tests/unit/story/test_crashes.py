@@ -1,0 +1,65 @@
+"""A crash is linked to the piece of memory that it touched, and to the call that broke a rule before."""
+
+from __future__ import annotations
+
+from observer.model.events import Event, Misuse
+from observer.story.glance import Glance
+from tests.builders import HEAP, call, free, signal, site
+
+ONE = HEAP + 0x1000
+
+
+def because(*events: Event) -> tuple[str, ...]:
+    glance = Glance()
+    for event in events:
+        glance.take(event)
+    return glance.crashes[-1].because
+
+
+def crash(address: int) -> Event:
+    return signal(
+        9, address=address, fatal=True, exception="#PF", reason="nothing mapped", access="read", site=site(30)
+    )
+
+
+def abort(n: int) -> Event:
+    return signal(n, "SIGABRT", code=-6, address=None, exception=None, reason=None, access=None, fatal=True)
+
+
+def test_a_touch_of_freed_memory_names_who_asked_and_who_freed() -> None:
+    events = [call(0, size=101, result=ONE, site=site(3)), free(1, ONE, site=site(7)), crash(ONE + 13)]
+    assert because(*events) == (
+        "the address lies 13 bytes into the 101 bytes that story.c:3 asked for (event 0), freed by story.c:7 (event 1)",
+    )
+
+
+def test_a_touch_behind_a_piece_names_the_nearest_one() -> None:
+    events = [
+        call(0, size=101, result=ONE, site=site(3)),
+        call(1, size=11, result=ONE + 0x80, site=site(4)),
+        crash(ONE + 118),
+    ]
+    assert because(*events) == ("the address lies 17 bytes behind the 101 bytes that story.c:3 asked for (event 0)",)
+
+
+def test_an_address_near_no_piece_is_linked_to_none() -> None:
+    assert because(call(0, size=101, result=ONE, site=site(3)), crash(0x28)) == ()
+
+
+def test_an_abort_in_free_is_linked_to_the_call_that_broke_the_rule() -> None:
+    twice = free(
+        2, ONE, site=site(8), end_ns=None,
+        misuse=Misuse("freed before", given=0, given_at="story.c:3", freed=1, freed_at="story.c:7"),
+    )  # fmt: skip
+    events = [call(0, size=101, result=ONE, site=site(3)), free(1, ONE, site=site(7)), twice, abort(3)]
+    assert because(*events) == (
+        "this happened in free(p) at story.c:8, event 2",
+        "event 2, free(p) at story.c:8: the piece of call 0 (story.c:3) was given back already, by call 1 (story.c:7)",
+    )
+
+
+def test_an_abort_in_free_without_a_broken_rule_is_damage_from_outside() -> None:
+    events = [call(0, size=101, result=ONE, site=site(3)), free(1, ONE, site=site(7), end_ns=None), abort(2)]
+    assert because(*events)[1] == (
+        "the C library found the piece damaged: something was written outside its piece before"
+    )

@@ -1,0 +1,68 @@
+"""What each place asked for, holds and brought in."""
+
+from __future__ import annotations
+
+import pytest
+
+from observer.model.events import ChunkRef, Event
+from observer.story.glance import Glance
+from observer.story.places import Places
+from tests.builders import HEAP, PAGE, PID, call, fault, free, process, site
+
+ONE, TWO = HEAP + 0x1000, HEAP + 0x9000
+
+
+def followed(*events: Event) -> Places:
+    places = Places()
+    for event in events:
+        places.add(event)
+    return places
+
+
+def test_a_place_counts_its_calls_and_what_lives_of_them() -> None:
+    events = [
+        call(0, size=101, result=ONE, site=site(3)), call(1, size=53, result=TWO, site=site(3)),
+        free(2, ONE, site=site(7)),
+    ]  # fmt: skip
+    place = followed(*events).places["story.c:3"]
+    assert (place.calls, place.asked, place.pieces, place.live) == (2, 154, 1, 53)
+
+
+def test_a_piece_that_realloc_moved_lives_where_it_was_moved() -> None:
+    events = [
+        call(0, size=101, result=ONE, site=site(3)),
+        call(1, op="realloc", pointer=ONE, size=211, result=TWO, site=site(5)),
+    ]
+    places = followed(*events)
+    assert (places.places["story.c:3"].live, places.places["story.c:5"].live) == (0, 211)
+    assert (places.live, places.count, places.peak) == (211, 1, 211)
+
+
+def test_frames_are_those_of_whose_piece_it_is_and_faults_of_who_touched() -> None:
+    chunk = ChunkRef(0, ONE, 3 * PAGE)
+    events = [call(0, size=3 * PAGE, result=ONE, site=site(3))]
+    events += [fault(n, ONE + n * PAGE, chunk=chunk, site=site(9)) for n in (1, 2)]
+    events += [fault(3, ONE, chunk=chunk, site=site(9), access="read")]
+    places = followed(*events).places
+    assert (places["story.c:3"].frames, places["story.c:3"].faults) == (2, 0)
+    assert (places["story.c:9"].frames, places["story.c:9"].faults) == (0, 3)
+
+
+def test_exec_ends_what_lived() -> None:
+    places = followed(call(0, size=7, result=ONE, site=site(3)), process(1, "exec", path="/bin/true"))
+    assert (places.live, places.alive[PID]) == (0, {})
+
+
+@pytest.mark.parametrize(("allocator", "wasted"), [("glibc", 40 - 25), ("libjemalloc.so.2", 0)])
+def test_waste_is_known_of_chunks_of_glibc(allocator: str, wasted: int) -> None:
+    assert (
+        followed(call(0, size=25, result=ONE, site=site(3), allocator=allocator)).places["story.c:3"].wasted == wasted
+    )
+
+
+def test_places_are_ranked_by_what_is_asked_for() -> None:
+    glance = Glance()
+    for event in (call(0, size=5, result=ONE, site=site(3)), call(1, size=7, result=TWO, site=site(4)), free(2, TWO)):
+        glance.take(event)
+    assert [place.text for place in glance.top("bytes")] == ["story.c:4", "story.c:3"]
+    assert [place.text for place in glance.top("live")] == ["story.c:3"]
