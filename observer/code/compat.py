@@ -15,12 +15,13 @@ from observer.arch.known import NATIVE
 from observer.code.syscalls import table
 from observer.model.memory_calls import MMAP2_UNIT
 
-__all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers"]
+__all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers", "signed_result"]
 
 UNKNOWN: Final = -1
 """The number of a call that x86-64 does not have."""
 
 _MMAP2: Final = "mmap2"
+_MOST_ERRNO: Final = 4095
 _ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": "", "sigreturn": "rt_sigreturn"}
 
 
@@ -43,6 +44,19 @@ def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple
     if args and table(arch).get(number) == _MMAP2:
         args = (*args[:5], args[5] * MMAP2_UNIT)
     return _natives().get(number, UNKNOWN), args
+
+
+def signed_result(arch: int, word: int) -> int:
+    """Return what a call came to from the register that holds it: a failure is a negative errno.
+
+    >>> signed_result(NATIVE.calls.audit, 2**64 - 12), signed_result(I386.calls.audit, 2**32 - 12)
+    (-12, -12)
+    >>> hex(signed_result(I386.calls.audit, 0xF7D0_0000))
+    '0xf7d00000'
+    """
+    bits = 64 if arch == NATIVE.calls.audit else 32
+    word &= (1 << bits) - 1
+    return word - (1 << bits) if word >= (1 << bits) - _MOST_ERRNO else word
 
 
 def foreign_numbers(natives: frozenset[int]) -> frozenset[int]:

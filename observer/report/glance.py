@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,7 @@ def print_glance(
     _sizes(screen, meta, summary)
     _mallocs(screen, summary)
     _kernel(screen, meta, summary)
+    _refused(screen, glance)
     beyond = "; ".join(f"{found.title} ({number(found.count)})" for found in _by_count(glance))
     if beyond:
         screen.fact("not in book", _cut(console, beyond))
@@ -130,9 +132,10 @@ def _crash(screen: _Screen, crash: Crash) -> None:
 
 def _sizes(screen: _Screen, meta: Meta, summary: Summary) -> None:
     """Asked for, alive, mapped and resident as bars of one scale, each with where it came from."""
-    if "calls" not in meta.request.instruments or not summary.calls:
-        why = next((note for note in meta.notes if "call" in note), "no call of an allocator was made or seen")
-        screen.fact("asked for", why)
+    if not summary.calls:
+        unseen = next((note for note in meta.notes if note.startswith("calls in ")), None)
+        screen.fact("asked for", unseen or "no call of an allocator was made, or none was asked to be seen")
+        return
     frames = (summary.frames + meta.totals.get("frames_beside", 0)) * meta.machine.page_size
     asking = {op: count for op, count in summary.calls.items() if op in ALLOCATING}
     back = f"; {size(summary.to_kernel)} back" if summary.to_kernel else ""
@@ -176,6 +179,16 @@ def _kernel(screen: _Screen, meta: Meta, summary: Summary) -> None:
         screen.fact("page faults", meta.how.get("faults", "not observed"))
     if summary.lost:
         screen.fact("LOST", plural(summary.lost, "event"), "bold red")
+
+
+def _refused(screen: _Screen, glance: Glance) -> None:
+    """Name what ended in signals that the program handled; what ended it is told as its crash."""
+    counts: Counter[str] = Counter()
+    for refusal in glance.refusals():
+        counts[refusal.title] += refusal.count - refusal.fatal
+    survived = ", ".join(f"{title} ({number(count)})" for title, count in counts.most_common() if count)
+    if survived:
+        screen.fact("refused", _cut(screen.console, f"with a signal, by the processor: {survived}"))
 
 
 def _by_count(glance: Glance) -> list[Occurrence]:

@@ -9,6 +9,7 @@ from observer.model.events import Event, Process
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
 from observer.story.places import Place
+from observer.story.refusals import Refusal, Refusals
 from observer.story.summary import Summary, Tally
 
 __all__ = ["MEASURES", "Glance"]
@@ -32,6 +33,7 @@ class Glance:
         self._tally = Tally()
         self._departures = Departures()
         self._crashes = Crashes(self._tally.places)
+        self._refusals = Refusals()
         self.programs: dict[int, str] = {}
 
     def take(self, event: Event) -> None:
@@ -39,6 +41,7 @@ class Glance:
         self._tally.add(event)
         self._departures.add(event)
         self._crashes.add(event)
+        self._refusals.add(event)
         if type(event) is Process and event.path is not None:
             self.programs[event.pid] = event.path
 
@@ -49,6 +52,10 @@ class Glance:
     def departures(self) -> tuple[Occurrence, ...]:
         """Return where the run left the book."""
         return tuple(self._departures.result())
+
+    def refusals(self) -> tuple[Refusal, ...]:
+        """Return what the processor refused, those that ended a process among them."""
+        return self._refusals.result()
 
     @property
     def crashes(self) -> list[Crash]:

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from typing import Final, Protocol
 
 from observer.arch.known import NATIVE
-from observer.code.compat import as_native
+from observer.code.compat import as_native, signed_result
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
@@ -222,13 +222,15 @@ class Engine:
             self._exiting(task)
         elif event:
             self._resume(task)
-        else:
+        elif len(self.tasks) == 1 or not has_moved_on(task.tid):
             self.delivered.add(number)
             self._watcher.signalled(task, number)
             self._resume(task, number)
 
     def _syscall_entry(self, task: Task) -> None:
         entry = (time.monotonic_ns(), *self._info.entry(task.tid))
+        if entry[1] == SyscallInfo.NONE:
+            return  # killed before the call began
         if entry[1] == SyscallInfo.SECCOMP and self._info.filter_data() != TRACE_DATA:
             self.unnoticed.own_trace(task)
         else:
@@ -248,6 +250,9 @@ class Engine:
 
     def _syscall_stop(self, task: Task) -> None:
         op, arch, _ip, _sp, value, *_rest = self._info.exit(task.tid)
+        if op == SyscallInfo.NONE:
+            self._killed_in_call(task)
+            return
         if op == SyscallInfo.ENTRY:
             if task.is_strict and not self.unnoticed.allows(arch, value):
                 kill(task.tid)  # as the kernel would (seccomp(2))
@@ -262,6 +267,13 @@ class Engine:
             self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
             self._watcher.syscall_left(task, entry, value)
         self._resume(task)
+
+    def _killed_in_call(self, task: Task) -> None:
+        """Tell what a call came to whose task was killed at its exit, and has gone on to its own end."""
+        entry, task.entered = task.entered, None
+        if entry is not None:
+            self._registers.read(task.tid)
+            self._watcher.syscall_left(task, entry, signed_result(entry[2], self._registers.words[NATIVE.calls.result]))
 
     @staticmethod
     def _put_back(task: Task) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 
+MMAP = 9 if os.uname().machine == "x86_64" else 222
 ROOT = Path(__file__).resolve().parent.parent.parent
 HEAD = """
 #define _GNU_SOURCE
@@ -383,33 +384,49 @@ def test_an_ignored_sigtrap_stays_ignored(tmp_path: Path) -> None:
 KILLED_WHERE_IT_STANDS = """
 import os, signal, sys, time
 from observer.cli.main import main
-from observer.instruments.watch import Watch
+from observer.tracee.engine import Engine
 
-entered, seen = Watch.syscall_entered, []
+handle, waited = Engine._handle, []
 
-def killing(self, task, entry):
-    wanted = entered(self, task, entry)
-    if task.pid not in seen:
-        seen.append(task.pid)
-        if len(seen) == 2:
-            os.kill(task.pid, signal.SIGKILL)
-            while os.waitid(os.P_PID, task.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
+def killing(self, tid, status):
+    if tid in self.tasks and len(self.tasks) > 1 and self.tasks[tid].parent and os.WIFSTOPPED(status) and tid not in waited:
+        child = self.tasks[tid]
+        if status >> 8 == int(sys.argv[1]) and (child.entered is None or child.entered[5] == int(sys.argv[2])):
+            waited.append(tid)
+            os.kill(tid, signal.SIGKILL)
+            while os.waitid(os.P_PID, tid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
                 time.sleep(0.001)
-    return wanted
+    handle(self, tid, status)
 
-Watch.syscall_entered = killing
-sys.exit(main(sys.argv[1:]))
+Engine._handle = killing
+status = main(sys.argv[3:])
+assert waited
+sys.exit(status)
+"""
+SECCOMP_STOP, SYSCALL_STOP, TRAP_STOP, ALARM_STOP = 7 << 8 | 5, 0x80 | 5, 5, signal.SIGALRM
+CHILD = """
+int main(void)
+{
+    if (fork() == 0) {
+        void *region = mmap(NULL, 5 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        signal(SIGALRM, SIG_IGN);
+        free(malloc(100));
+        raise(SIGALRM);
+        return region == NULL;
+    }
+    int how;
+    wait(&how);
+    return WTERMSIG(how);
+}
 """
 
 
-def test_a_task_killed_where_it_stands_for_us_is_read_at_its_exit_all_the_same(tmp_path: Path) -> None:
-    program = compile_c(
-        HEAD
-        + "int main(void) { if (fork() == 0) { getppid(); return 3; } int how; wait(&how); return WTERMSIG(how); }",
-        tmp_path / "program",
-    )
+@pytest.mark.parametrize("stop", [SECCOMP_STOP, SYSCALL_STOP, TRAP_STOP, ALARM_STOP])
+def test_a_task_killed_where_it_stands_for_us_is_read_at_its_exit_all_the_same(stop: int, tmp_path: Path) -> None:
+    program = compile_c(HEAD + CHILD, tmp_path / "program")
+    words = [str(stop), str(MMAP), "run", "-q", "-o", str(tmp_path / "trace"), "--", program]
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_WHERE_IT_STANDS, "run", "-q", "-e", "trace=all", "-o", tmp_path / "trace", "--", program],
+        [sys.executable, "-c", KILLED_WHERE_IT_STANDS, *words],
         capture_output=True, text=True, check=False, env=environment_of_commands(), timeout=60,
     )  # fmt: skip
     recorded = Recorded(tmp_path / "trace", done.returncode, done.stdout, done.stderr)

@@ -46,7 +46,7 @@ def told(recorded: Recorded, identity: str, reason: str) -> int:
 
 
 def story_of(recorded: Recorded) -> str:
-    words = [*OBSERVER, "show", str(recorded.directory)]
+    words = [*OBSERVER, "show", str(recorded.directory), "--full"]
     return subprocess.run(
         words, capture_output=True, text=True, check=True, env=environment_of_commands()
     ).stdout  # fmt: skip
