@@ -215,7 +215,7 @@ UNCAUGHT = [
 @pytest.mark.parametrize("name", UNCAUGHT)
 def test_a_deed_that_nobody_catches_ends_the_program(name: str, sample: Sample, recorded: Record) -> None:
     program = "privileged" if name in PRIVILEGED else "forbidden"
-    alone = recorded(sample(program), name)
+    alone = recorded(sample(program), name, options=("--full",))
     caught = by_deed(recorded(sample(program), options=("-q", "--aslr", "off")))[name]
     [event] = alone.signals
     assert event.fatal
