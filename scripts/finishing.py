@@ -46,17 +46,18 @@ meta, recording = read_meta(folder), read_kept(folder.folder("spool"))
 console = terminal.make_console(open("/dev/null", "w"))
 began = time.perf_counter()
 try:
+    from observer.report.glance import print_glance
     from observer.runs.sources import Sources
-    from observer.runs.told import Story
-except ImportError:  # an older tree: each asks the tables again
+    from observer.runs.told import Glanced
+except ImportError:  # an older tree: it tells the story, and each asks the tables again
     from observer.cli import run
     meta = finish.finish(folder, meta.machine, meta.request, recording)
     meta = run._with_sources(meta, directory)
     terminal.tell(console, meta, Trace.open(directory).events(), directory=directory)
 else:
-    story = Story()
-    meta = finish.finish(folder, meta.machine, meta.request, recording, [Sources(), story])
-    terminal.tell_told(console, meta, story.telling, story.head, directory=directory)
+    glanced = Glanced()
+    meta = finish.finish(folder, meta.machine, meta.request, recording, [Sources(), glanced])
+    print_glance(console, meta, glanced.glance, directory)
 print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, meta.outcome.events)
 """
 """Prints the seconds from the end of a program to the end of the tool, peak memory in KiB, and events."""

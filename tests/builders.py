@@ -9,6 +9,7 @@ from observer.model.addresses import Mapping
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.ledger import Exclusion, balance, unverifiable
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, ProcessEnd, Request
+from observer.story.query import takes_over
 
 PID = 4121
 HEAP = 0x5581_0C3E_A000
@@ -262,3 +263,21 @@ def meta(*command: str, **fields: Any) -> Meta:
         "notes": ("physical frame numbers: not visible without privilege",),
     }  # fmt: skip
     return Meta(schema=SCHEMA, **{**defaults, **fields})
+
+
+def giver(events: list[Event], call: Call) -> Call | None:
+    """Return the call that had returned the pointer of *call*."""
+    found = [
+        event for event in events
+        if isinstance(event, Call) and event.n < call.n and event.pid == call.pid and event.result == call.pointer
+    ]  # fmt: skip
+    return found[-1] if found and call.pointer else None
+
+
+def ender(events: list[Event], call: Call) -> Call | None:
+    """Return the call that freed or moved the piece of *call*."""
+    return next(
+        (event for event in events if isinstance(event, Call) and event.n > call.n and event.pid == call.pid
+         and event.pointer == call.result and takes_over(event)),
+        None,
+    )  # fmt: skip

@@ -180,7 +180,7 @@ def _tell(meta: Meta, directory: Path, story: Glanced | Story | None) -> None:
             sources = Sources(None, meta.images)
             with paged(sys.stderr) as stream:
                 console = make_console(stream, shown_on=sys.stderr)
-                tell_told(console, meta, story.telling, story.head, directory=directory, sources=sources)
+                tell_told(console, meta, story.telling, (), directory=directory, sources=sources)
         elif story is not None:
             print_glance(make_console(sys.stderr), meta, story.glance, directory)
         elif worst(meta.ledger) in FAILING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import UsageError
+from observer.errors import NothingFound, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,8 +75,9 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         help="only call, syscall, fault, signal, process or lost events, one a line; may be given again",
     )  # fmt: skip
     choose.add_argument(
-        "--call", type=int, metavar="N", help="only the allocator call numbered N and what became of its piece"
-    )
+        "--call", metavar="N", help="only one piece: the calls that made, moved and freed it, of which N is one; "
+        "N is an event's number, or 'malloc #3', or 'story.c:28 #2'",
+    )  # fmt: skip
     choose.add_argument("--line", metavar="FILE:LINE", help="only what this source line caused")
 
 
@@ -168,12 +169,12 @@ def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iter
 
     kinds = _kinds(arguments.kind)
     narrow = arguments.call is not None or arguments.line
-    call = _call(trace, arguments.call) if arguments.call is not None else None
+    calls = _lifeline(trace, arguments.call) if arguments.call is not None else None
     line = parse_line(arguments.line) if arguments.line else None
-    about = trace.about_piece(call) if call is not None else trace.about_line(*line) if line is not None else None
+    about = trace.about_pieces(calls) if calls is not None else trace.about_line(*line) if line is not None else None
     events = breaks.watch(trace.events(None if narrow else kinds, about))
-    if call is not None:
-        events = life_of(events, call)
+    if calls is not None:
+        events = life_of(events, calls)
     if line is not None:
         events = at_line(events, *line)
     if kinds is not None and narrow:
@@ -209,8 +210,30 @@ def _kinds(given: list[str] | None) -> frozenset[str] | None:
     return kinds
 
 
-def _call(trace: Trace, n: int) -> Call:
+def _lifeline(trace: Trace, named: str) -> list[Call]:
+    from observer.story.query import lifeline
+
+    n = event_number(trace, named)
     call = trace.calls_by_number(n)
     if call is None:
-        raise UsageError(f"--call {n}", f"event {n} is not an allocator call", "--kind call lists them")
-    return call
+        raise UsageError(f"--call {named}", f"event {n} is not an allocator call", "--kind call lists them")
+    return lifeline(call, trace.giver, trace.ender)
+
+
+def event_number(trace: Trace, named: str) -> int:
+    """Return the number of the event that is *named*, by its number or by what it is in every run.
+
+    Raises:
+        NothingFound: there are not so many.
+        UsageError: it is no name of an event.
+    """
+    from observer.model.named import Nth, parse_event
+
+    event = parse_event(named)
+    if not isinstance(event, Nth):
+        return event
+    n = trace.nth(event)
+    if n is None:
+        what = event.op or f"{event.file}:{event.line}"
+        raise NothingFound(f"there is no {named}", f"{what} has fewer than {event.ordinal} events", "--kind call")
+    return n

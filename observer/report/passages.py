@@ -12,6 +12,7 @@ from observer.model.events import Call, Event, Lost, Process, Signal, Site
 from observer.report.screen import heading, put, safe
 from observer.report.source import Sources
 from observer.story.lines import row_words
+from observer.story.names import Names
 from observer.story.rows import Passage, Row
 from observer.story.steps import rings_of, step_of
 from observer.story.telling import Shortened
@@ -20,6 +21,8 @@ from observer.story.wording import moment, number, plural
 __all__ = ["StoryPrinter", "legend"]
 
 _STEP_STYLE: Final = {"1-5": "green", "1-2-3-4-5": "yellow", "2-3-4": "yellow", "6": "magenta"}
+_STEP_BODY: Final = {"2-3-4": "bold yellow", "2-3": "bold yellow", "6": "magenta"}
+_BIRTHS: Final = ("fork", "vfork")
 _TEXT_COLUMN: Final = 25
 _MOST_ROWS: Final = 12
 
@@ -35,27 +38,27 @@ def legend(console: Console) -> None:
 class StoryPrinter:
     """Prints passages as they come, under titles; *directory* is where the whole story is kept."""
 
-    def __init__(self, console: Console, *, directory: str = "", sources: Sources | None = None) -> None:
+    def __init__(
+        self, console: Console, names: Names, *, directory: str = "", sources: Sources | None = None
+    ) -> None:  # fmt: skip
         self._console = console
+        self._names = names
         self._directory = directory
         self._sources = sources
         self._site: str | None = None
-        self._root: int | None = None
 
     def finish(self, rest: Shortened) -> None:
-        """Print what was left out as a number, then the tail."""
-        if rest.left_out:
-            where = f": observer show {safe(self._directory)} --all" if self._directory else ""
-            put(self._console, f"    ... {plural(rest.left_out, 'row')} more{where}", "bold")
-            self._site = None
-        for passage in rest.tail:
+        """Print what waited, with a number for what is left out between."""
+        where = f": observer show {safe(self._directory)} --all" if self._directory else ""
+        for left_out, passage in rest.told():
+            if left_out:
+                put(self._console, f"    ... {plural(left_out, 'row')} more{where}", "bold")
+                self._site, where = None, ""
             self.add(passage)
 
     def add(self, passage: Passage) -> None:
         """Print *passage*."""
         rows = list(passage.rows.values())
-        if self._root is None:
-            self._root = rows[0].first.pid
         if len(rows) > 1:
             self._loop(rows)
             return
@@ -102,11 +105,12 @@ class StoryPrinter:
 
     def _task(self, event: Event) -> list[str]:
         """Name the process and the thread where they are not the first ones."""
-        process = [f"process {event.pid}"] if event.pid != self._root else []
-        return process + ([f"thread {event.tid}"] if event.tid != event.pid else [])
+        return self._names.of(event.pid, event.tid)
 
     def _row(self, row: Row, mark: str, *, site: bool) -> None:
         words = row_words(row)
+        if isinstance(row.first, Process) and row.first.what in _BIRTHS and row.count == 1 and row.first.child:
+            words += f" ({self._names.child(row.first.child)})"
         if site and (place := _place(row.first)):
             words += f", at {place}"
         self._line(row, words, mark, None)
@@ -121,7 +125,7 @@ class StoryPrinter:
         head = Text(f"{number(row.first.n):>7} ", "dim")
         head.append(f"{step:<10}", f"not dim {_STEP_STYLE.get(step, 'default')}")
         head.append(f"{rings:<5}  ", "not dim blue")
-        body = Text(safe(words), _style(row.first, nested=call is not None))
+        body = Text(safe(words), _style(row.first, step, nested=call is not None))
         self._wrapped(head, body, mark)
 
     def _wrapped(self, head: Text, body: Text, mark: str) -> None:
@@ -145,7 +149,8 @@ def _title(site: Site | None) -> str:
     return f"{site.text}{function}"
 
 
-def _style(event: Event, *, nested: bool) -> str:
+def _style(event: Event, step: str, *, nested: bool) -> str:
+    """Let the rows stand out in which the kernel extends the memory (step 3), and brings it in (step 6)."""
     if isinstance(event, Lost) or (isinstance(event, Signal) and event.fatal):
         return "bold red"
-    return "dim" if nested else ""
+    return _STEP_BODY.get(step, "dim" if nested else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from observer.report.space import print_space
 from observer.report.totals import print_departures, print_summary
 from observer.story.breaks import Breaks
 from observer.story.fold import fold
+from observer.story.names import Names
 from observer.story.rows import Passage
 from observer.story.telling import Shortened, Telling
 from observer.story.wording import number, size
@@ -60,11 +61,11 @@ def tell_told(
     directory: Path | str = "",
     sources: Sources | None = None,
 ) -> None:
-    """Tell a run as `tell` does that *telling* takes, or has taken: *head* are the passages that it gives."""
+    """Tell a run as `tell` does that *telling* takes, or has taken: *head* are the passages that it gives at once."""
     print_header(console, meta, in_full=in_full)
     legend(console)
     heading(console, "The story", "as many events as tell the same are one row")
-    _print_story(console, head, telling.shortened, directory, sources)
+    _print_story(console, head, telling.shortened, telling.names, directory, sources)
     summary = telling.tally.result()
     print_summary(console, summary, meta)
     print_departures(console, telling.departures.result())
@@ -89,16 +90,23 @@ def tell_events(
 
     *breaks* has watched the whole run where *events* are only some of it.
     """
-    shortened = Shortened(None if everything else rows)
-    head = filter(shortened.is_head, fold(events, expand=everything, breaks=breaks))
-    _print_story(console, head, shortened, directory, sources)
+    shortened, names = Shortened(None if everything else rows), Names()
+    passages = fold(_named(events, names), expand=everything, breaks=breaks)
+    _print_story(console, filter(shortened.is_told_now, passages), shortened, names, directory, sources)
+
+
+def _named(events: Iterable[Event], names: Names) -> Iterator[Event]:
+    for event in events:
+        names.take(event)
+        yield event
 
 
 def _print_story(
-    console: Console, head: Iterable[Passage], rest: Shortened, directory: Path | str, sources: Sources | None
+    console: Console, now: Iterable[Passage], rest: Shortened, names: Names, directory: Path | str,
+    sources: Sources | None,
 ) -> None:  # fmt: skip
-    printer = StoryPrinter(console, directory=str(directory), sources=sources)
-    for passage in head:
+    printer = StoryPrinter(console, names, directory=str(directory), sources=sources)
+    for passage in now:
         printer.add(passage)
     printer.finish(rest)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from observer.model.machine import Machine, Request
 from observer.story.glance import Glance
-from observer.story.rows import Passage
 from observer.story.telling import Telling
 from observer.trace.part import Part
 from observer.trace.values import events_of
@@ -15,11 +15,10 @@ __all__ = ["Glanced", "Story"]
 
 
 class Story:
-    """Listens to a run; `telling` and the passages of its `head` are what there is to tell in the end."""
+    """Listens to a run for its whole story; `telling` has taken its events in the end."""
 
     def __init__(self) -> None:
         self.telling = Telling()
-        self.head: list[Passage] = []
 
     def listen(
         self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
@@ -27,9 +26,9 @@ class Story:
         """Yield all *parts*, whose events have been taken."""
         for part in parts:
             for event in events_of(part):
-                self.head += self.telling.take(event)
+                deque(self.telling.take(event), maxlen=0)
             yield part
-        self.head += self.telling.finish()
+        deque(self.telling.finish(), maxlen=0)
 
 
 class Glanced:

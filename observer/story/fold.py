@@ -124,7 +124,7 @@ class _Task:
         self._inside: dict[Key, Row] = {}
         self._held: list[tuple[Key, Row]] = []
         self._passages: deque[Passage] = deque()
-        self._keys: dict[tuple[str, str | None, bool, bool, int], tuple[Site | None, Key]] = {}
+        self._keys: dict[tuple[str, str | None, bool, bool, int, str], tuple[Site | None, Key]] = {}
         """Keys of calls in which nothing happened, each with the site that the identity in its own key is of."""
 
     @property
@@ -189,7 +189,7 @@ class _Task:
         if call.misuse is not None or call.parameter is not None:
             return key_of(call)
         site = call.site
-        short = (call.op, call.steps, call.end_ns is None, bool(call.errno), id(site))
+        short = (call.op, call.steps, call.end_ns is None, bool(call.errno), id(site), call.origin)
         known = self._keys.get(short)
         if known is None:
             if len(self._keys) > _MOST_KEYS:

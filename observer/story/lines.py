@@ -9,7 +9,7 @@ from observer.model.addresses import PAGE
 from observer.model.events import Call, Fault, Process, Syscall
 from observer.model.operations import ALLOCATING
 from observer.story.rows import Row
-from observer.story.sentences import call_words, misuse_words, page_of, place_words, sentence, touch_words
+from observer.story.sentences import call_words, for_whom, misuse_words, page_of, place_words, sentence, touch_words
 from observer.story.wording import bytes_exactly, number, plural, size
 
 __all__ = ["before_main_words", "row_words"]
@@ -59,10 +59,10 @@ def _children(row: Row, first: Process) -> str:
 def _calls(row: Row, first: Call) -> str:
     if first.op not in ALLOCATING:
         words = f"{first.op}(p)" if first.pointer else call_words(first)
-        return f"{words}{misuse_words(first, '; the first: ')}"
+        return f"{words}{for_whom(first)}{misuse_words(first, '; the first: ')}"
     if row.low == row.high:
-        return f"{call_words(first)}: {plural(row.total, 'byte')}"
-    return f"{first.op}: {number(row.low)} to {number(row.high)} bytes, {size(row.total)} in all"
+        return f"{call_words(first)}: {plural(row.total, 'byte')}{for_whom(first)}"
+    return f"{first.op}: {number(row.low)} to {number(row.high)} bytes, {size(row.total)} in all{for_whom(first)}"
 
 
 def _syscalls(row: Row, first: Syscall) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from observer.errors import UsageError
 from observer.model.events import Call, Event, Fault, Signal, Syscall
+from observer.model.operations import FREEING
 
-__all__ = ["KINDS", "at_line", "is_file", "life_of", "parse_line"]
+__all__ = ["KINDS", "at_line", "is_file", "life_of", "lifeline", "parse_line", "takes_over"]
 
+_MOST_MOVES: Final = 200
 KINDS: Final = ("call", "syscall", "fault", "signal", "process", "library", "lost")
 
 
@@ -46,34 +48,42 @@ def is_file(path: str, end: str) -> bool:
     return path == end or path.endswith(f"/{end.removeprefix('./')}")
 
 
-def life_of(events: Iterable[Event], call: Call) -> Iterator[Event]:
-    """Yield *call*, what happened inside it, the first touches of its piece, and the call that ended the piece.
+def life_of(events: Iterable[Event], calls: Sequence[Call]) -> Iterator[Event]:
+    """Yield what a piece went through: its *calls* in order, what happened in them, and the first touches of it.
 
-    *events* may begin anywhere at or before *call* and are read until the piece has ended.
+    *calls* are those that made the piece, moved it and freed it; *events* begin at or before the first of them.
     """
-    ender: Call | None = None
+    numbers = {call.n for call in calls}
+    unfinished = {call.tid for call in calls if call.end_ns is None}
     for event in events:
-        if event.n < call.n:
-            continue
-        if ender is not None and getattr(event, "cause", None) != ender.n and event.tid == ender.tid:
-            return
-        if _belongs(event, call) or (ender is not None and getattr(event, "cause", None) == ender.n):
+        if event.n in numbers or getattr(event, "cause", None) in numbers:
             yield event
-        elif ender is None and isinstance(event, Call) and _ends(event, call):
-            ender = event
+        elif isinstance(event, Fault):
+            if event.chunk is not None and event.chunk.call in numbers:
+                yield event
+        elif isinstance(event, Signal) and event.fatal and event.tid in unfinished:
             yield event
 
 
-def _belongs(event: Event, call: Call) -> bool:
-    if event.n == call.n or (isinstance(event, Syscall | Fault) and event.cause == call.n):
-        return True
-    if isinstance(event, Fault) and event.chunk is not None:
-        return event.chunk.call == call.n
-    return isinstance(event, Signal) and event.fatal and event.tid == call.tid and call.end_ns is None
-
-
-def _ends(event: Call, call: Call) -> bool:
-    """Say whether *event* frees or moves the piece that *call* returned."""
-    if event.pid != call.pid or event.op == "malloc_usable_size":
+def takes_over(call: Call) -> bool:
+    """Whether *call* gave back, or moved, the piece at its pointer: a realloc(3) that fails leaves it where it is."""
+    if not call.pointer or call.op == "malloc_usable_size":
         return False
-    return bool(call.result) and event.pointer == call.result
+    return call.op in FREEING or bool(call.result) or not call.bytes_asked
+
+
+def lifeline(call: Call, giver: Callable[[Call], Call | None], ender: Callable[[Call], Call | None]) -> list[Call]:
+    """Return the calls that made, moved and freed the piece that *call* is about, in order.
+
+    *giver* returns the call that had returned a call's pointer, *ender* the one that takes over its result. Of a piece
+    that was moved very often those nearest to *call* are told.
+    """
+    line = [call]
+    while len(line) < _MOST_MOVES and takes_over(line[0]) and (before := giver(line[0])) is not None:
+        line.insert(0, before)
+    for _ in range(_MOST_MOVES):
+        after = ender(line[-1]) if line[-1].result else None
+        if after is None:
+            break
+        line.append(after)
+    return line

@@ -121,7 +121,7 @@ def key_of(event: Event, inside: dict[Key, Row] | None = None) -> Key:
         outcome = (event.end_ns is None, bool(event.errno))
         names = tuple(sorted(key[:3] for key in inside or {} if key[0] == "syscall"))
         rule = event.misuse.what if event.misuse is not None else event.parameter
-        return ("call", event.op, event.steps, outcome, names, _line(event.site), rule)
+        return ("call", event.op, event.steps, outcome, names, _line(event.site), rule, event.origin)
     if isinstance(event, Fault):
         kind = (event.access, event.major, event.ring, event.toucher, event.cause is None)
         return ("fault", _kind_of_place(event.mapping), kind, _line(event.site))

@@ -14,7 +14,8 @@ from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
 __all__ = [
-    "call_words", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words", "touch_words",
+    "call_words", "for_whom", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words",
+    "touch_words",
 ]  # fmt: skip
 
 _PLAIN: Final = frozenset({"pkey_mprotect"})  # its arguments tell the key, too
@@ -61,17 +62,22 @@ def call_words(event: Call) -> str:
     return f"{event.op}({', '.join(str(values[role]) for role in roles if values[role] is not None)})"
 
 
+def for_whom(event: Call) -> str:
+    """Say that a call is the C library's or the loader's own, made while they did something for the program."""
+    return {"libc": ", for the C library itself", "loader": ", for the loader itself"}.get(event.origin, "")
+
+
 def _call(event: Call, _moved: int | None) -> str:
     words = call_words(event)
     if event.end_ns is None:
         return f"{words} never returned{misuse_words(event, ': ')}"
     if event.op not in ALLOCATING:
-        return _releasing(event, words)
+        return f"{_releasing(event, words)}{for_whom(event)}"
     if not event.result:
         told = f"{words} returns NULL" + (f": {error_name(event.errno)}" if event.errno else "")
     else:
         told = f"{_asking(event, words)}{_from(event)}"
-    return f"{told}{misuse_words(event, '; ')}"
+    return f"{told}{for_whom(event)}{misuse_words(event, '; ')}"
 
 
 def misuse_words(event: Call, before: str = "") -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from observer.model.events import Call
+from observer.model.operations import FREEING, RESIZING
 
-__all__ = ["About", "about_line", "life_bounds", "life_of_piece"]
+__all__ = ["About", "about_line", "ender_of", "giver_of", "lives_of"]
 
 _FOR_BREAKS = {"syscall": "name = 'brk'", "process": "true"}
 """What moves the break, and who has which: told of, whatever else is asked."""
@@ -34,21 +36,29 @@ def about_line(file: str, line: int) -> About:
     return About(dict.fromkeys(kinds, hit), dict.fromkeys(kinds, asked))
 
 
-def life_bounds(call: Call) -> tuple[str, list[Any]]:
-    """Return the condition for the calls that end the piece of *call*, of which the first does."""
-    return "n > ? and pid = ? and pointer = ? and op <> 'malloc_usable_size'", [call.n, call.pid, call.result or None]
+def giver_of(call: Call) -> tuple[str, list[Any]]:
+    """Return the condition for the calls that returned the pointer of *call*, of which the last did."""
+    return "n < ? and pid = ? and result = ?", [call.n, call.pid, call.pointer]
 
 
-def life_of_piece(call: Call, ender: int | None, last: int | None) -> About:
-    """Return what belongs to the life of a piece, `story.query.life_of`.
+def ender_of(call: Call) -> tuple[str, list[Any]]:
+    """Return the condition for the calls that take over the piece of *call*, of which the first did.
 
-    *ender* is the n of the call that ended it, *last* that of the next thing that its thread did, None: there is none.
+    It is what `story.query.takes_over` says of a call.
     """
-    both = f"({call.n}, {ender if ender is not None else call.n})"
-    until = f"n < {last}" if last is not None else "true"
-    conditions = {
-        "call": f"n in {both}", "syscall": f"cause in {both} and {until}",
-        "fault": f"(cause in {both} or chunk.\"call\" = {call.n}) and {until}",
-        "signal": f"fatal and tid = {call.tid}",
-    }  # fmt: skip
-    return About(conditions)
+    freeing, resizing = (", ".join(f"'{op}'" for op in sorted(ops)) for ops in (FREEING, RESIZING))
+    took = f"op in ({freeing}) or (op in ({resizing}) and (result <> 0 or size * coalesce(count, 1) = 0))"
+    return f"n > ? and pid = ? and pointer = ? and op <> 'malloc_usable_size' and ({took})", [
+        call.n, call.pid, call.result,
+    ]  # fmt: skip
+
+
+def lives_of(calls: Sequence[Call]) -> About:
+    """Return what belongs to the life of the piece that *calls* made, moved and freed, `story.query.life_of`."""
+    numbers = f"({', '.join(str(call.n) for call in calls)})"
+    tids = ", ".join(str(call.tid) for call in calls if call.end_ns is None)
+    return About({
+        "call": f"n in {numbers}", "syscall": f"cause in {numbers}",
+        "fault": f'cause in {numbers} or chunk."call" in {numbers}',
+        "signal": f"fatal and tid in ({tids})" if tids else "false",
+    })  # fmt: skip

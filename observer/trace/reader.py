@@ -16,7 +16,8 @@ from observer.errors import BadTrace
 from observer.files import File, Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
-from observer.trace.about import About, about_line, life_bounds, life_of_piece
+from observer.model.named import Nth
+from observer.trace.about import About, about_line, ender_of, giver_of, lives_of
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
@@ -30,7 +31,6 @@ _LARGEST_META: Final = 1 << 28
 _MOST_LINES: Final = 1000
 _MOST_SITES: Final = 1 << 14
 _Sites = dict[int, Site | None] | None
-_OUTSIDE: Final = dict.fromkeys(("syscall", "fault"), "(cause is null or cause <> ?)")
 
 
 def read_meta(folder: Folder) -> Meta:
@@ -147,26 +147,36 @@ class Trace:
             asked[kind] = f"n in ({', '.join(ends)})" if ends else "false"
         return self.events(frozenset(asked), About(asked))
 
-    def about_piece(self, call: Call) -> About:
-        """Return what is about the life of the piece that *call* returned."""
-        condition, parameters = life_bounds(call)
-        ender = self._first("call", condition, parameters)
-        last = None
-        if ender is not None:
-            tid = next(event.tid for event in self._kind("call", About({"call": f"n = {ender}"})))
-            nexts = [
-                self._first(
-                    kind, f"n > {ender} and tid = {tid} and {_OUTSIDE.get(kind, 'true')}", [ender] * (kind in _OUTSIDE)
-                )
-                for kind in TABLES
-            ]
-            last = min((n for n in nexts if n is not None), default=None)
-        return life_of_piece(call, ender, last)
+    def giver(self, call: Call) -> Call | None:
+        """Return the call that had returned the pointer of *call*, in its process."""
+        last = self._one("call", "max(n)", *giver_of(call)) if call.pointer else None
+        return self.calls_by_number(last) if last is not None else None
 
-    def _first(self, kind: str, condition: str, parameters: list[Any]) -> int | None:
-        """Return the n of the first event of *kind* that fulfils a *condition*."""
-        query = f"select min(n) from read_parquet(?) where {condition}"
-        ((n,),) = self._query(kind, query, parameters)
+    def ender(self, call: Call) -> Call | None:
+        """Return the call that freed or moved the piece of *call*."""
+        first = self._one("call", "min(n)", *ender_of(call))
+        return self.calls_by_number(first) if first is not None else None
+
+    def about_pieces(self, calls: Sequence[Call]) -> About:
+        """Return what is about the life of the piece that *calls* made, moved and freed."""
+        return lives_of(calls)
+
+    def nth(self, named: Nth) -> int | None:
+        """Return the number of the event that is *named* by what it is; None where there are not so many."""
+        skip = f"limit 1 offset {named.ordinal - 1}"
+        if named.op:
+            query = f"select n from read_parquet(?) where op = ? and origin = 'program' order by n {skip}"
+            return next((int(n) for (n,) in self._query("call", query, [named.op])), None)
+        about = about_line(named.file, named.line)
+        for kind in about.conditions:
+            query = f"select n from read_parquet(?) where {about.conditions[kind]} order by n {skip}"
+            for (n,) in self._query(kind, query, about.parameters[kind]):
+                return int(n)
+        return None
+
+    def _one(self, kind: str, what: str, condition: str, parameters: list[Any]) -> int | None:
+        """Return *what* of the events of *kind* that fulfil a *condition*."""
+        ((n,),) = self._query(kind, f"select {what} from read_parquet(?) where {condition}", parameters)
         return n if n is None else int(n)
 
     def _kind(self, kind: str, about: About | None = None) -> Iterator[Event]:

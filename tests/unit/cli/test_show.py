@@ -15,7 +15,7 @@ from observer.errors import UsageError
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
 from observer.story.query import at_line
-from tests.builders import meta, story_run
+from tests.builders import ender, giver, meta, story_run
 
 
 class StoryTrace:
@@ -36,8 +36,14 @@ class StoryTrace:
     def at_each_line(self) -> Iterator[Event]:
         return self.events()
 
-    def about_piece(self, call: Call) -> None:
+    def about_pieces(self, calls: list[Call]) -> None:
         return None
+
+    def giver(self, call: Call) -> Call | None:
+        return giver(story_run(), call)
+
+    def ender(self, call: Call) -> Call | None:
+        return ender(story_run(), call)
 
     def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
         return (event for event in story_run() if kinds is None or event.__struct_config__.tag in kinds)

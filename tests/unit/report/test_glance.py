@@ -32,7 +32,7 @@ def test_it_says_where_the_memory_came_from() -> None:
     text = "\n".join(glance(story_run()))
     assert "7 brk, 1 mmap in mallocs" in text
     assert "161 frames by first touch" in text
-    assert "story.c:52" in text
+    assert "story.c:53" in text
 
 
 @pytest.mark.parametrize("columns", [60, 80])

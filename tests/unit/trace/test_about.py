@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from observer.model.events import Call, Event, Fault, Site, Syscall
+from observer.model.named import Nth
 from observer.story.absence import nothing_at_line
-from observer.story.query import at_line, life_of
+from observer.story.query import at_line, life_of, lifeline
 from observer.trace import reader
 from observer.trace.reader import Trace
-from tests.builders import HEAP, PID, Script, library, story_run
+from tests.builders import HEAP, PID, Script, ender, giver, library, story_run
 from tests.unit.trace.test_tables import part_of
 from tests.unit.trace.written import trace_of
 
@@ -63,9 +65,21 @@ def test_the_life_of_each_piece(trace: Trace) -> None:
     calls = [event for event in whole if isinstance(event, Call)]
     assert calls
     for call in calls:
-        asked = list(trace.events(None, trace.about_piece(call)))
-        assert list(life_of(asked, call)) == list(life_of(whole, call))
+        line = lifeline(call, trace.giver, trace.ender)
+        assert line == lifeline(call, partial(giver, whole), partial(ender, whole))
+        asked = list(trace.events(None, trace.about_pieces(line)))
+        assert list(life_of(asked, line)) == list(life_of(whole, line))
         assert len(asked) < len(whole)
+
+
+def test_an_event_is_found_by_what_it_is_in_every_run(trace: Trace) -> None:
+    calls = [event for event in trace.events() if isinstance(event, Call)]
+    for op in ("malloc", "free"):
+        numbers = [call.n for call in calls if call.op == op]
+        assert [trace.nth(Nth(op, "", 0, i + 1)) for i in range(len(numbers))] == numbers
+        assert trace.nth(Nth(op, "", 0, len(numbers) + 1)) is None
+    at_28 = [event.n for event in calls if event.site is not None and event.site.line == 28]
+    assert [trace.nth(Nth("", "story.c", 28, i + 1)) for i in range(len(at_28))] == at_28
 
 
 def test_what_each_line_caused(trace: Trace) -> None:
