@@ -78,7 +78,9 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
         "--call", metavar="N", help="only one piece: the calls that made, moved and freed it, of which N is one; "
         "N is an event's number, or 'malloc #3', or 'story.c:28 #2'",
     )  # fmt: skip
-    choose.add_argument("--line", metavar="FILE:LINE", help="only what this source line caused")
+    choose.add_argument(
+        "--line", metavar="FILE:LINE", help="only what this source line caused, or the place MODULE+0xOFFSET"
+    )
 
 
 def _add_parts(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,8 @@ def nothing_at_line(events: Iterable[Event], file: str, line: int, *, sees_fault
         site = getattr(event, "site", None)
         if isinstance(site, Site):
             places.add(event, site, file)
+    if not line:
+        return NothingFound(f"nothing is told at {file}", "no event of this trace is there", "--kind call names places")
     what = f"nothing is told at {file}:{line}"
     if not places.files:
         return NothingFound(what, "no code in this trace has line numbers", "compile the program with -g")

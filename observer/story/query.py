@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from observer.errors import UsageError
-from observer.model.events import Call, Event, Fault, Signal, Syscall
+from observer.model.events import Call, Event, Fault, Signal, Site, Syscall
 from observer.model.operations import FREEING
 
 __all__ = ["KINDS", "at_line", "is_file", "life_of", "lifeline", "parse_line", "takes_over"]
 
+_WITHOUT_LINE: Final = re.compile(r".+\+0x[0-9a-f]+|.+ \(.+\)")
 _MOST_MOVES: Final = 200
 KINDS: Final = ("call", "syscall", "fault", "signal", "process", "library", "lost")
 
 
 def parse_line(text: str) -> tuple[str, int]:
-    """Return file and line of `story.c:28`.
+    """Return file and line of `story.c:28`; of a place without a line, as the story names it, the name and 0.
+
+    >>> parse_line("story.c:28"), parse_line("libc.so.6+0x98930"), parse_line("_start (story)")
+    (('story.c', 28), ('libc.so.6+0x98930', 0), ('_start (story)', 0))
 
     Raises:
-        UsageError: if *text* is not FILE:LINE.
+        UsageError: if *text* is neither.
     """
     file, _colon, line = text.rpartition(":")
-    if not file or not line.isascii() or not line.isdecimal():
-        raise UsageError(f"--line {text}", "not of the form FILE:LINE", "--line story.c:28")
-    return file, int(line)
+    if file and line.isascii() and line.isdecimal():
+        return file, int(line)
+    if _WITHOUT_LINE.fullmatch(text):
+        return text, 0
+    raise UsageError(f"--line {text}", "not of the form FILE:LINE or MODULE+0xOFFSET", "--line story.c:28")
 
 
 def at_line(events: Iterable[Event], file: str, line: int) -> Iterator[Event]:
     """Yield the events that *file*:*line* caused, with what happened inside its allocator calls.
 
-    *file* may be a whole path or the end of one.
+    *file* may be a whole path or the end of one; of *line* 0 it is the name of a place that has no line.
     """
     calls: dict[int, int] = {}
     for event in events:
         site = getattr(event, "site", None)
-        hit = site is not None and site.line == line and is_file(site.file or "", file)
+        hit = site is not None and is_place(site, file, line)
         if isinstance(event, Call):
             calls[event.tid] = event.n if hit else -1
         inside = isinstance(event, Syscall | Fault) and event.cause is not None and calls.get(event.tid) == event.cause
         if hit or inside:
             yield event
+
+
+def is_place(site: Site, file: str, line: int) -> bool:
+    """Say whether *site* is at *file*:*line*, or, of *line* 0, is the place without a line that is named *file*."""
+    if line:
+        return site.line == line and is_file(site.file or "", file)
+    return not site.line and site.text == file
 
 
 def is_file(path: str, end: str) -> bool:

@@ -13,6 +13,11 @@ __all__ = ["About", "about_line", "ender_of", "giver_of", "lives_of"]
 
 _FOR_BREAKS = {"syscall": "name = 'brk'", "process": "true"}
 """What moves the break, and who has which: told of, whatever else is asked."""
+_NAME_OF_SITE = (
+    "case when site.function is not null then site.function || coalesce(' (' || site.module || ')', '') "
+    "else site.module || '+' || printf('0x%x', site.\"offset\") end"
+)
+"""`Site.text` of a place that has no line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,13 @@ class About:
 
 def about_line(file: str, line: int) -> About:
     """Return what *file*:*line* caused, `story.query.at_line`: what happens in a call has the place of the call."""
-    hit = "site.line = ? and (site.file = ? or ends_with(site.file, ?))"
-    asked = [line, file, f"/{file.removeprefix('./')}"]
+    asked: list[Any]
+    if line:
+        hit = "site.line = ? and (site.file = ? or ends_with(site.file, ?))"
+        asked = [line, file, f"/{file.removeprefix('./')}"]
+    else:
+        hit = f"site.line is null and {_NAME_OF_SITE} = ?"
+        asked = [file]
     kinds = ("call", "signal", "library", "syscall", "fault")
     return About(dict.fromkeys(kinds, hit), dict.fromkeys(kinds, asked))
 

@@ -74,7 +74,7 @@ def test_the_large_piece_of_the_story_lives_from_mmap_to_munmap() -> None:
 
 @pytest.mark.parametrize("text", ["story.c", ":28", "story.c:x", "story.c:", "story.c:²"])
 def test_what_is_no_line_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(UsageError, match=r"FILE:LINE\n  try: --line story\.c:28"):
+    with pytest.raises(UsageError, match=r"FILE:LINE or MODULE\+0xOFFSET\n  try: --line story\.c:28"):
         parse_line(text)
 
 

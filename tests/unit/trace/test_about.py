@@ -92,6 +92,16 @@ def test_what_each_line_caused(trace: Trace) -> None:
             assert list(at_line(asked, name, site.line or 0)) == list(at_line(whole, name, site.line or 0))
 
 
+def test_places_without_a_line_are_asked_for_by_their_names(trace: Trace) -> None:
+    whole = list(trace.events())
+    names = {site.text for event in whole if isinstance(site := getattr(event, "site", None), Site) and not site.line}
+    assert names
+    for name in (*names, "nowhere+0x10"):
+        asked = trace.events(None, trace.about_line(name, 0))
+        assert list(at_line(asked, name, 0)) == list(at_line(whole, name, 0))
+        assert sum(trace.count_at_line(name, 0).values()) == len(list(at_line(whole, name, 0)))
+
+
 def test_what_moves_the_break_is_always_among_them(trace: Trace) -> None:
     asked = list(trace.events(None, trace.about_line("nowhere.c", 1)))
     assert not [event for event in asked if isinstance(event, Call | Fault)]
