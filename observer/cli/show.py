@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+_MEASURES: Final = ("bytes", "calls", "live", "resident", "waste", "faults")
 _DESCRIPTION: Final = """\
 Tell the trace in DIR: the story in the book's six steps, the numbers, what is
 not in the book, the address space, the ledger.
@@ -89,6 +90,11 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--steps", action="store_true", help="for each source line, how often it took which steps")
     part.add_argument("--map", action="store_true", help="the address space at the end, drawn")
     part.add_argument("--heap", action="store_true", help="the heap's chunks and bins (not part of this version)")
+    part.add_argument(
+        "--top", choices=_MEASURES, metavar="WHAT",
+        help="the lines that have most: bytes, calls, live (bytes not freed), resident (page frames), waste, faults",
+    )  # fmt: skip
+    part.add_argument("--leaks", action="store_true", help="what was never freed, by the lines that asked for it")
     part.add_argument("--ledger", action="store_true", help="what was seen beside what the kernel counted")
 
 
@@ -125,6 +131,7 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
     from observer.report.lists import print_counts, print_events, print_steps
+    from observer.report.places import print_leaks, print_top
     from observer.report.source import Sources
     from observer.report.space import print_space
     from observer.report.terminal import tell, tell_events
@@ -138,6 +145,10 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             print_space(console, end)
     elif arguments.ledger:
         print_ledger(console, trace.meta.ledger)
+    elif arguments.top:
+        print_top(console, arguments.top, _glanced(trace.events()).top(arguments.top), sources)
+    elif arguments.leaks:
+        print_leaks(console, _glanced(trace.events()).top("live"), sources)
     elif arguments.steps:
         print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)))
     elif arguments.kind:

@@ -14,6 +14,7 @@ from observer.cli import export, show
 from observer.errors import UsageError
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
+from observer.story.glance import MEASURES
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, story_run
 
@@ -117,6 +118,18 @@ def test_steps_are_told_line_by_line(capsys: pytest.CaptureFixture[str]) -> None
 def test_parts_are_told_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--map").startswith("\nThe address space")
     assert shown(capsys, "--ledger").startswith("\nThe ledger")
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_lines_are_ranked_by_each_measure(capsys: pytest.CaptureFixture[str], measure: str) -> None:
+    _blank, title, *rows = shown(capsys, "--top", measure).splitlines()
+    assert title.startswith("Most ")
+    assert rows == ["  no place has any"] or all("story.c:" in row or "(" in row or "+0x" in row for row in rows[1:])
+
+
+def test_the_large_piece_is_what_was_asked_for_most_and_nothing_leaks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "--top", "bytes").splitlines()[3].split() == ["2.0", "MiB", "1", "0", "bytes", "story.c:53"]
+    assert shown(capsys, "--leaks") == "\nNot freed  0 bytes in 0 pieces when their processes ended\n"
 
 
 def test_the_heap_reader_is_said_to_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
