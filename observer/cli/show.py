@@ -22,13 +22,15 @@ __all__ = ["configure", "run"]
 
 _MEASURES: Final = ("bytes", "calls", "live", "resident", "waste", "faults")
 _DESCRIPTION: Final = """\
-Tell the trace in DIR: the story in the book's six steps, the numbers, what is
-not in the book, the address space, the ledger.
+Tell the trace in DIR: one screen of what it came to. With --full the whole
+story in the book's six steps, the numbers, what is not in the book, the address
+space, the ledger.
 
-Alike events are one row, and a long story is shortened in its middle; what the
-loader and the C library do before main is one row too. With --kind, --call or
---line only those events are told; with --steps, --map or --ledger only that
-part. Nothing is recorded anew, and DIR is not changed.
+In the story alike events are one row, what weighs least is left out where it is
+long, and what the loader and the C library do before main is one row. With
+--kind, --call or --line only those events are told; with --steps, --top, --map
+and the like only that part. On a terminal long output goes through your pager
+(PAGER). Nothing is recorded anew, and DIR is not changed.
 """
 _EPILOG: Final = """\
 Exit status:
@@ -38,13 +40,14 @@ Exit status:
   125  DIR cannot be read, or the part asked for is not there
 
 Examples:
-  observer show story.trace                     the whole run
+  observer show story.trace                     one screen
+  observer show story.trace --full              the whole story
   observer show story.trace --all               every row, start-up included
   observer show story.trace --line story.c:28   what one line caused
-  observer show story.trace --call N            one piece: made, touched, freed;
-                                                N: its malloc's number
+  observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
+                                                freed; or --call N, an event
+  observer show story.trace --top resident      whose pieces got page frames
   observer show story.trace --kind fault        every page fault, one a line
-  observer show story.trace --source .          with the program's own lines
   observer show story.trace --kind syscall --json | jq .name
 """
 
@@ -91,7 +94,7 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     part.add_argument("--map", action="store_true", help="the address space at the end, drawn")
     part.add_argument("--heap", action="store_true", help="the heap's chunks and bins (not part of this version)")
     part.add_argument(
-        "--top", choices=_MEASURES, metavar="WHAT",
+        "--top", choices=_MEASURES, metavar="BY",
         help="the lines that have most: bytes, calls, live (bytes not freed), resident (page frames), waste, faults",
     )  # fmt: skip
     part.add_argument("--leaks", action="store_true", help="what was never freed, by the lines that asked for it")
