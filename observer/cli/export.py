@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from observer.errors import ObserverError
+from observer.errors import ObserverError, UsageError
 
 if TYPE_CHECKING:
     from observer.trace.reader import Trace
@@ -43,6 +46,7 @@ Examples:
   observer export story.trace --to jsonl | jq 'select(.major) | .where'
   observer export story.trace --to workload -o story.workload
   observer export story.trace --to perfetto -o story.json
+  observer export --schema > event.schema.json
 """
 
 
@@ -52,8 +56,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
-    parser.add_argument("--to", required=True, choices=_FORMS, help="the format")
+    parser.add_argument(
+        "directory", metavar="DIR", type=Path, nargs="?", help="a trace: the folder that observer run left"
+    )
+    parser.add_argument("--to", choices=_FORMS, help="the format")
+    parser.add_argument("--schema", action="store_true", help="write the JSON Schema of jsonl's lines; needs no DIR")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, replacing it; - or nothing: standard output"
     )
@@ -61,21 +68,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the trace; return the exit status."""
-    from observer.trace.reader import Trace
-
-    trace = Trace.open(arguments.directory)
+    write = _writer(arguments)
     if arguments.output in (None, "-"):
         sys.stdout.flush()
-        _write(arguments.to, trace, sys.stdout.buffer)
+        write(sys.stdout.buffer)
         return 0
     try:
         with open(arguments.output, "wb") as out:
-            _write(arguments.to, trace, out)
+            write(out)
     except OSError as error:
         raise ObserverError(
             f"cannot write {arguments.output}", os.strerror(error.errno or 0), "another -o FILE"
         ) from error
     return 0
+
+
+def _writer(arguments: argparse.Namespace) -> Callable[[BinaryIO], None]:
+    from observer.trace.reader import Trace
+
+    if arguments.schema:
+        return _write_schema
+    if arguments.directory is None or arguments.to is None:
+        raise UsageError("a trace and a format are needed", "", "observer export DIR --to jsonl, or --schema")
+    return partial(_write, arguments.to, Trace.open(arguments.directory))
+
+
+def _write_schema(out: BinaryIO) -> None:
+    from observer.report.schema import schema_of_lines
+
+    out.write(json.dumps(schema_of_lines(), indent=2).encode() + b"\n")
 
 
 def _write(form: str, trace: Trace, out: BinaryIO) -> None:
