@@ -25,6 +25,7 @@ VERBS: Final = {
     "run": "record a program and tell where its memory comes from",
     "show": "tell a recorded trace again",
     "export": "write a trace for other tools",
+    "plot": "draw what a run held over time",
     "simulate": "run a workload through the book's machine",
     "compare": "set a real run beside the book's machine, and explain each difference",
     "libraries": "build a C source against every C library here; their system calls side by side",

@@ -18,7 +18,7 @@ from observer.model.machine import Meta, Outcome
 from observer.model.operations import ALLOCATING
 from observer.report.screen import bar, put, safe
 from observer.report.source import Sources
-from observer.story.crashes import Crash
+from observer.story.crashes import Crash, broken_words
 from observer.story.departures import Occurrence
 from observer.story.glance import Glance
 from observer.story.places import Place
@@ -69,6 +69,7 @@ def print_glance(
     screen.head += _beside(console, Text(), _title(meta, summary))
     for crash in glance.crashes[:2]:
         _crash(screen, crash)
+    _broken(screen, glance)
     _sizes(screen, meta, summary)
     _mallocs(screen, summary)
     _kernel(screen, meta, summary)
@@ -130,6 +131,16 @@ def _crash(screen: _Screen, crash: Crash) -> None:
         screen.fact("", reason)
 
 
+def _broken(screen: _Screen, glance: Glance) -> None:
+    """Name the first call that broke a rule of malloc(3), unless it is why a process crashed."""
+    count, calls = glance.broken_rules()
+    told = {reason for crash in glance.crashes for reason in crash.because}
+    if calls and broken_words(calls[0]) not in told:
+        screen.fact("rule broken", broken_words(calls[0]), "bold red")
+    if count > 1:
+        screen.fact("rules broken", f"{number(count)} calls broke a rule of malloc(3): --full tells each")
+
+
 def _sizes(screen: _Screen, meta: Meta, summary: Summary) -> None:
     """Asked for, alive, mapped and resident as bars of one scale, each with where it came from."""
     if not summary.calls:
@@ -175,8 +186,9 @@ def _kernel(screen: _Screen, meta: Meta, summary: Summary) -> None:
     if summary.faults:
         major = f"; {number(summary.major)} read from disk" if summary.major else ""
         screen.fact("page faults", f"{number(summary.faults)}: by {_listed(summary.by_toucher)}{major}")
-    elif not meta.sees_faults:
-        screen.fact("page faults", meta.how.get("faults", "not observed"))
+    if not meta.sees_faults:
+        why = next((line.note for line in meta.ledger if line.identity.startswith("fault samples")), "")
+        screen.fact("" if summary.faults else "page faults", f"{meta.how.get('faults', 'not observed')}: {why}")
     if summary.lost:
         screen.fact("LOST", plural(summary.lost, "event"), "bold red")
 

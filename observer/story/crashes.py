@@ -10,8 +10,9 @@ from observer.story.places import Freed, Piece, Places
 from observer.story.sentences import call_words, misuse_words, sentence
 from observer.story.wording import number, plural
 
-__all__ = ["Crash", "Crashes"]
+__all__ = ["Crash", "Crashes", "broken_words"]
 
+_TOLD: Final = 3
 _NEAR: Final = 4096
 """Bytes behind a piece in which an address is taken for one that ran out of it."""
 
@@ -25,10 +26,15 @@ class Crash(NamedTuple):
 
 
 class Crashes:
-    """Follows a run: `add` every event in order of n, after *places* has it; `found` are the processes that crashed."""
+    """Follows a run: `add` every event in order of n, after *places* has it; `found` are the processes that crashed.
+
+    `broken` are the first calls that broke a rule of malloc(3), `broken_count` is how many did.
+    """
 
     def __init__(self, places: Places) -> None:
         self.found: list[Crash] = []
+        self.broken: list[Call] = []
+        self.broken_count = 0
         self._places = places
         self._unfinished: dict[int, Call] = {}
         self._misused: dict[int, Call] = {}
@@ -40,6 +46,9 @@ class Crashes:
                 self._unfinished[event.tid] = event
             if event.misuse is not None:
                 self._misused[event.pid] = event
+                self.broken_count += 1
+                if len(self.broken) < _TOLD:
+                    self.broken.append(event)
         elif type(event) is Signal and event.fatal:
             self.found.append(self._crash(event))
 
@@ -50,7 +59,7 @@ class Crashes:
             because.append(f"this happened in {call_words(call)}{_at(call)}, event {number(call.n)}")
         misused = self._misused.get(event.pid)
         if misused is not None:
-            because.append(f"event {number(misused.n)}, {call_words(misused)}{_at(misused)}: {misuse_words(misused)}")
+            because.append(broken_words(misused))
         elif call is not None and event.exception is None:
             what = "memory" if call.op in ALLOCATING else "the piece"
             because.append(f"the C library found {what} damaged: something was written outside its piece before")
@@ -73,6 +82,11 @@ class Crashes:
             key=lambda found: found[0], default=None,
         )  # fmt: skip
         return [f"the address lies {plural(behind[0], 'byte')} behind {_name(behind[1])}"] if behind is not None else []
+
+
+def broken_words(call: Call) -> str:
+    """Say which rule of malloc(3) *call* breaks, where."""
+    return f"event {number(call.n)}, {call_words(call)}{_at(call)}: {misuse_words(call)}"
 
 
 def _place(event: Signal) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from observer.model.events import Event, Process
+from observer.model.events import Call, Event, Process
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
 from observer.story.places import Place
@@ -61,6 +61,10 @@ class Glance:
     def crashes(self) -> list[Crash]:
         """The processes that a signal ended, in order."""
         return self._crashes.found
+
+    def broken_rules(self) -> tuple[int, list[Call]]:
+        """Return how many calls broke a rule of malloc(3), and the first of them."""
+        return self._crashes.broken_count, self._crashes.broken
 
     def top(self, measure: str = "bytes") -> list[Place]:
         """Return the places with any of *measure* (see MEASURES), those with most first."""

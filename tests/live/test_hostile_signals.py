@@ -218,7 +218,7 @@ def test_all_refusals_of_a_run_are_told_once_each(tmp_path: Path) -> None:
             return 0;
         }""",
         tmp_path,
-        "-e", "trace=memory",
+        "--full",
     )  # fmt: skip
     assert "23 ×" in recorded.stderr
     section = recorded.stderr.partition("What the processor refused")[2]

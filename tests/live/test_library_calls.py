@@ -230,7 +230,7 @@ int main(void)
 
 def test_a_question_that_the_vdso_cannot_answer_crosses_for_both(tmp_path: Path) -> None:
     program = compile_c(UNANSWERED, tmp_path / "unanswered")
-    run = run_observer([program], tmp_path / "trace", options=("-e", "trace=all,library"))
+    run = run_observer([program], tmp_path / "trace", options=("--full", "-e", "trace=all,library"))
     calls = [event for event in run.events if isinstance(event, Library)]
     if not any(event.module for event in calls):
         pytest.skip("this kernel gives no vDSO")

@@ -106,7 +106,7 @@ def recorded(observe: Callable[..., subprocess.CompletedProcess[str]], tmp_path:
     """Return a function that records a command and gives its calls; the story is left in `tmp_path/story`."""
 
     def run(*command: str) -> list[Call]:
-        done = observe("run", "-o", str(tmp_path / "trace"), "--", *command)
+        done = observe("run", "--full", "-o", str(tmp_path / "trace"), "--", *command)
         (tmp_path / "story").write_text(" ".join(done.stderr.split()))
         return [event for event in Trace.open(tmp_path / "trace").events() if isinstance(event, Call)]
 
