@@ -30,6 +30,7 @@ VERBS: Final = {
     "compare": "set a real run beside the book's machine, and explain each difference",
     "libraries": "build a C source against every C library here; their system calls side by side",
     "allocators": "run a program under every allocator found here, and say which to take",
+    "completion": "print what makes a shell complete the words behind observer",
     "doctor": "say what this machine allows, and what would allow more",
 }
 
@@ -108,6 +109,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line *words* (default: sys.argv) and return the exit status."""
     _occupy_standard_streams()
     words = sys.argv[1:] if words is None else words
+    if "_ARGCOMPLETE" in os.environ:
+        from observer.cli.completion import complete
+
+        complete(VERBS)
     if not words or words[0] in ("-h", "--help", "help"):
         _overview().print_help()
         return 0 if words else 2
