@@ -15,7 +15,7 @@ from observer.compare.witness import Witness
 from observer.model.events import Call, Event, Process, Syscall
 from observer.model.lives import Lives
 
-__all__ = ["follow"]
+__all__ = ["Followed", "follow"]
 
 
 def follow(events: Iterable[Event], make: ExactMaker, found: dict[int, str]) -> Iterator[int]:
@@ -28,7 +28,7 @@ def follow(events: Iterable[Event], make: ExactMaker, found: dict[int, str]) -> 
     Yields:
         From time to time the n before which all calls have been followed.
     """
-    sources = _Sources(make, found)
+    sources = Followed(make, found)
     for window in windows(grouped(events)):
         yield window.items[0][0].n
         for event, inside in sources.in_order(window):
@@ -38,7 +38,9 @@ def follow(events: Iterable[Event], make: ExactMaker, found: dict[int, str]) -> 
 _MOST_COPIED: Final = 16 << 20  # bytes: a second or so
 
 
-class _Sources:
+class Followed:
+    """The exact models of a run's processes, which are told of its events window by window."""
+
     def __init__(self, make: ExactMaker, found: dict[int, str]) -> None:
         self._make = make
         self._lives = Lives(self._new, Witness.copy)
@@ -62,6 +64,10 @@ class _Sources:
             self._lives.of(event.pid).live(event)
         elif isinstance(event, Syscall):
             self._lives.of(event.pid).outside(event)
+
+    def of(self, pid: int) -> Witness:
+        """Return the models of a process."""
+        return self._lives.of(pid)
 
     def _new(self, pid: int, environment: Mapping[str, str] | None) -> Witness:
         return Witness(Hypotheses.of(self._make, pid, environment, effort=self._effort))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from observer.model.account import Account, Reach
+from observer.model.chunks import Chunk
 from observer.model.events import Call, Fault, Syscall
 
 __all__ = [
@@ -214,6 +215,13 @@ class ExactSide(Protocol):
 
     def end_thread(self, task: int) -> None:
         """A thread ended."""
+
+    def chunks(self) -> list[Chunk]:
+        """Return every chunk there is, in the order of their addresses."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nothing of the memory is open since a call that came otherwise."""
 
     def has_arena(self, task: int) -> bool:
         """Whether the thread *task* has a part of the memory of its own already."""

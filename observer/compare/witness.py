@@ -11,7 +11,7 @@ from typing import Final
 from observer.compare.explanation import Explanation
 from observer.compare.hypotheses import Hypotheses, is_right
 from observer.compare.order import Asked
-from observer.compare.sides import ExactPrediction
+from observer.compare.sides import ExactPrediction, ExactSide
 from observer.model.events import Call, Process, Syscall
 
 __all__ = ["Witness"]
@@ -29,6 +29,16 @@ class Witness:
     def __init__(self, models: Hypotheses) -> None:
         self._models = models
         self._last: ExactPrediction | None = None
+
+    @property
+    def model(self) -> ExactSide:
+        """The model of the first copy of the allocator, under the order of the threads' calls that is told."""
+        return self._models.likely.first
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more orders of the threads' calls fit than are told."""
+        return self._models.is_open
 
     def copy(self, task: int, child: int) -> Witness:
         """Return that of a child that *task* forked."""

@@ -16,6 +16,7 @@ from observer.glibc.tunables import read_tunables
 from observer.glibc.versions import version_of
 from observer.model.account import Reach, alignment_of, request_of
 from observer.model.addresses import PAGE
+from observer.model.chunks import Chunk
 from observer.model.events import Call, Syscall
 from observer.model.memory_calls import WORDS, Break, Map, Move, memory_call
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS
@@ -111,6 +112,15 @@ class GlibcSide:
         twin = GlibcSide(self._version, {}, 0, cpus=1, thp="never", page_size=self._page)
         twin._kernel, twin._heap = RecordedKernel(self._kernel.end), self._heap
         return twin
+
+    def chunks(self) -> list[Chunk]:
+        """Return every chunk there is, in the order of their addresses."""
+        return self._model.chunks()
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether nothing of the heap is open."""
+        return self._model.is_sure
 
     @property
     def weight(self) -> int:

@@ -13,10 +13,12 @@ from observer.glibc.chunks import HEADER, LARGEST, UNSORTED, WORD, bin_of, chunk
 from observer.glibc.parameters import Parameters
 from observer.glibc.versions import Version, version_of
 from observer.model.addresses import PAGE
+from observer.model.chunks import Chunk
 from observer.simulator.glibc.arenas import Arenas, Thread
 from observer.simulator.glibc.calloc import allocate_cleared
 from observer.simulator.glibc.calls import Calls
 from observer.simulator.glibc.doubts import Doubts
+from observer.simulator.glibc.inventory import inventory
 from observer.simulator.glibc.kernel import DONTNEED, Asked, Kernel, SimulatedKernel, SystemCall
 from observer.simulator.glibc.memalign import allocate_aligned, effective
 from observer.simulator.glibc.realloc import resize
@@ -87,6 +89,10 @@ class Glibc:
     def _settle(self, calls: Calls, doubts: Doubts) -> None:
         self._calls, self._state, self._doubts = calls, calls.state, doubts
         self._asked, self._touches = calls.state.kernel, calls.state.touches
+
+    def chunks(self) -> list[Chunk]:
+        """Return every chunk there is, in the order of their addresses."""
+        return inventory(self._calls)
 
     # ---- allocating -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""The heap at any moment of a run, chunk by chunk, by the exact model of its allocator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from observer.compare.order import grouped, windows
+from observer.compare.served_by import Followed
+from observer.compare.sides import ExactMaker
+from observer.model.chunks import Chunk
+from observer.model.events import Event
+
+__all__ = ["HeapAt", "heap_at"]
+
+
+class HeapAt(NamedTuple):
+    """The chunks of a process in the order of their addresses.
+
+    `is_certain` is False where the model had to take calls as they came, or where the order of threads' calls is open:
+    then what is free may be cut into chunks otherwise.
+    """
+
+    chunks: tuple[Chunk, ...]
+    is_certain: bool
+
+
+def heap_at(events: Iterable[Event], make: ExactMaker, pid: int, n: int) -> HeapAt:
+    """Return the heap of the process *pid* after event *n*.
+
+    *events* are in order of n from the beginning of the run; calls, system calls and lives of processes matter. *make*
+    makes the model of a process.
+    """
+    followed = Followed(make, {})
+    for window in windows(grouped(event for event in events if event.n <= n)):
+        for event, inside in followed.in_order(window):
+            followed.take(event, inside)
+    witness = followed.of(pid)
+    return HeapAt(tuple(witness.model.chunks()), witness.model.is_certain and not witness.is_open)
