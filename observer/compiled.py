@@ -23,13 +23,13 @@ from typing import Final
 __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
-    "code/unwind", "compare/hypotheses", "compare/models", "compare/order", "compare/served_by", "compare/witness",
-    "glibc/chunks", "instruments/places", "model/addresses", "model/chapter", "model/lives", "model/memory_calls",
-    "model/pieces", "model/where", "runs/sources", "runs/told", "simulator/glibc", "simulator/glibc_side",
-    "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/places", "story/refusals",
-    "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside", "trace/callers", "trace/columns",
-    "trace/heap_pages", "trace/live", "trace/misuses", "trace/open_call", "trace/process", "trace/replay",
-    "trace/values",
+    "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order", "compare/served_by",
+    "compare/witness", "glibc/chunks", "instruments/places", "model/addresses", "model/chapter", "model/lives",
+    "model/memory_calls", "model/pieces", "model/where", "runs/sources", "runs/told", "simulator/glibc",
+    "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening",
+    "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside",
+    "trace/callers", "trace/columns", "trace/heap_pages", "trace/live", "trace/misuses", "trace/open_call",
+    "trace/process", "trace/replay", "trace/values",
 )  # fmt: skip
 """Modules, and rooms whose modules are all meant, below the package. None of them asks Linux itself."""
 

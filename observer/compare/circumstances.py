@@ -16,6 +16,9 @@ _BROKEN: Final = {
     "inside": "gave back a pointer into the middle of a piece",
     "never given": "gave back memory that no call had returned",
     "two hands": "was given a piece that is in use",
+    "overlap": "was given a piece that overlaps one in use",
+    "elsewhere": "was given memory that the allocator never had",
+    "too small": "was given a free piece that is smaller than what it asked for",
 }
 
 

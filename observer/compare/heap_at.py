@@ -31,9 +31,9 @@ def heap_at(events: Iterable[Event], make: ExactMaker, pid: int, n: int) -> Heap
     *events* are in order of n from the beginning of the run; calls, system calls and lives of processes matter. *make*
     makes the model of a process.
     """
-    followed = Followed(make, {})
+    followed = Followed(make, {}, {})
     for window in windows(grouped(event for event in events if event.n <= n)):
         for event, inside in followed.in_order(window):
-            followed.take(event, inside)
+            followed.take(event, inside, is_alone=False)
     witness = followed.of(pid)
     return HeapAt(tuple(witness.model.chunks()), witness.model.is_certain and not witness.is_open)

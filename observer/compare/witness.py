@@ -10,9 +10,11 @@ from typing import Final
 
 from observer.compare.explanation import Explanation
 from observer.compare.hypotheses import Hypotheses, is_right
+from observer.compare.impossible import Pieces
 from observer.compare.order import Asked
 from observer.compare.sides import ExactPrediction, ExactSide
-from observer.model.events import Call, Process, Syscall
+from observer.model.chunks import Chunk
+from observer.model.events import GLIBC, Call, Misuse, Process, Syscall
 
 __all__ = ["Witness"]
 
@@ -29,6 +31,10 @@ class Witness:
     def __init__(self, models: Hypotheses) -> None:
         self._models = models
         self._last: ExactPrediction | None = None
+        self._pieces = Pieces()
+        self._wrong_chunks: list[Chunk] = []
+        self._is_wrong = False
+        """Whether the models had no doubt about the call seen last, and were wrong about its pointer."""
 
     @property
     def model(self) -> ExactSide:
@@ -42,7 +48,9 @@ class Witness:
 
     def copy(self, task: int, child: int) -> Witness:
         """Return that of a child that *task* forked."""
-        return Witness(self._models.copy(task, child))
+        twin = Witness(self._models.copy(task, child))
+        twin._pieces = self._pieces.copy()
+        return twin
 
     def outside(self, event: Syscall) -> None:
         """Note a system call that no allocator call made."""
@@ -59,14 +67,25 @@ class Witness:
     def see(self, call: Call, inside: list[Syscall]) -> None:
         """Let the models do *call*; they say nothing of it if it came otherwise."""
         prediction = self._models.predict(call, inside)
-        self._last = None
+        self._last, self._is_wrong = None, False
         if prediction is None:
             self._models.pass_by(call, inside)
             return
         if call.end_ns is None or not is_right(call, prediction):
+            self._is_wrong = bool(call.result) and prediction.is_certain and not self._models.is_open
+            self._wrong_chunks = self.model.chunks() if self._is_wrong else []
             self._models.adopt(call, inside)
         elif prediction.is_certain:
             self._last = prediction
+
+    def judge(self, call: Call) -> Misuse | None:
+        """Return what is impossible about the call seen last, if the models were sure, and it came otherwise."""
+        return self._pieces.judge(call, self._wrong_chunks) if self._is_wrong else None
+
+    def keep(self, call: Call) -> None:
+        """Remember the piece that *call* gave or took."""
+        if call.allocator == GLIBC:
+            self._pieces.take(call)
 
     @property
     def source(self) -> str:

@@ -173,7 +173,7 @@ _TABLE: Final = (
     ),
     Departure(
         "misuse", "the program broke malloc's rules",
-        "a piece was given back twice, or never given: from then on the allocator's lists may hold anything",
+        "a piece was given back twice or never given, or the heap was overwritten: then its lists may hold anything",
     ),
     Departure(
         "asked", "the program asked for it",

@@ -14,8 +14,8 @@ import msgspec
 from observer.model.where import Where
 
 __all__ = [
-    "ADDRESS_RESULTS", "GLIBC", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process", "Signal",
-    "Site", "Syscall", "is_glibc",
+    "ADDRESS_RESULTS", "GLIBC", "MISUSES", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process",
+    "Signal", "Site", "Syscall", "is_glibc",
 ]  # fmt: skip
 
 
@@ -55,13 +55,19 @@ class ChunkRef(msgspec.Struct, frozen=True):
     size: int
 
 
+MISUSES: Final = ("freed before", "inside", "never given", "two hands", "overlap", "elsewhere", "too small")
+"""What `Misuse.what` may be."""
+
+
 class Misuse(msgspec.Struct, frozen=True):
     """How a call breaks the allocator's rules (malloc(3)), as far as the calls that were seen tell.
 
     `what` is `freed before` (the pointer was given back already), `inside` (it points into the piece, not to its
-    start), `never given` (no call that was seen returned it), or `two hands` (the allocator hands out a piece that is
-    in use: it had been given back twice). `given` and `freed` are the numbers of the calls that gave the piece and
-    gave it back first, `given_at` and `freed_at` their places.
+    start), `never given` (no call that was seen returned it), or, of what the allocator hands out after its memory was
+    overwritten or given back wrongly: `two hands` (a piece that is in use: it had been given back twice), `overlap` (it
+    overlaps a piece that is in use), `elsewhere` (it lies where no allocator has memory) or `too small` (a free piece
+    that was never as large). `given` and `freed` are the numbers of the calls that gave the piece and gave it back
+    first, `given_at` and `freed_at` their places.
     """
 
     what: str

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from observer.compare.served_by import follow
 from observer.compare.sides import ExactMaker
-from observer.model.events import Call, Event, Process, Syscall
+from observer.model.events import Call, Event, Misuse, Process, Syscall
 from observer.model.machine import Machine, Request
 from observer.runs.models import WORD_BITS, exact_model_if_known
 from observer.simulator.glibc_side import SYSTEM_CALLS
@@ -42,6 +42,7 @@ def _can_be_followed(machine: Machine, request: Request) -> bool:
 def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:
     waiting: deque[Part] = deque()
     found: dict[int, str] = {}
+    impossible: dict[int, Misuse] = {}
 
     def events() -> Iterator[Event]:
         for part in parts:
@@ -50,11 +51,11 @@ def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:
                 if type(event) is Call or type(event) is Syscall or type(event) is Process:
                     yield event
 
-    for n in follow(events(), model, found):
+    for n in follow(events(), model, found, impossible):
         while waiting and _last(waiting[0]) < n:
-            yield _with_sources(waiting.popleft(), found)
+            yield _with_sources(waiting.popleft(), found, impossible)
     while waiting:
-        yield _with_sources(waiting.popleft(), found)
+        yield _with_sources(waiting.popleft(), found, impossible)
 
 
 def _last(part: Part) -> int:
@@ -62,6 +63,6 @@ def _last(part: Part) -> int:
     return events[-1].n if events else -1
 
 
-def _with_sources(part: Part, found: dict[int, str]) -> Part:
-    name_sources(part, found)
+def _with_sources(part: Part, found: dict[int, str], impossible: dict[int, Misuse]) -> Part:
+    name_sources(part, found, impossible)
     return part

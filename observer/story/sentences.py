@@ -91,6 +91,9 @@ def misuse_words(event: Call, before: str = "") -> str:
         "inside": f"the pointer is not the one that {given} returned, but lies inside that piece",
         "never given": "no call that was seen returned this pointer",
         "two hands": f"the piece is in use already, by who got it from {given}: it was given back twice",
+        "overlap": f"the piece overlaps that of {given}, which is in use: a size or a list was overwritten",
+        "elsewhere": "the allocator never had this memory: a list was overwritten, or what is no piece was given back",
+        "too small": f"the piece of {given}, given back by {freed}, is smaller: its size or a list was overwritten",
     }
     return f"{before}{told[misuse.what]}"
 

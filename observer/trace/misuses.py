@@ -48,6 +48,8 @@ class Misuses:
         holder = state.live.find(pointer) if pointer in state.twice else None
         if holder is not None:
             self._write(call, "two hands", holder.call, state.made_at.get(holder.address, 0))
+        elif state.lies_elsewhere(pointer) and is_glibc(call.columns.texts["allocator"][call.row]):
+            call.columns.texts["misuse"][call.row] = "elsewhere"
 
     def _may_judge(self, state: ProcessState, call: OpenCall, pointer: int) -> bool:
         """Whether all that could have given *pointer* was watched."""

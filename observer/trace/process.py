@@ -43,13 +43,15 @@ class ProcessState:
     """The numbers of the sites that the live pieces were made at, by pointer."""
     twice: set[int] = field(default_factory=set)
     """Pointers that were given back twice at some time."""
+    is_copied: bool = False
+    """Whether the mappings were read from the process, whose names are then those that the kernel has."""
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
         child = ProcessState(
             self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
             heap_pages=self.heap_pages.copy(), blocks=self.blocks.fork(), wiped=self.wiped.copy(),
-            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice),
+            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice), is_copied=self.is_copied,
         )  # fmt: skip
         for area in self.unforked.mappings:
             child.unmap(area.start, area.size)
@@ -59,6 +61,7 @@ class ProcessState:
 
     def copied(self, mappings: Sequence[Mapping], heap_pages: set[int]) -> None:
         """The copy was read from the process itself: what other threads did during the fork is in it, or not."""
+        self.is_copied = True
         before, now = _heap_end(self.space.mappings), _heap_end(mappings)
         self.space.become(0, max(mapping.end for mapping in mappings), mappings)
         self.heap_pages = HeapPages(heap_pages)
@@ -101,6 +104,24 @@ class ProcessState:
         """Name *address* in words that survive address randomisation (`model.where`)."""
         name, offset = self._found(address)
         return text_of(name, offset) if name else None
+
+    def lies_elsewhere(self, address: int) -> bool:
+        """Whether *address* lies on the stack, or among the variables of the program or of a library."""
+        space = self.space
+        if space.break_start <= address < page_up(space.break_end):
+            return False
+        mapping = space.find(address)
+        if mapping is None:
+            return self._in_stack_reach(address)
+        if mapping.path.startswith("[") or self._is_image(mapping):
+            return True
+        if is_numbered(mapping.path) or self.is_copied:
+            return False
+        before = space.find(mapping.start - 1)  # behind a file's variables lie those that begin as zero
+        return before is not None and self._is_image(before)
+
+    def _is_image(self, mapping: Mapping) -> bool:
+        return mapping.path.startswith("/") and self.code.bias_of(mapping.path) is not None
 
     def place(self, address: int) -> Where | None:
         """Return what lies at *address*, and how far behind its beginning; None where nothing is known."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from observer.arch.architecture import GATES
+from observer.model.events import MISUSES
 from observer.model.operations import FAMILY
 from observer.trace.columns import LONGEST
 
@@ -55,7 +56,6 @@ _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("syscall", "gate"): GATES,
     ("process", "what"): ("start", "fork", "vfork", "clone", "exec", "exit", "killed"),
 }
-_MISUSES: Final = ("freed before", "inside", "never given", "two hands")
 _NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})
 
 
@@ -87,7 +87,7 @@ def _faults(kind: str, name: str, type_: str) -> Iterable[str]:
         yield " or ".join(f'strlen({quoted}."{part}") > {LONGEST}' for part in ("function", "file", "module"))
     elif plain == _MISUSE:
         yield " or ".join(f"strlen({quoted}.{part}) > {LONGEST}" for part in ("given_at", "freed_at"))
-        yield f"{quoted} is not null and coalesce({quoted}.what not in {_MISUSES}, true)"
+        yield f"{quoted} is not null and coalesce({quoted}.what not in {MISUSES}, true)"
     elif plain.startswith("struct"):
         yield f'{quoted} is not null and ({quoted}."call" is null or {quoted}.address is null or {quoted}.size is null)'
     if plain == "bigint" and name in _NEVER_NEGATIVE:

@@ -32,8 +32,11 @@ def events_of(part: Part) -> list[Event]:
     return part.events
 
 
-def name_sources(part: Part, sources: dict[int, str]) -> None:
-    """Say of the calls of *part* where their memory came from; *sources* has it by their n, and loses what was said."""
+def name_sources(part: Part, sources: dict[int, str], impossible: dict[int, Misuse]) -> None:
+    """Say of the calls of *part* where their memory came from, and what cannot be of a heap that nobody damaged.
+
+    *sources* and *impossible* have it by their n, and lose what was said.
+    """
     events_of(part)
     served_by = part.calls.texts["served_by"] if part.call_events else []
     for row, call in enumerate(part.call_events):
@@ -41,6 +44,17 @@ def name_sources(part: Part, sources: dict[int, str]) -> None:
         if source is not None:
             served_by[row] = source
             msgspec.structs.force_setattr(call, "served_by", source)
+        misuse = impossible.pop(call.n, None) if impossible else None
+        if misuse is not None and call.misuse is None:
+            _write_misuse(part.calls, row, misuse)
+            msgspec.structs.force_setattr(call, "misuse", misuse)
+
+
+def _write_misuse(columns: Columns, row: int, misuse: Misuse) -> None:
+    columns.texts["misuse"][row] = misuse.what
+    columns.texts["misuse_given_at"][row], columns.texts["misuse_freed_at"][row] = misuse.given_at, misuse.freed_at
+    columns.found["misuse_given"][row] = misuse.given if misuse.given is not None else -1
+    columns.found["misuse_freed"][row] = misuse.freed if misuse.freed is not None else -1
 
 
 def _rows(columns: Columns, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -7,7 +7,7 @@ import pytest
 from observer.compare.circumstances import Circumstances, is_foreign
 from observer.compare.explanation import Explanation
 from observer.model.departures import COMPARED
-from observer.model.events import Misuse
+from observer.model.events import MISUSES, Misuse
 from tests.builders import HEAP, call, free
 
 
@@ -22,7 +22,7 @@ def test_a_call_of_another_allocator_is_explained_by_that(allocator: str | None,
     assert is_foreign(call(3, allocator=allocator)) == (told is not None)
 
 
-@pytest.mark.parametrize("what", ["freed before", "inside", "never given", "two hands"])
+@pytest.mark.parametrize("what", MISUSES)
 def test_after_a_broken_rule_everything_may_be(what: str) -> None:
     known = Circumstances()
     known.note(call(1))

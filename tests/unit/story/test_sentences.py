@@ -64,6 +64,21 @@ CALLS = [
         "malloc(100) asks for 100 bytes, gets heap+0x0; the piece is in use already, by who got it from call 3: it was"
         " given back twice",
     ),
+    (
+        call(result=HEAP, misuse=Misuse("overlap", 3, "a.c:7"), site=None),
+        "malloc(100) asks for 100 bytes, gets heap+0x0; the piece overlaps that of call 3 (a.c:7), which is in use: a size"
+        " or a list was overwritten",
+    ),
+    (
+        call(result=0x5581_0B11_A040, where="story+0x4040", misuse=Misuse("elsewhere"), site=None),
+        "malloc(100) asks for 100 bytes, gets story+0x4040; the allocator never had this memory: a list was overwritten, or"
+        " what is no piece was given back",
+    ),
+    (
+        call(result=HEAP, misuse=Misuse("too small", 3, "a.c:7", 5, "a.c:9"), site=None),
+        "malloc(100) asks for 100 bytes, gets heap+0x0; the piece of call 3 (a.c:7), given back by call 5 (a.c:9), is"
+        " smaller: its size or a list was overwritten",
+    ),
 ]
 KERNEL = [
     (syscall(1, "brk", 0, result=HEAP), 0, "brk: where is the break?"),

@@ -1,0 +1,67 @@
+"""What an allocator cannot hand out unless its memory was overwritten: pieces in use, and free ones that are too small.
+
+Asked where an exact model, which has been right so far, is wrong about a pointer: a sound program never comes here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from observer.glibc.chunks import HEADER, chunk_size
+from observer.model.chunks import Chunk
+from observer.model.events import Call, Misuse
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
+
+__all__ = ["Pieces"]
+
+
+class _Piece(NamedTuple):
+    size: int
+    call: Call
+
+
+class Pieces:
+    """The pieces of one process, in use and given back, with the calls that gave them."""
+
+    def __init__(self) -> None:
+        self._held: dict[int, _Piece] = {}
+        self._freed: dict[int, tuple[_Piece, Call]] = {}
+
+    def copy(self) -> Pieces:
+        """Return those of a forked child."""
+        twin = Pieces()
+        twin._held, twin._freed = dict(self._held), dict(self._freed)
+        return twin
+
+    def take(self, call: Call) -> None:
+        """*call* gave a piece, or gave one back."""
+        op, result = call.op, call.result
+        if call.pointer and (op in FREEING or (op in RESIZING and (result or not call.bytes_asked))):
+            gone = self._held.pop(call.pointer, None)
+            if gone is not None:
+                self._freed[call.pointer] = gone, call
+        if result and op in ALLOCATING:
+            self._held[result] = _Piece(call.bytes_asked, call)
+            self._freed.pop(result, None)
+
+    def judge(self, call: Call, chunks: list[Chunk]) -> Misuse | None:
+        """Return what is impossible about the result of *call*, which has not been taken yet, if anything is.
+
+        *chunks* are those of the model.
+        """
+        start, end = call.result or 0, (call.result or 0) + max(call.bytes_asked, 1)
+        moved = call.pointer if call.op in RESIZING else None
+        for pointer, piece in self._held.items():
+            if pointer != moved and pointer < end and start < pointer + max(piece.size, 1):
+                return Misuse("overlap", piece.call.n, _place(piece.call))
+        chunk = next((chunk for chunk in chunks if chunk.address == start - HEADER), None)
+        if chunk is None or chunk.state in ("in use", "top", "mmapped") or start not in self._freed:
+            return None
+        piece, freer = self._freed[start]
+        if chunk.size >= chunk_size(call.bytes_asked):
+            return None
+        return Misuse("too small", piece.call.n, _place(piece.call), freer.n, _place(freer))
+
+
+def _place(call: Call) -> str | None:
+    return call.site.text if call.site is not None else None
