@@ -18,6 +18,7 @@ _BROKEN: Final = {
     "two hands": "was given a piece that is in use",
     "overlap": "was given a piece that overlaps one in use",
     "elsewhere": "was given memory that the allocator never had",
+    "other size": "gave the kernel other memory back than that of its piece",
     "too small": "was given a free piece that is smaller than what it asked for",
 }
 

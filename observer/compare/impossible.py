@@ -45,10 +45,13 @@ class Pieces:
             self._freed.pop(result, None)
 
     def judge(self, call: Call, chunks: list[Chunk]) -> Misuse | None:
-        """Return what is impossible about the result of *call*, which has not been taken yet, if anything is.
+        """Return what is impossible about *call*, which has not been taken yet and came otherwise, if anything is.
 
         *chunks* are those of the model.
         """
+        if call.op in FREEING:
+            piece = self._held.get(call.pointer or 0)
+            return Misuse("other size", piece.call.n, _place(piece.call)) if piece is not None else None
         start, end = call.result or 0, (call.result or 0) + max(call.bytes_asked, 1)
         moved = call.pointer if call.op in RESIZING else None
         for pointer, piece in self._held.items():

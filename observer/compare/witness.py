@@ -72,7 +72,8 @@ class Witness:
             self._models.pass_by(call, inside)
             return
         if call.end_ns is None or not is_right(call, prediction):
-            self._is_wrong = bool(call.result) and prediction.is_certain and not self._models.is_open
+            is_odd = bool(call.result) or (call.end_ns is not None and _unmaps_otherwise(prediction))
+            self._is_wrong = is_odd and prediction.is_certain and not self._models.is_open
             self._wrong_chunks = self.model.chunks() if self._is_wrong else []
             self._models.adopt(call, inside)
         elif prediction.is_certain:
@@ -118,3 +119,8 @@ class Witness:
         if touches != came:
             return None
         return Explanation("layout", f"the model of glibc {'touches' if came else 'does not touch'} this page, too")
+
+
+def _unmaps_otherwise(prediction: ExactPrediction) -> bool:
+    """Whether a mapping went back to the kernel, and the model says that it is another, or has another length."""
+    return any(each.asked is not None and each.asked.name == "munmap" for each in prediction.wrong)

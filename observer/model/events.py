@@ -55,7 +55,9 @@ class ChunkRef(msgspec.Struct, frozen=True):
     size: int
 
 
-MISUSES: Final = ("freed before", "inside", "never given", "two hands", "overlap", "elsewhere", "too small")
+MISUSES: Final = (
+    "freed before", "inside", "never given", "two hands", "overlap", "elsewhere", "too small", "other size",
+)  # fmt: skip
 """What `Misuse.what` may be."""
 
 
@@ -66,8 +68,9 @@ class Misuse(msgspec.Struct, frozen=True):
     start), `never given` (no call that was seen returned it), or, of what the allocator hands out after its memory was
     overwritten or given back wrongly: `two hands` (a piece that is in use: it had been given back twice), `overlap` (it
     overlaps a piece that is in use), `elsewhere` (it lies where no allocator has memory) or `too small` (a free piece
-    that was never as large). `given` and `freed` are the numbers of the calls that gave the piece and gave it back
-    first, `given_at` and `freed_at` their places.
+    that was never as large); of what goes back to the kernel `other size` (not the memory of the piece). `given` and
+    `freed` are the numbers of the calls that gave the piece and gave it back first, `given_at` and `freed_at` their
+    places.
     """
 
     what: str

@@ -93,6 +93,7 @@ def misuse_words(event: Call, before: str = "") -> str:
         "two hands": f"the piece is in use already, by who got it from {given}: it was given back twice",
         "overlap": f"the piece overlaps that of {given}, which is in use: a size or a list was overwritten",
         "elsewhere": "the allocator never had this memory: a list was overwritten, or what is no piece was given back",
+        "other size": f"the kernel gets back other memory than that of {given}: the size of the piece was overwritten",
         "too small": f"the piece of {given}, given back by {freed}, is smaller: its size or a list was overwritten",
     }
     return f"{before}{told[misuse.what]}"

@@ -52,6 +52,12 @@ def test_a_free_chunk_that_is_too_small_is_impossible_and_one_that_fits_is_not()
     assert held.judge(call(2, size=200, result=ONE), [Chunk(ONE - 16, 4096, "top")]) is None
 
 
+def test_a_free_that_gives_the_kernel_another_size_is_impossible() -> None:
+    held = pieces(call(0, size=200_000, result=ONE, site=site(3)))
+    assert held.judge(free(1, ONE), []) == Misuse("other size", 0, "story.c:3")
+    assert held.judge(free(1, TWO), []) is None
+
+
 def test_a_child_has_its_own_pieces() -> None:
     held = pieces(call(0, size=101, result=ONE))
     twin = held.copy()
