@@ -12,13 +12,16 @@ __all__ = ["complete", "configure", "run"]
 _SHELLS: Final = ("bash", "zsh", "fish")
 _DESCRIPTION: Final = """\
 Print what makes bash, zsh or fish complete verbs, options and files behind
-observer with the Tab key.
+observer with the Tab key. For good, it stands in the shell's start-up file:
+
+  ~/.bashrc                     eval "$(observer completion bash)"
+  ~/.zshrc, behind compinit     eval "$(observer completion zsh)"
+  ~/.config/fish/config.fish    observer completion fish | source
 """
 _EPILOG: Final = """\
-Examples (each once, in the shell's own start-up file for good):
-  eval "$(observer completion bash)"           ~/.bashrc
-  eval "$(observer completion zsh)"            ~/.zshrc, behind compinit
-  observer completion fish | source            ~/.config/fish/config.fish
+Examples:
+  observer completion bash
+  observer completion fish > observer.fish
 """
 
 
