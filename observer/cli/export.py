@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "directory", metavar="DIR", type=Path, nargs="?", help="a trace: the folder that observer run left"
     )
-    parser.add_argument("--to", choices=_FORMS, help="the format")
+    parser.add_argument("--to", choices=_FORMS, metavar="FORMAT", help="one of those above")
     parser.add_argument("--schema", action="store_true", help="write the JSON Schema of jsonl's lines; needs no DIR")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, replacing it; - or nothing: standard output"

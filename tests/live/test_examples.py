@@ -73,7 +73,7 @@ def _desk(folder: Path, prefix: Sequence[str]) -> Desk:
     shutil.copy(Path(__file__).parent / "trials" / "example.c", folder / "prog.c")
     shutil.copy(ROOT / "c_samples" / "story.c", folder)
     desk = Desk(folder, prefix)
-    for name in ("prog", "story"):
+    for name in ("story", "prog"):
         flags = ["-g", "-O0", "-fno-builtin", "-Ic_samples", "-o", name, f"{name}.c"]
         subprocess.run(["gcc", *flags], cwd=folder, check=True)
         done = desk.type_in(f"observer run -q -o {name}.trace -- ./{name}")
