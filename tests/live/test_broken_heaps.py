@@ -1,0 +1,176 @@
+"""Programs of `broken_heaps/`: each breaks malloc's heap in one well-known way, or only looks as if it did.
+
+What a program says of itself at its top is checked first: by its own end and proof, and by the address sanitizer,
+which names the first wrong deed and its line without knowing of them. Then it is observed.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from tests.recordings import Recorded, run_observer
+
+PROGRAMS = sorted((Path(__file__).resolve().parent / "broken_heaps").glob("*.c"))
+
+RULES = {"freed-before", "never-given", "inside", "write-after-free", "overflow", "none"}
+OF_A_CALL = {"two-hands", "overlap", "elsewhere", "wrong-size", "abort"}
+SIGNS = {*OF_A_CALL, "final-heap", "nothing"}
+ENDS = {"exit 0": 0, "SIGABRT": -signal.SIGABRT, "SIGSEGV": -signal.SIGSEGV}
+
+SANITIZER_SAYS = {
+    "freed-before": {"double-free"}, "never-given": {"bad-free"}, "inside": {"bad-free"},
+    "write-after-free": {"heap-use-after-free"}, "overflow": {"heap-buffer-overflow"},
+}  # fmt: skip
+NEEDS_GLIBC_LAYOUT = {"mapped_size_overwritten", "tcache_counts_overwritten"}
+"""They find the place of their deed by where glibc puts things, which is not where the sanitizer does."""
+
+MADE_FOR = ("x86_64", "glibc 2.36")
+HERE = platform.machine(), str(os.confstr("CS_GNU_LIBC_VERSION"))
+
+of_this_glibc = pytest.mark.skipif(HERE != MADE_FOR, reason=f"these heaps are broken as {MADE_FOR} allows, not {HERE}")
+every_program = pytest.mark.parametrize("source", PROGRAMS, ids=lambda source: source.stem)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a program says of itself: the lines `expect KEY VALUE` at its top, and the marks in its code."""
+
+    text: str
+
+    @cached_property
+    def words(self) -> dict[str, str]:
+        return dict(re.findall(r"^ \* expect (\S+) (.+)$", self.text, re.MULTILINE))
+
+    def lines(self, mark: str) -> list[int]:
+        return [i for i, line in enumerate(self.text.splitlines(), 1) if f"/* {mark} */" in line]
+
+    @property
+    def status(self) -> int:
+        return ENDS[self.words["ends"]]
+
+    @property
+    def output(self) -> str:
+        """Every fact in the program's text, each of them true."""
+        return "".join(f"fact {name} 1\n" for name in re.findall(r'fact\("(\w+)"', self.text))
+
+
+def expected(source: Path) -> Expected:
+    return Expected(source.read_text())
+
+
+def compiled(source: Path, target: Path, *flags: str) -> str:
+    """Compile *source* as its readers are told to; return the program's path."""
+    subprocess.run(["gcc", "-g", "-O0", "-fno-builtin", "-w", "-o", str(target), str(source), *flags], check=True)
+    return str(target)
+
+
+def bare(program: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program], capture_output=True, text=True, errors="replace", check=False, cwd=cwd, timeout=60,
+        stdin=subprocess.DEVNULL, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the programs' paths by the names of their sources."""
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    folder = tmp_path_factory.mktemp("broken_heaps")
+    return {source.stem: compiled(source, folder / source.stem) for source in PROGRAMS}
+
+
+@pytest.fixture(scope="session")
+def sanitizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the flag of gcc's address sanitizer, where its library is installed."""
+    folder = tmp_path_factory.mktemp("sanitizer")
+    flag = "-fsanitize=address"
+    done = subprocess.run(["gcc", flag, "-x", "c", "-", "-o", folder / "probe"], input="int main(void) { return 0; }",
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    if done.returncode:
+        pytest.skip("gcc has no address sanitizer here")
+    return flag
+
+
+# ---- what the programs say of themselves ------------------------------------------------------------------------
+
+
+@every_program
+def test_a_program_says_what_to_expect(source: Path) -> None:
+    wanted = expected(source)
+    rule, sign = wanted.words["rule"], wanted.words["sign"]
+    assert (rule in RULES, sign in SIGNS, wanted.words["ends"] in ENDS) == (True, True, True)
+    assert len(wanted.lines("deed")) == (rule != "none")
+    assert (rule == "none") == source.stem.startswith("sound_")
+    assert len(wanted.lines("impossible")) == (sign in OF_A_CALL or wanted.words["ends"] == "SIGSEGV")
+    assert len(wanted.lines("also")) == ("also" in wanted.words)
+    assert (sign == "abort") == ("says" in wanted.words) == (wanted.words["ends"] == "SIGABRT")
+    assert wanted.lines("deed") <= wanted.lines("impossible") or sign not in OF_A_CALL
+    assert ('fact("impossible"' in wanted.text) or sign not in OF_A_CALL - {"abort"}
+
+
+def test_every_rule_and_every_sign_has_its_program() -> None:
+    words = [expected(source).words for source in PROGRAMS]
+    assert {found["rule"] for found in words} == RULES
+    assert {found["sign"] for found in words} == SIGNS
+
+
+@of_this_glibc
+@every_program
+def test_a_program_does_what_it_says(programs: dict[str, str], source: Path, tmp_path: Path) -> None:
+    wanted = expected(source)
+    done = bare(programs[source.stem], tmp_path)
+    assert (done.returncode, done.stdout) == (wanted.status, wanted.output)
+    assert done.stderr.splitlines() == [wanted.words[word] for word in ("says",) if word in wanted.words]
+
+
+@every_program
+def test_the_first_wrong_deed_is_where_its_mark_stands(sanitizer: str, source: Path, tmp_path: Path) -> None:
+    if source.stem in NEEDS_GLIBC_LAYOUT:
+        pytest.skip("its deed needs glibc's layout, which the sanitizer's allocator has not")
+    wanted = expected(source)
+    done = bare(compiled(source, tmp_path / "watched", sanitizer), tmp_path, ASAN_OPTIONS="detect_leaks=0")
+    said = re.search(r"ERROR: AddressSanitizer: (?:attempting )?(\S+)", done.stderr)
+    places = re.findall(rf"^ +#\d+ .*/{source.name}:(\d+)", done.stderr, re.MULTILINE)
+    if wanted.words["rule"] == "none":
+        assert (done.returncode, said) == (0, None), done.stderr
+    else:
+        assert said is not None, done.stderr
+        assert said[1] in SANITIZER_SAYS[wanted.words["rule"]], done.stderr
+        assert [int(place) for place in places[:1]] == wanted.lines("deed"), done.stderr
+
+
+# ---- observed ---------------------------------------------------------------------------------------------------
+
+
+@of_this_glibc
+@every_program
+def test_a_broken_heap_is_observed_without_being_mended_or_broken_more(
+    programs: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    wanted = expected(source)
+    found = run_observer([programs[source.stem]], tmp_path / "t", options=("-q", "--allow-loss"), cwd=tmp_path)
+    assert (as_waited_for(found), found.stdout) == (wanted.status, wanted.output), found.stderr
+    assert wanted.words.get("says", "") in found.stderr
+    assert "Traceback" not in found.stderr
+    assert calls_of_the_program(found) > 0
+
+
+def as_waited_for(recorded: Recorded) -> int:
+    """Return the status as subprocess tells it, whether the observer exited with 128 + a signal or died of the same."""
+    return 128 - recorded.status if recorded.status > 128 else recorded.status
+
+
+def calls_of_the_program(recorded: Recorded) -> int:
+    """Read all of the trace; return how many allocator calls the program itself made."""
+    return sum(call.origin == "program" for call in recorded.calls)
