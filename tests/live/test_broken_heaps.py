@@ -28,8 +28,9 @@ SIGNS = {*OF_A_CALL, "final-heap", "nothing"}
 ENDS = {"exit 0": 0, "SIGABRT": -signal.SIGABRT, "SIGSEGV": -signal.SIGSEGV}
 
 SANITIZER_SAYS = {
-    "freed-before": {"double-free"}, "never-given": {"bad-free"}, "inside": {"bad-free"},
-    "write-after-free": {"heap-use-after-free"}, "overflow": {"heap-buffer-overflow"},
+    "freed-before": r"SUMMARY: AddressSanitizer: double-free", "never-given": r"is located in stack",
+    "inside": r"is located [1-9]\d* bytes inside of", "write-after-free": r"SUMMARY: AddressSanitizer: heap-use-after-free",
+    "overflow": r"SUMMARY: AddressSanitizer: heap-buffer-overflow",
 }  # fmt: skip
 NEEDS_GLIBC_LAYOUT = {"mapped_size_overwritten", "tcache_counts_overwritten"}
 """They find the place of their deed by where glibc puts things, which is not where the sanitizer does."""
@@ -140,13 +141,11 @@ def test_the_first_wrong_deed_is_where_its_mark_stands(sanitizer: str, source: P
         pytest.skip("its deed needs glibc's layout, which the sanitizer's allocator has not")
     wanted = expected(source)
     done = bare(compiled(source, tmp_path / "watched", sanitizer), tmp_path, ASAN_OPTIONS="detect_leaks=0")
-    said = re.search(r"ERROR: AddressSanitizer: (?:attempting )?(\S+)", done.stderr)
     places = re.findall(rf"^ +#\d+ .*/{source.name}:(\d+)", done.stderr, re.MULTILINE)
     if wanted.words["rule"] == "none":
-        assert (done.returncode, said) == (0, None), done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
     else:
-        assert said is not None, done.stderr
-        assert said[1] in SANITIZER_SAYS[wanted.words["rule"]], done.stderr
+        assert re.search(SANITIZER_SAYS[wanted.words["rule"]], done.stderr), done.stderr
         assert [int(place) for place in places[:1]] == wanted.lines("deed"), done.stderr
 
 

@@ -16,8 +16,8 @@ int main(void)
 {
     size_t *next, *piece;
 
-    holder = malloc(0x420);
-    next = malloc(0x420);
+    holder = malloc(0x428);
+    next = malloc(0x428);
     size_t *live = holder;
     live[1] = 0x420;                                    /* the forged chunk: up to the next one */
     live[2] = (size_t)(&holder - 3);
