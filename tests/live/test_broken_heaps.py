@@ -2,6 +2,11 @@
 
 What a program says of itself at its top is checked first: by its own end and proof, and by the address sanitizer,
 which names the first wrong deed and its line without knowing of them. Then it is observed.
+
+At a program's top stand lines `expect KEY VALUE`: `rule` (what it does wrong first), `sign` (the first impossible thing
+that its calls or its heap at the end show), `also` (a second one), `says` (the C library's last words), `ends`. In its
+code `/* deed */` marks the line of the first wrong deed, `/* impossible */` the call that shows the sign, `/* also */`
+the call that shows the second.
 """
 
 from __future__ import annotations
@@ -162,7 +167,16 @@ def test_a_broken_heap_is_observed_without_being_mended_or_broken_more(
     assert (as_waited_for(found), found.stdout) == (wanted.status, wanted.output), found.stderr
     assert wanted.words.get("says", "") in found.stderr
     assert "Traceback" not in found.stderr
-    assert calls_of_the_program(found) > 0
+    assert lines_of_calls(found, source) >= {*wanted.lines("impossible"), *wanted.lines("also")}
+
+
+@of_this_glibc
+@pytest.mark.parametrize("stem", ["tcache_poisoned_to_stack", "tcache_poisoned_to_data"])
+def test_an_address_out_of_every_heap_is_told_by_its_place(programs: dict[str, str], stem: str, tmp_path: Path) -> None:
+    found = run_observer([programs[stem]], tmp_path / "t", options=("-q", "--allow-loss"), cwd=tmp_path)
+    first, second = [call.where for call in found.calls if call.origin == "program" and call.op == "malloc"][-2:]
+    assert str(first).startswith("heap+")
+    assert str(second).startswith("stack" if stem.endswith("stack") else f"{stem}+")
 
 
 def as_waited_for(recorded: Recorded) -> int:
@@ -170,6 +184,7 @@ def as_waited_for(recorded: Recorded) -> int:
     return 128 - recorded.status if recorded.status > 128 else recorded.status
 
 
-def calls_of_the_program(recorded: Recorded) -> int:
-    """Read all of the trace; return how many allocator calls the program itself made."""
-    return sum(call.origin == "program" for call in recorded.calls)
+def lines_of_calls(recorded: Recorded, source: Path) -> set[int | None]:
+    """Read all of the trace; return the lines of *source* that call the allocator."""
+    sites = [call.site for call in recorded.calls if call.origin == "program"]
+    return {site.line for site in sites if site is not None and str(site.file).endswith(source.name)}
