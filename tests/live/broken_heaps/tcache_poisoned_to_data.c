@@ -22,6 +22,6 @@ int main(void)
     first = malloc(24);
     second = malloc(24);                                /* impossible */
     second[2] = 1009;
-    fact("impossible", balance[2] == 1009);
+    fact("impossible", second == balance && balance[2] == 1009);
     return 0;
 }
