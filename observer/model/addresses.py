@@ -110,6 +110,11 @@ class AddressSpace:
             return self._mappings[i]
         return None
 
+    def within(self, start: int, end: int) -> list[Mapping]:
+        """Return the mappings that share bytes with [start, end), whole, in address order."""
+        first, last = self._overlapping(start, end)
+        return self._mappings[first:last]
+
     def covered(self, start: int, end: int) -> int:
         """Return how many bytes of [start, end) are mapped."""
         first, last = self._overlapping(start, end)

@@ -1,0 +1,149 @@
+"""The events of a run by columns, with tables of what many share: places, sentences without their numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from observer.model.events import Call, Event, Fault, Process, Signal, Site, Syscall
+from observer.model.filenames import safe
+from observer.model.memory_calls import Break, Map, Move, memory_call
+from observer.report.page.packed import LARGEST, packed
+from observer.story.breaks import Breaks
+from observer.story.steps import is_step_six, rings_of, step_of
+
+__all__ = ["HOLE", "KINDS", "MOST_CHARACTERS", "EventColumns", "cut"]
+
+KINDS: Final = ("call", "syscall", "fault", "signal", "process", "library", "lost")
+HOLE: Final = "\x01"
+"""Stands in a sentence for a number that is written beside it; no text that went through `safe` has one."""
+MOST_CHARACTERS: Final = 400
+_NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9][0-9,]*")
+_NONE: Final = -1
+
+
+def cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return *text* harmless, at most *most* characters of it, with the number of those that are left out.
+
+    >>> cut("abcdef", 4)
+    'abcd… (+2)'
+    """
+    if len(text) <= most:
+        return safe(text)
+    return f"{safe(text[:most])}… (+{len(text) - most:,})"
+
+
+class _Table:
+    """Values with their numbers, in the order in which they were first asked for."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def number(self, value: Hashable) -> int:
+        return self._numbers.setdefault(value, len(self._numbers))
+
+    @property
+    def values(self) -> list[Any]:
+        return list(self._numbers)
+
+
+class EventColumns:
+    """`take` the events to be kept, `watch` the others; then `data` is what a page's script reads.
+
+    *tell* writes an event, with what a brk did to the break, as a sentence.
+    """
+
+    def __init__(self, tell: Callable[[Event, int | None], str]) -> None:
+        self._tell = tell
+        self._breaks = Breaks()
+        self._calls: dict[int, Call] = {}
+        self._tables = {name: _Table() for name in ("pid", "step", "ring", "told", "served")}
+        self._sites = _Table()
+        self._columns: dict[str, list[int]] = {name: [] for name in (
+            "n", "t", "kind", "pid", "tid", "site", "told", "step", "ring", "cause", "at", "size", "six", "served",
+        )}  # fmt: skip
+        self._numbers: list[str] = []
+        self.numbers_of: list[int] = self._columns["n"]
+        """The numbers of the events that were taken, in order."""
+
+    def watch(self, event: Event) -> None:
+        """Learn from an event what later ones need to be told."""
+        self._breaks.follow(event)
+        if isinstance(event, Call):
+            self._calls[event.tid] = event
+
+    def take(self, event: Event) -> None:
+        """Add an event."""
+        self.watch(event)
+        row = {
+            "n": event.n, "t": event.t_ns, "kind": KINDS.index(event.__struct_config__.tag),
+            "pid": self._tables["pid"].number(event.pid), "tid": event.tid, "site": self._site(event),
+            "told": self._sentence(event), "step": self._tables["step"].number(step_of(event, self._call_of(event))),
+            "ring": self._tables["ring"].number(rings_of(event)), "cause": _or_none(getattr(event, "cause", None)),
+            "at": _or_none(_address_of(event)), "size": _size_of(event),
+            "six": int(isinstance(event, Fault) and is_step_six(event)),
+            "served": self._tables["served"].number(getattr(event, "served_by", None) or ""),
+        }  # fmt: skip
+        for name, value in row.items():
+            self._columns[name].append(value)
+
+    def site_number(self, site: Site | None) -> int:
+        """Return the number of a place in the table of places, -1 for none."""
+        return _NONE if site is None else self._sites.number(site)
+
+    def pid_number(self, pid: int) -> int:
+        """Return the number of a process in the table of processes."""
+        return self._tables["pid"].number(pid)
+
+    @property
+    def sites(self) -> list[Site]:
+        """The table of places."""
+        return self._sites.values
+
+    def _site(self, event: Event) -> int:
+        return self.site_number(getattr(event, "site", None))
+
+    def _call_of(self, event: Event) -> Call | None:
+        call = self._calls.get(event.tid)
+        return call if call is not None and getattr(event, "cause", None) == call.n else None
+
+    def _sentence(self, event: Event) -> int:
+        text = cut(self._tell(event, self._breaks.follow(event)))
+        self._numbers.append("\t".join(_NUMBERS.findall(text)))
+        return self._tables["told"].number(_NUMBERS.sub(HOLE, text))
+
+    def data(self) -> dict[str, Any]:
+        """Return the columns, and the tables that their numbers lead to."""
+        rising = {"n", "t", "at"}
+        columns = {name: packed(values, rising=name in rising) for name, values in self._columns.items()}
+        tables = {name: table.values for name, table in self._tables.items()}
+        return {"columns": columns, "tables": tables, "numbers": "\n".join(self._numbers)}
+
+
+def _or_none(value: int | None) -> int:
+    return _NONE if value is None or value >= LARGEST else value
+
+
+def _address_of(event: Event) -> int | None:
+    """Return the address that an event is about."""
+    if isinstance(event, Call):
+        return event.result or event.pointer
+    if isinstance(event, Fault | Signal):
+        return event.address
+    call = memory_call(event) if isinstance(event, Syscall) else None
+    if isinstance(call, Break):
+        return call.end
+    if isinstance(call, Map):
+        return call.start
+    if isinstance(call, Move):
+        return call.new_start
+    return getattr(call, "start", None)
+
+
+def _size_of(event: Event) -> int:
+    if isinstance(event, Call):
+        return min(event.bytes_asked, LARGEST - 1)
+    if isinstance(event, Process):
+        return event.child or 0
+    return 0
