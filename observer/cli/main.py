@@ -24,6 +24,7 @@ __all__ = ["main"]
 VERBS: Final = {
     "run": "record a program and tell where its memory comes from",
     "show": "tell a recorded trace again",
+    "report": "write a trace as one page that opens offline",
     "export": "write a trace for other tools",
     "plot": "draw what a run held over time",
     "simulate": "run a workload through the book's machine",

@@ -38,15 +38,20 @@ class Sources:
         """Return the text of a source line without its indentation; empty when it cannot be had."""
         if not site.file or not site.line:
             return ""
-        lines = self._lines(site.file, site.module or "")
+        lines = self.lines(site.file, site.module or "")
         return lines[site.line - 1].strip() if site.line <= len(lines) else ""
+
+    def lines(self, name: str, module: str) -> list[str]:
+        """Return the lines of the file that debug information of *module* calls *name*; none when it cannot be had."""
+        return self._lines(name, module)
 
     def _read(self, name: str, module: str) -> list[str]:
         if self._root is None:
             text = _text(Path(name), self._built.get(module, 0)) if os.path.splitext(name)[1] in _SUFFIXES else None
         else:
             text = self._beneath(self._root, name)
-        return text.splitlines() if text is not None else []
+        # As compilers count them: a form feed or U+2028 ends no line.
+        return text.removesuffix("\n").split("\n") if text is not None else []
 
     @staticmethod
     def _beneath(root: Path, name: str) -> str | None:

@@ -1,0 +1,78 @@
+"""Everything of a run that a page shows, gathered in one pass over its events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from observer.model.events import Event, Process
+from observer.model.machine import Meta
+from observer.report.page.columns import EventColumns
+from observer.report.page.memory import LevelColumns
+from observer.report.page.moments import Moments
+from observer.story.departures import Departures
+from observer.story.korean import korean_sentence
+from observer.story.levels import Levels
+from observer.story.sentences import sentence
+from observer.story.sites import Sites
+from observer.story.spans import Spans
+from observer.story.summary import Tally
+
+__all__ = ["Gathered", "gather"]
+
+
+class Gathered:
+    """What was gathered: `events` by columns, `spans` and `levels` of each process, totals.
+
+    Args:
+        meta: of the run.
+        moments: which events the page can stand at.
+        language: en or ko.
+    """
+
+    def __init__(self, meta: Meta, moments: Moments, language: str) -> None:
+        self.meta, self.moments = meta, moments
+        self.events = EventColumns(korean_sentence if language == "ko" else sentence)
+        self.spans = Spans(meta.machine.page_size, None if moments.is_whole else moments.sees)
+        self.levels: dict[int, LevelColumns] = {}
+        self.paths: dict[int, str] = {}
+        self.tally, self.sites, self.departures = Tally(), Sites(), Departures()
+        self._levels = Levels(meta.machine.page_size)
+        self._moved: dict[int, int] = {}
+
+    def take(self, event: Event) -> None:
+        """Take the next event in."""
+        self.tally.add(event)
+        self.sites.take(event)
+        self.departures.add(event)
+        self.spans.take(event)
+        if self.moments.keeps(event.n):
+            self.events.take(event)
+        else:
+            self.events.watch(event)
+        if isinstance(event, Process):
+            self._follow(event)
+        self._level(event)
+
+    def _follow(self, event: Process) -> None:
+        if event.what in ("start", "exec") and event.path is not None:
+            self.paths[event.pid] = event.path
+        elif event.what in ("fork", "vfork") and event.child is not None:
+            self.paths.setdefault(event.child, self.paths.get(event.pid, ""))
+
+    def _level(self, event: Event) -> None:
+        level = self._levels.take(event)
+        if level is None or event.pid not in self.spans.of:
+            return
+        before = self._moved.get(event.pid)
+        is_new = before is None or self.moments.sees(before, event.n)
+        self._moved[event.pid] = event.n
+        self.levels.setdefault(event.pid, LevelColumns()).add(event.n, level, is_new)
+
+
+def gather(meta: Meta, events: Iterable[Event], moments: Moments, language: str) -> Gathered:
+    """Gather what a page shows of *events*, given in order of n."""
+    gathered = Gathered(meta, moments, language)
+    for event in events:
+        gathered.take(event)
+    gathered.spans.finish(meta.ends)
+    return gathered
