@@ -42,7 +42,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "pause": ("Pause", "멈춤"),
     "back": ("Previous event", "이전 사건"),
     "on": ("Next event", "다음 사건"),
-    "keys": (
+    "key_help": (
         "← → one event · PgUp PgDn many · Home End · Tab, then arrows and Enter, for pieces and pages",
         "← → 한 사건 · PgUp PgDn 여러 사건 · Home End · 조각과 페이지는 Tab 뒤 화살표와 Enter",
     ),
@@ -59,8 +59,9 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "step_states": (
         {"now": "now", "done": "done", "coming": "to come"}, {"now": "지금", "done": "지남", "coming": "다음"},
     ),
-    "takes": ("This takes the steps {0}.", "이 일은 {0} 단계를 거친다."),
-    "no_step": ("None of the six steps.", "여섯 단계에 속하지 않는다."),
+    "takes": ("steps {0}", "{0} 단계"),
+    "is_step": ("step {0}", "{0}단계"),
+    "no_step": ("none of them", "해당 없음"),
     "rings": ("User mode and kernel mode", "사용자 상태와 커널 상태"),
     "user_mode": ("user mode, ring 3", "사용자 상태, Ring 3"),
     "kernel_mode": ("kernel mode, ring 0", "커널 상태, Ring 0"),
@@ -89,7 +90,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "line_many": ("line {0}, {1} events", "{0}번 줄, 사건 {1}개"),
     # ---- address space ----
     "space": ("Address space", "주소 공간"),
-    "space_hint": ("high addresses at the top, not to scale", "위가 높은 주소, 크기는 비례하지 않음"),
+    "space_hint": ("high addresses on top", "위가 높은 주소"),
     "heap": ("heap", "힙 영역"),
     "stack": ("stack", "스택 영역"),
     "mapped_region": ("mapping", "사상 영역"),
@@ -109,6 +110,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     # ---- pieces and pages ----
     "two_levels": ("Two levels: pieces and pages", "두 단계: 메모리 조각과 페이지"),
     "region": ("Region", "영역"),
+    "follow": ("follow the event", "사건 따라가기"),
     "zoom_in": ("Larger", "확대"),
     "zoom_out": ("Smaller", "축소"),
     "zoom_fit": ("All of it", "전체"),
@@ -119,7 +121,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "none_here": ("nothing here at this moment", "지금은 여기에 아무것도 없다"),
     "break": ("break", "브레이크"),
     "strip_words": (
-        "{0} pieces in use, {1} asked for; {2} of address space; {3} pages resident, {4}",
+        "pieces in use: {0}, {1} asked for · address space: {2} · resident pages: {3}, {4}",
         "쓰는 조각 {0}개, 요청 {1} · 주소 공간 {2} · 상주 페이지 {3}개, {4}",
     ),
     "region_absent": ("At this moment the region does not exist.", "지금은 이 영역이 없다."),
@@ -231,6 +233,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "agree_syscalls": ("system calls alike", "같은 시스템 호출"),
     "agree_faults": ("page faults alike, malloc's and the program's", "같은 페이지 폴트, malloc과 프로그램"),
     "unexplained": ("differences unexplained", "설명되지 않은 차이"),
+    "unexplained_column": ("unexpl.", "설명 안 됨"),
     "of": ("{0} of {1}", "{1} 가운데 {0}"),
     "what": ("what", "무엇"),
     "observed": ("observed", "관찰"),

@@ -115,11 +115,10 @@ def _frame(gathered: Gathered, wish: Wish, skipped: dict[str, int]) -> dict[str,
 
 
 def _facts(meta: Meta, t: dict[str, Any]) -> list[str]:
-    outcome, machine = meta.outcome, meta.machine
+    outcome = meta.outcome
     detail = outcome.status if outcome.ended == "exit" else outcome.signal
     ended = t.get(f"ended_{outcome.ended.replace(' ', '_')}", "{0}").format(detail)
-    kernel = f"Linux {machine.kernel.removeprefix('Linux ')} {machine.architecture}"
-    facts = [t["events_total"].format(number(outcome.events)), ended, kernel, f"{t['ledger']}: {headline(meta.ledger)}"]
+    facts = [t["events_total"].format(number(outcome.events)), ended, f"{t['ledger']}: {headline(meta.ledger)}"]
     return [cut(fact, 200) for fact in facts]
 
 

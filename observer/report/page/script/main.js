@@ -11,6 +11,7 @@ function show() {
   showRings(i);
   showSource(i);
   if (chosen.process) {
+    follow(i);
     showSpace(i);
     showStrip(i);
     showChart(i);
@@ -95,7 +96,8 @@ function listen() {
   on("on", "click", () => go(now.moment + 1));
   on("play", "click", togglePlay);
   on("theme", "click", toggleTheme);
-  on("region", "change", (event) => chooseRegion(event.target.value));
+  on("region", "change", (event) => pinRegion(event.target.value));
+  on("follow", "change", show);
   on("zoom-in", "click", () => zoom(0.5, middleOfInterest()));
   on("zoom-out", "click", () => zoom(2));
   on("zoom-fit", "click", () => { fit(); show(); });

@@ -20,7 +20,12 @@ function showSpace(i) {
     above = region;
   }
   if (!rows.length) rows.push(element("li", { class: "empty", text: TEXT.nothing_mapped }));
-  document.getElementById("space").replaceChildren(...rows);
+  const place = document.getElementById("space");
+  place.replaceChildren(...rows);
+  const here = place.querySelector(".is-here");
+  if (here && (here.offsetTop < place.scrollTop || here.offsetTop + here.offsetHeight > place.scrollTop + place.clientHeight)) {
+    place.scrollTop = here.offsetTop - place.clientHeight / 2;
+  }
 }
 
 const isHeapRoom = (lower, above) => lower.kind === "heap" && above !== null;
@@ -52,14 +57,14 @@ function hasPieces(region) {
 function regionRow(process, region, i) {
   const pages = residentIn(process, i, region.start, region.end);
   const name = region.kind === "files" ? filled(TEXT.files, number(region.count)) : regionName(region);
-  const height = Math.round(Math.max(28, Math.min(28 + 5 * (Math.log2(region.size / PAGE) - 4), 76)));
+  const height = Math.round(Math.max(26, Math.min(26 + 4 * (Math.log2(region.size / PAGE) - 4), region.kind === "mapped" ? 56 : 34)));
   const at = EVENTS.at[i];
   const isHere = at >= region.start && at < region.end && EVENTS.pid[i] === process.number;
   const share = Math.min(pages * PAGE / region.size, 1);
   const label = filled(TEXT.region_label, name, sizeText(region.size), sizeText(pages * PAGE));
   const button = element("button", {
     type: "button", class: `region ${region.kind}${region.born === i && i > 0 ? " new" : ""}`, "aria-label": isHere ? `${label}. ${TEXT.here}` : label,
-    "aria-pressed": region.key && region.key === chosen.key ? "true" : "false", onclick: () => chooseRegion(region.parts ? region.parts[0].key : region.key),
+    "aria-pressed": region.key && region.key === chosen.key ? "true" : "false", onclick: () => pinRegion(region.parts ? region.parts[0].key : region.key),
   },
     element("span", { class: "name", text: name }),
     element("span", { class: "size", text: sizeText(region.size) }),

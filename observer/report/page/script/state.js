@@ -46,8 +46,9 @@ function regionsAt(process, i) {
 function keyOf(process, k) {
   const { start, name, kind, names, protection, protections } = process.regions;
   const text = names[name[k]];
-  if (KINDS_OF_REGION[kind[k]] === "program") return `${text} ${protections[protection[k]]}`;
-  return text || `@${start[k]}`;
+  const guard = protections[protection[k]];
+  if (KINDS_OF_REGION[kind[k]] === "program") return `${text} ${guard}`;
+  return (text || `@${start[k]}`) + (KINDS_OF_REGION[kind[k]] === "mapped" && guard === "---" ? " ---" : "");
 }
 
 /** From where to where a region reaches at any moment of the run. */

@@ -6,12 +6,14 @@ const MOST_ROWS = 15;
 function showSentence(i) {
   const text = sentenceOf(i);
   document.getElementById("sentence").textContent = text;
+  document.getElementById("sentence").classList.toggle("long", text.length > 110);
   document.getElementById("glyph").textContent = GLYPHS[kindOf(i)];
   document.getElementById("kind").textContent = TEXT.kinds[kindOf(i)];
   document.getElementById("where-now").textContent =
     `${filled(TEXT.event_of, number(EVENTS.n[i]), number(DATA.last_n))} · ${timeText(EVENTS.t[i])}`;
   const slider = document.getElementById("slider");
   slider.value = String(i);
+  slider.style.setProperty("--done", `${(100 * i) / Math.max(COUNT - 1, 1)}%`);
   slider.setAttribute("aria-valuetext", `${filled(TEXT.event_n, number(EVENTS.n[i]))}: ${text}`);
 }
 
@@ -45,7 +47,8 @@ function showSteps(i) {
   }
   const call = callOf(i);
   const path = call >= 0 && stepOf(call) ? stepOf(call) : stepOf(i);
-  document.getElementById("path").textContent = path ? filled(TEXT.takes, path) : TEXT.no_step;
+  document.getElementById("path").textContent = 
+    path ? filled(path.length > 1 ? TEXT.takes : TEXT.is_step, path) : TEXT.no_step;
 }
 
 /** The lane: each event a column, its line down in kernel mode where it crossed. */

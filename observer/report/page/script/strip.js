@@ -27,11 +27,18 @@ function fillRegions() {
 }
 
 function chooseRegion(key, isShown = true) {
-  if (!key) return;
+  if (!key || !extentOf(chosen.process, key)) return;
+  if (key !== chosen.key) chosen.piece = chosen.page = -1;
   chosen.key = key;
   document.getElementById("region").value = key;
   fit();
   if (isShown) show();
+}
+
+/** A region that its reader chose stays, whatever the event is about. */
+function pinRegion(key) {
+  document.getElementById("follow").checked = false;
+  chooseRegion(key);
 }
 
 function fit() {
@@ -49,10 +56,14 @@ function zoom(factor, middle = (view.low + view.high) / 2) {
   show();
 }
 
-/** Move the window so that what the event is about lies in it. */
+/** Show the region that the event is about, and move the window so that the place lies in it. */
 function follow(i) {
-  const at = EVENTS.at[i], { low, high } = chosen.extent;
-  if (EVENTS.pid[i] !== chosen.process.number || at < low || at >= high || (at >= view.low && at < view.high)) return;
+  const at = EVENTS.at[i], process = chosen.process;
+  if (!document.getElementById("follow").checked || at < 0 || EVENTS.pid[i] !== process.number) return;
+  const region = regionsAt(process, i).find((each) => at >= each.start && at < each.end);
+  if (region && region.key !== chosen.key && ["heap", "mapped"].includes(region.kind) && (hasPieces(region) || EVENTS.six[i])) chooseRegion(region.key, false);
+  const { low, high } = chosen.extent;
+  if (at < low || at >= high || (at >= view.low && at < view.high)) return;
   const length = view.high - view.low;
   view.low = Math.max(low, Math.min(at - length / 2, high - length));
   view.high = view.low + length;
@@ -64,7 +75,6 @@ function showStrip(i) {
   const process = chosen.process;
   view.width = document.getElementById("strip").clientWidth;
   if (!chosen.extent || view.width <= 0) return;
-  follow(i);
   const spans = mappedParts(process, i);
   drawOverview(spans);
   drawPieces(process, i, spans);
@@ -242,13 +252,13 @@ function pageItem(process, run, held) {
 function drawScale(spans) {
   const place = document.getElementById("scale");
   const parts = [];
-  const steps = view.width < 500 ? 3 : 6;
-  for (let k = 0; k <= steps; k++) {
-    const address = view.low + ((view.high - view.low) * k) / steps;
-    const x = (view.width * k) / steps;
-    const text = drawn("text", { x, y: 16, class: "tick", "text-anchor": k === 0 ? "start" : k === steps ? "end" : "middle" });
-    text.textContent = `+${sizeText(Math.round(address - chosen.extent.low))}`;
-    parts.push(drawn("line", { x1: x, x2: x, y1: 0, y2: 4, class: "tick-line" }), text);
+  const length = view.high - view.low, base = chosen.extent.low;
+  const step = 2 ** Math.max(4, Math.ceil(Math.log2(length / (view.width < 500 ? 3 : 8))));
+  for (let address = base + Math.ceil((view.low - base) / step) * step; address <= view.high; address += step) {
+    const x = across(address), side = x < 20 ? "start" : x > view.width - 34 ? "end" : "middle";
+    const text = drawn("text", { x, y: 17, class: "tick", "text-anchor": side });
+    text.textContent = address > base ? `+${sizeText(address - base)}` : "0";
+    parts.push(drawn("line", { x1: x, x2: x, y1: 0, y2: 5, class: "tick-line" }), text);
   }
   picture(place, 20, ...parts);
   const end = spans.length ? spans[spans.length - 1].end : chosen.extent.low;

@@ -45,7 +45,7 @@ function regionName(region) {
   if (region.kind === "program") return `${baseName(region.name)} ${TEXT.parts[region.protection] || ""}`.trim();
   if (region.kind === "kernel") return region.name.replace(/[[\]]/g, "");
   if (region.kind === "file") return baseName(region.name);
-  if (region.protection === "---") return `${region.name || TEXT.mapped_region} (${TEXT.reserved})`;
+  if (region.kind === "mapped" && region.protection === "---") return `${region.name || TEXT.mapped_region} (${TEXT.reserved})`;
   return region.name ? `${TEXT.mapped_region} ${region.name}` : TEXT.anonymous;
 }
 
