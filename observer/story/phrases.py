@@ -179,7 +179,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "its_pages": ("its pages", "페이지"),
     "given_back": ("given back", "돌려줌"),
     "never": ("never: it is there at the end", "돌려주지 않았다: 끝까지 남아 있다"),
-    "on_pages": ("lies on {0} pages; frames came to {1}", "{0}개 페이지에 걸쳐 있고, {1}개에 프레임이 왔다"),
+    "on_pages": ("pages it lies on: {0} · with a frame: {1}", "{0}개 페이지에 걸쳐 있고, {1}개에 프레임이 왔다"),
     "page_n": ("page {0}", "{0}번 페이지"),
     "before": (" before", " (그 전에)"),
     "free_since": ("free since", "여유 시작"),

@@ -1,7 +1,7 @@
 // Asked for, obtained from the kernel, resident: three numbers over the whole run, and where they stand at the moment.
 
 const LINES = ["asked", "mapped", "resident"];
-const chart = { height: 190, top: 12, bottom: 24, left: 58, right: 16 };
+const chart = { height: 230, top: 12, bottom: 24, left: 58, right: 16 };
 
 function seriesOf(process) {
   const { at, asked, heap, mapped, frames } = process.levels;

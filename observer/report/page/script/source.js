@@ -63,7 +63,7 @@ function sourceRow(file, line, text) {
     count
       ? element("button", { type: "button", class: "gutter", text: String(line), "aria-label": label })
       : element("span", { class: "gutter", text: String(line) }),
-    element("span", { class: "count", "aria-hidden": "true", text: count ? `×${number(count)}` : "" }),
+    element("span", { class: "count", "aria-hidden": "true", text: count ? `×${count < 10000 ? number(count) : `${Math.round(count / 1000)}k`}` : "" }),
     element("code", { text: text || " " }));
   if (count) row.addEventListener("click", () => showLine(file, line));
   return row;

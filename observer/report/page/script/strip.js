@@ -158,10 +158,10 @@ function pieceItem(process, i, cluster, asked) {
   const isNew = isUsed && isOne && process.pieces.call[k] === asked;
   const name = `${cluster.what}${isNew ? " asked" : ""}${isUsed && isOne && chosen.piece === k ? " chosen" : ""}`;
   const node = drawn("g", { class: `piece ${name}` }, box(cluster.low, cluster.high, 6, PIECES_HIGH, "shape"));
-  const width = across(cluster.high) - across(cluster.low);
-  if (isOne && width > 44) {
+  const shown = Math.min(across(cluster.high), view.width) - Math.max(across(cluster.low), 0);
+  if (isOne && shown > 44) {
     const text = drawn("text", { x: Math.max(across(cluster.low), 0) + 6, y: 6 + PIECES_HIGH / 2 + 4, class: "label" });
-    text.textContent = width > 90 ? sizeText(cluster.bytes) : number(cluster.bytes);
+    text.textContent = shown > 90 ? sizeText(cluster.bytes) : number(cluster.bytes);
     node.append(text);
   }
   const offset = hex(cluster.low - chosen.extent.low);
