@@ -1,4 +1,5 @@
-"""The departures from the book that the story tells of, in Korean: headline and reason by id (`model.departures.TOLD`)."""
+"""The departures from the book that the story tells of, in Korean: headline and reason by id "
+"(`model.departures.TOLD`)."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ __all__ = ["KOREAN"]
 KOREAN: Final = {
     "mmap-threshold": (
         "큰 조각은 따로 사상한다",
-        "문턱값(glibc는 처음에 128 KiB)을 넘으면 malloc은 brk 대신 mmap을 불러, 그 조각만 따로 커널에 돌려줄 수 있게 한다.",
+        "문턱값(glibc는 처음에 128 KiB)을 넘으면 malloc은 brk 대신 mmap을 불러, 그 조각만 따로 커널에 돌려줄 수 "
+        "있게 한다.",
     ),
     "thread-arena": (
         "스레드마다 자기 아레나가 있다",
@@ -25,7 +27,8 @@ KOREAN: Final = {
     ),
     "given-back-munmap": (
         "돌려준 메모리가 커널로 돌아간다",
-        "책에서는 여유 조각이 malloc에 남는다. 따로 사상된 조각은 free할 때 해제되어, 다시 접근하면 segmentation fault가 된다.",
+        "책에서는 여유 조각이 malloc에 남는다. 따로 사상된 조각은 free할 때 해제되어, 다시 접근하면 segmentation "
+        "fault가 된다.",
     ),
     "given-back-brk": (
         "브레이크가 다시 내려간다",
@@ -41,7 +44,8 @@ KOREAN: Final = {
     ),
     "allocator-touch": (
         "여섯째 단계가 malloc 안에서 일어난다",
-        "할당자는 조각의 크기를 그 옆에 적는다. 그래서 페이지를 처음 건드리는 것은 프로그램이 아니라 malloc일 때가 많다.",
+        "할당자는 조각의 크기를 그 옆에 적는다. 그래서 페이지를 처음 건드리는 것은 프로그램이 아니라 malloc일 때가 "
+        "많다.",
     ),
     "kernel-touch": (
         "커널이 먼저 건드린다",

@@ -33,47 +33,60 @@ class Term(NamedTuple):
 GLOSSARY: Final = {
     "malloc": Term(
         "allocators",
-        Words("malloc", "The standard library's memory allocator. It hands out pieces of the heap, takes them back, and "
+        Words("malloc", "The standard library's memory allocator. It hands out pieces of the heap, takes them back, "
+                        "and "
               "asks the operating system only when it has nothing that fits."),
-        Words("malloc", "표준 라이브러리의 메모리 할당자이다. 힙 영역의 메모리 조각을 나누어 주고 돌려받으며, 맞는 조각이 없을 때만 운영 체제에 요청한다."),
+        Words("malloc", "표준 라이브러리의 메모리 할당자이다. 힙 영역의 메모리 조각을 나누어 주고 돌려받으며, 맞는 "
+                        "조각이 없을 때만 운영 체제에 요청한다."),
     ),
     "piece": Term(
         "brk",
-        Words("piece (chunk)", "What one malloc handed out. It lies somewhere in the heap, or in a mapping of its own."),
+        Words("piece (chunk)", "What one malloc handed out. It lies somewhere in the heap, or in a mapping of its "
+                               "own."),
         Words("메모리 조각(chunk)", "malloc 한 번이 내어 준 메모리이다. 힙 영역이나 따로 사상된 영역에 있다."),
     ),
     "free piece": Term(
         "brk",
-        Words("free piece", "A piece that was given back with free. It stays with malloc, which hands it out again; the "
+        Words("free piece", "A piece that was given back with free. It stays with malloc, which hands it out again; "
+                            "the "
               "operating system learns nothing of it."),
-        Words("여유 메모리 조각", "free로 돌려준 조각이다. malloc이 보관하다가 다시 할당에 사용하며, 운영 체제는 알지 못한다."),
+        Words("여유 메모리 조각", "free로 돌려준 조각이다. malloc이 보관하다가 다시 할당에 사용하며, 운영 체제는 "
+                           "알지 못한다."),
     ),
     "heap": Term(
         "gap",
-        Words("heap", "The region of the address space that malloc manages. It begins behind the program's data and ends "
+        Words("heap", "The region of the address space that malloc manages. It begins behind the program's data and "
+                      "ends "
               "at the break."),
-        Words("힙 영역", "malloc이 관리하는 주소 공간의 영역이다. 프로그램의 데이터 뒤에서 시작하여 브레이크(break)에서 끝난다."),
+        Words("힙 영역", "malloc이 관리하는 주소 공간의 영역이다. 프로그램의 데이터 뒤에서 시작하여 "
+                      "브레이크(break)에서 끝난다."),
     ),
     "break": Term(
         "brk",
-        Words("break", "The address where the heap ends. The system call brk moves it: up, and the heap has more room."),
-        Words("브레이크(break)", "힙 영역이 끝나는 주소이다. brk 시스템 호출이 이 주소를 옮기며, 올리면 힙 영역이 늘어난다."),
+        Words("break", "The address where the heap ends. The system call brk moves it: up, and the heap has more "
+                       "room."),
+        Words("브레이크(break)", "힙 영역이 끝나는 주소이다. brk 시스템 호출이 이 주소를 옮기며, 올리면 힙 영역이 "
+                             "늘어난다."),
     ),
     "gap": Term(
         "gap",
-        Words("gap", "Addresses between heap and stack that belong to nobody. The heap grows into it from below, the stack "
+        Words("gap", "Addresses between heap and stack that belong to nobody. The heap grows into it from below, the "
+                     "stack "
               "from above."),
-        Words("여유 공간", "힙과 스택 사이의, 아직 아무에게도 속하지 않은 주소이다. 힙은 아래에서, 스택은 위에서 이곳으로 자란다."),
+        Words("여유 공간", "힙과 스택 사이의, 아직 아무에게도 속하지 않은 주소이다. 힙은 아래에서, 스택은 위에서 "
+                       "이곳으로 자란다."),
     ),
     "mapping": Term(
         "two-level",
         Words("mapping", "A region of addresses that the operating system has promised: with a file behind it, or with "
               "nothing but zeros. mmap makes one, munmap takes it away."),
-        Words("사상 영역(mapping)", "운영 체제가 약속한 주소 영역이다. 파일이 뒤에 있거나 0으로 채워진다. mmap이 만들고 munmap이 없앤다."),
+        Words("사상 영역(mapping)", "운영 체제가 약속한 주소 영역이다. 파일이 뒤에 있거나 0으로 채워진다. mmap이 "
+                                "만들고 munmap이 없앤다."),
     ),
     "stack": Term(
         "gap",
-        Words("stack", "Where functions keep their local variables. It grows downwards by page faults, without any call."),
+        Words("stack", "Where functions keep their local variables. It grows downwards by page faults, without any "
+                       "call."),
         Words("스택 영역", "함수가 지역 변수를 두는 곳이다. 호출 없이 페이지 폴트만으로 아래쪽으로 자란다."),
     ),
     "address space": Term(
@@ -83,9 +96,11 @@ GLOSSARY: Final = {
     ),
     "virtual memory": Term(
         "virtual",
-        Words("virtual memory", "Addresses are a promise. malloc and brk hand out addresses only; physical memory comes "
+        Words("virtual memory", "Addresses are a promise. malloc and brk hand out addresses only; physical memory "
+                                "comes "
               "later, page by page, when a page is first used."),
-        Words("가상 메모리", "주소는 약속일 뿐이다. malloc과 brk는 주소만 내어 주고, 물리 메모리는 나중에 페이지를 처음 사용할 때 할당된다."),
+        Words("가상 메모리", "주소는 약속일 뿐이다. malloc과 brk는 주소만 내어 주고, 물리 메모리는 나중에 페이지를 "
+                        "처음 사용할 때 할당된다."),
     ),
     "page": Term(
         "virtual",
@@ -96,7 +111,8 @@ GLOSSARY: Final = {
         "virtual",
         Words("page frame", "A page of physical memory. A page of the address space is resident when a frame stands "
               "behind it."),
-        Words("페이지 프레임", "물리 메모리의 한 페이지이다. 주소 공간의 페이지 뒤에 프레임이 있으면 그 페이지는 상주(resident)한다."),
+        Words("페이지 프레임", "물리 메모리의 한 페이지이다. 주소 공간의 페이지 뒤에 프레임이 있으면 그 페이지는 "
+                         "상주(resident)한다."),
     ),
     "resident": Term(
         "virtual",
@@ -107,24 +123,30 @@ GLOSSARY: Final = {
         "virtual",
         Words("page fault", "The processor finds no frame behind a page and enters the kernel, which brings one. The "
               "program notices nothing. This is step 6."),
-        Words("페이지 폴트", "페이지 뒤에 프레임이 없어 CPU가 커널로 들어가고, 커널이 물리 메모리를 연결한다. 프로그램은 알지 못한다. 여섯째 단계이다."),
+        Words("페이지 폴트", "페이지 뒤에 프레임이 없어 CPU가 커널로 들어가고, 커널이 물리 메모리를 연결한다. "
+                        "프로그램은 알지 못한다. 여섯째 단계이다."),
     ),
     "zero page": Term(
         "virtual",
-        Words("zero page", "One page of zeros that all share. Memory that is only read shows it; the first write brings a "
+        Words("zero page", "One page of zeros that all share. Memory that is only read shows it; the first write "
+                           "brings a "
               "frame of its own."),
-        Words("제로 페이지", "모두가 함께 쓰는, 0으로 채워진 한 페이지이다. 읽기만 하면 이 페이지가 보이고, 처음 쓸 때 자기 프레임을 얻는다."),
+        Words("제로 페이지", "모두가 함께 쓰는, 0으로 채워진 한 페이지이다. 읽기만 하면 이 페이지가 보이고, 처음 쓸 "
+                        "때 자기 프레임을 얻는다."),
     ),
     "copy on write": Term(
         "virtual",
         Words("copy on write", "After fork parent and child share their frames. Whoever writes first gets a copy."),
-        Words("쓰기 시 복사(copy on write)", "fork 뒤에 부모와 자식은 프레임을 함께 쓴다. 먼저 쓰는 쪽이 복사본을 얻는다."),
+        Words("쓰기 시 복사(copy on write)",
+        "fork 뒤에 부모와 자식은 프레임을 함께 쓴다. 먼저 쓰는 쪽이 복사본을 얻는다."),
     ),
     "system call": Term(
         "portal",
-        Words("system call", "The only portal into the kernel: a special instruction switches the processor to kernel mode "
+        Words("system call", "The only portal into the kernel: a special instruction switches the processor to "
+                             "kernel mode "
               "and back."),
-        Words("시스템 호출", "커널로 들어가는 유일한 포털이다. 특수한 CPU 명령어가 커널 상태로, 그리고 다시 사용자 상태로 전환한다."),
+        Words("시스템 호출", "커널로 들어가는 유일한 포털이다. 특수한 CPU 명령어가 커널 상태로, 그리고 다시 사용자 "
+                        "상태로 전환한다."),
     ),
     "user mode": Term(
         "rings",
@@ -138,9 +160,11 @@ GLOSSARY: Final = {
     ),
     "signal": Term(
         "modes",
-        Words("signal", "How the kernel tells a program what happened. An access that no page can help ends in SIGSEGV, a "
+        Words("signal", "How the kernel tells a program what happened. An access that no page can help ends in "
+                        "SIGSEGV, a "
               "segmentation fault."),
-        Words("시그널", "커널이 프로그램에 일어난 일을 알리는 방법이다. 어떤 페이지로도 해결할 수 없는 접근은 SIGSEGV(segmentation fault)로 끝난다."),
+        Words("시그널", "커널이 프로그램에 일어난 일을 알리는 방법이다. 어떤 페이지로도 해결할 수 없는 접근은 "
+                     "SIGSEGV(segmentation fault)로 끝난다."),
     ),
     "ledger": Term(
         "story",

@@ -161,7 +161,8 @@ def _break(call: Break, moved: int | None) -> str:
         return f"브레이크가 이제 {call.end or 0:#x}에 있다"
     if moved == 0:
         return "커널이 브레이크를 그대로 둔다" + (": 자리가 없다" if (call.end or 0) < call.asked else "")
-    return f"힙 영역을 {'늘린다' if moved > 0 else '줄인다'}: 브레이크가 {_exactly(abs(moved))} {'올라간다' if moved > 0 else '내려간다'}"
+    verb, way = ("늘린다", "올라간다") if moved > 0 else ("줄인다", "내려간다")
+    return f"힙 영역을 {verb}: 브레이크가 {_exactly(abs(moved))} {way}"
 
 
 def _place(mapping: str | None) -> str:

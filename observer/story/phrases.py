@@ -28,9 +28,11 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "ended_killed": ("killed by {0}", "{0}에 의해 강제로 끝남"),
     "ended_cut_off": ("the recording was cut off", "기록이 중간에 끊김"),
     "thinned": (
-        "This run has {0} events. The page stands at {1} of them: every {2}th, and the rare ones. What it shows at each "
+        "This run has {0} events. The page stands at {1} of them: every {2}th, and the rare ones. What it shows at "
+        "each "
         "is exact.",
-        "이 실행에는 사건이 {0}개 있다. 이 페이지는 그중 {1}개에서 멈춘다. {2}개마다 하나와 드문 사건들이다. 멈추는 곳에서 보이는 것은 정확하다.",
+        "이 실행에는 사건이 {0}개 있다. 이 페이지는 그중 {1}개에서 멈춘다. {2}개마다 하나와 드문 사건들이다. 멈추는 "
+        "곳에서 보이는 것은 정확하다.",
     ),
     "skipped_pieces": ("{0} smaller pieces are not drawn.", "작은 조각 {0}개는 그리지 않았다."),
     "skipped_pages": ("{0} later pages are not drawn.", "나중 페이지 {0}개는 그리지 않았다."),
@@ -51,7 +53,8 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "kinds": (
         {"call": "allocator call", "syscall": "system call", "fault": "page fault", "signal": "signal",
          "process": "process", "library": "library call", "lost": "lost"},
-        {"call": "할당자 호출", "syscall": "시스템 호출", "fault": "페이지 폴트", "signal": "시그널", "process": "프로세스",
+        {"call": "할당자 호출", "syscall": "시스템 호출", "fault": "페이지 폴트", "signal": "시그널",
+         "process": "프로세스",
          "library": "라이브러리 호출", "lost": "잃음"},
     ),
     # ---- steps and rings ----
@@ -193,9 +196,11 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "no_piece": ("none", "없음"),
     "more": ("and {0} more", "그 밖에 {0}개"),
     "served_words": (
-        {"tcache": "the thread cache", "fastbin": "a fast bin", "smallbin": "a small bin", "unsorted": "the unsorted bin",
+        {"tcache": "the thread cache", "fastbin": "a fast bin", "smallbin": "a small bin",
+         "unsorted": "the unsorted bin",
          "largebin": "a large bin", "split": "a larger free piece that was split", "top": "the top chunk",
-         "brk": "the heap that brk extended", "mmap": "a mapping of its own", "mremap": "mremap", "in place": "in place"},
+         "brk": "the heap that brk extended", "mmap": "a mapping of its own", "mremap": "mremap",
+         "in place": "in place"},
         {"tcache": "스레드 캐시", "fastbin": "패스트 빈", "smallbin": "스몰 빈", "unsorted": "정렬 안 된 빈",
          "largebin": "라지 빈", "split": "나눈 더 큰 여유 조각", "top": "톱 청크", "brk": "brk가 늘린 힙",
          "mmap": "따로 사상한 영역", "mremap": "mremap", "in place": "제자리"},
@@ -227,7 +232,10 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "times": ("{0} ×", "{0}번"),
     "compared": ("Predicted beside observed", "예측과 관찰"),
     "compared_now": ("{0}: observed {1}; predicted {2}", "{0}: 관찰 {1}; 예측 {2}"),
-    "predictor_book": ("The book's machine on the same calls and touches.", "같은 호출과 접근을 책의 기계에 시킨 결과이다."),
+    "predictor_book": (
+        "The book's machine on the same calls and touches.",
+        "같은 호출과 접근을 책의 기계에 시킨 결과이다.",
+    ),
     "predictor_glibc": ("The model of glibc on the same calls.", "같은 호출을 glibc 모형에 시킨 결과이다."),
     "agree_calls": ("calls served alike", "같게 처리된 호출"),
     "agree_syscalls": ("system calls alike", "같은 시스템 호출"),

@@ -301,7 +301,8 @@ class Spans:
         self._seen: Seen = seen if seen is not None else lambda born, died: born < died
         self._n = 0
         self._lives: Lives[SpansOf] = Lives(
-            lambda _pid, _environment: SpansOf(self._n, self._seen, self._page), lambda spans, _t, _c: spans.copy(self._n)
+            lambda _pid, _environment: SpansOf(self._n, self._seen, self._page),
+            lambda spans, _t, _c: spans.copy(self._n),
         )
         self.of: dict[int, list[SpansOf]] = {}
         """By process: one of each program that ran in it."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from observer.model.events import Call, Event, Fault, Process, Signal, Site, Syscall
 from observer.model.filenames import safe
 from observer.model.memory_calls import Break, Map, Move, memory_call
-from observer.report.page.packed import LARGEST, packed
+from observer.report.page.packed import exact, packed
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six, rings_of, step_of
 
@@ -86,7 +86,7 @@ class EventColumns:
             "served": self._tables["served"].number(getattr(event, "served_by", None) or ""),
         }  # fmt: skip
         for name, value in row.items():
-            self._columns[name].append(value)
+            self._columns[name].append(exact(value))
 
     def site_number(self, site: Site | None) -> int:
         """Return the number of a place in the table of places, -1 for none."""
@@ -122,7 +122,7 @@ class EventColumns:
 
 
 def _or_none(value: int | None) -> int:
-    return _NONE if value is None or value >= LARGEST else value
+    return _NONE if value is None else value
 
 
 def _address_of(event: Event) -> int | None:
@@ -143,7 +143,7 @@ def _address_of(event: Event) -> int | None:
 
 def _size_of(event: Event) -> int:
     if isinstance(event, Call):
-        return min(event.bytes_asked, LARGEST - 1)
+        return event.bytes_asked
     if isinstance(event, Process):
         return event.child or 0
     return 0

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from observer.model.filenames import safe
 from observer.report.page.columns import EventColumns
-from observer.report.page.packed import LARGEST, packed
+from observer.report.page.packed import LARGEST, exact, packed
 from observer.story.levels import Level
 from observer.story.spans import ALWAYS, HEAP, PageSpan, Piece, Region, Spans, SpansOf
 
@@ -39,14 +39,15 @@ class LevelColumns:
     def data(self, place: Callable[[int], int]) -> dict[str, str]:
         """Return the columns; *place* gives the moment from which what begins at an n is seen."""
         at = packed((place(n) for n, _level in self._rows), rising=True)
-        values = {name: packed(min(getattr(level, name), LARGEST - 1) for _n, level in self._rows)
+        values = {name: packed(exact(getattr(level, name)) for _n, level in self._rows)
                   for name in Level._fields}  # fmt: skip
         return {"at": at, **values}
 
 
 def memory_data(spans: Spans, levels: dict[int, LevelColumns], events: EventColumns, paths: dict[int, str],
                 skipped: dict[str, int]) -> list[dict[str, Any]]:  # fmt: skip
-    """Return what every process held; *paths* are their programs, *skipped* is told how much is too much to be drawn."""
+    """Return what every process held; *paths* are their programs, *skipped* is told how much is too much to be "
+    "drawn."""
     numbers = events.numbers_of
 
     def place(n: int) -> int:
@@ -79,7 +80,7 @@ def _fewer(spans: list[Any], most: int, what: str, skipped: dict[str, int], key:
 def _columns(rows: Sequence[tuple[int, ...]], names: str) -> dict[str, str]:
     """Return *rows* by columns; the first of *names* rises."""
     return {
-        name: packed((row[i] for row in rows), rising=not i) for i, name in enumerate(names.split())
+        name: packed((exact(row[i]) for row in rows), rising=not i) for i, name in enumerate(names.split())
     }  # fmt: skip
 
 
@@ -101,17 +102,25 @@ def _known(died: int) -> int:
 
 def _rooms(programs: Iterable[SpansOf], place: Callable[[int], int]) -> dict[str, str]:
     rooms = sorted((room for held in programs for room in held.rooms), key=lambda room: (room.start, room.born))
-    rows = [(r.start, r.end - r.start, place(r.born), place(r.died), r.born) for r in rooms if _is_drawn(r.start, r.end)]
+    rows = [
+        (r.start, r.end - r.start, place(r.born), place(r.died), r.born) for r in rooms if _is_drawn(r.start, r.end)
+    ]
     return _columns(rows, "start size born died giver")
 
 
 def _pages(pages: Iterable[PageSpan], place: Callable[[int], int]) -> dict[str, str]:
     rows = [
-        (p.start, place(p.born), place(p.died), p.fault, TOUCHERS.index(p.toucher if p.toucher in TOUCHERS else "unknown"),
-         HOW.index(p.how), p.frame if p.frame is not None and p.frame < LARGEST else -1)
+        (
+            p.start, place(p.born), place(p.died), p.fault, _toucher(p.toucher), HOW.index(p.how),
+            -1 if p.frame is None else p.frame,
+        )
         for p in pages if _is_drawn(p.start, p.start)
     ]  # fmt: skip
     return _columns(rows, "start born died fault toucher how frame")
+
+
+def _toucher(name: str) -> int:
+    return TOUCHERS.index(name if name in TOUCHERS else "unknown")
 
 
 def _regions(programs: Iterable[SpansOf], place: Callable[[int], int], path: str) -> dict[str, Any]:
@@ -131,7 +140,8 @@ def _regions(programs: Iterable[SpansOf], place: Callable[[int], int], path: str
 
 
 def _owned(regions: Iterable[Region]) -> Iterable[tuple[Region, str]]:
-    """Yield each region, and whose zero-initialised data it is: that of the file whose own data ends where it begins."""
+    """Yield each region, and whose zero-initialised data it is: that of the file whose own data ends where it "
+    "begins."""
     ends: dict[int, str] = {}
     for region in regions:
         if not _is_drawn(region.start, region.end):

@@ -86,8 +86,11 @@ def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligne
         "processes": processes, "sources": sources, "page_size": meta.machine.page_size,
         "last_n": max(gathered.events.numbers_of, default=0), "compared": section,
     }  # fmt: skip
-    style, script = _read("page.css"), "".join(("'use strict';\n", *(_read("script", f"{name}.js") for name in _SCRIPTS)))
-    return _template().render(
+    style, script = (
+        _read("page.css"),
+        "".join(("'use strict';\n", *(_read("script", f"{name}.js") for name in _SCRIPTS))),
+    )
+    page: str = _template().render(
         **_frame(gathered, wish, skipped), t=t, processes=[f"{_base(p['path'])} {p['pid']}" for p in processes],
         sources=sources, compared=section, totals=totals_section(gathered, t, wish.language),
         sites=sites_section(gathered), leaks=leaks_section(gathered),
@@ -96,6 +99,7 @@ def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligne
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
         "form-action 'none'",
     )  # fmt: skip
+    return page
 
 
 def embeddable(data: dict[str, Any]) -> str:

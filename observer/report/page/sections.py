@@ -18,7 +18,8 @@ from observer.story.korean import korean_size
 from observer.story.sites import leaks_of
 from observer.story.wording import number, size
 
-__all__ = ["MOST_ENTRIES", "compared_section", "departures_section", "leaks_section", "machine_section", "sites_section",
+__all__ = ["MOST_ENTRIES", "compared_section", "departures_section", "leaks_section", "machine_section",
+"sites_section",
            "totals_section"]  # fmt: skip
 
 MOST_ENTRIES: Final = 400
@@ -37,7 +38,8 @@ def totals_section(gathered: Gathered, t: Texts, language: str) -> _Pairs:
         (t["calls"], calls or "0"), (t["served_free"], number(totals.served)), (t["grown"], number(totals.grown)),
         (t["asked_total"], write(totals.asked)), (t["peak"], write(totals.peak)),
         (t["from_kernel"], write(totals.from_kernel)), (t["frames_total"], number(totals.frames)),
-        (t["syscalls"], f"{number(sum(totals.syscalls_inside.values()))}, {number(sum(totals.syscalls_outside.values()))}"),
+        (t["syscalls"], f"{number(sum(totals.syscalls_inside.values()))}, "
+                        f"{number(sum(totals.syscalls_outside.values()))}"),
         (t["faults"], number(totals.faults)),
     ]  # fmt: skip
 
@@ -92,8 +94,8 @@ def compared_section(comparison: Comparison, aligned: Aligned, t: Texts) -> dict
     """Return a comparison: how much agrees, its rows for the script, the rules that explain the differences."""
     entries = [
         {
-            "n": entry.row.n, "count": entry.count, "what": cut(entry.row.what), "observed": cut(entry.row.told_observed),
-            "predicted": cut(entry.row.told_predicted),
+            "n": entry.row.n, "count": entry.count, "what": cut(entry.row.what),
+            "observed": cut(entry.row.told_observed), "predicted": cut(entry.row.told_predicted),
             "rules": [cut(COMPARED[rule].title if rule in COMPARED else rule) for rule in entry.row.rules],
         }
         for entry in aligned.entries

@@ -15,8 +15,7 @@ from observer.report.source import Sources
 __all__ = ["embedded"]
 
 _SUFFIXES: Final = frozenset(
-    ".c .h .cc .cpp .cxx .c++ .hh .hpp .hxx .ipp .inl .s .rs .go .d .zig .f .f90 .f95 .m .mm .adb .ads .pas .nim .y .l"
-    " .swift .cu".split()
+    [".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".s", ".rs", ".go", ".d", ".zig", ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu"]
 )
 """A page is given to others. Debug information names files as it likes, so only what looks like source is taken."""
 _MOST_FILES: Final = 24
@@ -31,14 +30,14 @@ def embedded(sites: Iterable[Site], folder: Path) -> list[dict[str, Any]]:
     """
     sources = Sources(folder)
     names = Counter(site.file for site in sites if site.file and site.line)
-    found = []
+    found: list[dict[str, Any]] = []
     for path, _count in names.most_common():
         lines = sources.lines(path) if Path(path).suffix.lower() in _SUFFIXES else []
         if lines and len(found) < _MOST_FILES:
             shown = [_line(line) for line in lines[:_MOST_LINES]]
             left_out = max(len(lines) - _MOST_LINES, 0)
-            found.append({"path": safe(path), "name": cut(path.rpartition("/")[2], 80), "lines": shown,
-                          "left_out": left_out})  # fmt: skip
+            name = cut(path.rpartition("/")[2], 80)
+            found.append({"path": safe(path), "name": name, "lines": shown, "left_out": left_out})
     return found
 
 
