@@ -14,9 +14,10 @@ from observer.report.source import Sources
 
 __all__ = ["embedded"]
 
-_SUFFIXES: Final = frozenset(
-    [".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".s", ".rs", ".go", ".d", ".zig", ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu"]
-)
+_SUFFIXES: Final = frozenset({
+    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".s", ".rs", ".go", ".d", ".zig",
+    ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu",
+})  # fmt: skip
 """A page is given to others. Debug information names files as it likes, so only what looks like source is taken."""
 _MOST_FILES: Final = 24
 _MOST_LINES: Final = 20_000
