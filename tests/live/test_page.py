@@ -36,7 +36,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def write(recorded: Callable[..., Recorded], sample: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Write:
+def write(
+    recorded: Callable[..., Recorded], sample: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Write:
     """Return a function that has `observer report` write the page of a sample's run."""
     folder = tmp_path_factory.mktemp("pages")
 
@@ -94,7 +96,14 @@ def test_slider_keys_and_play_move_the_moment(browser: Browser, write: Write) ->
     with browser.open(write("story")) as opened:
         page, slider = opened.page, lambda: int(opened.page.input_value("#slider"))
         last = page.evaluate("observerPage.count") - 1
-        for key, moment in (("End", last), ("ArrowLeft", last - 1), ("Home", 0), ("ArrowRight", 1), ("PageDown", 11), ("PageUp", 1)):
+        for key, moment in (
+            ("End", last),
+            ("ArrowLeft", last - 1),
+            ("Home", 0),
+            ("ArrowRight", 1),
+            ("PageDown", 11),
+            ("PageUp", 1),
+        ):
             page.keyboard.press(key)
             assert slider() == moment, key
         page.locator("#slider").fill("100")
@@ -229,7 +238,9 @@ def test_what_is_held_at_a_moment_agrees_with_another_account(
                 assert state["n"] == event.n
                 assert len(state["pieces"]) == len(mine.live)
                 assert sum(size for _start, size in state["pieces"]) == mine.live.bytes
-                assert all(mine.live.find(start) == mine.live.find(start + max(size, 1) - 1) for start, size in state["pieces"])
+                assert all(
+                    mine.live.find(start) == mine.live.find(start + max(size, 1) - 1) for start, size in state["pieces"]
+                )
                 assert {start // PAGE for start in state["pages"]} == mine.pages
                 assert latest[first] is None or state["level"] == latest[first]._asdict()
         children = [pid for pid in accounts if pid != first]
@@ -316,7 +327,9 @@ def test_another_process_can_be_looked_at(browser: Browser, write: Write) -> Non
         before = opened.text("#value-resident")
         opened.page.select_option("#process", "1")
         assert opened.text("#value-resident") != before
-        opened.page.select_option("#region", label=opened.page.locator("#region option", has_text="map#4").text_content())
+        opened.page.select_option(
+            "#region", label=opened.page.locator("#region option", has_text="map#4").text_content()
+        )
         assert opened.page.locator("#pages .page.shared, #pages .page.own").count() > 0
         assert opened.quiet()
 
@@ -325,7 +338,9 @@ def test_predictions_stand_beside_what_was_observed(browser: Browser, write: Wri
     n = moment_of(story.events, line_with('FACT_LINE("large_malloc")'))
     with browser.open(write("story", "--compare")) as opened:
         opened.go(n)
-        assert opened.text("#compared-now").startswith("malloc(2,097,169): observed a mapping of its own; mmap 2,101,248")
+        assert opened.text("#compared-now").startswith(
+            "malloc(2,097,169): observed a mapping of its own; mmap 2,101,248"
+        )
         assert "large pieces are mapped apart" in opened.text("#compared .now")
         assert opened.quiet()
     with browser.open(write("story")) as opened:
@@ -354,11 +369,19 @@ def hostile_run() -> list[Event]:
 
 def test_hostile_text_is_shown_as_text(browser: Browser, tmp_path: Path) -> None:
     events = hostile_run()
-    (tmp_path / "evil.c").write_bytes(b"int x;\xff\x1b[2J</script><script>alert(2)</script>\xe2\x80\xa8\n" + b"y" * (1 << 20) + b"\n")
+    (tmp_path / "evil.c").write_bytes(
+        b"int x;\xff\x1b[2J</script><script>alert(2)</script>\xe2\x80\xa8\n" + b"y" * (1 << 20) + b"\n"
+    )
     (tmp_path / "shadow").write_text("secret\n")
     target = tmp_path / "page.html"
-    kept = meta(f"/bin/{HOSTILE}", outcome=meta().outcome.__class__(0, None, "exit", len(events), 0.1), notes=(HOSTILE,))
-    page = page_of(kept, lambda kinds: [e for e in events if kinds is None or e.__struct_config__.tag in kinds], Wish(sources=tmp_path))
+    kept = meta(
+        f"/bin/{HOSTILE}", outcome=meta().outcome.__class__(0, None, "exit", len(events), 0.1), notes=(HOSTILE,)
+    )
+    page = page_of(
+        kept,
+        lambda kinds: [e for e in events if kinds is None or e.__struct_config__.tag in kinds],
+        Wish(sources=tmp_path),
+    )
     target.write_text(page, encoding="utf-8")
     assert len(page) < 1 << 20
     with browser.open(target) as opened:
