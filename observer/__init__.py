@@ -47,9 +47,13 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   glibc's model, pointer by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py`
   follows the orders of threads' calls that fit.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
-  in one pass (`telling.py`); what processes hold at any moment (`levels.py`), what places weigh (`weights.py`); what
-  the processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
-- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs.
+  in one pass (`telling.py`); what processes hold at any moment (`levels.py`), what lay where from which event to which
+  (`spans.py`), what places weigh (`weights.py`, `sites.py`); the book's words explained and an interface's phrases
+  (`glossary.py`, `phrases.py`), sentences in Korean (`korean.py`); what the processor refused (`refusals.py`),
+  libraries side by side, what an allocator did and which to take. Pure.
+- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs. `page/` is the one
+  HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a script,
+  `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
   `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,

@@ -87,3 +87,17 @@ def test_the_installed_observer_tells_the_story(installed: Path, build: Path, tm
     assert done.returncode == 0, done.stderr
     assert "fact page_size" in done.stdout
     assert "story.c:" in done.stderr
+
+
+def test_the_installed_observer_writes_a_page(installed: Path, tmp_path: Path) -> None:
+    trace, page = installed.parents[2] / "checkout" / "ls.trace", tmp_path / "ls.html"
+    done = subprocess.run(
+        [str(installed / "bin" / "observer"), "report", str(trace), "-o", str(page)],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--paper" in page.read_text(encoding="utf-8")
+    assert "function showStrip" in page.read_text(encoding="utf-8")

@@ -76,17 +76,17 @@ class EventColumns:
     def take(self, event: Event) -> None:
         """Add an event."""
         self.watch(event)
-        row = {
-            "n": event.n, "t": event.t_ns, "kind": KINDS.index(event.__struct_config__.tag),
-            "pid": self._tables["pid"].number(event.pid), "tid": event.tid, "site": self._site(event),
-            "told": self._sentence(event), "step": self._tables["step"].number(step_of(event, self._call_of(event))),
-            "ring": self._tables["ring"].number(rings_of(event)), "cause": _or_none(getattr(event, "cause", None)),
-            "at": _or_none(_address_of(event)), "size": _size_of(event),
-            "six": int(isinstance(event, Fault) and is_step_six(event)),
-            "served": self._tables["served"].number(getattr(event, "served_by", None) or ""),
-        }  # fmt: skip
-        for name, value in row.items():
-            self._columns[name].append(exact(value))
+        tables, columns = self._tables, self._columns
+        for name, value in (
+            ("n", event.n), ("t", event.t_ns), ("kind", KINDS.index(event.__struct_config__.tag)),
+            ("pid", tables["pid"].number(event.pid)), ("tid", event.tid), ("site", self._site(event)),
+            ("told", self._sentence(event)), ("step", tables["step"].number(step_of(event, self._call_of(event)))),
+            ("ring", tables["ring"].number(rings_of(event))), ("cause", _or_none(getattr(event, "cause", None))),
+            ("at", _or_none(_address_of(event))), ("size", _size_of(event)),
+            ("six", int(isinstance(event, Fault) and is_step_six(event))),
+            ("served", tables["served"].number(getattr(event, "served_by", None) or "")),
+        ):  # fmt: skip
+            columns[name].append(exact(value))
 
     def site_number(self, site: Site | None) -> int:
         """Return the number of a place in the table of places, -1 for none."""

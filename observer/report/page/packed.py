@@ -6,10 +6,13 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+
 __all__ = ["LARGEST", "exact", "packed"]
 
 LARGEST: Final = 1 << 51
 """Numbers from here on, and below minus this, are not exact in a script once they have been made positive."""
+_SHIFTS: Final = np.arange(0, 56, 7)
 
 
 def exact(value: int) -> int:
@@ -26,17 +29,18 @@ def packed(values: Iterable[int], *, rising: bool = False) -> str:
     >>> packed([0, -1, 1, 64]), packed([1000, 1001, 1003], rising=True)
     ('AAECgAE=', '0A8CBA==')
     """
-    out = bytearray()
-    last = 0
-    for value in values:
-        number = value - last if rising else value
-        if rising:
-            last = value
-        if not -LARGEST < value < LARGEST:
-            raise ValueError(f"{value:,} does not fit into a column")
-        word = number << 1 if number >= 0 else (-number << 1) - 1
-        while word > 0x7F:
-            out.append(word & 0x7F | 0x80)
-            word >>= 7
-        out.append(word)
-    return b64encode(out).decode("ascii")
+    column = np.array([_checked(value) for value in values], dtype=np.int64)
+    if rising and len(column):
+        column = np.diff(column, prepend=0)
+    words = (column << 1) ^ (column >> 63)
+    parts = words[:, np.newaxis] >> _SHIFTS
+    is_written = (parts > 0) | (_SHIFTS == 0)
+    goes_on = parts >> 7 > 0
+    found = (parts & 0x7F | np.where(goes_on, 0x80, 0)).astype(np.uint8)
+    return b64encode(found[is_written].tobytes()).decode("ascii")
+
+
+def _checked(value: int) -> int:
+    if not -LARGEST < value < LARGEST:
+        raise ValueError(f"{value:,} does not fit into a column")
+    return value

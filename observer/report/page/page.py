@@ -43,7 +43,7 @@ MARKER: Final = "<!-- a page of malloc-observer, schema 1 -->"
 """By it a page is known as one of ours."""
 _SCRIPTS: Final = ("data", "state", "words", "story", "source", "space", "strip", "chart", "life", "compare", "main")
 _RARE: Final = frozenset({"process", "signal", "lost"})
-_IN_SCRIPT: Final = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+_UNSAFE: Final = "<>&\u2028\u2029"
 
 _Events = Callable[[frozenset[str] | None], Iterable[Event]]
 
@@ -104,7 +104,10 @@ def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligne
 
 def embeddable(data: dict[str, Any]) -> str:
     """Return *data* as JSON in which nothing can end, or begin, a part of the page around it."""
-    return encoded(data).decode("utf-8").translate(_IN_SCRIPT)
+    text = encoded(data).decode("utf-8")
+    for char in _UNSAFE:
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
 
 
 def _frame(gathered: Gathered, wish: Wish, skipped: dict[str, int]) -> dict[str, Any]:
