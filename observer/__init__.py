@@ -51,9 +51,9 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   (`spans.py`), what places weigh (`weights.py`, `sites.py`); the book's words explained and an interface's phrases
   (`glossary.py`, `phrases.py`), sentences in Korean (`korean.py`); what the processor refused (`refusals.py`),
   libraries side by side, what an allocator did and which to take. Pure.
-- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs. `page/` is the one
-  HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a script,
-  `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
+- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs. `page/` is the
+  one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a
+  script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
   `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,

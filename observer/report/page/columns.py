@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from observer.model.events import Call, Event, Fault, Process, Signal, Site, Syscall
+from observer.model.events import Call, Event, Fault, Signal, Site, Syscall
 from observer.model.filenames import safe
 from observer.model.memory_calls import Break, Map, Move, memory_call
 from observer.report.page.packed import exact, packed
@@ -61,7 +61,7 @@ class EventColumns:
         self._tables = {name: _Table() for name in ("pid", "step", "ring", "told", "served")}
         self._sites = _Table()
         self._columns: dict[str, list[int]] = {name: [] for name in (
-            "n", "t", "kind", "pid", "tid", "site", "told", "step", "ring", "cause", "at", "size", "six", "served",
+            "n", "t", "kind", "pid", "tid", "site", "told", "step", "ring", "cause", "at", "six", "served",
         )}  # fmt: skip
         self._numbers: list[str] = []
         self.numbers_of: list[int] = self._columns["n"]
@@ -82,7 +82,7 @@ class EventColumns:
             ("pid", tables["pid"].number(event.pid)), ("tid", event.tid), ("site", self._site(event)),
             ("told", self._sentence(event)), ("step", tables["step"].number(step_of(event, self._call_of(event)))),
             ("ring", tables["ring"].number(rings_of(event))), ("cause", _or_none(getattr(event, "cause", None))),
-            ("at", _or_none(_address_of(event))), ("size", _size_of(event)),
+            ("at", _or_none(_address_of(event))),
             ("six", int(isinstance(event, Fault) and is_step_six(event))),
             ("served", tables["served"].number(getattr(event, "served_by", None) or "")),
         ):  # fmt: skip
@@ -139,11 +139,3 @@ def _address_of(event: Event) -> int | None:
     if isinstance(call, Move):
         return call.new_start
     return getattr(call, "start", None)
-
-
-def _size_of(event: Event) -> int:
-    if isinstance(event, Call):
-        return event.bytes_asked
-    if isinstance(event, Process):
-        return event.child or 0
-    return 0
