@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from observer.model.events import Call, Event, Fault, Process, Site, Syscall
+from observer.model.machine import Outcome
 from observer.model.memory_calls import Advise, Break, Map, Unmap, memory_call
 from observer.report.page.columns import cut
 from observer.report.page.page import Wish, page_of
@@ -374,9 +375,7 @@ def test_hostile_text_is_shown_as_text(browser: Browser, tmp_path: Path) -> None
     )
     (tmp_path / "shadow").write_text("secret\n")
     target = tmp_path / "page.html"
-    kept = meta(
-        f"/bin/{HOSTILE}", outcome=meta().outcome.__class__(0, None, "exit", len(events), 0.1), notes=(HOSTILE,)
-    )
+    kept = meta(f"/bin/{HOSTILE}", outcome=Outcome(0, None, "exit", len(events), 0.1), notes=(HOSTILE,))
     page = page_of(
         kept,
         lambda kinds: [e for e in events if kinds is None or e.__struct_config__.tag in kinds],
@@ -393,6 +392,16 @@ def test_hostile_text_is_shown_as_text(browser: Browser, tmp_path: Path) -> None
         opened.go(7 * 3 + 1)
         assert "… (+1,048,176)" in opened.text('#source [data-line="2"] code')
         assert "\\x1b[2J</script><script>alert(2)</script>" in opened.text('#source [data-line="1"] code')
+        assert opened.quiet()
+
+
+def test_a_run_without_events_is_a_page_of_the_rest(browser: Browser, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    empty = meta(outcome=Outcome(None, None, "cut off", 0, 0.0))
+    target.write_text(page_of(empty, lambda _kinds: [], Wish(sources=tmp_path)), encoding="utf-8")
+    with browser.open(target) as opened:
+        assert not opened.page.is_visible("#moment")
+        assert opened.page.is_visible("#run")
         assert opened.quiet()
 
 

@@ -58,6 +58,8 @@ function takeKey(event) {
     if (!document.getElementById("life-close").hidden) closeLife();
     return;
   }
+  // What can be scrolled keeps the keys that scroll it.
+  if (event.target.closest("#source, .scroll") && !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
   const i = now.moment;
   const to = { ArrowLeft: i - 1, ArrowRight: i + 1, PageUp: i - JUMP, PageDown: i + JUMP, Home: 0, End: COUNT - 1 }[event.key];
   if (to === undefined) return;
@@ -121,6 +123,10 @@ function middleOfInterest() {
 }
 
 function start() {
+  if (!COUNT) {
+    for (const part of document.querySelectorAll("#moment, .grid")) part.hidden = true;
+    return;
+  }
   const slider = document.getElementById("slider");
   slider.max = String(COUNT - 1);
   fillFiles();
