@@ -22,7 +22,7 @@ SCRIPTS = [
 EVERY = sorted(
     path.name
     for path in (ROOT / "scripts").iterdir()
-    if path.is_file() and path.name not in ("setup.sh", "environment.py", "finishing.py")
+    if path.is_file() and path.name not in ("setup.sh", "environment.py", "finishing.py", "opening.py")
 )
 IN_PYTHON = [name for name in EVERY if "python3" in (ROOT / "scripts" / name).read_text().partition("\n")[0]]
 ORDINARY = 65534 if os.geteuid() == 0 else None
