@@ -305,7 +305,8 @@ class Spans:
             lambda spans, _t, _c: spans.copy(self._n),
         )
         self.of: dict[int, list[SpansOf]] = {}
-        """By process: one of each program that ran in it."""
+        """By process: one of each program that ran in it. A vfork child is in its parent's until it calls exec."""
+        self._owners: dict[int, int] = {}
         self.left_out = 0
 
     def take(self, event: Event) -> None:
@@ -326,11 +327,12 @@ class Spans:
     def _process(self, event: Process) -> None:
         if event.what in ("start", "exec") and event.pid in self.of:
             self.of[event.pid][-1].leave(event.n)
-        if event.what in ("fork", "vfork") and event.child is not None and not self._has_room(event.child):
+        child = event.child if event.what == "fork" else None
+        if child is not None and not self._has_room(child):
             return
         self._lives.take(event)
-        if event.what in ("fork", "vfork") and event.child is not None:
-            self._held(event.child)
+        if child is not None:
+            self._held(child)
 
     def _has_room(self, pid: int) -> bool:
         if pid in self.of or len(self.of) < self._most:
@@ -339,12 +341,15 @@ class Spans:
         return False
 
     def _held(self, pid: int) -> SpansOf | None:
+        if pid in self._lives and self._owners.get(id(self._lives.of(pid)), pid) != pid:
+            return self._lives.of(pid)  # its parent's, until it calls exec
         if pid not in self.of and len(self.of) >= self._most:
             return None
         held = self._lives.of(pid)
         known = self.of.setdefault(pid, [])
         if not known or known[-1] is not held:
             known.append(held)
+            self._owners[id(held)] = pid
         return held
 
     def finish(self, ends: Iterable[ProcessEnd]) -> None:
@@ -352,9 +357,5 @@ class Spans:
         for end in ends:
             if end.pid in self.of:
                 self.of[end.pid][-1].stand(end)
-        done: set[int] = set()
         for programs in self.of.values():
-            for held in programs[-1:]:
-                if id(held) not in done:
-                    held.leave(ALWAYS)
-                    done.add(id(held))
+            programs[-1].leave(ALWAYS)

@@ -40,7 +40,7 @@ OTHERS: Final = ("null", "1.5", "'x'", "true", "false", "[]", "[null]", "{'a': 1
 COMMANDS: Final = (
     ("show",), ("show", "--map"), ("show", "--ledger"), ("show", "--steps"), ("show", "--all"),
     ("show", "--kind", "call,fault,signal,syscall,process,library,lost"), ("export", "--to", "jsonl", "-o", os.devnull),
-    ("export", "--to", "workload", "-o", os.devnull), ("simulate",),
+    ("export", "--to", "workload", "-o", os.devnull), ("simulate",), ("report", "-o", "-"),
 )  # fmt: skip
 
 

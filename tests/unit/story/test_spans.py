@@ -131,6 +131,21 @@ def test_an_exec_ends_all_and_only_so_many_processes_are_followed() -> None:
     assert (list(spans.of), spans.left_out) == ([PID], 1)
 
 
+def test_a_vfork_child_is_in_its_parents_memory_until_it_calls_exec() -> None:
+    run = Script()
+    run.process("start", path="/bin/a")
+    run.call("malloc", 100, result=HEAP)
+    run.process("vfork", child=CHILD)
+    freed = run.free(HEAP, pid=CHILD)
+    kept = run.call("malloc", 7, result=HEAP + 4096)
+    run.process("exec", path="/bin/b", pid=CHILD)
+    own = run.call("malloc", 11, result=HEAP, pid=CHILD)
+    spans = spans_of(run)
+    (parent,), (child,) = spans.of[PID], spans.of[CHILD]
+    assert [(p.size, p.born, p.died) for p in parent.pieces] == [(100, 1, freed), (7, kept, ALWAYS)]
+    assert [(p.size, p.born, p.died) for p in child.pieces] == [(11, own, ALWAYS)]
+
+
 def test_what_was_there_from_the_beginning_is_known_from_the_end() -> None:
     spans = Spans()
     for event in story_run():

@@ -78,7 +78,8 @@ function showRings(i) {
   picture.append(drawn("path", { d: path, class: "ring-line" }), ...marks);
   place.replaceChildren(picture);
   const ring = ringOf(i);
-  document.getElementById("ring-now").textContent = ring ? filled(TEXT.ring_now, ring, ringWords(i, ring)) : TEXT.ring_3;
+  document.getElementById("ring-now").textContent = ring ? filled(TEXT.ring_now, ring, ringWords(i, ring))
+    : ["call", "library"].includes(kindOf(i)) ? TEXT.ring_3 : "";
 }
 
 function ringWords(i, ring) {
