@@ -6,9 +6,7 @@ from typing import Final, NamedTuple
 
 from observer.model.chapter import STEPS
 
-__all__ = ["GLOSSARY", "LANGUAGES", "STEPS_IN_KOREAN", "Term", "Words", "steps_in"]
-
-LANGUAGES: Final = ("en", "ko")
+__all__ = ["GLOSSARY", "STEPS_IN_KOREAN", "Term", "Words", "steps_in"]
 
 
 class Words(NamedTuple):

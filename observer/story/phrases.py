@@ -184,7 +184,7 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     "never": ("never: it is there at the end", "돌려주지 않았다: 끝까지 남아 있다"),
     "on_pages": ("pages it lies on: {0} · with a frame: {1}", "{0}개 페이지에 걸쳐 있고, {1}개에 프레임이 왔다"),
     "page_n": ("page {0}", "{0}번 페이지"),
-    "before": (" before", " (그 전에)"),
+    "before": (", before the piece", " (조각보다 먼저)"),
     "free_since": ("free since", "여유 시작"),
     "free_until": ("until", "여유 끝"),
     "still_free": ("the end of the run", "실행이 끝날 때까지"),

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_a_page_is_in_one_language(language: str) -> None:
     assert str(PHRASES[language]["two_levels"]) in text
     assert all(term.words(language).name in text for term in GLOSSARY.values())
     assert data_of(text)["text"] == PHRASES[language]
+
+
+def test_every_phrase_is_there_and_none_is_left_over() -> None:
+    folder = Path(str(files("observer.report.page")))
+    script = "".join(path.read_text(encoding="utf-8") for path in (folder / "script").iterdir())
+    python = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    used = {
+        *re.findall(r"TEXT\.(\w+)", script), *re.findall(r"\bt\.(\w+)", (folder / "page.html").read_text()),
+        *re.findall(r"\bt\[\"(\w+)\"\]", python), "predictor_book", "predictor_glibc", "skipped_pieces", "skipped_pages",
+        "skipped_processes", "ended_exit", "ended_killed", "ended_cut_off",
+    }  # fmt: skip
+    assert used == set(PHRASES["en"])
 
 
 def test_a_run_without_events_is_a_page_too() -> None:
