@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -123,4 +122,4 @@ def _write(path: Path, page: bytes) -> None:
 
 
 def _refused(path: Path, error: OSError) -> ObserverError:
-    return ObserverError(f"cannot write {path}", os.strerror(error.errno or 0), "another -o FILE")
+    return ObserverError(f"cannot write {path}", error.strerror or "", "another -o FILE")

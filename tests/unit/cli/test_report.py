@@ -72,8 +72,9 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     victim, link = tmp_path / "victim", tmp_path / "story.html"
     victim.write_text(f"<!DOCTYPE html>\n{MARKER}")
     link.symlink_to(victim)
-    with pytest.raises(ObserverError, match="cannot write"):
+    with pytest.raises(ObserverError, match="cannot write") as raised:
         write("-o", str(link))
+    assert raised.value.why == "it is a link, which is not followed"
     assert write("-o", str(link), "--force") == 0
     assert victim.read_text() == f"<!DOCTYPE html>\n{MARKER}"
     assert not link.is_symlink()
@@ -81,8 +82,10 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_a_fifo_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ObserverError, match="cannot write"):
-        write("-o", str(tmp_path / "pipe"))
+    for name in ("pipe", ""):
+        with pytest.raises(ObserverError, match="cannot write") as raised:
+            write("-o", str(tmp_path / name))
+        assert raised.value.why == "not a regular file"
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
