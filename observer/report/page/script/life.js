@@ -51,14 +51,20 @@ function choosePiece(k) {
   show();
   const call = momentOf(pieces.call[k]);
   const served = call >= 0 ? TABLES.served[EVENTS.served[call]] : "";
-  const site = pieces.site[k] >= 0 ? SITES[pieces.site[k]].text : "?";
   openLife(filled(TEXT.piece_title, sizeText(pieces.size[k]), hex(pieces.start[k] - chosen.extent.low)), facts([
-    [TEXT.asked_at, element("strong", { text: site })],
+    [TEXT.asked_at, placeOf(pieces.site[k])],
     [TEXT.asked_by, ...told(pieces.call[k])],
     [TEXT.served, served ? document.createTextNode(TEXT.served_words[served] || served) : null],
     [TEXT.its_pages, pagesOfPiece(k)],
     [TEXT.given_back, ...(pieces.ender[k] < 0 ? [document.createTextNode(TEXT.never)] : told(pieces.ender[k]))],
   ]));
+}
+
+/** A place in the program; where its source is here, a way to all that happened at its line. */
+function placeOf(site) {
+  if (site < 0) return element("strong", { text: "?" });
+  const { text, line } = SITES[site], file = fileOfSite[site];
+  return file < 0 ? element("strong", { text }) : element("button", { type: "button", class: "link", text, onclick: () => showLine(file, line) });
 }
 
 /** The pages a piece lies on, each with who brought it in while the piece lived, or before. */

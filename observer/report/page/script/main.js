@@ -114,7 +114,7 @@ function listen() {
     button.addEventListener("click", () => { go(momentOf(Number(button.dataset.event))); document.getElementById("moment").scrollIntoView(); });
     button.disabled = momentOf(Number(button.dataset.event)) < 0;
   }
-  new ResizeObserver(() => { if (chosen.process) drawChart(); show(); }).observe(document.getElementById("strip"));
+  new ResizeObserver(() => { drawDensity(); if (chosen.process) drawChart(); show(); }).observe(document.getElementById("strip"));
 }
 
 function middleOfInterest() {

@@ -12,10 +12,12 @@ function residentIn(process, i, low, high) {
 function showSpace(i) {
   const process = chosen.process;
   const regions = grouped(regionsAt(process, i));
+  const hasHeap = regions.some((region) => region.kind === "heap");
   const rows = [];
   let above = null;
   for (const region of regions) {
-    if (above && above.start - region.end >= (isHeapRoom(region, above) ? 1 : SMALL_GAP)) rows.push(gapRow(region, above));
+    const isHeapRoom = region.kind === "heap" || (region.kind === "program" && !hasHeap && above && above.kind !== "program");
+    if (above && above.start - region.end >= (isHeapRoom ? 1 : SMALL_GAP)) rows.push(gapRow(region, above, isHeapRoom));
     rows.push(regionRow(process, region, i));
     above = region;
   }
@@ -27,8 +29,6 @@ function showSpace(i) {
     place.scrollTop = here.offsetTop - place.clientHeight / 2;
   }
 }
-
-const isHeapRoom = (lower, above) => lower.kind === "heap" && above !== null;
 
 /** Files and the kernel's own between others, three and more, are one box. */
 function grouped(regions) {
@@ -75,7 +75,7 @@ function regionRow(process, region, i) {
   return element("li", { class: isHere ? "is-here" : "" }, button, note);
 }
 
-function gapRow(lower, above) {
-  const words = lower.kind === "heap" ? TEXT.gap_heap : above.kind === "stack" ? TEXT.gap_stack : TEXT.gap;
+function gapRow(lower, above, isHeapRoom) {
+  const words = isHeapRoom ? TEXT.gap_heap : above.kind === "stack" ? TEXT.gap_stack : TEXT.gap;
   return element("li", { class: "gap" }, element("span", { text: filled(words, sizeText(above.start - lower.end)) }));
 }

@@ -88,6 +88,22 @@ function ringWords(i, ring) {
   return TEXT.ring_words[kindOf(i)] || TEXT.ring_words.syscall;
 }
 
+/** Where in the run what happened: short strokes for calls, longer ones for page faults, system calls, signals. */
+function drawDensity() {
+  const place = document.getElementById("density"), width = Math.max(place.clientWidth, 1);
+  const ranks = ["call", "fault", "syscall", "signal"];
+  const columns = new Array(width + 1).fill(-1);
+  for (let i = 0; i < COUNT; i++) {
+    const rank = ranks.indexOf(kindOf(i)), x = Math.round((width * i) / Math.max(COUNT - 1, 1));
+    if (rank > columns[x]) columns[x] = rank;
+  }
+  const parts = ranks.map((kind, rank) => {
+    const path = columns.map((found, x) => (found === rank ? `M${x + 0.5} 0v${3 + 3 * rank}` : "")).join("");
+    return drawn("path", { d: path, class: `density-${kind}` });
+  });
+  place.replaceChildren(drawn("svg", { width: width + 1, height: 12, role: "presentation" }, ...parts));
+}
+
 function showEvents(i) {
   const first = Math.max(0, Math.min(i - 6, COUNT - MOST_ROWS));
   const rows = [];
