@@ -279,12 +279,14 @@ def test_axe_finds_nothing_serious(scheme: str, language: str, browser: Browser,
         assert violations(opened) == []
 
 
+@pytest.mark.parametrize("width", [360, 700, 900, 1100])
 @pytest.mark.parametrize("name", ["story", "fork_cow"])
-def test_on_a_phone_nothing_sticks_out(name: str, browser: Browser, write: Write) -> None:
-    with browser.open(write(name, "--compare"), 360, 740) as opened:
+def test_from_a_phone_on_nothing_sticks_out(name: str, width: int, browser: Browser, write: Write) -> None:
+    with browser.open(write(name, "--compare"), width, 740) as opened:
         for key in ("Home", "End"):
             opened.page.keyboard.press(key)
-            assert opened.page.evaluate("document.documentElement.scrollWidth") <= 360
+            assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert opened.page.locator(".top").bounding_box()["height"] < 200
         assert opened.page.locator("#pieces").bounding_box()["width"] > 300
         assert opened.quiet()
 
