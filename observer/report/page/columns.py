@@ -78,15 +78,20 @@ class EventColumns:
         self.watch(event)
         tables, columns = self._tables, self._columns
         for name, value in (
-            ("n", event.n), ("t", event.t_ns), ("kind", KINDS.index(event.__struct_config__.tag)),
-            ("pid", tables["pid"].number(event.pid)), ("tid", event.tid), ("site", self._site(event)),
-            ("told", self._sentence(event)), ("step", tables["step"].number(step_of(event, self._call_of(event)))),
-            ("ring", tables["ring"].number(rings_of(event))), ("cause", _or_none(getattr(event, "cause", None))),
-            ("at", _or_none(_address_of(event))),
-            ("six", int(isinstance(event, Fault) and is_step_six(event))),
-            ("served", tables["served"].number(getattr(event, "served_by", None) or "")),
+            ("n", event.n), ("t", event.t_ns), ("tid", event.tid), ("cause", getattr(event, "cause", None)),
+            ("at", _address_of(event)),
         ):  # fmt: skip
-            columns[name].append(exact(value))
+            columns[name].append(_NONE if value is None else exact(value))
+        for name, small in (
+            ("kind", KINDS.index(event.__struct_config__.tag)), ("site", self._site(event)),
+            ("told", self._sentence(event)), ("six", int(isinstance(event, Fault) and is_step_six(event))),
+        ):  # fmt: skip
+            columns[name].append(small)
+        for name, shared in (
+            ("pid", event.pid), ("step", step_of(event, self._call_of(event))), ("ring", rings_of(event)),
+            ("served", getattr(event, "served_by", None) or ""),
+        ):  # fmt: skip
+            columns[name].append(tables[name].number(shared))
 
     def site_number(self, site: Site | None) -> int:
         """Return the number of a place in the table of places, -1 for none."""
@@ -119,10 +124,6 @@ class EventColumns:
         columns = {name: packed(values, rising=name in rising) for name, values in self._columns.items()}
         tables = {name: table.values for name, table in self._tables.items()}
         return {"columns": columns, "tables": tables, "numbers": "\n".join(self._numbers)}
-
-
-def _or_none(value: int | None) -> int:
-    return _NONE if value is None else value
 
 
 def _address_of(event: Event) -> int | None:

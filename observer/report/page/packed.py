@@ -29,7 +29,12 @@ def packed(values: Iterable[int], *, rising: bool = False) -> str:
     >>> packed([0, -1, 1, 64]), packed([1000, 1001, 1003], rising=True)
     ('AAECgAE=', '0A8CBA==')
     """
-    column = np.array([_checked(value) for value in values], dtype=np.int64)
+    try:
+        column = np.fromiter(values, dtype=np.int64)
+    except OverflowError as error:
+        raise ValueError("a number of more than 64 bits does not fit into a column") from error
+    if len(column) and not -LARGEST < int(column.min()) <= int(column.max()) < LARGEST:
+        raise ValueError(f"{column.min():,} or {column.max():,} does not fit into a column")
     if rising and len(column):
         column = np.diff(column, prepend=0)
     words = (column << 1) ^ (column >> 63)
@@ -38,9 +43,3 @@ def packed(values: Iterable[int], *, rising: bool = False) -> str:
     goes_on = parts >> 7 > 0
     found = (parts & 0x7F | np.where(goes_on, 0x80, 0)).astype(np.uint8)
     return b64encode(found[is_written].tobytes()).decode("ascii")
-
-
-def _checked(value: int) -> int:
-    if not -LARGEST < value < LARGEST:
-        raise ValueError(f"{value:,} does not fit into a column")
-    return value
