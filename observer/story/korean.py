@@ -56,12 +56,31 @@ _REASONS: Final = {
     "beyond the file": "파일 끝을 넘은 페이지에 접근했다",
 }  # fmt: skip
 
+_DIGITS: Final = "0123456789abcdef"
+_CLOSED: Final = "013678"
+"""The digits whose names end in a consonant: 영, 일, 삼, 육, 칠, 팔."""
+_ENDING_IN_L: Final = "178"
+
 
 def korean_sentence(event: Event, moved: int | None = None) -> str:
     """Tell *event* in Korean, with its source line; *moved* is what a brk did to the break (`Breaks.follow`)."""
     text = _TELL[type(event)](event, moved)
     site = getattr(event, "site", None)
     return f"{text} ({site.text})" if site is not None and site.text != "?" else text
+
+
+def _with(text: str, particle: str) -> str:
+    """Return *text* with the form of a particle, `을(를)`, `이(가)` or `(으)로`, that suits how its last digit is read.
+
+    >>> _with("heap+0x2a0", "을(를)"), _with("5", "이(가)"), _with("1", "(으)로"), _with("stack", "을(를)")
+    ('heap+0x2a0을', '5가', '1로', 'stack을(를)')
+    """
+    last = text[-1:].lower()
+    if not last or last not in _DIGITS:
+        return text + particle
+    closed, open_ = ("으로", "로") if particle == "(으)로" else (particle[0], particle[2])
+    takes_closed = last in _CLOSED and not (particle == "(으)로" and last in _ENDING_IN_L)
+    return text + (closed if takes_closed else open_)
 
 
 def korean_size(value: int) -> str:
@@ -90,8 +109,9 @@ def _call(event: Call, _moved: int | None) -> str:
     if event.op in RESIZING and event.pointer:
         if event.pointer == event.result:
             return f"{words}: {place}의 조각을 그대로 둔다{_misuse(event)}"
-        return f"{words}: 조각을 {served}{place}(으)로 옮긴다{_misuse(event)}"
-    return f"{words}: {number(event.bytes_asked)}바이트를 요청하여 {served}{place}을(를) 얻는다{_misuse(event)}"
+        return f"{words}: 조각을 {served}{_with(place, '(으)로')} 옮긴다{_misuse(event)}"
+    got = _with(place, "을(를)")
+    return f"{words}: {number(event.bytes_asked)}바이트를 요청하여 {served}{got} 얻는다{_misuse(event)}"
 
 
 def _misuse(event: Call) -> str:
@@ -102,7 +122,7 @@ def _misuse(event: Call) -> str:
         "freed before": f"; 호출 {given}의 조각은 이미 호출 {freed}에서 돌려주었다",
         "inside": f"; 포인터가 호출 {given}의 조각 안쪽을 가리킨다",
         "never given": "; 관찰된 어떤 호출도 이 포인터를 반환하지 않았다",
-        "two hands": f"; 이 조각은 호출 {given}이(가) 이미 쓰고 있다. 두 번 돌려준 것이다",
+        "two hands": f"; 이 조각은 호출 {_with(str(given), '이(가)')} 이미 쓰고 있다. 두 번 돌려준 것이다",
     }[event.misuse.what]
 
 
@@ -201,7 +221,9 @@ _PROCESS: Final[dict[str, Callable[[Process], str]]] = {
     "vfork": lambda event: f"vfork: 자식 프로세스 {event.child}, exec를 부를 때까지 같은 메모리를 쓴다",
     "clone": lambda event: f"clone: 새 스레드 {event.child}",
     "exit": lambda event: (
-        f"상태 {event.status}(으)로 끝난다" if event.tid == event.pid else f"스레드 {event.tid}이(가) 끝난다"
+        f"상태 {_with(str(event.status), '(으)로')} 끝난다"
+        if event.tid == event.pid
+        else f"스레드 {_with(str(event.tid), '이(가)')} 끝난다"
     ),
     "killed": lambda event: f"시그널 {event.status}에 의해 강제로 끝난다",
 }
