@@ -49,8 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace FILE whatever it is")
     parser.add_argument(
-        "--source", metavar="FOLDER", type=Path, default=Path(),
-        help="put the program's source files on the page, from beneath FOLDER (default: where you are)",
+        "--source", metavar="FOLDER", type=Path,
+        help="take the program's source files from beneath FOLDER (default: from where they were compiled)",
     )  # fmt: skip
     parser.add_argument(
         "--compare", nargs="?", const="book", choices=("book", "glibc"), metavar="book|glibc",

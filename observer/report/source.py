@@ -17,13 +17,18 @@ from observer.files import open_regular
 from observer.model.events import Site
 from observer.model.machine import Image
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "looks_like_source"]
 
 _LARGEST: Final = 4 << 20
 _SUFFIXES: Final = frozenset({
-    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".inc", ".m", ".s", ".S", ".asm", ".f", ".f90",
-    ".rs", ".go", ".d", ".zig", ".adb", ".ads", ".pas", ".nim",
+    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".inc", ".s", ".asm", ".rs", ".go",
+    ".d", ".zig", ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu",
 })  # fmt: skip
+
+
+def looks_like_source(name: str) -> bool:
+    """Whether a file has the name of a source file."""
+    return os.path.splitext(name)[1].lower() in _SUFFIXES
 
 
 class Sources:
@@ -47,7 +52,7 @@ class Sources:
 
     def _read(self, name: str, module: str) -> list[str]:
         if self._root is None:
-            text = _text(Path(name), self._built.get(module, 0)) if os.path.splitext(name)[1] in _SUFFIXES else None
+            text = _text(Path(name), self._built.get(module, 0)) if looks_like_source(name) else None
         else:
             text = self._beneath(self._root, name)
         # As compilers count them: a form feed or U+2028 ends no line.

@@ -33,6 +33,7 @@ from observer.report.page.sections import (
     totals_section,
 )
 from observer.report.page.sources import embedded
+from observer.report.source import Sources
 from observer.story.glossary import GLOSSARY, steps_in
 from observer.story.phrases import phrases_in
 from observer.story.wording import number
@@ -50,13 +51,13 @@ _Events = Callable[[frozenset[str] | None], Iterable[Event]]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a page is to be: `language` en or ko, `sources` the folder of the program's source files.
+    """What a page is to be: `language` en or ko, `sources` the folder of the program's source files, None: as compiled.
 
     `most` is how many moments it has at most, beside the rare events.
     """
 
     language: str = "en"
-    sources: Path = Path()
+    sources: Path | None = None
     most: int = MOST
 
 
@@ -79,7 +80,7 @@ def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligne
     meta, t = gathered.meta, phrases_in(wish.language)
     skipped: dict[str, int] = {"processes": gathered.spans.left_out}
     processes = memory_data(gathered.spans, gathered.levels, gathered.events, gathered.paths, skipped)
-    sources = embedded(gathered.events.sites, wish.sources)
+    sources = embedded(gathered.events.sites, Sources(wish.sources, meta.images))
     section = compared_section(*compared, t) if compared is not None else None
     data = {
         "text": t, "events": gathered.events.data(), "sites": list(map(_site, gathered.events.sites)),

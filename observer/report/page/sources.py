@@ -1,47 +1,43 @@
-"""The program's source files, embedded as text: those that events name and that lie beneath a folder the user named."""
+"""The program's source files, embedded as text: those that events name, found as `report.source` finds them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Final
 
 from observer.model.events import Site
 from observer.model.filenames import safe
 from observer.report.page.columns import cut
-from observer.report.source import Sources
+from observer.report.source import Sources, looks_like_source
 
 __all__ = ["embedded"]
 
-_SUFFIXES: Final = frozenset({
-    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".s", ".rs", ".go", ".d", ".zig",
-    ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu",
-})  # fmt: skip
-"""A page is given to others. Debug information names files as it likes, so only what looks like source is taken."""
 _MOST_FILES: Final = 24
 _MOST_LINES: Final = 20_000
+_LONGEST: Final = 400
 
 
-def embedded(sites: Iterable[Site], folder: Path) -> list[dict[str, Any]]:
-    """Return the source files of *sites* beneath *folder*, those with most places first.
+def embedded(sites: Iterable[Site], sources: Sources) -> list[dict[str, Any]]:
+    """Return the source files of *sites*, those with most places first.
 
     Each has its `path` as the sites tell it, its `name`, its `lines` (harmless, long ones cut), and how many are
-    `left_out`.
+    `left_out`. A page is given to others: only what looks like source is taken, whatever debug information names.
     """
-    sources = Sources(folder)
-    names = Counter(site.file for site in sites if site.file and site.line)
-    found: list[dict[str, Any]] = []
-    for path, _count in names.most_common():
-        lines = sources.lines(path) if Path(path).suffix.lower() in _SUFFIXES else []
-        if lines and len(found) < _MOST_FILES:
-            shown = [_line(line) for line in lines[:_MOST_LINES]]
-            left_out = max(len(lines) - _MOST_LINES, 0)
-            name = cut(path.rpartition("/")[2], 80)
-            found.append({"path": safe(path), "name": name, "lines": shown, "left_out": left_out})
-    return found
+    names = Counter((site.file, site.module or "") for site in sites if site.file and site.line)
+    found: dict[str, dict[str, Any]] = {}
+    for (path, module), _count in names.most_common():
+        if path in found or len(found) == _MOST_FILES or not looks_like_source(path):
+            continue
+        lines = sources.lines(path, module)
+        if lines:
+            found[path] = {
+                "path": safe(path), "name": cut(path.rpartition("/")[2], 80),
+                "lines": [_line(line) for line in lines[:_MOST_LINES]], "left_out": max(len(lines) - _MOST_LINES, 0),
+            }  # fmt: skip
+    return list(found.values())
 
 
 def _line(line: str) -> str:
     """Return a line of source with its tabulators, everything else in it harmless."""
-    return "\t".join(map(safe, line.split("\t"))) if len(line) <= 400 else cut(line.replace("\t", " "))
+    return "\t".join(map(safe, line.split("\t"))) if len(line) <= _LONGEST else cut(line.replace("\t", " "))

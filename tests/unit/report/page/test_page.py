@@ -17,6 +17,7 @@ from observer.model.events import Event
 from observer.model.machine import Outcome
 from observer.report.page.page import MARKER, Wish, embeddable, page_of
 from observer.report.page.sources import embedded
+from observer.report.source import Sources
 from observer.story.glossary import GLOSSARY
 from observer.story.phrases import PHRASES
 from tests.builders import held, meta, site, story_run
@@ -26,7 +27,7 @@ from tests.unit.report.page.test_packed import unpacked
 def page(events: Iterable[Event] = (), wish: Wish | None = None, **fields: Any) -> str:
     kept = list(events) or story_run()
     outcome = Outcome(0, None, "exit", len(kept), 0.062)
-    return page_of(meta(outcome=outcome, **fields), held(kept), wish or Wish(sources=Path("/nonexistent")))
+    return page_of(meta(outcome=outcome, **fields), held(kept), wish or Wish(sources=Path("/proc/nowhere")))
 
 
 def data_of(text: str) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def test_what_was_never_given_back_is_told_with_its_place() -> None:
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_page_is_in_one_language(language: str) -> None:
-    text = page(wish=Wish(language, Path("/nonexistent")))
+    text = page(wish=Wish(language, Path("/proc/nowhere")))
     assert f'<html lang="{language}">' in text
     assert str(PHRASES[language]["two_levels"]) in text
     assert all(term.words(language).name in text for term in GLOSSARY.values())
@@ -114,7 +115,7 @@ def test_every_phrase_is_there_and_none_is_left_over() -> None:
 
 
 def test_a_run_without_events_is_a_page_too() -> None:
-    text = page_of(meta(outcome=Outcome(None, None, "cut off", 0, 0.0)), held([]), Wish(sources=Path("/nonexistent")))
+    text = page_of(meta(outcome=Outcome(None, None, "cut off", 0, 0.0)), held([]), Wish(sources=Path("/proc/nowhere")))
     assert "the recording was cut off" in text
 
 
@@ -123,7 +124,7 @@ def test_sources_come_from_beneath_the_folder_and_look_like_source(tmp_path: Pat
     (tmp_path / "secret").write_text("secret\n")
     (tmp_path / "link.c").symlink_to("/etc/passwd")
     sites = [site(1), site(2, "/x/secret"), site(3, "/x/link.c"), site(4, "/x/../../etc/passwd"), site(5, "/x/gone.c")]
-    (source,) = embedded(sites, tmp_path)
+    (source,) = embedded(sites, Sources(tmp_path))
     assert source["path"] == "/home/ada/story.c"
     assert source["lines"][0] == "one\\x0c\ttwo\\u2028three"
     assert source["lines"][1] == "z" * 400 + "… (+600)"
