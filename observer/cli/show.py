@@ -149,9 +149,9 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     elif arguments.ledger:
         print_ledger(console, trace.meta.ledger)
     elif arguments.top:
-        print_top(console, arguments.top, _glanced(trace.events()).top(arguments.top), sources)
+        print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources)
     elif arguments.leaks:
-        print_leaks(console, _glanced(trace.events()).top("live"), sources)
+        print_leaks(console, _glanced(trace.events()).places.top("live"), sources)
     elif arguments.steps:
         print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)))
     elif arguments.kind:

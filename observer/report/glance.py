@@ -78,8 +78,8 @@ def print_glance(
     if beyond:
         screen.fact("not in book", _cut(console, beyond))
     source = sources if sources is not None else Sources(None, meta.images)
-    _places(screen, "asked for most", glance.top("bytes")[:_TOP], source, live=False)
-    _leaks(screen, glance.top("live"), source, summary)
+    _places(screen, "asked for most", glance.places.top("bytes")[:_TOP], source, live=False)
+    _leaks(screen, glance.places.top("live"), source, summary)
     _verdict(screen, meta)
     _commands(screen, glance, str(directory))
     screen.print()
@@ -260,7 +260,8 @@ def _commands(screen: _Screen, glance: Glance, directory: str) -> None:
     if not directory:
         return
     shown = f"observer show {safe(shlex.quote(directory))}"
-    line = next((place.text for place in glance.top("bytes") if place.site is not None and place.site.line), None)
+    asking = (place for place in glance.places.top("bytes") if place.site is not None and place.site.line)
+    line = next((place.text for place in asking), None)
     options = [("--full", "the whole story"), *([(f"--line {line}", "what one line did")] if line else [])]
     for i, (option, words) in enumerate((*options, ("--help", "steps, map, ledger, one piece"))):
         name = Text(f"  {'more' if i == 0 else '':<{_NAME}}", "dim")

@@ -21,8 +21,8 @@ __all__ = ["Sources", "looks_like_source"]
 
 _LARGEST: Final = 4 << 20
 _SUFFIXES: Final = frozenset({
-    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".inc", ".s", ".asm", ".rs", ".go",
-    ".d", ".zig", ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu",
+    ".c", ".h", ".cc", ".cpp", ".cxx", ".c++", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".inc", ".s", ".asm", ".rs",
+    ".go", ".d", ".zig", ".f", ".f90", ".f95", ".m", ".mm", ".adb", ".ads", ".pas", ".nim", ".y", ".l", ".swift", ".cu",
 })  # fmt: skip
 
 

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
-
 from observer.model.events import Call, Event, Process
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
-from observer.story.places import Place
+from observer.story.places import Places
 from observer.story.refusals import Refusal, Refusals
 from observer.story.summary import Summary, Tally
 
-__all__ = ["MEASURES", "Glance"]
-
-MEASURES: Final[dict[str, Callable[[Place], int]]] = {
-    "bytes": lambda place: place.asked,
-    "calls": lambda place: place.calls,
-    "live": lambda place: place.live,
-    "resident": lambda place: place.frames,
-    "waste": lambda place: place.wasted,
-    "faults": lambda place: place.faults,
-}
-"""What places are ranked by: bytes asked for, allocating calls, bytes not freed, page frames that came to their pieces,
-bytes of chunks beyond what was asked for, page faults taken."""
+__all__ = ["Glance"]
 
 
 class Glance:
@@ -66,8 +52,7 @@ class Glance:
         """Return how many calls broke a rule of malloc(3), and the first of them."""
         return self._crashes.broken_count, self._crashes.broken
 
-    def top(self, measure: str = "bytes") -> list[Place]:
-        """Return the places with any of *measure* (see MEASURES), those with most first."""
-        value = MEASURES[measure]
-        found = [place for place in self._tally.places.places.values() if value(place)]
-        return sorted(found, key=lambda place: (-value(place), place.text))
+    @property
+    def places(self) -> Places:
+        """What each place of the program came to."""
+        return self._tally.places

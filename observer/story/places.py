@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -10,7 +11,7 @@ from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.story.steps import is_step_six
 
-__all__ = ["Freed", "Piece", "Place", "Places"]
+__all__ = ["MEASURES", "Freed", "Left", "Piece", "Place", "Places"]
 
 _MOST_SITES: Final = 1 << 14
 _REMEMBERED: Final = 1 << 12
@@ -18,7 +19,8 @@ _REMEMBERED: Final = 1 << 12
 
 @dataclass(slots=True)
 class Place:
-    """What one place of the program came to: `text` names it, `site` is one of its calls or faults.
+    """What one place of the program came to: `text` names it, `site` is one of its calls or faults, `first` the n of
+    the first of them.
 
     `calls` allocated, or tried to, and `asked` for bytes in all; `wasted` bytes of their chunks nobody asked for,
     where the chunks are glibc's. `live` bytes in `pieces` are not freed. `faults` is how many page faults this place
@@ -27,6 +29,7 @@ class Place:
 
     text: str
     site: Site | None
+    first: int
     calls: int = 0
     asked: int = 0
     wasted: int = 0
@@ -36,12 +39,33 @@ class Place:
     frames: int = 0
 
 
+MEASURES: Final[dict[str, Callable[[Place], int]]] = {
+    "bytes": lambda place: place.asked,
+    "calls": lambda place: place.calls,
+    "live": lambda place: place.live,
+    "resident": lambda place: place.frames,
+    "waste": lambda place: place.wasted,
+    "faults": lambda place: place.faults,
+}
+"""What places are ranked by: bytes asked for, allocating calls, bytes not freed, page frames that came to their pieces,
+bytes of chunks beyond what was asked for, page faults taken."""
+
+
 class Piece(NamedTuple):
     """Memory that a call returned: bytes asked for, the number of the call, its place."""
 
     asked: int
     call: int
     place: Place
+
+
+class Left(NamedTuple):
+    """What one place asked for that is still there: bytes, in so many pieces, the first of them from event `first`."""
+
+    place: Place
+    bytes: int
+    pieces: int
+    first: int
 
 
 class Freed(NamedTuple):
@@ -78,6 +102,20 @@ class Places:
         elif kind is Process and event.what == "exec":  # type: ignore[union-attr]
             self._end(event.pid)
 
+    def top(self, measure: str = "bytes") -> list[Place]:
+        """Return the places with any of *measure* (see MEASURES), those with most first."""
+        value = MEASURES[measure]
+        found = [place for place in self.places.values() if value(place)]
+        return sorted(found, key=lambda place: (-value(place), place.first))
+
+    def left_in(self, pid: int) -> list[Left]:
+        """Return what is alive in a process, place by place, most bytes first."""
+        found: dict[str, Left] = {}
+        for asked, call, place in self.alive.get(pid, {}).values():
+            left = found.get(place.text, Left(place, 0, 0, call))
+            found[place.text] = Left(place, left.bytes + asked, left.pieces + 1, min(left.first, call))
+        return sorted(found.values(), key=lambda left: (-left.bytes, left.first))
+
     def _call(self, call: Call) -> None:
         op = call.op
         if op in ALLOCATING:
@@ -99,7 +137,7 @@ class Places:
 
     def _allocate(self, call: Call, op: str) -> None:
         asked, result = call.bytes_asked, call.result
-        place = self._place(call.site)
+        place = self._place(call.site, call.n)
         place.calls += 1
         place.asked += asked
         if not result:
@@ -137,20 +175,20 @@ class Places:
         self.freed.pop(pid, None)
 
     def _fault(self, fault: Fault) -> None:
-        self._place(fault.site).faults += 1
+        self._place(fault.site, fault.n).faults += 1
         if fault.chunk is not None and fault.access != "read" and is_step_six(fault):
             piece = self.alive.get(fault.pid, {}).get(fault.chunk.address)
             if piece is not None:
                 piece.place.frames += 1
 
-    def _place(self, site: Site | None) -> Place:
+    def _place(self, site: Site | None, n: int) -> Place:
         known = self._by_site.get(id(site))
         if known is not None:
             return known[1]
         text = site.text if site is not None else "?"
         place = self.places.get(text)
         if place is None:
-            place = self.places[text] = Place(text, site)
+            place = self.places[text] = Place(text, site, n)
         if len(self._by_site) > _MOST_SITES:
             self._by_site.clear()
         self._by_site[id(site)] = site, place  # which keeps the site, so that nothing else gets its identity

@@ -13,7 +13,6 @@ from observer.story.departures import Departures
 from observer.story.korean import korean_sentence
 from observer.story.levels import Levels
 from observer.story.sentences import sentence
-from observer.story.sites import Sites
 from observer.story.spans import Spans
 from observer.story.summary import Tally
 
@@ -35,14 +34,13 @@ class Gathered:
         self.spans = Spans(meta.machine.page_size, None if moments.is_whole else moments.sees)
         self.levels: dict[int, LevelColumns] = {}
         self.paths: dict[int, str] = {}
-        self.tally, self.sites, self.departures = Tally(), Sites(), Departures()
+        self.tally, self.departures = Tally(), Departures()
         self._levels = Levels(meta.machine.page_size)
         self._moved: dict[int, int] = {}
 
     def take(self, event: Event) -> None:
         """Take the next event in."""
         self.tally.add(event)
-        self.sites.take(event)
         self.departures.add(event)
         self.spans.take(event)
         if self.moments.keeps(event.n):

@@ -15,7 +15,6 @@ from observer.report.page.columns import cut
 from observer.report.page.gathered import Gathered
 from observer.story.departures_in_korean import KOREAN
 from observer.story.korean import korean_size
-from observer.story.sites import leaks_of
 from observer.story.wording import number, size
 
 __all__ = ["MOST_ENTRIES", "compared_section", "departures_section", "leaks_section", "machine_section",
@@ -47,19 +46,19 @@ def totals_section(gathered: Gathered, t: Texts, language: str) -> _Pairs:
 def sites_section(gathered: Gathered) -> list[dict[str, Any]]:
     """Return the places that asked for most."""
     return [
-        {"place": cut(site.place, 120), "bytes": site.bytes, "calls": site.calls, "frames": site.frames,
-         "first": site.first}
-        for site in gathered.sites.top(_MOST_ROWS)
+        {"place": cut(place.text, 120), "bytes": place.asked, "calls": place.calls, "frames": place.frames,
+         "first": place.first}
+        for place in gathered.tally.places.top()[:_MOST_ROWS]
     ]  # fmt: skip
 
 
 def leaks_section(gathered: Gathered) -> list[dict[str, Any]]:
     """Return by process what nobody gave back."""
     found = []
-    for pid, programs in gathered.spans.of.items():
-        leaks = leaks_of(programs[-1].pieces)[:_MOST_ROWS]
+    for pid in gathered.spans.of:
+        leaks = gathered.tally.places.left_in(pid)[:_MOST_ROWS]
         rows = [
-            {"place": cut(leak.place, 120), "bytes": leak.bytes, "pieces": leak.pieces, "first": leak.first}
+            {"place": cut(leak.place.text, 120), "bytes": leak.bytes, "pieces": leak.pieces, "first": leak.first}
             for leak in leaks
         ]
         found.append({"process": f"{cut(gathered.paths.get(pid, '').rpartition('/')[2], 80)} {pid}", "leaks": rows})

@@ -14,7 +14,7 @@ from observer.cli import export, show
 from observer.errors import UsageError
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
-from observer.story.glance import MEASURES
+from observer.story.places import MEASURES
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, story_run
 

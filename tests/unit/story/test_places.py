@@ -48,6 +48,18 @@ def test_frames_are_those_of_whose_piece_it_is_and_faults_of_who_touched() -> No
     assert (places["story.c:9"].frames, places["story.c:9"].faults) == (0, 3)
 
 
+def test_what_is_left_in_a_process_is_told_place_by_place() -> None:
+    events = [
+        call(0, size=19, result=ONE, site=None), call(1, size=7, result=TWO, site=site(3)),
+        call(2, size=90, result=TWO + 64, site=site(3)), call(3, size=10, result=TWO + 512, site=site(3)), free(4, TWO + 64),
+        call(5, size=500, result=ONE, site=site(3), pid=77, tid=77),
+    ]  # fmt: skip
+    places = followed(*events)
+    left = [(each.place.text, each.bytes, each.pieces, each.first) for each in places.left_in(PID)]
+    assert left == [("?", 19, 1, 0), ("story.c:3", 17, 2, 1)]
+    assert places.left_in(9) == []
+
+
 def test_exec_ends_what_lived() -> None:
     places = followed(call(0, size=7, result=ONE, site=site(3)), process(1, "exec", path="/bin/true"))
     assert (places.live, places.alive[PID]) == (0, {})
@@ -64,5 +76,5 @@ def test_places_are_ranked_by_what_is_asked_for() -> None:
     glance = Glance()
     for event in (call(0, size=5, result=ONE, site=site(3)), call(1, size=7, result=TWO, site=site(4)), free(2, TWO)):
         glance.take(event)
-    assert [place.text for place in glance.top("bytes")] == ["story.c:4", "story.c:3"]
-    assert [place.text for place in glance.top("live")] == ["story.c:3"]
+    assert [place.text for place in glance.places.top("bytes")] == ["story.c:4", "story.c:3"]
+    assert [place.text for place in glance.places.top("live")] == ["story.c:3"]
