@@ -61,6 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
     _add_choices(parser)
     _add_parts(parser)
+    parser.add_argument(
+        "--at", metavar="N", help="the moment for --heap and --map: behind event N, 'malloc #3' or 'story.c:28 #2'"
+    )
     parser.add_argument("--full", action="store_true", help="the whole story: what happened, in the book's six steps")
     parser.add_argument("--all", action="store_true", help="leave no row out, and tell the start-up event by event")
     parser.add_argument(
@@ -91,8 +94,10 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_argument_group("choose a part")
     part = parts.add_mutually_exclusive_group()
     part.add_argument("--steps", action="store_true", help="for each source line, how often it took which steps")
-    part.add_argument("--map", action="store_true", help="the address space at the end, drawn")
-    part.add_argument("--heap", action="store_true", help="the heap's chunks and bins (not part of this version)")
+    part.add_argument("--map", action="store_true", help="the address space, drawn: at the end, or --at an event")
+    part.add_argument(
+        "--heap", action="store_true", help="the heap's chunks and the pages behind them, at the end or --at an event"
+    )
     part.add_argument(
         "--top", choices=_MEASURES, metavar="BY",
         help="the lines that have most: bytes, calls, live (bytes not freed), resident (page frames), waste, faults",
@@ -108,12 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     from observer.story.breaks import Breaks
     from observer.trace.reader import Trace
 
-    if arguments.heap:
-        raise UsageError(
-            "cannot show the heap's chunks and bins",
-            "the heap reader is not part of this version",
-            "--map for the heap's place and size, --call N for the life of one piece",
-        )
+    if arguments.at is not None and not (arguments.heap or arguments.map):
+        raise UsageError("--at needs --heap or --map", "it names the moment that these show", "--heap --at N")
     trace = Trace.open(arguments.directory)
     if arguments.json:
         _write_json(_chosen(trace, arguments, Breaks()))
@@ -131,6 +132,7 @@ def _write_json(events: Iterator[Event]) -> None:
 
 
 def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.cli.moments import show_heap, show_map_at
     from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
     from observer.report.lists import print_counts, print_events, print_steps
@@ -143,7 +145,12 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.story.query import parse_line
 
     breaks, sources = Breaks(), Sources(arguments.source, trace.meta.images)
-    if arguments.map:
+    at = event_number(trace, arguments.at) if arguments.at is not None else None
+    if arguments.heap:
+        show_heap(console, trace, at, everything=arguments.all)
+    elif arguments.map and at is not None:
+        show_map_at(console, trace, at)
+    elif arguments.map:
         for end in trace.meta.ends:
             print_space(console, end)
     elif arguments.ledger:

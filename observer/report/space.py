@@ -15,7 +15,7 @@ from rich.text import Text
 
 from observer.model.addresses import Mapping
 from observer.model.machine import ProcessEnd
-from observer.report.screen import bar, heading, put, safe
+from observer.report.screen import bar, heading, paragraph, put, safe
 from observer.story.wording import size
 
 __all__ = ["Region", "print_space", "regions_of"]
@@ -141,12 +141,14 @@ def _as_one(run: list[Region], kinds: tuple[str, ...]) -> Iterator[Region]:
     yield whole
 
 
-def print_space(console: Console, end: ProcessEnd) -> None:
-    """Draw the address space of *end*."""
+def print_space(
+    console: Console, end: ProcessEnd, title: str = "The address space at the end", note: str = ""
+) -> None:  # fmt: skip
+    """Draw the address space of *end* below a *title*, a *note* behind it."""
     regions = regions_of(end)
     if not regions:
         return
-    heading(console, "The address space at the end", f"of {safe(end.path.rsplit('/', 1)[-1])}, process {end.pid}")
+    heading(console, title, f"of {safe(end.path.rsplit('/', 1)[-1])}, process {end.pid}")
     put(console, Text(f"  {'high addresses at the top, not to scale':{_NAME + 26}}  size  resident", "dim"))
     above: Region | None = None
     for region in reversed(regions):
@@ -155,6 +157,8 @@ def print_space(console: Console, end: ProcessEnd) -> None:
         above = region
     _edge(console, regions[0].start, _is_break(regions[0], end, "start"))
     _totals(console, regions, end)
+    if note:
+        paragraph(console, Text(note, "dim"), first="  ", hanging=2)
 
 
 def _is_break(region: Region, end: ProcessEnd, which: str) -> str:

@@ -15,7 +15,7 @@ from observer.simulator.glibc_side import SYSTEM_CALLS
 from observer.trace.part import Part
 from observer.trace.values import events_of, name_sources
 
-__all__ = ["Sources"]
+__all__ = ["Sources", "can_be_followed"]
 
 
 class Sources:
@@ -25,7 +25,7 @@ class Sources:
         self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
     ) -> Iterator[Part]:  # fmt: skip
         """Yield all *parts*, a little later, and say in *how* which model was asked."""
-        model = exact_model_if_known(machine, request.environment) if _can_be_followed(machine, request) else None
+        model = exact_model_if_known(machine, request.environment) if can_be_followed(machine, request) else None
         if model is None:
             return parts
         told = f"inferred: by the model of glibc {model.version}, as long as it gives every pointer exactly"
@@ -33,7 +33,8 @@ class Sources:
         return _named(parts, replace(model, touches=False))
 
 
-def _can_be_followed(machine: Machine, request: Request) -> bool:
+def can_be_followed(machine: Machine, request: Request) -> bool:
+    """Whether a run was recorded as the exact model needs it: calls, all system calls of the allocator's, 64 bits."""
     sees_growth = request.syscalls is None or set(request.syscalls) >= SYSTEM_CALLS
     # Pieces of a program for i386 have other sizes and lie in other places.
     return "calls" in request.instruments and sees_growth and machine.program_bits == WORD_BITS

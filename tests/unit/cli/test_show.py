@@ -132,9 +132,9 @@ def test_the_large_piece_is_what_was_asked_for_most_and_nothing_leaks(capsys: py
     assert shown(capsys, "--leaks") == "\nNot freed  0 bytes in 0 pieces when their processes ended\n"
 
 
-def test_the_heap_reader_is_said_to_be_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match="the heap reader is not part of this version"):
-        shown(capsys, "--heap")
+def test_a_moment_is_of_the_heap_or_the_map(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="--at needs --heap or --map"):
+        shown(capsys, "--at", "150")
 
 
 @pytest.mark.parametrize("words", [["--kind", "calls"], ["--call", "1"], ["--line", "story.c"]])

@@ -1,0 +1,84 @@
+"""What `observer show --heap` and `--map` tell of one moment of a run: the models and the replay that know it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from observer.errors import BadTrace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from observer.model.chunks import Chunk
+    from observer.story.moment import Moment
+    from observer.trace.reader import Trace
+
+__all__ = ["show_heap", "show_map_at"]
+
+
+def show_map_at(console: Console, trace: Trace, n: int) -> None:
+    """Draw the address space of the process of event *n* as it was after that event."""
+    from observer.report.space import print_space
+
+    then = _moment(trace, n)
+    print_space(
+        console, then.as_end(), f"The address space after event {n:,}",
+        "resident: what page faults brought in; neighbours of file pages and huge pages come without one",
+    )  # fmt: skip
+
+
+def show_heap(console: Console, trace: Trace, n: int | None, *, everything: bool) -> None:
+    """Tell the chunks of the process of event *n* after that event; None: of the first process before its end."""
+    from observer.report.heap import print_heap
+
+    then = _moment(trace, n if n is not None else _last(trace))
+    chunks, how = _chunks(trace, then)
+    print_heap(console, then, chunks, how, everything=everything)
+
+
+def _last(trace: Trace) -> int:
+    """Return the last event of the first process before its end."""
+    root, last = None, 0
+    for event in trace.events():
+        root = event.pid if root is None else root
+        if event.pid == root and getattr(event, "what", "") not in ("exit", "killed"):
+            last = event.n
+    return last
+
+
+def _moment(trace: Trace, n: int) -> Moment:
+    from observer.model.events import Process
+    from observer.story.moment import moment
+
+    path, pid, programs = "", None, dict[int, str]()
+    for event in trace.events():
+        if isinstance(event, Process) and event.path is not None:
+            programs[event.pid] = event.path
+        elif isinstance(event, Process) and event.child is not None:
+            programs.setdefault(event.child, programs.get(event.pid, ""))
+        if event.n == n:
+            pid, path = event.pid, programs.get(event.pid, "")
+            break
+    if pid is None:
+        last = trace.meta.outcome.events - 1
+        raise BadTrace(f"{trace.directory} has no event {n:,}", f"its last one is {last:,}", "--at with one of them")
+    return moment(trace.events(), trace.meta.ends, trace.meta.machine.page_size, pid, n, path)
+
+
+def _chunks(trace: Trace, then: Moment) -> tuple[list[Chunk], str]:
+    """Return the chunks, and who knows of the free ones: the exact model, else nobody."""
+    from observer.compare.heap_at import heap_at
+    from observer.glibc.chunks import HEADER, chunk_size
+    from observer.model.chunks import Chunk
+    from observer.runs.models import exact_model_if_known
+    from observer.runs.sources import can_be_followed
+
+    meta = trace.meta
+    model = exact_model_if_known(meta.machine, meta.request.environment)
+    if model is not None and can_be_followed(meta.machine, meta.request):
+        kinds = frozenset({"call", "syscall", "process"})
+        found = heap_at(trace.events(kinds), model, then.pid, then.n)
+        doubt = "" if found.is_certain else "; some calls came otherwise, so what is free may be cut otherwise"
+        return list(found.chunks), f"free chunks by the model of glibc {model.version}{doubt}"
+    in_use = [Chunk(piece.start - HEADER, chunk_size(piece.size), "in use") for piece in then.pieces]
+    return in_use, "only what the calls tell: no model knows this C library's free chunks"
