@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "ALIGNMENT", "FLAGS", "HEADER", "IS_MAPPED", "LARGEST", "LAST_BIN", "MINIMUM", "NON_MAIN", "SMALL_LIMIT",
-    "UNSORTED", "WORD", "bin_of", "chunk_size", "round_down", "round_up",
+    "ALIGNMENT", "FLAGS", "HEADER", "IS_MAPPED", "LARGEST", "LAST_BIN", "MINIMUM", "NON_MAIN", "PREV_IN_USE",
+    "SMALL_LIMIT", "UNSORTED", "WORD", "bin_of", "chunk_size", "round_down", "round_up",
 ]  # fmt: skip
 
 WORD: Final = 8
@@ -20,6 +20,7 @@ MINIMUM: Final = 32
 LARGEST: Final = (1 << 63) - 1
 """More than any request may be: PTRDIFF_MAX."""
 
+PREV_IN_USE: Final = 1
 IS_MAPPED: Final = 2
 NON_MAIN: Final = 4
 FLAGS: Final = 7

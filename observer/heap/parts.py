@@ -1,0 +1,165 @@
+"""From chunk to chunk through one part of an arena."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.glibc.chunks import FLAGS, MINIMUM, NON_MAIN, PREV_IN_USE
+from observer.heap.image import PIECE, Image
+from observer.heap.values import Region
+
+__all__ = ["HEAD", "Part", "walk_part"]
+
+HEAD: Final = np.dtype([("address", "<u8"), ("head", "<u8"), ("prev_size", "<u8")])
+"""A chunk's address and its first two words: size with flags, and what it says of the chunk before it."""
+
+_FENCE: Final = 16
+_MOST_CHUNKS: Final = 1 << 23
+_MOST_SEARCHED: Final = 16 << 20
+"""Bytes in which the first chunk is searched for, where nothing tells it."""
+
+
+@dataclass(slots=True)
+class Part:
+    """The chunks of one part as HEADs, in order. `fences` are the addresses of those that close a part.
+
+    Chunks from `inferred_from` on (None: none) are told by what lies there alone.
+    """
+
+    heads: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0, dtype=HEAD))
+    fences: list[int] = field(default_factory=list)
+    inferred_from: int | None = None
+
+
+def walk_part(
+    image: Image, region: Region, top: int, known: Sequence[int], place: str, *, is_main: bool
+) -> Part:  # fmt: skip
+    """Walk from the region's start to *top* and take that in, or to the fence that closes the region.
+
+    Where sizes lead nowhere it goes on at the next of the *known* chunks, in order of address, and takes that down.
+    """
+    part = Part()
+    last = top if region.start <= top < region.end else region.end
+    runs: list[npt.NDArray[Any]] = []
+    at: int | None = _inferred(image, part, region.start, last) if region.inferred else region.start
+    while at is not None and at < last:
+        stopped = _run(image, at, last, runs)
+        if stopped == last:
+            break
+        if sum(map(len, runs)) >= _MOST_CHUNKS:
+            image.unread["it has more chunks than are looked at"] = None
+            break
+        behind = _fences(image, part, runs, stopped, is_main=is_main)
+        if behind is None:
+            at = _resumed(image, stopped, last, known, place)
+        else:
+            at = _inferred(image, part, behind, last) if is_main and behind < last else None
+    if last == top:
+        runs.append(_one(image, top))
+    part.heads = np.concatenate([np.empty(0, dtype=HEAD), *runs])
+    return part
+
+
+def _run(image: Image, at: int, last: int, runs: list[npt.NDArray[Any]]) -> int:
+    """Take chunks from *at* on while they end at or before *last*; return where that ended."""
+    total = sum(map(len, runs))
+    while at < last and total < _MOST_CHUNKS:
+        base, words, _pages = image.piece(at + 8)
+        i, furthest = (at + 8 - base) >> 3, (last + 8 - base) >> 3
+        end = min(PIECE >> 3, furthest)
+        found: list[int] = []
+        while i < end:
+            size = words[i] & ~FLAGS
+            following = i + (size >> 3)
+            if size < MINIMUM or size & 8 or following > furthest:
+                break
+            found.append(i)
+            i = following
+        runs.append(_heads(base, words, found))
+        total += len(found)
+        at = base + 8 * i - 8
+        if i < end:
+            break
+    return at
+
+
+def _heads(base: int, words: memoryview, places: list[int]) -> npt.NDArray[Any]:
+    """Return the chunks whose size words have these *places* in a piece."""
+    indexes, array = np.array(places, dtype=np.int64), np.frombuffer(words, dtype="<u8")
+    heads = np.empty(len(places), dtype=HEAD)
+    heads["address"] = indexes * 8 + (base - 8)
+    heads["head"], heads["prev_size"] = array[indexes], array[indexes - 1]
+    return heads
+
+
+def _one(image: Image, address: int) -> npt.NDArray[Any]:
+    words = image.words(address, 2)
+    return np.array([(address, words[1], words[0])] if words else [], dtype=HEAD)
+
+
+def _fences(image: Image, part: Part, runs: list[npt.NDArray[Any]], at: int, *, is_main: bool) -> int | None:
+    """Take the fence at *at*; return where it ends, None if there is none.
+
+    Headers of 16 bytes close a part of the main arena. In a thread's heap one of no bytes follows them, or a chunk of
+    32 that is no thread's.
+    """
+    first, head = at, image.word(at + 8)
+    while head is not None and head & ~PREV_IN_USE == _FENCE and (head & PREV_IN_USE or at == first):
+        part.fences.append(at)
+        runs.append(_one(image, at))
+        at += _FENCE
+        head = image.word(at + 8)
+    if is_main or head != PREV_IN_USE:
+        return at if is_main and at > first else None
+    before = runs[-1][-1:] if runs else []
+    if at == first and len(before) and int(before["head"][0]) & ~PREV_IN_USE == MINIMUM & ~NON_MAIN:
+        part.fences.append(int(before["address"][0]))
+    return at + _FENCE
+
+
+def _resumed(image: Image, at: int, last: int, known: Sequence[int], place: str) -> int | None:
+    """Say why the walk stopped at *at*; return the next chunk that is known, the last one if no other is."""
+    head = image.word(at + 8)
+    if head is not None:
+        size = head & ~FLAGS
+        is_size = size >= MINIMUM and not size & 8
+        what = f"a chunk of {size:#x} bytes " + ("reaches beyond its heap" if is_size else "cannot be")
+        image.found(what, at + 8, at, place)
+    elif why := image.why_absent(at + 8):
+        image.unread[why] = None
+    else:
+        image.found("a chunk should be where the memory was never used", at, 0, place)
+    i = bisect_right(known, at)
+    return min(known[i], last) if i < len(known) else last
+
+
+# ---- parts whose beginning nothing tells --------------------------------------------------------------------
+
+
+def _inferred(image: Image, part: Part, start: int, last: int) -> int | None:
+    """Return the lowest place from which sizes lead to *last* exactly, None where none does or it is not searched."""
+    found = None
+    if last - start <= _MOST_SEARCHED:
+        words: list[int] = image.array(start, last + 16).tolist()
+        found = _lowest_leading(words, start, (last - start) >> 4)
+    if found is None:
+        image.unread[f"where a part of it begins could not be found (from {start:#x} on)"] = None
+    elif part.inferred_from is None:
+        part.inferred_from = found
+    return found
+
+
+def _lowest_leading(words: list[int], start: int, units: int) -> int | None:
+    leads = bytearray(units) + b"\1"
+    for i in range(units - 1, -1, -1):
+        size = words[2 * i + 1] & ~FLAGS
+        following = i + (size >> 4)
+        leads[i] = size >= MINIMUM and not size & 8 and following <= units and leads[following]
+    places = (i for i in range(units) if leads[i] and words[2 * i + 1] & PREV_IN_USE)
+    return next((start + 16 * i for i in places), None)
