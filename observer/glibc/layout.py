@@ -49,7 +49,6 @@ class Layout:
     cache_heads: int = 128
     cache_sizes: tuple[int, ...] = (0x290,)
     mangled: bool = True
-    mapped_tail: int = 0
 
     @property
     def name(self) -> str:
@@ -77,7 +76,7 @@ _2_35: Final = replace(_2_32, since=35, heap_header=0x30)
 _2_42: Final = replace(_2_35, since=42, cache_bins=76, cache_slots=True, cache_heads=152, cache_sizes=(0x300,))
 _2_43: Final = replace(
     _2_42, since=43, fast_bins=None, top=0x08, last_remainder=0x10, bins=0x18, next=0x818, system_mem=0x830,
-    state_size=0x840, cache_sizes=(0x300, 0x310), mapped_tail=16,
+    state_size=0x840, cache_sizes=(0x300, 0x310),
 )  # fmt: skip
 
 LAYOUTS: Final = (_2_43, _2_42, _2_35, _2_32, _2_30, _2_27, _2_26)

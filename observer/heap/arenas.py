@@ -116,7 +116,8 @@ def _inside(addresses: npt.NDArray[np.int64], ranges: Sequence[tuple[int, int]])
     bounds = np.array(ranges, dtype=np.int64)
     which = np.searchsorted(bounds[:, 0], addresses, side="right") - 1
     inside: npt.NDArray[np.bool_] = (which >= 0) & (addresses < bounds[np.maximum(which, 0), 1])
-    return inside & (addresses % ALIGNMENT == 0)
+    inside &= addresses % ALIGNMENT == 0
+    return inside
 
 
 def arenas_from(image: Image, main: int, where: Where, layout: Layout) -> list[Found]:
@@ -187,25 +188,23 @@ def _cannot_read(image: Image, address: int, place: str) -> None:
 
 def _place_main(image: Image, arena: Found, where: Where) -> None:
     """Find the parts of the main arena: below the break, and what was mapped where that could not be moved."""
-    if not arena.top:
-        return
-    end = _top_end(image, arena, where)
+    end = _top_end(image, arena, where) if arena.top else None
     if end is None:
         return
     area = next(((low, high) for low, high in where.writable if low <= arena.top < high), None)
     if area is None or end > area[1]:
-        return image.found("top lies in no memory of the heap", arena.top, arena.top, arena.name)
-    if arena.is_contiguous:
+        image.found("top lies in no memory of the heap", arena.top, arena.top, arena.name)
+    elif arena.is_contiguous:
         start = max(round_up(end - arena.system_mem, ALIGNMENT), where.break_area[0] if where.break_area else area[0])
         if not area[0] <= start <= arena.top:
             image.found(f"it has {arena.system_mem:#x} bytes, more than there are", arena.address, 0, arena.name)
             start = area[0]
         arena.regions = [Region(start, end)]
-        return
-    # Only the part with its top can be told from what else is mapped, and the first one, which begins the heap.
-    arena.regions = [Region(area[0], end, inferred=True)]
-    if where.break_area is not None and where.break_area != area:
-        arena.regions.insert(0, Region(*where.break_area, inferred=True))
+    else:
+        # Only the part with its top can be told from what else is mapped, and the first one, which begins the heap.
+        arena.regions = [Region(area[0], end, inferred=True)]
+        if where.break_area is not None and where.break_area != area:
+            arena.regions.insert(0, Region(*where.break_area))
 
 
 def _top_end(image: Image, arena: Found, where: Where) -> int | None:

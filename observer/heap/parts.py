@@ -117,9 +117,9 @@ def _fences(image: Image, part: Part, runs: list[npt.NDArray[Any]], at: int, *, 
         head = image.word(at + 8)
     if is_main or head != PREV_IN_USE:
         return at if is_main and at > first else None
-    before = runs[-1][-1:] if runs else []
-    if at == first and len(before) and int(before["head"][0]) & ~PREV_IN_USE == MINIMUM & ~NON_MAIN:
-        part.fences.append(int(before["address"][0]))
+    before = runs[-1][-1:].tolist() if runs else []
+    if at == first and before and before[0][1] & (NON_MAIN | ~FLAGS) == MINIMUM:
+        part.fences.append(before[0][0])
     return at + _FENCE
 
 

@@ -14,8 +14,8 @@ __all__ = ["CHUNK", "STATES", "Arena", "Cache", "Chunk", "Finding", "Heap", "Reg
 STATES: Final = (
     "in use", "tcache", "fast", "unsorted", "small", "large", "free", "top", "fence", "mmapped", "cache",
 )  # fmt: skip
-"""What a chunk may be. `free`: its neighbour says so, and it is in no list that could be read; `fence`: closes a part of
-a heap that cannot grow any more; `cache`: in use by the allocator itself, for a thread's cache.
+"""What a chunk may be. `free`: its neighbour says so, and it is in no list that could be read; `fence`: closes a part
+of a heap that cannot grow any more; `cache`: in use by the allocator itself, for a thread's cache.
 """
 
 CHUNK: Final = np.dtype([("address", "<u8"), ("size", "<u8"), ("state", "u1"), ("arena", "<u2"), ("bin", "<i2")])
@@ -94,8 +94,8 @@ class Heap(msgspec.Struct, frozen=True):
 
     `layout` is the release whose structures were met, empty where no arena is. `unread` says why parts of the heap are
     not known; what is known of the others holds. `empty_caches` are chunks in use that may be caches with nothing in
-    them, or the program's own, of the same size and all zero. `more_findings` counts those that are not in `findings`. `records`
-    are all chunks, CHUNK each, in order of arena and address.
+    them, or the program's own, of the same size and all zero. `more_findings` counts those that are not in `findings`.
+    `records` are all chunks, CHUNK each, in order of arena and address, those with mappings of their own behind.
     """
 
     layout: str

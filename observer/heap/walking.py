@@ -63,7 +63,7 @@ class _Walk:
         singly = {each.address for each in cached if not any(arena.holds(each.address) for arena in arenas)}
         table = np.concatenate([
             np.empty(0, dtype=CHUNK), *(judge.table for judge in judges),
-            mapped_chunks(image, layout, sorted(singly), "tcache"), mapped_chunks(image, layout, mapped, "mmapped"),
+            mapped_chunks(image, sorted(singly), "tcache"), mapped_chunks(image, mapped, "mmapped"),
         ])  # fmt: skip
         return Heap(
             layout.name if arenas else "",

@@ -66,7 +66,7 @@ class AllocatorCalls:
         return {
             "calls_begun": self._begun, "calls_returned": self._returned, "calls_left": self._left,
             "calls_unreturned": self._cut, "calls_internal": self._follower.internal,
-            "calls_unread": self._follower.unread,
+            "calls_unread": self._follower.unread, "calls_refused": len(self.refused),
             "breakpoints": self._standing.expected, "breakpoints_standing": self._standing.found,
             "breakpoints_moved": self._standing.moved, "breakpoints_planted_again": self._standing.planted_again,
         }  # fmt: skip
@@ -77,8 +77,11 @@ class AllocatorCalls:
         planted = self._planter.plant(task, elf, bias, start, end, role, number)
         if planted:
             self._implementations = number
+            is_glibc = _is_glibcs(elf)
+            if is_glibc and task.memory is not None:
+                task.memory.glibcs.append((elf, bias))
             self._sink.notes.append(
-                Allocator(pid=task.pid, t=monotonic_ns(), number=number, path=elf.path, is_glibc=_is_glibcs(elf))
+                Allocator(pid=task.pid, t=monotonic_ns(), number=number, path=elf.path, is_glibc=is_glibc)
             )
         return planted
 

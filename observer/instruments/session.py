@@ -15,6 +15,7 @@ from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
+from observer.instruments.heaps import Heaps
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.snapshot import Frames
@@ -110,9 +111,11 @@ class _Session:
         )  # fmt: skip
         self._faults = FaultInstrument(folder, wish.stack_bytes) if "faults" in chosen else None
         self._frames = Frames(folder) if "residency" in chosen else None
+        self._heaps = Heaps(sink, folder) if "calls" in chosen else None
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
-            library=self._library, faults=self._faults, frames=self._frames, pages=self._pages,
+            library=self._library, faults=self._faults, frames=self._frames, heaps=self._heaps,
+            pages=self._pages,
         )  # fmt: skip
 
     def run(self) -> Recording:
@@ -159,14 +162,14 @@ class _Session:
 
     def _not_stored(self) -> list[str]:
         """Say what there was no room for."""
-        kinds = {"page-fault samples": self._faults, "page frames": self._frames}
+        kinds = {"page-fault samples": self._faults, "page frames": self._frames, "heaps": self._heaps}
         failed = {name: kind.error for name, kind in kinds.items() if kind is not None}
         return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
 
     def _close_files(self) -> list[str]:
         """Close the files of bulk data; return the names of those that somebody else has changed."""
         files = [] if self._faults is None else list(self._faults.files)
-        files += [] if self._frames is None else [self._frames.file]
+        files += [bulk.file for bulk in (self._frames, self._heaps) if bulk is not None]
         changed = [file.name for file in files if not file.is_as_written()]
         for file in files:
             file.close()

@@ -16,6 +16,7 @@ from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.births import Births
 from observer.instruments.crossings import Crossings
 from observer.instruments.faults import FaultInstrument
+from observer.instruments.heaps import Heaps
 from observer.instruments.huge_pages import HugePages
 from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
@@ -78,6 +79,7 @@ class Watch:
         library: LibraryCalls,
         faults: FaultInstrument | None,
         frames: Frames | None,
+        heaps: Heaps | None,
         pages: ObserversPages,
     ) -> None:
         self._sink = sink
@@ -87,6 +89,7 @@ class Watch:
         self._library = library
         self._faults = faults
         self._frames = frames
+        self._heaps = heaps
         self._pages = pages
         self.images = Images(sink, allocator, library, pages)
         self._registers = RegisterSet()
@@ -301,6 +304,8 @@ class Watch:
                     break_start=snapshot.break_start,
                 )
             )  # fmt: skip
+            if self._heaps is not None:
+                self._heaps.save(task, snapshot)
 
     def _settle(self, task: Task) -> None:
         if self._allocator is not None:

@@ -22,7 +22,7 @@ from observer.model.addresses import Mapping
 __all__ = [
     "FILE", "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
-    "Region", "Rings", "Signalled", "Unobserved", "read_notes",
+    "Region", "Rings", "Signalled", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -127,6 +127,26 @@ class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
     resident: dict[int, _Count]
     rss: dict[str, _Count]
     break_start: _Word
+
+
+class Walked(_OfProcess, frozen=True, kw_only=True, tag="heap"):
+    """The heap of glibc's allocator at a process's last stop, as `heap/` read it.
+
+    `count` chunks in use lie in heaps.bin from byte `at` on. `regions` [start, end) are the parts that the arenas have
+    chunks in, `sums` for each state of a chunk (chunks, bytes).
+    `damage` says what cannot be, with the address, empty if nothing; `findings` how many such things there are.
+    `unread` says why parts of the heap are not known; `locked` that a thread was at work in it.
+    """
+
+    layout: _Path
+    count: _Count
+    at: _Count
+    regions: tuple[tuple[_Word, _Word], ...]
+    sums: dict[str, tuple[_Count, _Count]]
+    damage: _Value
+    findings: _Count
+    unread: _Value
+    locked: bool
 
 
 class Gone(_OfTask, frozen=True, kw_only=True, tag="gone"):
@@ -283,8 +303,9 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 
 Note = (
-    Layouts | Exec | Born | Copied | Exiting | End | Gone | Signalled | Region | Detached | MappedFile | MappedImage
-    | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction | Handler | Aside
+    Layouts | Exec | Born | Copied | Exiting | End | Walked | Gone | Signalled | Region | Detached | MappedFile
+    | MappedImage | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction
+    | Handler | Aside
 )  # fmt: skip
 """Any of them."""
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "ENTRY_ONLY", "LAYOUTS", "LEFT", "LIBRARY_CALL", "RETURNED",
-    "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "ENTRY_ONLY", "HEAP_CHUNK", "INFERRED", "IN_USE", "KIND",
+    "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "OF_CACHE", "RETURNED", "STACK_BYTES", "STACK_PIECE", "SYSCALL",
+    "VERSION", "Layout",
 ]  # fmt: skip
 
 VERSION: Final = 1
@@ -100,6 +101,18 @@ ARGUMENT: Final = Layout(
 
 STACK_PIECE: Final = Layout("stacks.bin", time="u64", sp="u64", bp="u64", bx="u64", bytes=STACK_BYTES)
 """A piece of user stack from `sp` up, with the registers needed to unwind it."""
+
+HEAP_CHUNK: Final = Layout("heaps.bin", address="u64", size="u64")
+"""One chunk of a heap at its process's end, in bulk (no record that others name): its address, its bytes, its kind.
+
+The kind stands in the lowest bits of the size, which is a multiple of 16: IN_USE, OF_CACHE, MAPPED, INFERRED.
+"""
+KIND: Final = 15
+"""Mask of a heap chunk's kind in its size."""
+IN_USE, OF_CACHE, MAPPED, INFERRED = range(4)
+"""In use; the chunk of a thread's cache itself; looks as if it had a mapping of its own; in use, if the walk was right
+about where a part of the heap begins.
+"""
 
 LAYOUTS: Final = (CALL, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
 """All kinds of records."""

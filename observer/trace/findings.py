@@ -9,6 +9,7 @@ from observer.model.machine import Image, ProcessEnd
 from observer.trace.beside import Blocks
 from observer.trace.columns import SiteTable
 from observer.trace.heap_pages import HeapPages
+from observer.trace.heaps import Beside
 
 __all__ = ["Findings"]
 
@@ -27,6 +28,7 @@ class Findings:
     replayed: list[AddressSpace] = field(default_factory=list)
     heap_pages: list[HeapPages] = field(default_factory=list)
     blocks: list[Blocks] = field(default_factory=list)
+    heaps: list[Beside] = field(default_factory=list)
     events: int = 0
     live_bytes: int = 0
     live_chunks: int = 0

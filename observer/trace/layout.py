@@ -18,7 +18,7 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.recording import notes
-from observer.recording.records import LAYOUTS
+from observer.recording.records import HEAP_CHUNK, LAYOUTS
 
 __all__ = [
     "META", "RECORDING", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
@@ -35,7 +35,7 @@ TABLES: Final = {
 }  # fmt: skip
 """The file of each kind of event."""
 
-_SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), "frames.bin", notes.FILE, RECORDING})
+_SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), "frames.bin", HEAP_CHUNK.file, notes.FILE, RECORDING})
 _FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
 _HEAD: Final = 1 << 28
 

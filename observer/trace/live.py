@@ -33,6 +33,10 @@ class LiveChunks:
         twin._large = list(self._large)
         return twin
 
+    def pieces(self) -> list[ChunkRef]:
+        """Return all of them, in the order in which they were made."""
+        return list(self._by_start.values())
+
     @property
     def bytes(self) -> int:
         """Bytes asked for by all live pieces."""

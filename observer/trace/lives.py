@@ -26,10 +26,13 @@ from observer.recording.notes import (
     Note,
     Region,
     Signalled,
+    Walked,
 )
 from observer.trace.findings import Findings
+from observer.trace.heaps import compared
 from observer.trace.part import Part
 from observer.trace.process import ProcessState
+from observer.trace.spooled import Spooled
 from observer.trace.timeline import LifeNote
 
 __all__ = ["Lives", "images_of"]
@@ -46,7 +49,7 @@ class Lives:
 
     def __init__(
         self,
-        notes: Sequence[Note],
+        spooled: Spooled,
         findings: Findings,
         states: dict[int, ProcessState],
         stack_site: Callable[[ProcessState, int, int], Site],
@@ -55,7 +58,8 @@ class Lives:
         self._states = states
         self._stack_site = stack_site
         self._signalled_at: dict[int, tuple[int, int]] = {}
-        self._fatal = _fatal(notes)
+        self._fatal = _fatal(spooled.notes)
+        self._heaps = spooled.heaps
         self._n = self._start = 0
 
     def begin(self, part: Part, start: int, places: Mapping[int, int]) -> None:
@@ -79,6 +83,8 @@ class Lives:
                 self._gone(note)
             case Signalled():
                 self._signal(note)
+            case Walked():
+                self._out.heaps.append(compared(note, self._heaps.of(note), self._state(note.pid)))
             case Copied() | Region() | Detached() | MappedFile() | MappedImage() | Leaving() | End():
                 self._change(self._state(note.pid), note)
 

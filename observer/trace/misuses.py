@@ -34,12 +34,13 @@ class Misuses:
         if pointer in state.freed:
             first, first_site, giver, giver_site = state.freed[pointer]
             state.twice.add(pointer)
-            self._write(call, "freed before", giver, giver_site)
+            self._write(state, call, "freed before", giver, giver_site)
             call.columns.found["misuse_freed"][call.row] = first
             call.columns.texts["misuse_freed_at"][call.row] = self._site(first_site)
         elif inside is not None:
-            self._write(call, "inside", inside.call, state.made_at.get(inside.address, 0))
+            self._write(state, call, "inside", inside.call, state.made_at.get(inside.address, 0))
         elif self._may_judge(state, call, pointer):
+            state.doubts.misused += 1
             call.columns.texts["misuse"][call.row] = "never given"
 
     def handed_out(self, state: ProcessState, call: OpenCall, pointer: int) -> None:
@@ -47,7 +48,7 @@ class Misuses:
         state.freed.pop(pointer, None)
         holder = state.live.find(pointer) if pointer in state.twice else None
         if holder is not None:
-            self._write(call, "two hands", holder.call, state.made_at.get(holder.address, 0))
+            self._write(state, call, "two hands", holder.call, state.made_at.get(holder.address, 0))
         elif state.lies_elsewhere(pointer) and is_glibc(call.columns.texts["allocator"][call.row]):
             call.columns.texts["misuse"][call.row] = "elsewhere"
 
@@ -58,7 +59,8 @@ class Misuses:
         place = state.place(pointer)
         return place is None or (place.name not in _FOREIGN and not is_numbered(place.name))
 
-    def _write(self, call: OpenCall, what: str, given: int, site: int) -> None:
+    def _write(self, state: ProcessState, call: OpenCall, what: str, given: int, site: int) -> None:
+        state.doubts.misused += 1
         call.columns.texts["misuse"][call.row] = what
         call.columns.found["misuse_given"][call.row] = given
         call.columns.texts["misuse_given_at"][call.row] = self._site(site)

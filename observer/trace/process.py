@@ -11,6 +11,7 @@ from observer.model.addresses import PAGE, AddressSpace, Mapping, is_numbered, p
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
 from observer.model.where import Where, text_of
 from observer.trace.beside import Blocks
+from observer.trace.doubts import Doubts
 from observer.trace.heap_pages import HeapPages
 from observer.trace.live import LiveChunks
 
@@ -43,15 +44,15 @@ class ProcessState:
     """The numbers of the sites that the live pieces were made at, by pointer."""
     twice: set[int] = field(default_factory=set)
     """Pointers that were given back twice at some time."""
-    is_copied: bool = False
-    """Whether the mappings were read from the process, whose names are then those that the kernel has."""
+    doubts: Doubts = field(default_factory=Doubts)
 
     def fork(self) -> ProcessState:
         """Return the copy that a fork child begins with."""
         child = ProcessState(
             self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
             heap_pages=self.heap_pages.copy(), blocks=self.blocks.fork(), wiped=self.wiped.copy(),
-            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice), is_copied=self.is_copied,
+            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice),
+            doubts=self.doubts.copy(),
         )  # fmt: skip
         for area in self.unforked.mappings:
             child.unmap(area.start, area.size)
@@ -61,7 +62,7 @@ class ProcessState:
 
     def copied(self, mappings: Sequence[Mapping], heap_pages: set[int]) -> None:
         """The copy was read from the process itself: what other threads did during the fork is in it, or not."""
-        self.is_copied = True
+        self.doubts.is_copy = True
         before, now = _heap_end(self.space.mappings), _heap_end(mappings)
         self.space.become(0, max(mapping.end for mapping in mappings), mappings)
         self.heap_pages = HeapPages(heap_pages)
@@ -115,7 +116,7 @@ class ProcessState:
             return self._in_stack_reach(address)
         if mapping.path.startswith("[") or self._is_image(mapping):
             return True
-        if is_numbered(mapping.path) or self.is_copied:
+        if is_numbered(mapping.path) or self.doubts.is_copy:
             return False
         before = space.find(mapping.start - 1)  # behind a file's variables lie those that begin as zero
         return before is not None and self._is_image(before)

@@ -15,7 +15,7 @@ import numpy as np
 from observer.glibc.chunks import HEADER
 from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
-from observer.model.events import ChunkRef, Site
+from observer.model.events import GLIBC, ChunkRef, Site
 from observer.model.operations import FAMILY
 from observer.recording.records import CARRIED_OUT, RETURNED
 from observer.trace.callers import LIBRARY, Callers, Samples
@@ -81,7 +81,7 @@ class _Replay:
         self._misuses = Misuses(findings.sites)
         self._callers = Callers(spooled.stacks)
         self._states: dict[int, ProcessState] = {}
-        self._lives = Lives(spooled.notes, findings, self._states, self._callers.of_stack)
+        self._lives = Lives(spooled, findings, self._states, self._callers.of_stack)
         self._open_calls: list[OpenCall] = []
         self._open_syscalls: list[_Syscall] = []
         self._open_library_sites: list[int] = []
@@ -228,6 +228,7 @@ class _Replay:
         if not allocates:
             call.columns.texts["where"][call.row] = state.where(pointer)
         given_back = state.live.remove(pointer)
+        state.doubts.others.discard(pointer)
         self._misuses.given_back(state, call, pointer, given_back.call if given_back is not None else None)
         if allocates:
             call.given_back = given_back
@@ -236,6 +237,8 @@ class _Replay:
         call = self._calls[index]
         call.part.close("call", call.row)
         columns, operation = call.columns, call.operation
+        if not call.returned and (operation.allocates or operation.releases):
+            self._state(call.pid).doubts.unended += 1
         if not operation.allocates:
             return
         columns.texts["steps"][call.row] = steps_of(operation.name, call.returned, call.growth, failed=call.failed)
@@ -246,6 +249,9 @@ class _Replay:
             self._misuses.handed_out(state, call, call.result)
             state.live.add(ChunkRef(call.n, call.result, call.size))
             state.made_at[call.result] = call.site
+            if columns.texts["allocator"][call.row] != GLIBC:
+                state.doubts.others.add(call.result)
+                state.doubts.has_others = True
             columns.texts["where"][call.row] = state.where(call.result)
         elif call.size and call.given_back is not None:
             # A realloc that failed keeps the old piece.

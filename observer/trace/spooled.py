@@ -25,10 +25,10 @@ from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SA
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
-from observer.recording.notes import FILE, End, Interval, Layouts, Note, read_notes
-from observer.recording.records import ARGUMENT, CALL, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
+from observer.recording.notes import FILE, End, Interval, Layouts, Note, Walked, read_notes
+from observer.recording.records import ARGUMENT, CALL, HEAP_CHUNK, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
 
-__all__ = ["Arguments", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
+__all__ = ["Arguments", "HeapChunks", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
 Records = npt.NDArray[np.void]
 _Checked = npt.NDArray[np.bool_]
@@ -60,6 +60,21 @@ class Stacks:
         raw = self._file.read_at(index * size, size).ljust(size, b"\0")
         record: np.void = np.frombuffer(raw, dtype=STACK_PIECE.dtype)[0]
         return record
+
+
+class HeapChunks:
+    """The chunks in use of heaps at their processes' ends, each heap's read from their file when it is wanted."""
+
+    def __init__(self, file: File | None) -> None:
+        self._file = file
+
+    def __len__(self) -> int:
+        return self._file.size // HEAP_CHUNK.size if self._file is not None else 0
+
+    def of(self, note: Walked) -> Records:
+        """Return those of one heap, as HEAP_CHUNKs; fewer where the file has become shorter meanwhile."""
+        raw = self._file.read_at(note.at, note.count * HEAP_CHUNK.size) if self._file is not None else b""
+        return np.frombuffer(raw, dtype=HEAP_CHUNK.dtype, count=len(raw) // HEAP_CHUNK.size)
 
 
 class Stored:
@@ -141,6 +156,7 @@ class Spooled:
     faults: Stored
     notes: list[Note]
     frames: npt.NDArray[np.uint64]
+    heaps: HeapChunks
     damaged: dict[str, int]
 
 
@@ -159,8 +175,8 @@ class _Reading:
         self._damaged: Counter[str] = Counter()
 
     def all(self, layout: SampleLayout) -> Spooled:
-        frames = self._frames()
-        notes = self._notes(len(frames))
+        frames, heaps = self._frames(), self._heaps()
+        notes = self._notes(len(frames), len(heaps))
         return Spooled(
             calls=self._records(CALL, _whole_calls),
             syscalls=self._records(SYSCALL, _whole_syscalls),
@@ -170,6 +186,7 @@ class _Reading:
             faults=self._faults(_fault_dtype(layout), notes),
             notes=notes,
             frames=frames,
+            heaps=heaps,
             damaged=dict(+self._damaged),
         )
 
@@ -200,7 +217,7 @@ class _Reading:
         self._damaged[layout.file] = count - len(stored)
         return stored
 
-    def _notes(self, frames: int) -> list[Note]:
+    def _notes(self, frames: int, heaps: int) -> list[Note]:
         notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
         for note in notes:
             if isinstance(note, Layouts) and note.version != VERSION:
@@ -211,6 +228,10 @@ class _Reading:
             if isinstance(note, End) and any(at % 8 or at // 8 + count > frames for _start, count, at in note.frames):
                 notes[i] = msgspec.structs.replace(note, frames=())
                 self._damaged["frames.bin"] += 1
+            size = HEAP_CHUNK.size
+            if isinstance(note, Walked) and (note.at % size or note.at // size + note.count > heaps):
+                notes[i] = msgspec.structs.replace(note, count=0, at=0, unread="its chunks are damaged")
+                self._damaged[HEAP_CHUNK.file] += 1
         return notes
 
     def _frames(self) -> npt.NDArray[np.uint64]:
@@ -218,6 +239,10 @@ class _Reading:
             return np.empty(0, dtype="<u8")
         file = self._file("frames.bin", _MOST_FRAMES)
         return np.frombuffer(file.read_at(0, file.size // 8 * 8), dtype="<u8")
+
+    def _heaps(self) -> HeapChunks:
+        is_there = HEAP_CHUNK.file in self._folder.names()
+        return HeapChunks(self._file(HEAP_CHUNK.file, _MOST_FRAMES) if is_there else None)
 
     def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Stored:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))

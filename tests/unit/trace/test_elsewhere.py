@@ -52,6 +52,6 @@ def test_a_mapping_of_the_programs_may_be_wherever_it_lies() -> None:
 
 def test_of_mappings_that_were_read_anew_those_without_a_name_may_be() -> None:
     known = state()
-    known.is_copied = True
+    known.doubts.is_copy = True
     assert not known.lies_elsewhere(BSS + 16)
     assert known.lies_elsewhere(LIBC_DATA + 8)

@@ -1,0 +1,26 @@
+"""Why the live pieces of a process need not be what its heap holds: what calls did that nobody could see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Doubts"]
+
+
+@dataclass(slots=True)
+class Doubts:
+    """What is known of one process. `others` are live pieces that another allocator's function than glibc's returned.
+
+    `has_others`: there were such pieces. `unended` counts calls that did not return, `misused` those that broke the
+    allocator's rules. `is_copy`: a fork made it while other threads may have been in calls.
+    """
+
+    others: set[int] = field(default_factory=set)
+    has_others: bool = False
+    unended: int = 0
+    misused: int = 0
+    is_copy: bool = False
+
+    def copy(self) -> Doubts:
+        """Return an independent copy (fork)."""
+        return Doubts(set(self.others), self.has_others, self.unended, self.misused, self.is_copy)

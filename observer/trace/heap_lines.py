@@ -1,0 +1,111 @@
+"""The ledger's line about the heap: what calls say is alive, and what is in use in the heap that was walked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from observer.model.ledger import INCONSISTENT, UNVERIFIABLE, Exclusion, LedgerLine, balance, unverifiable
+from observer.recording.notes import Allocator, Unobserved, Walked
+from observer.trace.evidence import Evidence
+from observer.trace.heaps import Beside
+
+__all__ = ["live_line"]
+
+_LIVE: Final = "bytes in live pieces' chunks = chunks in use in the walked heap"
+_LARGER: Final = "beyond what was asked for: a rest too small to be a chunk, or the end of a page"
+_GUESSED: Final = "behind a move of the break by the program itself, where no call tells what chunks are"
+_COUNTS: Final = {
+    "calls_unread": "results of calls could not be read",
+    "calls_refused": "functions of the allocator could not be watched",
+    "breakpoints_planted_again": "breakpoints were gone for a while",
+}
+_ASIDE: Final = "{:,} live pieces with mappings of their own are not among the chunks that were met"
+
+
+def live_line(evidence: Evidence) -> LedgerLine | None:
+    """Return the line, None where no process had an allocator that was watched."""
+    allocators = [note for note in evidence.spooled.notes if isinstance(note, Allocator)]
+    heaps = evidence.findings.heaps
+    if not allocators or not evidence.ends:
+        return None
+    if not any(note.is_glibc for note in allocators):
+        return unverifiable(_LIVE, f"the allocator is not glibc's ({_names(allocators)})")
+    if not any(beside.pieces or beside.walked for beside in heaps) and any(
+        beside.doubts.has_others for beside in heaps
+    ):
+        others = [note for note in allocators if not note.is_glibc]
+        return unverifiable(_LIVE, f"the allocator is not glibc's ({_names(others)})")
+    line = balance(
+        _LIVE, sum(beside.pieces for beside in heaps), sum(beside.walked for beside in heaps),
+        excluded=_excluded(heaps), note=_note(evidence),
+    )  # fmt: skip
+    return _judged(evidence, line)
+
+
+def _names(allocators: Iterable[Allocator]) -> str:
+    return ", ".join(sorted({note.path.rsplit("/", 1)[-1] for note in allocators}))
+
+
+def _excluded(heaps: Iterable[Beside]) -> tuple[Exclusion, ...]:
+    parts = {_LARGER: 0, _GUESSED: 0}
+    for beside in heaps:
+        parts[_LARGER] += beside.larger
+        parts[_GUESSED] += beside.guessed
+        if why := beside.explains_strangers:
+            parts[why] = parts.get(why, 0) + beside.unowned
+    return tuple(Exclusion(count, why) for why, count in parts.items())
+
+
+def _judged(evidence: Evidence, line: LedgerLine) -> LedgerLine:
+    """Return the line with the verdict that single chunks ask for: sums may agree where they do not."""
+    wrong = [beside for beside in evidence.findings.heaps if _differs(beside)]
+    if not wrong:
+        return line
+    unexcused = [beside for beside in wrong if not _excuse(evidence, beside)]
+    if unexcused:
+        return msgspec.structs.replace(line, verdict=INCONSISTENT, note=unexcused[0].first)
+    return msgspec.structs.replace(line, verdict=UNVERIFIABLE, note=_excuse(evidence, wrong[0]))
+
+
+def _differs(beside: Beside) -> bool:
+    return bool(beside.disagreeing or (beside.strangers and not beside.explains_strangers))
+
+
+def _excuse(evidence: Evidence, beside: Beside) -> str:
+    """Return why calls and heap of a process need not agree, empty if they have to."""
+    note = beside.note
+    unseen = [each.path for each in evidence.spooled.notes if isinstance(each, Unobserved) and each.pid == note.pid]
+    if note.findings and not beside.doubts.unended:
+        return _damage(note)
+    reasons = {
+        f"parts of the heap are not known: {note.unread}": bool(note.unread),
+        "a thread was ended in the midst of a call": bool(beside.doubts.unended or note.locked),
+        "it was forked while other threads may have been in calls": beside.doubts.is_copy,
+        f"the program broke the allocator's rules: {beside.first}": bool(beside.doubts.misused),
+        f"calls in {', '.join(unseen)} are not observed": bool(unseen),
+        "calls were lost": bool(evidence.lost.get("calls")),
+        "breakpoints were gone at the end": evidence.count("breakpoints_standing") < evidence.count("breakpoints"),
+        **{why: bool(evidence.count(name)) for name, why in _COUNTS.items()},
+    }
+    return next((why for why, holds in reasons.items() if holds), "")
+
+
+def _damage(note: Walked) -> str:
+    more = f", and {note.findings - 1:,} more" if note.findings > 1 else ""
+    return f"the heap is damaged: {note.damage}{more}"
+
+
+def _note(evidence: Evidence) -> str:
+    heaps = evidence.findings.heaps
+    damaged = next((beside.note for beside in heaps if beside.note.findings and not beside.doubts.unended), None)
+    aside = sum(beside.aside for beside in heaps)
+    missing = len(evidence.ends) - len(heaps)
+    parts = [
+        _damage(damaged) if damaged is not None else "",
+        _ASIDE.format(aside) if aside else "",
+        f"{missing} processes had no allocator that was watched" if missing > 0 else "",
+    ]
+    return "; ".join(filter(None, parts))
