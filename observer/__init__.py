@@ -9,11 +9,15 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   or waiting. `compiled.py`: the hot modules, compiled, in the place of their sources.
 - `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
   rings, numbers; `known.py` says which is meant. Pure.
-- `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters. Pure.
+- `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters, the layout of its
+  structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs.
 - `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, x86 instructions, where
   functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
   (`arguments.py`, `flags.py`). python-ptrace is used here alone.
+- `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
+  memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
+  against each other by `agreement.py`; `process.py` is a tracee as such a memory.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
   things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these; `merge.py` puts
   spools into one order, a window at a time.
@@ -29,7 +33,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
   `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
-  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py`, `observed.py` our own footprint;
+  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves, `observed.py` our
+  own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
@@ -37,8 +42,9 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   call each thing lies; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and
   `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and
   finds what is of the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the
-  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py` and `cut_off.py` are the
-  ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
+  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `heap_lines.py` (with
+  `heaps.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or
+  recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
@@ -61,7 +67,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   what the interpreter runs.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
-Still to come, with their places kept: `heap/` (glibc's heap read from outside), `labs/`.
+Still to come, with its place kept: `labs/`.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed

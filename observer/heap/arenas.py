@@ -18,6 +18,7 @@ from observer.glibc.chunks import ALIGNMENT, FLAGS, HEADER, round_up
 from observer.glibc.layout import BINS, FAST_BINS, HEAP_SIZES, Layout
 from observer.heap.image import Image
 from observer.heap.values import Region
+from observer.model.addresses import PAGE
 
 __all__ = ["Found", "Where", "arenas_from", "find_main"]
 
@@ -26,7 +27,6 @@ _MOST_ODD_BINS: Final = 16
 """How many pairs may be neither empty nor credible, in an arena that is still known by the others."""
 _MOST_ARENAS: Final = 1 << 14
 _MOST_HEAPS: Final = 1 << 16
-_PAGE: Final = 4096
 _WORD = np.uint64(8)
 
 
@@ -156,7 +156,7 @@ def _ring(image: Image, main: int, layout: Layout) -> Iterator[int]:
 def _may_be_arena(image: Image, address: int, layout: Layout) -> bool:
     """Whether a thread's heap has an arena at *address*: behind a header that names it."""
     heap = address - layout.heap_header
-    return not heap % _PAGE and image.word(heap) == address
+    return not heap % PAGE and image.word(heap) == address
 
 
 def _read_state(image: Image, address: int, number: int, layout: Layout) -> Found | None:

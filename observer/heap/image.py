@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.heap.values import Finding
+from observer.model.addresses import PAGE
 
 __all__ = ["PIECE", "Image", "Memory", "Piece"]
 
 PIECE: Final = 256 << 10
 """Bytes of address space that are looked at together."""
-_PAGE: Final = 4096  # the least that a kernel has: larger ones are there or not as a whole
 _MOST_BYTES: Final = 256 << 20
 _MOST_FINDINGS: Final = 100
 _HIGHEST: Final = 1 << 47
@@ -75,7 +75,7 @@ class Image:
         if address & 7 or not 0 < address < _HIGHEST:
             return None
         base, words, pages = self.piece(address)
-        if address // _PAGE not in pages:
+        if address // PAGE not in pages:
             return None
         word: int = words[(address - base) >> 3]
         return word
@@ -87,8 +87,8 @@ class Image:
 
     def look(self, address: int, count: int) -> list[int] | None:
         """Return *count* words from *address* on, all of one page, None where it is not there; nothing else is read."""
-        page = address // _PAGE * _PAGE
-        if address & 7 or not 0 < address < _HIGHEST or not any(self._memory.present(page, page + _PAGE)):
+        page = address // PAGE * PAGE
+        if address & 7 or not 0 < address < _HIGHEST or not any(self._memory.present(page, page + PAGE)):
             return None
         try:
             got = self._memory.read(address, 8 * count)
@@ -120,6 +120,6 @@ class Image:
             except OSError:
                 continue
             data[first - base : first - base + len(got)] = got
-            pages.update(range(first // _PAGE, (first + len(got)) // _PAGE))
+            pages.update(range(first // PAGE, (first + len(got)) // PAGE))
             self._left -= len(got)
         return Piece(base, memoryview(bytes(data)).cast("Q"), frozenset(pages))

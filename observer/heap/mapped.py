@@ -11,10 +11,10 @@ import numpy.typing as npt
 from observer.glibc.chunks import ALIGNMENT, FLAGS, IS_MAPPED, MINIMUM, round_up
 from observer.heap.image import Image
 from observer.heap.values import CHUNK, STATES
+from observer.model.addresses import PAGE
 
 __all__ = ["mapped_chunks", "mapped_within"]
 
-_PAGE: Final = 4096
 _MOST_RANGES: Final = 1 << 12
 _MOST_IN_RANGE: Final = 1 << 12
 
@@ -40,7 +40,7 @@ def mapped_within(image: Image, ranges: Iterable[tuple[int, int]]) -> list[tuple
     for _, (start, end) in zip(range(_MOST_RANGES), ranges, strict=False):
         for _ in range(_MOST_IN_RANGE):
             size = _size_at(image, start)
-            whole = round_up(size, _PAGE)
+            whole = round_up(size, PAGE)
             if not size or start + whole > end:
                 break
             found.append((start, size))
@@ -58,5 +58,5 @@ def _size_at(image: Image, address: int) -> int:
     if words is None or words[1] & FLAGS != IS_MAPPED:
         return 0
     size, lead = words[1] & ~FLAGS, words[0] & ~1
-    is_whole = -(lead + size) % _PAGE in (0, ALIGNMENT) and not (address - lead) % _PAGE
+    is_whole = -(lead + size) % PAGE in (0, ALIGNMENT) and not (address - lead) % PAGE
     return size if size >= MINIMUM and is_whole else 0

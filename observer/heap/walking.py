@@ -35,10 +35,11 @@ def walk(memory: Memory, where: Where, mapped: Iterable[int] = ()) -> Heap:
     return min(heaps, key=_doubt, default=Heap("", unread=(_UNKNOWN.format(where.release),)))
 
 
-def _doubt(heap: Heap) -> tuple[int, int]:
+def _doubt(heap: Heap) -> tuple[int, int, int]:
     """Return what speaks against the structures that a heap was read by: the less, the likelier they are its own."""
     faults = len(heap.findings) + heap.more_findings + len(heap.unread)
-    return (faults if heap.arenas else 1 << 62), -sum(cache.chunks for cache in heap.caches)
+    cached = sum(cache.chunks for cache in heap.caches)
+    return (faults if heap.arenas else 1 << 62), -cached, -len(heap.caches) - len(heap.empty_caches)
 
 
 class _Walk:

@@ -15,7 +15,7 @@ from observer.trace.heaps import Beside
 __all__ = ["live_line"]
 
 _LIVE: Final = "bytes in live pieces' chunks = chunks in use in the walked heap"
-_LARGER: Final = "beyond what was asked for: a rest too small to be a chunk, or the end of a page"
+_LARGER: Final = "beyond what was asked for, where the rest was too small to be a chunk"
 _GUESSED: Final = "behind a move of the break by the program itself, where no call tells what chunks are"
 _COUNTS: Final = {
     "calls_unread": "results of calls could not be read",
@@ -31,13 +31,9 @@ def live_line(evidence: Evidence) -> LedgerLine | None:
     heaps = evidence.findings.heaps
     if not allocators or not evidence.ends:
         return None
-    if not any(note.is_glibc for note in allocators):
-        return unverifiable(_LIVE, f"the allocator is not glibc's ({_names(allocators)})")
-    if not any(beside.pieces or beside.walked for beside in heaps) and any(
-        beside.doubts.has_others for beside in heaps
-    ):
-        others = [note for note in allocators if not note.is_glibc]
-        return unverifiable(_LIVE, f"the allocator is not glibc's ({_names(others)})")
+    is_used = any(beside.pieces or beside.walked or not beside.doubts.has_others for beside in heaps)
+    if not any(note.is_glibc for note in allocators) or (heaps and not is_used):
+        return unverifiable(_LIVE, f"the allocator is not glibc's ({_others(allocators)})")
     line = balance(
         _LIVE, sum(beside.pieces for beside in heaps), sum(beside.walked for beside in heaps),
         excluded=_excluded(heaps), note=_note(evidence),
@@ -45,8 +41,8 @@ def live_line(evidence: Evidence) -> LedgerLine | None:
     return _judged(evidence, line)
 
 
-def _names(allocators: Iterable[Allocator]) -> str:
-    return ", ".join(sorted({note.path.rsplit("/", 1)[-1] for note in allocators}))
+def _others(allocators: Iterable[Allocator]) -> str:
+    return ", ".join(sorted({note.path.rsplit("/", 1)[-1] for note in allocators if not note.is_glibc}))
 
 
 def _excluded(heaps: Iterable[Beside]) -> tuple[Exclusion, ...]:

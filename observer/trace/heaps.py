@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.glibc.chunks import HEADER, chunk_size
+from observer.model.addresses import PAGE
 from observer.model.events import ChunkRef
 from observer.recording.notes import Walked
 from observer.recording.records import HEAP_CHUNK, INFERRED, KIND, MAPPED, OF_CACHE
@@ -23,6 +24,7 @@ __all__ = ["Beside", "compared"]
 _Words = npt.NDArray[np.uint64]
 _Which = npt.NDArray[np.bool_]
 _KIND: Final = np.uint64(KIND)
+_PAGE: Final = np.uint64(PAGE)
 _HEADER: Final = np.uint64(HEADER)
 _LARGEST: Final = 1 << 62
 _PER_CALL: Final = 2
@@ -34,8 +36,9 @@ class Beside:
     """What one process's heap comes to, by its `note` and by the calls; bytes are those of chunks.
 
     `pieces` has the chunks for the live pieces as large as was asked for, `walked` those and all others in use as the
-    walk found them, but for threads' caches, which are the allocator's own. `larger` is what chunks have beyond what was
-    asked for, `guessed` chunks without a piece where the walk had to guess, `unowned` (so many as `strangers`) others.
+    walk found them, but for threads' caches, which are the allocator's own. `larger` is what chunks have beyond what
+    was asked for (a mapping of its own: beyond whole pages), `guessed` chunks without a piece where the walk had to
+    guess, `unowned` (so many as `strangers`) all others.
 
     `others` counts the live pieces of other allocators, `aside` those that have mappings of their own, which no walk
     meets. `disagreeing` pieces should be chunks in use, and are not, or do not fit; `first` says which is the first.
@@ -75,6 +78,8 @@ def compared(note: Walked, chunks: npt.NDArray[Any], state: ProcessState) -> Bes
     foreign = np.array([piece.address in state.doubts.others for piece in live], dtype=bool)
     which = np.minimum(np.searchsorted(addresses, places), len(addresses) - 1)
     met, inside = addresses[which] == places, _inside(places, note)
+    in_pages = met & (kinds[which] == MAPPED) & (sizes[which] >= needed) & (sizes[which] < needed + _PAGE)
+    needed = np.where(in_pages, sizes[which], needed)
     wrong = np.where(met, sizes[which] < needed, inside & ~foreign)
     taken = met & ~wrong
     owned = np.zeros(len(addresses), dtype=bool)

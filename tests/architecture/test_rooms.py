@@ -26,8 +26,8 @@ def prints(module: Module) -> bool:
 
 def test_the_house_is_not_empty() -> None:
     assert {
-        "model", "arch", "linux", "code", "recording", "tracee", "instruments", "trace", "story", "report", "runs",
-        "cli",
+        "model", "arch", "linux", "code", "heap", "recording", "tracee", "instruments", "trace", "story", "report",
+        "runs", "cli",
     } <= set(rooms())  # fmt: skip
     assert len(modules()) > 50
 
@@ -80,6 +80,14 @@ def test_the_command_line_imports_the_work_only_where_it_is_done() -> None:
         if not (node.module or "").startswith(light) and node.module != "observer"
     ]
     assert heavy == []
+
+
+def test_the_heap_is_read_without_knowing_who_watches() -> None:
+    allowed = {"model", "errors", "glibc", "linux", "code", "heap"}
+    assert offenders(lambda module: module.room == "heap" and not module.rooms_imported <= allowed) == []
+    outside = {"observer.heap.process"}
+    pure = [module for module in of_rooms("heap") if module.name not in outside]
+    assert [module.name for module in pure if module.rooms_imported & {"linux", "code"}] == []
 
 
 def test_ctypes_stays_at_the_door_to_the_kernel() -> None:
