@@ -33,8 +33,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
   `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
-  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves, `observed.py` our
-  own footprint;
+  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves,
+  `observed.py` our own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,

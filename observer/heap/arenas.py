@@ -7,7 +7,7 @@ a heap may be in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -50,7 +50,8 @@ class Where:
 class Found:
     """An arena as its malloc_state has it. `heads` are the chunks at the heads of the fast bins, `bins` the pairs.
 
-    `top` is 0 where it has no memory yet; `regions` are the parts that it has chunks in.
+    `top` is 0 where it has no memory yet; `regions` are the parts that it has chunks in. Those of a main arena whose
+    break could not be moved are not known before its lists are: it has them in some of the ranges `scattered`.
     """
 
     address: int
@@ -65,6 +66,7 @@ class Found:
     next: int
     system_mem: int
     regions: list[Region] = field(default_factory=list)
+    scattered: tuple[tuple[int, int], ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,7 +75,18 @@ class Found:
 
     def holds(self, address: int) -> bool:
         """Whether a chunk of it may begin at *address*."""
-        return not address % ALIGNMENT and any(region.start <= address < region.end for region in self.regions)
+        if address % ALIGNMENT:
+            return False
+        return any(region.start <= address < region.end for region in self.regions) or any(
+            start <= address < end for start, end in self.scattered
+        )
+
+    def gather(self, known: Iterable[int]) -> None:
+        """Take those of the `scattered` ranges as its regions that hold *known* chunks, or top."""
+        known = [*known, self.top]
+        held = [area for area in self.scattered if any(area[0] <= chunk < area[1] for chunk in known)]
+        self.regions += [Region(start, end, inferred=True) for start, end in held]
+        self.scattered = ()
 
 
 def find_main(image: Image, where: Where, layout: Layout) -> int:
@@ -201,10 +214,7 @@ def _place_main(image: Image, arena: Found, where: Where) -> None:
             start = area[0]
         arena.regions = [Region(start, end)]
     else:
-        # Only the part with its top can be told from what else is mapped, and the first one, which begins the heap.
-        arena.regions = [Region(area[0], end, inferred=True)]
-        if where.break_area is not None and where.break_area != area:
-            arena.regions.insert(0, Region(*where.break_area))
+        arena.scattered = where.writable
 
 
 def _top_end(image: Image, arena: Found, where: Where) -> int | None:

@@ -42,12 +42,13 @@ def walk_part(
 ) -> Part:  # fmt: skip
     """Walk from the region's start to *top* and take that in, or to the fence that closes the region.
 
-    Where sizes lead nowhere it goes on at the next of the *known* chunks, in order of address, and takes that down.
+    Where sizes lead nowhere it goes on at the next of the *known* chunks, in order of address, and takes that down. An
+    inferred region may have several stretches of chunks, one of which ends with top.
     """
     part = Part()
-    last = top if region.start <= top < region.end else region.end
+    last = top if not region.inferred and region.start <= top < region.end else region.end
     runs: list[npt.NDArray[Any]] = []
-    at: int | None = _inferred(image, part, region.start, last) if region.inferred else region.start
+    at: int | None = _inferred(image, part, region, region.start, top) if region.inferred else region.start
     while at is not None and at < last:
         stopped = _run(image, at, last, runs)
         if stopped == last:
@@ -56,14 +57,21 @@ def walk_part(
             image.unread["it has more chunks than are looked at"] = None
             break
         behind = _fences(image, part, runs, stopped, is_main=is_main)
+        if behind is None and region.inferred and _ends_with(runs, top):
+            behind = stopped
         if behind is None:
             at = _resumed(image, stopped, last, known, place)
         else:
-            at = _inferred(image, part, behind, last) if is_main and behind < last else None
+            at = _inferred(image, part, region, behind, top) if is_main and behind < last else None
     if last == top:
         runs.append(_one(image, top))
     part.heads = np.concatenate([np.empty(0, dtype=HEAD), *runs])
     return part
+
+
+def _ends_with(runs: list[npt.NDArray[Any]], top: int) -> bool:
+    last = next((run["address"][-1] for run in reversed(runs) if len(run)), None)
+    return last is not None and int(last) == top
 
 
 def _run(image: Image, at: int, last: int, runs: list[npt.NDArray[Any]]) -> int:
@@ -142,24 +150,33 @@ def _resumed(image: Image, at: int, last: int, known: Sequence[int], place: str)
 # ---- parts whose beginning nothing tells --------------------------------------------------------------------
 
 
-def _inferred(image: Image, part: Part, start: int, last: int) -> int | None:
-    """Return the lowest place from which sizes lead to *last* exactly, None where none does or it is not searched."""
-    found = None
+def _inferred(image: Image, part: Part, region: Region, start: int, top: int) -> int | None:
+    """Return the lowest place from *start* on from which sizes lead to *top*, or to a fence.
+
+    None where none does, or the region is too large to be searched.
+    """
+    found, last = None, region.end if region.inferred else top
     if last - start <= _MOST_SEARCHED:
-        words: list[int] = image.array(start, last + 16).tolist()
-        found = _lowest_leading(words, start, (last - start) >> 4)
-    if found is None:
+        words: list[int] = image.array(start, last + 2 * _FENCE).tolist()
+        found = _lowest_leading(words, start, (last - start) >> 4, top)
+    if found is None and not region.inferred:
         image.unread[f"where a part of it begins could not be found (from {start:#x} on)"] = None
-    elif part.inferred_from is None:
+    elif found is not None and part.inferred_from is None:
         part.inferred_from = found
     return found
 
 
-def _lowest_leading(words: list[int], start: int, units: int) -> int | None:
-    leads = bytearray(units) + b"\1"
+def _lowest_leading(words: list[int], start: int, units: int, top: int) -> int | None:
+    leads = bytearray(units + 1)
+    if 0 <= top - start <= units << 4:
+        leads[(top - start) >> 4] = 1
     for i in range(units - 1, -1, -1):
         size = words[2 * i + 1] & ~FLAGS
         following = i + (size >> 4)
-        leads[i] = size >= MINIMUM and not size & 8 and following <= units and leads[following]
-    places = (i for i in range(units) if leads[i] and words[2 * i + 1] & PREV_IN_USE)
-    return next((start + 16 * i for i in places), None)
+        is_fence = size == _FENCE and words[2 * i + 3] == _FENCE | PREV_IN_USE
+        leads[i] |= is_fence or (size >= MINIMUM and not size & 8 and following <= units and leads[following])
+    begins = (
+        i for i in range(units)
+        if leads[i] and words[2 * i + 1] & ~FLAGS >= MINIMUM and words[2 * i + 1] & PREV_IN_USE
+    )  # fmt: skip
+    return next((start + 16 * i for i in begins), None)

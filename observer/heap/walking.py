@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from observer.glibc.chunks import HEADER
 from observer.glibc.layout import Layout, layouts_of
 from observer.heap.agreement import Judge, sums_of
 from observer.heap.arenas import Found, Where, arenas_from, find_main
@@ -79,14 +78,16 @@ class _Walk:
 
     def _judge(self, arena: Found, listed: list[Listed]) -> Judge:
         known = sorted({each.address for each in listed})
+        if arena.scattered:
+            arena.gather(known)
         parts = [
             walk_part(self._image, region, arena.top, known, arena.name, is_main=arena.is_main)
             for region in arena.regions
         ]
-        extent = sum(region.end - region.start for region in arena.regions)
-        if arena.is_main and not arena.is_contiguous and extent < arena.system_mem - HEADER:
+        judge = Judge(self._image, arena, parts)
+        if not arena.is_contiguous and int(judge.table["size"].sum()) < arena.system_mem:
             self._image.unread[_NOT_CONTIGUOUS] = None
-        return Judge(self._image, arena, parts)
+        return judge
 
     def _in_caches(self, arenas: list[Found], judges: list[Judge]) -> list[Listed]:
         """Find the threads' caches, which lie in chunks of the arenas, and return what is in them."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from observer.model.ledger import INCONSISTENT, UNVERIFIABLE, Exclusion, LedgerLine, balance, unverifiable
-from observer.recording.notes import Allocator, Unobserved, Walked
+from observer.recording.notes import Allocator, Unobserved
 from observer.trace.evidence import Evidence
 from observer.trace.heaps import Beside
 
@@ -22,7 +22,7 @@ _COUNTS: Final = {
     "calls_refused": "functions of the allocator could not be watched",
     "breakpoints_planted_again": "breakpoints were gone for a while",
 }
-_ASIDE: Final = "{:,} live pieces with mappings of their own are not among the chunks that were met"
+_ASIDE: Final = "mappings of their own that no walk meets, left out: those of {:,} live pieces"
 
 
 def live_line(evidence: Evidence) -> LedgerLine | None:
@@ -74,8 +74,8 @@ def _excuse(evidence: Evidence, beside: Beside) -> str:
     """Return why calls and heap of a process need not agree, empty if they have to."""
     note = beside.note
     unseen = [each.path for each in evidence.spooled.notes if isinstance(each, Unobserved) and each.pid == note.pid]
-    if note.findings and not beside.doubts.unended:
-        return _damage(note)
+    if note.findings:
+        return _damage(beside)
     reasons = {
         f"parts of the heap are not known: {note.unread}": bool(note.unread),
         "a thread was ended in the midst of a call": bool(beside.doubts.unended or note.locked),
@@ -89,19 +89,21 @@ def _excuse(evidence: Evidence, beside: Beside) -> str:
     return next((why for why, holds in reasons.items() if holds), "")
 
 
-def _damage(note: Walked) -> str:
+def _damage(beside: Beside) -> str:
+    note = beside.note
     more = f", and {note.findings - 1:,} more" if note.findings > 1 else ""
-    return f"the heap is damaged: {note.damage}{more}"
+    or_busy = ", or a call was under way in it" if beside.doubts.unended or note.locked else ""
+    return f"the heap is damaged{or_busy}: {note.damage}{more}"
 
 
 def _note(evidence: Evidence) -> str:
     heaps = evidence.findings.heaps
-    damaged = next((beside.note for beside in heaps if beside.note.findings and not beside.doubts.unended), None)
+    damaged = next((beside for beside in heaps if beside.note.findings), None)
     aside = sum(beside.aside for beside in heaps)
     missing = len(evidence.ends) - len(heaps)
     parts = [
         _damage(damaged) if damaged is not None else "",
         _ASIDE.format(aside) if aside else "",
-        f"{missing} processes had no allocator that was watched" if missing > 0 else "",
+        f"processes without an allocator that was watched: {missing}" if missing > 0 else "",
     ]
     return "; ".join(filter(None, parts))
