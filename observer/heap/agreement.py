@@ -37,13 +37,16 @@ class Judge:
         starts = [part.inferred_from for part in parts if part.inferred_from is not None]
         self.inferred_from = min(starts, default=None)
         heads = np.concatenate([part.heads for part in parts]) if parts else Part().heads
-        self._heads = heads[np.argsort(heads["address"], kind="stable")]
+        if (heads["address"][1:] < heads["address"][:-1]).any():
+            heads = heads[np.argsort(heads["address"], kind="stable")]
+        self._heads = heads
+        self._addresses = np.ascontiguousarray(heads["address"])
         self.table = np.zeros(len(self._heads), dtype=CHUNK)
         self.table["address"], self.table["size"] = self._heads["address"], self._sizes
         self.table["arena"], self.table["bin"] = arena.number, -1
         fences = [address for part in parts for address in part.fences]
         self.table["state"][np.isin(self._heads["address"], np.array(fences, dtype=np.uint64))] = _FENCE
-        self.table["state"][self._heads["address"] == arena.top] = _TOP
+        self.table["state"][self._addresses == np.uint64(arena.top)] = _TOP
 
     @property
     def _sizes(self) -> npt.NDArray[np.uint64]:
@@ -56,21 +59,26 @@ class Judge:
         found: list[int] = self.table["address"][which].tolist()
         return found
 
-    def _index(self, address: int) -> int:
-        i = int(np.searchsorted(self.table["address"], np.uint64(address), side="right")) - 1
-        inside = i >= 0 and address < int(self.table["address"][i]) + int(self.table["size"][i])
-        return i if inside else -1
+    def _indexes(self, addresses: Iterable[int]) -> list[int]:
+        """Return for each of *addresses* the chunk that holds it, -1 where none does."""
+        wanted = np.array(list(addresses), dtype=np.uint64)
+        found = np.searchsorted(self._addresses, wanted, side="right") - 1
+        ends = self._addresses + self._sizes
+        outside = (found < 0) | (wanted >= ends[np.maximum(found, 0)]) if len(ends) else np.ones(len(wanted), bool)
+        found[outside] = -1
+        indexes: list[int] = found.tolist()
+        return indexes
 
     def take(self, listed: Iterable[Listed]) -> None:
         """Give chunks the states that lists say they have."""
-        states, addresses, bins = self.table["state"], self.table["address"], self.table["bin"]
-        for each in listed:
-            i = self._index(each.address)
+        listed = list(listed)
+        states, bins = self.table["state"], self.table["bin"]
+        for each, i in zip(listed, self._indexes(each.address for each in listed), strict=True):
             if i < 0:
                 continue  # in a part that could not be walked
-            if int(addresses[i]) != each.address:
-                what = f"it lies inside the chunk at {int(addresses[i]):#x}"
-                self._image.found(what, each.address, each.address, each.place)
+            start = int(self._addresses[i])
+            if start != each.address:
+                self._image.found(f"it lies inside the chunk at {start:#x}", each.address, each.address, each.place)
             elif states[i] != _IN_USE:
                 what = f"the chunk is {STATES[states[i]]}, too"
                 self._image.found(what, each.address, each.address, each.place)
@@ -78,10 +86,9 @@ class Judge:
                 states[i], bins[i] = each.state, each.bin
 
     def hold_cache(self, chunk: int) -> None:
-        """The *chunk* is a thread's cache itself."""
-        i = self._index(chunk)
-        if i >= 0 and self.table["state"][i] == _IN_USE:
-            self.table["state"][i] = _CACHE
+        """The *chunk*, one in use, is a thread's cache itself."""
+        [i] = self._indexes([chunk])
+        self.table["state"][i] = _CACHE
 
     def check(self, *, every_list: bool) -> None:
         """Set each chunk beside what the next one says of it.

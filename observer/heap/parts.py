@@ -20,7 +20,7 @@ HEAD: Final = np.dtype([("address", "<u8"), ("head", "<u8"), ("prev_size", "<u8"
 """A chunk's address and its first two words: size with flags, and what it says of the chunk before it."""
 
 _FENCE: Final = 16
-_MOST_CHUNKS: Final = 1 << 23
+_MOST_CHUNKS: Final = 1 << 22
 _MOST_SEARCHED: Final = 16 << 20
 """Bytes in which the first chunk is searched for, where nothing tells it."""
 
