@@ -21,7 +21,7 @@ HEAD: Final = np.dtype([("address", "<u8"), ("head", "<u8"), ("prev_size", "<u8"
 
 _FENCE: Final = 16
 _MOST_CHUNKS: Final = 1 << 22
-_MOST_SEARCHED: Final = 16 << 20
+_MOST_SEARCHED: Final = 64 << 20
 """Bytes in which the first chunk is searched for, where nothing tells it."""
 
 
@@ -157,8 +157,7 @@ def _inferred(image: Image, part: Part, region: Region, start: int, top: int) ->
     """
     found, last = None, region.end if region.inferred else top
     if last - start <= _MOST_SEARCHED:
-        words: list[int] = image.array(start, last + 2 * _FENCE).tolist()
-        found = _lowest_leading(words, start, (last - start) >> 4, top)
+        found = _lowest_leading(image.array(start, last + 2 * _FENCE), start, (last - start) >> 4, top)
     if found is None and not region.inferred:
         image.unread[f"where a part of it begins could not be found (from {start:#x} on)"] = None
     elif found is not None and part.inferred_from is None:
@@ -166,17 +165,22 @@ def _inferred(image: Image, part: Part, region: Region, start: int, top: int) ->
     return found
 
 
-def _lowest_leading(words: list[int], start: int, units: int, top: int) -> int | None:
-    leads = bytearray(units + 1)
-    if 0 <= top - start <= units << 4:
-        leads[(top - start) >> 4] = 1
-    for i in range(units - 1, -1, -1):
-        size = words[2 * i + 1] & ~FLAGS
-        following = i + (size >> 4)
-        is_fence = size == _FENCE and words[2 * i + 3] == _FENCE | PREV_IN_USE
-        leads[i] |= is_fence or (size >= MINIMUM and not size & 8 and following <= units and leads[following])
-    begins = (
-        i for i in range(units)
-        if leads[i] and words[2 * i + 1] & ~FLAGS >= MINIMUM and words[2 * i + 1] & PREV_IN_USE
-    )  # fmt: skip
-    return next((start + 16 * i for i in begins), None)
+def _lowest_leading(words: npt.NDArray[np.uint64], start: int, units: int, top: int) -> int | None:
+    """Return the lowest place in *units* of 16 bytes from *start* on from which sizes lead to *top*, or to a fence."""
+    heads = words[1 : 2 * units : 2].astype(np.int64)
+    sizes = heads & ~FLAGS
+    fences = np.nonzero(sizes == _FENCE)[0]
+    fences = fences[words[2 * fences + 3] == np.uint64(_FENCE | PREV_IN_USE)]
+    goals = np.append(fences, (top - start) >> 4)
+    following = np.arange(units) + (sizes >> 4)
+    places = np.nonzero((sizes >= MINIMUM) & (sizes & 8 == 0) & (following <= units))[0]
+    places = np.union1d(places, goals[(goals >= 0) & (goals < units)])
+    leads = np.isin(places, goals) | np.isin(following[places], goals)
+    steps = np.searchsorted(places, following[places])
+    steps[steps == len(places)] = 0
+    steps = np.where(leads | (places[steps] != following[places]), np.arange(len(places)), steps)
+    for _ in range(units.bit_length()):  # each time twice as far
+        leads |= leads[steps]
+        steps = steps[steps]
+    begins = places[leads & (sizes[places] >= MINIMUM) & (heads[places] & PREV_IN_USE != 0)]
+    return start + 16 * int(begins[0]) if len(begins) else None

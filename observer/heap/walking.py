@@ -85,7 +85,7 @@ class _Walk:
             for region in arena.regions
         ]
         judge = Judge(self._image, arena, parts)
-        if not arena.is_contiguous and int(judge.table["size"].sum()) < arena.system_mem:
+        if arena.is_main and not arena.is_contiguous and int(judge.table["size"].sum()) < arena.system_mem:
             self._image.unread[_NOT_CONTIGUOUS] = None
         return judge
 

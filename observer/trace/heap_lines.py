@@ -101,8 +101,10 @@ def _note(evidence: Evidence) -> str:
     damaged = next((beside for beside in heaps if beside.note.findings), None)
     aside = sum(beside.aside for beside in heaps)
     missing = len(evidence.ends) - len(heaps)
+    unread = next((beside.note.unread for beside in heaps if beside.note.unread), "")
     parts = [
         _damage(damaged) if damaged is not None else "",
+        f"parts of the heap are not known: {unread}" if unread else "",
         _ASIDE.format(aside) if aside else "",
         f"processes without an allocator that was watched: {missing}" if missing > 0 else "",
     ]

@@ -6,6 +6,7 @@ the call that gave it back. What is held is what is open: calls, live pieces, an
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +16,7 @@ import numpy as np
 from observer.glibc.chunks import HEADER
 from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
-from observer.model.events import GLIBC, ChunkRef, Site
+from observer.model.events import ChunkRef, Site, is_glibc
 from observer.model.operations import FAMILY
 from observer.recording.records import CARRIED_OUT, RETURNED
 from observer.trace.callers import LIBRARY, Callers, Samples
@@ -80,6 +81,7 @@ class _Replay:
         self._sites = findings.sites
         self._misuses = Misuses(findings.sites)
         self._callers = Callers(spooled.stacks)
+        self._loaders = {os.path.basename(image.path) for image in findings.images if image.role == "loader"}
         self._states: dict[int, ProcessState] = {}
         self._lives = Lives(spooled, findings, self._states, self._callers.of_stack)
         self._open_calls: list[OpenCall] = []
@@ -249,9 +251,10 @@ class _Replay:
             self._misuses.handed_out(state, call, call.result)
             state.live.add(ChunkRef(call.n, call.result, call.size))
             state.made_at[call.result] = call.site
-            if columns.texts["allocator"][call.row] != GLIBC:
+            allocator = columns.texts["allocator"][call.row]
+            if not is_glibc(allocator):
                 state.doubts.others.add(call.result)
-                state.doubts.has_others = True
+                state.doubts.has_others |= allocator not in self._loaders
             columns.texts["where"][call.row] = state.where(call.result)
         elif call.size and call.given_back is not None:
             # A realloc that failed keeps the old piece.
