@@ -23,7 +23,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.enums import ENUM_E_MACHINE
 
 from observer.arch.known import SERVED
-from observer.code.symbols import Symbol, read_symbols
+from observer.code.symbols import Symbol, find_variable, read_symbols
 from observer.files import open_regular
 from observer.linux.procfs import PAGE
 
@@ -179,6 +179,24 @@ class Elf:
     def defines(self, name: str) -> bool:
         """Whether this file defines the function *name* for others."""
         return name in self._public
+
+    def variable(self, name: str) -> int:
+        """Return the address of the variable *name*, as this file's symbols or its separate ones tell; 0 if none do.
+
+        Those of a stripped library may lie where debuggers find them: in /usr/lib/debug, by its build id.
+        """
+        found = self._variable(name)
+        if not found and self.build_id:
+            apart = load(f"/usr/lib/debug/.build-id/{self.build_id[:2]}/{self.build_id[2:]}.debug")
+            found = apart._variable(name) if apart is not None else 0
+        return found
+
+    def _variable(self, name: str) -> int:
+        try:
+            with self.open() as file:
+                return find_variable(ELFFile(file), name)
+        except (OSError, *DAMAGED):
+            return 0  # as for a file that cannot be parsed: it costs names, not the run
 
     def bounds_at(self, address: int) -> tuple[int, int] | None:
         """Return [start, end) of the function that holds *address*, where its symbol tells its size."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Symbol", "read_symbols"]
+__all__ = ["Symbol", "find_variable", "read_symbols"]
 
 _LAYOUT_64: Final = Struct("<IBBHQQ")
 _LAYOUT_32: Final = Struct("<IIIBBH")
-_STT_FUNC, _STT_GNU_IFUNC = 2, 10
+_STT_OBJECT, _STT_FUNC, _STT_GNU_IFUNC = 1, 2, 10
 _STB_LOCAL: Final = 0
 _LONGEST_NAME: Final = 4096  # what is longer is cut: many symbols may share one long name
 _HIDDEN: Final = frozenset({1, 2})  # STV_INTERNAL, STV_HIDDEN
@@ -47,6 +47,23 @@ def read_symbols(elf: Any) -> list[Symbol]:
         if table is not None and strings is not None and not (table.compressed or strings.compressed):
             found += _functions(table.data(), strings.data(), elf.elfclass)
     return found
+
+
+def find_variable(elf: Any, name: str) -> int:
+    """Return the address of the variable *name* in the symbol tables of pyelftools' *elf*, static ones included.
+
+    0 where there is none.
+    """
+    wanted = name.encode() + b"\0"
+    for table_name, strings_name in _TABLES:
+        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
+        if table is None or strings is None or table.compressed or strings.compressed:
+            continue
+        text = strings.data()
+        for at, info, _other, section, value, _size in _entries(table.data(), elf.elfclass):
+            if info & 15 == _STT_OBJECT and section and text.startswith(wanted, at):
+                return value
+    return 0
 
 
 def _functions(raw: bytes, text: bytes, bits: int) -> Iterator[Symbol]:

@@ -36,6 +36,16 @@ class Part:
     fences: list[int] = field(default_factory=list)
     inferred_from: int | None = None
 
+    def stretches(self) -> list[Region]:
+        """Return where chunk follows chunk without a gap."""
+        starts, sizes = self.heads["address"], self.heads["head"] & ~np.uint64(FLAGS)
+        if not len(starts):
+            return []
+        ends = starts + sizes
+        breaks = np.nonzero(ends[:-1] != starts[1:])[0] + 1
+        firsts, lasts = starts[[0, *breaks]].tolist(), ends[[*(breaks - 1), -1]].tolist()
+        return [Region(start, end, inferred=True) for start, end in zip(firsts, lasts, strict=True)]
+
 
 def walk_part(
     image: Image, region: Region, top: int, known: Sequence[int], place: str, *, is_main: bool

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from observer.code.elf import Elf
 from observer.heap.arenas import Where
+from observer.heap.values import Heap
+from observer.heap.walking import walk
 from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE, read_pagemap
 from observer.model.addresses import Mapping
 
-__all__ = ["ProcessMemory", "opened", "where_of"]
+__all__ = ["ProcessMemory", "heap_of", "opened", "where_of"]
 
 _SWAPPED: Final = 1 << 62
+_MAIN_ARENA: Final = "main_arena"
 
 
 class ProcessMemory:
@@ -55,6 +59,16 @@ def opened(tid: int, pread: Callable[[int, int], bytes]) -> Iterator[ProcessMemo
         yield ProcessMemory(pagemap, pread)
     finally:
         os.close(pagemap)
+
+
+def heap_of(memory: ProcessMemory, elf: Elf, bias: int, mappings: Iterable[Mapping], break_start: int) -> Heap:
+    """Return the heap of the allocator in the file *elf*; symbols are asked only where its shape does not tell."""
+    where = where_of(elf, bias, mappings, break_start)
+    heap = walk(memory, where)
+    if heap.arenas or where.break_area is None:
+        return heap
+    address = elf.variable(_MAIN_ARENA)
+    return walk(memory, replace(where, main_arena=bias + address)) if address else heap
 
 
 def where_of(elf: Elf, bias: int, mappings: Iterable[Mapping], break_start: int) -> Where:

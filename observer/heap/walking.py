@@ -78,11 +78,15 @@ class _Walk:
 
     def _judge(self, arena: Found, listed: list[Listed]) -> Judge:
         known = sorted({each.address for each in listed})
-        if arena.scattered:
-            arena.gather(known)
+        arena.gather(known)
         parts = [
             walk_part(self._image, region, arena.top, known, arena.name, is_main=arena.is_main)
             for region in arena.regions
+        ]
+        arena.regions = [
+            stretch
+            for region, part in zip(arena.regions, parts, strict=True)
+            for stretch in (part.stretches() if region.inferred else [region])
         ]
         judge = Judge(self._image, arena, parts)
         if arena.is_main and not arena.is_contiguous and int(judge.table["size"].sum()) < arena.system_mem:

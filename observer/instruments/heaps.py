@@ -12,9 +12,8 @@ from observer.code.elf import Elf
 from observer.files import Folder, NewFile
 from observer.heap.image import Image
 from observer.heap.mapped import mapped_within
-from observer.heap.process import ProcessMemory, opened, where_of
+from observer.heap.process import ProcessMemory, heap_of, opened, where_of
 from observer.heap.values import STATES, Heap
-from observer.heap.walking import walk
 from observer.instruments.snapshot import Snapshot
 from observer.recording.notes import Walked
 from observer.recording.records import HEAP_CHUNK, IN_USE, INFERRED, MAPPED, OF_CACHE
@@ -70,11 +69,13 @@ def _read(tid: int, memory: Memory, snapshot: Snapshot) -> tuple[list[Heap], npt
 
 
 def _one(read: ProcessMemory, elf: Elf, bias: int, snapshot: Snapshot) -> tuple[Heap, npt.NDArray[Any]]:
-    where = where_of(elf, bias, snapshot.mappings, snapshot.break_start)
-    heap = walk(read, where)
+    heap = heap_of(read, elf, bias, snapshot.mappings, snapshot.break_start)
     regions = [(region.start, region.end) for arena in heap.arenas for region in arena.regions]
-    others = [area for area in where.writable if not any(area[0] <= start < area[1] for start, _end in regions)]
-    mapped = [(address, size | MAPPED) for address, size in mapped_within(Image(read), others)]
+    writable = where_of(elf, bias, snapshot.mappings, snapshot.break_start).writable
+    mapped = [
+        (address, size | MAPPED) for address, size in mapped_within(Image(read), writable)
+        if not any(start <= address < end for start, end in regions)
+    ]  # fmt: skip
     return heap, np.concatenate([_in_use(heap), _records(mapped)])
 
 
