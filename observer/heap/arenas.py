@@ -208,7 +208,7 @@ def _place_main(image: Image, arena: Found, where: Where) -> None:
     if area is None or end > area[1]:
         image.found("top lies in no memory of the heap", arena.top, arena.top, arena.name)
     elif arena.is_contiguous:
-        start = max(round_up(end - arena.system_mem, ALIGNMENT), where.break_area[0] if where.break_area else area[0])
+        start = round_up(end - arena.system_mem, ALIGNMENT)
         if not area[0] <= start <= arena.top:
             image.found(f"it has {arena.system_mem:#x} bytes, more than there are", arena.address, 0, arena.name)
             start = area[0]
@@ -221,7 +221,7 @@ def _top_end(image: Image, arena: Found, where: Where) -> int | None:
     head = image.word(arena.top + 8) if not arena.top % ALIGNMENT else None
     if head is not None:
         return arena.top + (head & ~FLAGS)
-    image.found("top is no chunk", arena.top, 0, arena.name)
+    _cannot_read(image, arena.top, arena.name)
     if where.break_area is not None:
         arena.regions = [Region(*where.break_area, inferred=True)]
     return None

@@ -109,7 +109,8 @@ class CacheReader:
             holder, pointer = pointer, demangled(self._layout, word, pointer)
         if pointer or len(seen) != count:
             more = "more" if pointer else str(len(seen))
-            self._image.found(f"{count} chunks are counted, and the list has {more}", holder, 0, place)
+            number = cache + HEADER + self._layout.cache_width * index
+            self._image.found(f"{count} chunks are counted, and the list has {more}", number, 0, place)
 
 
 def _fits(size: int, index: int) -> bool:

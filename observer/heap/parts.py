@@ -124,21 +124,24 @@ def _one(image: Image, address: int) -> npt.NDArray[Any]:
 def _fences(image: Image, part: Part, runs: list[npt.NDArray[Any]], at: int, *, is_main: bool) -> int | None:
     """Take the fence at *at*; return where it ends, None if there is none.
 
-    Headers of 16 bytes close a part of the main arena. In a thread's heap one of no bytes follows them, or a chunk of
-    32 that is no thread's.
+    Two headers of 16 bytes close a part of the main arena, or three. In a thread's heap one of no bytes follows one of
+    them, or a chunk of 32 that is no thread's.
     """
     first, head = at, image.word(at + 8)
+    fences: list[int] = []
     while head is not None and head & ~PREV_IN_USE == _FENCE and (head & PREV_IN_USE or at == first):
-        part.fences.append(at)
-        runs.append(_one(image, at))
+        fences.append(at)
         at += _FENCE
         head = image.word(at + 8)
-    if is_main or head != PREV_IN_USE:
-        return at if is_main and at > first else None
-    before = runs[-1][-1:].tolist() if runs else []
-    if at == first and before and before[0][1] & (NON_MAIN | ~FLAGS) == MINIMUM:
+    is_closed = len(fences) > 1 if is_main else head == PREV_IN_USE
+    if not is_closed:
+        return None
+    part.fences += fences
+    runs += [_one(image, fence) for fence in fences]
+    before = runs[-1][-1:].tolist() if runs and not fences else []
+    if before and before[0][1] & (NON_MAIN | ~FLAGS) == MINIMUM:
         part.fences.append(before[0][0])
-    return at + _FENCE
+    return at if is_main else at + _FENCE
 
 
 def _resumed(image: Image, at: int, last: int, known: Sequence[int], place: str) -> int | None:
