@@ -31,7 +31,9 @@ class Layout:
 
     tcache_perthread_struct: `cache_bins` numbers of `cache_width` bytes each, then as many list heads at `cache_heads`;
     the numbers count chunks, or with `cache_slots` those for which there is still room. `cache_sizes` are the chunks
-    that the structure itself may lie in. `mangled` is whether singly linked lists are (safe linking).
+    that the structure itself may lie in: its own size, or 16 more where the rest was too small to be one.
+
+    `mangled` is whether singly linked lists are (safe linking).
     """
 
     since: int
@@ -47,7 +49,7 @@ class Layout:
     cache_width: int = 2
     cache_slots: bool = False
     cache_heads: int = 128
-    cache_sizes: tuple[int, ...] = (0x290,)
+    cache_sizes: tuple[int, ...] = (0x290, 0x2A0)
     mangled: bool = True
 
     @property
@@ -66,17 +68,17 @@ class Layout:
 
 
 _2_30: Final = Layout(since=30, mangled=False)
-_2_27: Final = replace(_2_30, since=27, cache_width=1, cache_heads=64, cache_sizes=(0x250,))
+_2_27: Final = replace(_2_30, since=27, cache_width=1, cache_heads=64, cache_sizes=(0x250, 0x260))
 _2_26: Final = replace(
     _2_27, since=26, fast_bins=8, top=0x58, last_remainder=0x60, bins=0x68, next=0x868, system_mem=0x880,
     state_size=0x890,
 )  # fmt: skip
 _2_32: Final = replace(_2_30, since=32, mangled=True)
 _2_35: Final = replace(_2_32, since=35, heap_header=0x30)
-_2_42: Final = replace(_2_35, since=42, cache_bins=76, cache_slots=True, cache_heads=152, cache_sizes=(0x300,))
+_2_42: Final = replace(_2_35, since=42, cache_bins=76, cache_slots=True, cache_heads=152, cache_sizes=(0x300, 0x310))
 _2_43: Final = replace(
     _2_42, since=43, fast_bins=None, top=0x08, last_remainder=0x10, bins=0x18, next=0x818, system_mem=0x830,
-    state_size=0x840, cache_sizes=(0x300, 0x310),
+    state_size=0x840, cache_sizes=(0x300, 0x310, 0x320),
 )  # fmt: skip
 
 LAYOUTS: Final = (_2_43, _2_42, _2_35, _2_32, _2_30, _2_27, _2_26)
