@@ -11,10 +11,10 @@ import re
 import stat
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from errno import ESTALE
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from elftools.common.exceptions import DWARFError, ELFError
@@ -185,15 +185,16 @@ class Elf:
 
         Those of a stripped library may lie where debuggers find them: in /usr/lib/debug, by its build id.
         """
-        found = self._variable(name)
+        found = self._variable(self.open, name)
         if not found and self.build_id:
-            apart = load(f"/usr/lib/debug/.build-id/{self.build_id[:2]}/{self.build_id[2:]}.debug")
-            found = apart._variable(name) if apart is not None else 0
+            apart = f"/usr/lib/debug/.build-id/{self.build_id[:2]}/{self.build_id[2:]}.debug"
+            found = self._variable(partial(open_regular, apart), name)
         return found
 
-    def _variable(self, name: str) -> int:
+    @staticmethod
+    def _variable(opened: Callable[[], BinaryIO], name: str) -> int:
         try:
-            with self.open() as file:
+            with opened() as file:
                 return find_variable(ELFFile(file), name)
         except (OSError, *DAMAGED):
             return 0  # as for a file that cannot be parsed: it costs names, not the run
