@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from observer.code.elf import Elf, load
+from observer.glibc.layout import layouts_of
 from observer.heap.arenas import Where
 from observer.heap.process import ProcessMemory, opened, where_of
 from observer.heap.values import Heap
@@ -26,6 +28,7 @@ from observer.heap.walking import walk
 from observer.linux.procfs import heap_start, read_mappings
 from observer.model.ledger import COMPLETE, EXCLUSIONS
 from tests.conftest import needs
+from tests.ordinary import NO_HOME, PREFIX, PYTHON
 from tests.properties.glibc_driver import ROOTS
 from tests.recordings import Recorded, run_observer
 
@@ -44,7 +47,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=BUILDS)
 def build(request: pytest.FixtureRequest, folder: Path) -> Callable[[str], str]:
     """Return a function that compiles a source of this folder for one C library."""
-    name = request.param
+    return compiler(request.param, folder)
+
+
+@pytest.fixture(scope="module", params=[name for name in BUILDS if name != STRIPPED])
+def watchable(request: pytest.FixtureRequest, folder: Path) -> Callable[[str], str]:
+    """As `build`, with symbols for those who watch calls."""
+    return compiler(request.param, folder)
+
+
+def compiler(name: str, folder: Path) -> Callable[[str], str]:
     options = options_of(name)
 
     def compiled(source: str) -> str:
@@ -208,8 +220,6 @@ def test_structures_lie_as_their_debugging_information_says() -> None:
     elf = load(path)
     if elf is None or not elf.variable("main_arena"):
         pytest.skip("no debugging information of the C library is installed")
-    from observer.glibc.layout import layouts_of
-
     [layout] = layouts_of(elf.glibc_release)
     fields = {
         "fastbinsY": layout.fast_bins, "top": layout.top, "last_remainder": layout.last_remainder, "bins": layout.bins,
@@ -240,22 +250,28 @@ def live_line(recorded: Recorded) -> tuple[str, int, int]:
 
 
 def watched(program: str, *arguments: str, to: Path, **environment: str) -> Recorded:
-    """Observe *program*; a stripped static one has no functions that could be watched."""
+    """Observe *program*; its trace becomes one more in the folder *to*."""
     return run_observer(
         [program, *arguments], to / f"trace{len(list(to.iterdir()))}", options=["-q"], environment=environment
     )
 
 
-@pytest.mark.parametrize("threads", ["0", "3"])
-@pytest.mark.parametrize("end", ["returns", "fork", "sbrk", "trim", "blocked", "threads"])
+@pytest.mark.parametrize(
+    ("end", "threads"),
+    [
+        ("returns", "0"),
+        ("fork", "0"),
+        ("returns", "3"),
+        ("sbrk", "3"),
+        ("trim", "3"),
+        ("blocked", "3"),
+        ("threads", "3"),
+    ],
+)
 def test_every_live_piece_is_a_chunk_in_use(
-    build: Callable[[str], str], end: str, threads: str, tmp_path: Path
+    watchable: Callable[[str], str], end: str, threads: str, tmp_path: Path
 ) -> None:  # fmt: skip
-    program = build("pieces")
-    if program.endswith(STRIPPED):
-        pytest.skip("its calls cannot be watched")
-    if (end, threads) == ("fork", "3"):
-        pytest.skip("its copy is made amid other threads' calls")
+    program = watchable("pieces")
     verdict, seen, expected = live_line(watched(program, "211", threads, end, to=tmp_path))
     assert verdict in (COMPLETE, EXCLUSIONS)
     assert 0 < seen <= expected < 1.01 * seen
@@ -263,20 +279,16 @@ def test_every_live_piece_is_a_chunk_in_use(
 
 @pytest.mark.parametrize("end", ["exit", "abort", "fork"])
 def test_threads_that_end_in_the_midst_of_calls_make_nothing_inconsistent(
-    build: Callable[[str], str], end: str, tmp_path: Path
+    watchable: Callable[[str], str], end: str, tmp_path: Path
 ) -> None:  # fmt: skip
-    program = build("pieces")
-    if program.endswith(STRIPPED):
-        pytest.skip("its calls cannot be watched")
+    program = watchable("pieces")
     recorded = watched(program, "20011" if end == "exit" else "211", "3", end, to=tmp_path)
     recorded.assert_balanced()
 
 
-@pytest.mark.parametrize("setting", [*SETTINGS[1:], "mmap_threshold=8192", "hugetlb=2", "mmap_max=0"])
-def test_settings_change_nothing_about_that(build: Callable[[str], str], setting: str, tmp_path: Path) -> None:
-    program = build("pieces")
-    if program.endswith(STRIPPED):
-        pytest.skip("its calls cannot be watched")
+@pytest.mark.parametrize("setting", ["tcache_count=0", "perturb=85", "mmap_threshold=8192", "hugetlb=2", "mmap_max=0"])
+def test_settings_change_nothing_about_that(watchable: Callable[[str], str], setting: str, tmp_path: Path) -> None:
+    program = watchable("pieces")
     tunables = {"GLIBC_TUNABLES": f"glibc.malloc.{setting}"}
     verdict, seen, _expected = live_line(watched(program, "211", "2", to=tmp_path, **tunables))
     assert verdict in (COMPLETE, EXCLUSIONS)
@@ -297,10 +309,6 @@ def test_a_preloaded_allocator_is_said_to_be_another(folder: Path, tmp_path: Pat
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become somebody else")
 def test_an_ordinary_user_has_the_same_heap(folder: Path) -> None:
-    import tempfile
-
-    from tests.ordinary import NO_HOME, PREFIX, PYTHON
-
     if PYTHON is None:
         pytest.skip("uid nobody may run no Python that has the packages")
     with tempfile.TemporaryDirectory(prefix="observer-heap-") as name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -341,3 +342,16 @@ def test_a_file_that_was_cut_off_costs_names_and_never_the_run(small: Path, leng
     cut = small.with_name("cut")
     cut.write_bytes(small.read_bytes()[:length])
     use(cut)
+
+
+def test_variables_have_their_addresses_as_long_as_there_are_symbols(tmp_path: Path) -> None:
+    source = "static int hidden = 7; int seen = 11; int main(void) { return hidden + seen; }"
+    whole = compile_c(tmp_path, "whole", source, "-O0", "-Wl,--build-id=sha1")
+    said = subprocess.run(["nm", str(whole)], capture_output=True, text=True, check=True).stdout
+    lines = [line.split() for line in said.splitlines() if line.endswith((" hidden", " seen"))]
+    places = {name: int(address, 16) for address, _kind, name in lines}
+    elf = Elf(str(whole))
+    assert {name: elf.variable(name) for name in ("hidden", "seen")} == places
+    assert (elf.variable("absent"), elf.variable("main")) == (0, 0)
+    subprocess.run(["strip", str(whole)], check=True)
+    assert Elf(str(whole)).variable("hidden") == 0

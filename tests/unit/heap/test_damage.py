@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
-from observer.glibc.layout import LAYOUTS
+from observer.glibc.layout import LAYOUTS, Layout
 from observer.heap.values import Heap
 from observer.heap.walking import walk
 from tests.unit.heap.building import ARENA, HEAP, HEAP_SIZE, PAGE, THREAD, THREAD_SIZE, A, M, Made, P, made, set_count
@@ -231,10 +232,8 @@ def test_one_arenas_damage_leaves_the_others_alone() -> None:
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.timeout(60)
-def test_noise_anywhere_ends_in_findings_or_in_a_heap(layout: object, seed: int) -> None:
-    from random import Random
-
-    random, new = Random(seed), made(layout)  # type: ignore[arg-type]
+def test_noise_anywhere_ends_in_findings_or_in_a_heap(layout: Layout, seed: int) -> None:
+    random, new = Random(seed), made(layout)
     places = [*range(HEAP, HEAP + 0x3000, 8), *range(THREAD, THREAD + 0xC00, 8), *range(ARENA, ARENA + 0x8A0, 8)]
     for _ in range(40):
         chosen = random.choice(places)
