@@ -77,9 +77,10 @@ class Found:
         """Whether a chunk of it may begin at *address*."""
         if address % ALIGNMENT:
             return False
-        return any(region.start <= address < region.end for region in self.regions) or any(
-            start <= address < end for start, end in self.scattered
-        )
+        for region in self.regions:  # asked for every chunk of a list
+            if region.start <= address < region.end:
+                return True
+        return any(start <= address < end for start, end in self.scattered)
 
     def gather(self, known: Iterable[int]) -> None:
         """Take those of the `scattered` ranges as its regions that hold *known* chunks, or top."""

@@ -82,6 +82,11 @@ class Image:
 
     def words(self, start: int, count: int) -> list[int] | None:
         """Return *count* words from *start* on, None unless all are there."""
+        base, at = start // PIECE * PIECE, start % PAGE
+        if at + 8 * count <= PAGE and not start & 7 and 0 < start < _HIGHEST:  # all in one page, mostly
+            _base, words, pages = self.piece(base)
+            first = (start - base) >> 3
+            return words[first : first + count].tolist() if start // PAGE in pages else None
         found = [self.word(start + 8 * i) for i in range(count)]
         return None if None in found else [word for word in found if word is not None]
 
