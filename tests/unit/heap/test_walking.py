@@ -254,3 +254,17 @@ def test_memory_is_read_in_large_pieces() -> None:
     assert walk(counting, new.where()).findings == ()
     assert counting.reads == 3
     assert PIECE >= HEAP_SIZE
+
+
+def test_a_heap_of_another_arena_is_not_followed() -> None:
+    new = made(_2_36)
+    memory, second = new.memory, THREAD + (64 << 20)
+    memory.map(second, 0x2000)
+    memory.put(second, ARENA)
+    memory.put(second + 16, 0x2000)
+    memory.put(THREAD + 8, second)
+    heap = new.walk()
+    assert [(finding.address, finding.what) for finding in heap.findings] == [
+        (second, f"its heap's header is of arena {ARENA:#x}, 0x2000 bytes")
+    ]
+    assert len(heap.arenas[1].regions) == 1
