@@ -241,15 +241,17 @@ def _place_heaps(image: Image, arena: Found, layout: Layout) -> None:
         words = image.words(heap, 3)
         if words is None:
             _cannot_read(image, heap, f"the heaps of {arena.name}")
+            heap = 0
             break
         owner, before, size = words
         if owner != arena.address or not layout.heap_header < size <= max(HEAP_SIZES):
             image.found(f"its heap's header is of arena {owner:#x}, {size:#x} bytes", heap, 0, arena.name)
+            heap = 0
             break
         first = layout.first_chunk if heap == own else layout.heap_header
         arena.regions.append(Region(heap + round_up(first, ALIGNMENT), heap + size))
         heap = before
-    if heap and heap in seen:
+    if heap in seen:
         image.found("the list of heaps is a cycle", heap + 8, 0, arena.name)
     if own not in seen:
         image.found("the heap with the arena itself is not in its list of heaps", own, 0, arena.name)

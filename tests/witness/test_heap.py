@@ -34,7 +34,8 @@ from tests.recordings import Recorded, run_observer
 
 SOURCES = Path(__file__).resolve().parent
 HERE, STATIC, STRIPPED = "here", "static", "stripped"
-BUILDS = (HERE, STATIC, STRIPPED, "bullseye", "trixie", "sid")
+SUITES = {"bullseye", "trixie", "sid", *(path.name for path in ROOTS.glob("*") if path.is_dir())}
+BUILDS = (HERE, STATIC, STRIPPED, *sorted(SUITES))
 LIVE = "bytes in live pieces' chunks = chunks in use in the walked heap"
 SETTINGS = ("", "tcache_count=0", "tcache_count=20", "mxfast=0", "perturb=85", "tcache_max=200", "arena_max=1")
 
