@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from observer.glibc.chunks import FLAGS, MINIMUM, NON_MAIN, PREV_IN_USE
+from observer.glibc.chunks import FLAGS, IS_MAPPED, MINIMUM, NON_MAIN, PREV_IN_USE
 from observer.heap.image import PIECE, Image
 from observer.heap.values import Region
 
@@ -186,7 +186,8 @@ def _lowest_leading(words: npt.NDArray[np.uint64], start: int, units: int, top: 
     fences = fences[words[2 * fences + 3] == np.uint64(_FENCE | PREV_IN_USE)]
     goals = np.append(fences, (top - start) >> 4)
     following = np.arange(units) + (sizes >> 4)
-    places = np.nonzero((sizes >= MINIMUM) & (sizes & 8 == 0) & (following <= units))[0]
+    is_ours = heads & (IS_MAPPED | NON_MAIN) == 0  # what is mapped singly may lie right below
+    places = np.nonzero((sizes >= MINIMUM) & (sizes & 8 == 0) & (following <= units) & is_ours)[0]
     places = np.union1d(places, goals[(goals >= 0) & (goals < units)])
     leads = np.isin(places, goals) | np.isin(following[places], goals)
     steps = np.searchsorted(places, following[places])

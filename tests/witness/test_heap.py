@@ -37,7 +37,16 @@ HERE, STATIC, STRIPPED = "here", "static", "stripped"
 SUITES = {"bullseye", "trixie", "sid", *(path.name for path in ROOTS.glob("*") if path.is_dir())}
 BUILDS = (HERE, STATIC, STRIPPED, *sorted(SUITES))
 LIVE = "bytes in live pieces' chunks = chunks in use in the walked heap"
-SETTINGS = ("", "tcache_count=0", "tcache_count=20", "mxfast=0", "perturb=85", "tcache_max=200", "arena_max=1")
+SETTINGS = (
+    "",
+    "tcache_count=0",
+    "tcache_count=20",
+    "mxfast=0",
+    "perturb=85",
+    "tcache_max=200",
+    "tcache_max=65000",
+    "arena_max=1",
+)
 
 
 @pytest.fixture(scope="module")
