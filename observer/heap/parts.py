@@ -60,28 +60,31 @@ def walk_part(
     runs: list[npt.NDArray[Any]] = []
     at: int | None = _inferred(image, part, region, region.start, top) if region.inferred else region.start
     while at is not None and at < last:
-        stopped = _run(image, at, last, runs)
+        goal = top if at <= top < last else last
+        stopped = _run(image, at, goal, runs)
         if stopped == last:
             break
         if sum(map(len, runs)) >= _MOST_CHUNKS:
             image.unread["it has more chunks than are looked at"] = None
             break
-        behind = _fences(image, part, runs, stopped, is_main=is_main)
-        if behind is None and region.inferred and _ends_with(runs, top):
-            behind = stopped
+        if stopped == top:
+            behind: int | None = _take_top(image, runs, top)
+        else:
+            behind = _fences(image, part, runs, stopped, is_main=is_main)
         if behind is None:
-            at = _resumed(image, stopped, last, known, place)
+            at = _resumed(image, stopped, goal, known, place)
         else:
             at = _inferred(image, part, region, behind, top) if is_main and behind < last else None
     if last == top:
-        runs.append(_one(image, top))
+        _take_top(image, runs, top)
     part.heads = np.concatenate([np.empty(0, dtype=HEAD), *runs])
     return part
 
 
-def _ends_with(runs: list[npt.NDArray[Any]], top: int) -> bool:
-    last = next((run["address"][-1] for run in reversed(runs) if len(run)), None)
-    return last is not None and int(last) == top
+def _take_top(image: Image, runs: list[npt.NDArray[Any]], top: int) -> int:
+    """Take top as the last chunk of a stretch; return where it ends: something else may be mapped right behind it."""
+    runs.append(_one(image, top))
+    return top + (int(runs[-1]["head"][0]) & ~FLAGS if len(runs[-1]) else MINIMUM)
 
 
 def _run(image: Image, at: int, last: int, runs: list[npt.NDArray[Any]]) -> int:

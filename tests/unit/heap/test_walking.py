@@ -270,11 +270,12 @@ def test_a_heap_of_another_arena_is_not_followed() -> None:
     assert len(heap.arenas[1].regions) == 1
 
 
-def test_a_mapping_right_below_a_scattered_part_is_no_part_of_it() -> None:
+def test_mappings_right_beside_a_scattered_part_are_no_part_of_it() -> None:
     new = made(_2_36)
     memory, lone, part = new.memory, 0x7F38_0000_0000, 0x7F38_0000_2000
-    memory.map(lone, 0x4000)
+    memory.map(lone, 0x6000)
     memory.put(lone + 8, 0x2000 | 2)
+    memory.put(part + 0x2008, 0x2000 | 2)
     memory.put(part + 8, 0x120 | 1)
     memory.put(part + 0x128, 0x2000 - 0x120 | 1)
     memory.put(ARENA, 2 << 32)
@@ -284,7 +285,7 @@ def test_a_mapping_right_below_a_scattered_part_is_no_part_of_it() -> None:
     memory.put(new.head("top"), rest | 1)
     for fence in (new.at["top"] + rest, new.at["top"] + rest + 16):
         memory.put(fence + 8, 16 | 1)
-    writable = ((HEAP, HEAP + HEAP_SIZE), (lone, lone + 0x4000), (THREAD, THREAD + THREAD_SIZE))
+    writable = ((HEAP, HEAP + HEAP_SIZE), (lone, lone + 0x6000), (THREAD, THREAD + THREAD_SIZE))
     heap = walk(memory, new.where(writable=writable))
     assert [str(finding) for finding in heap.findings] == []
     assert heap.unread == ()
