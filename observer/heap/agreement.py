@@ -13,7 +13,8 @@ from observer.heap.arenas import Found
 from observer.heap.bins import Listed
 from observer.heap.image import Image
 from observer.heap.parts import Part
-from observer.heap.values import CHUNK, STATES, Sum
+from observer.heap.values import CHUNK, Sum
+from observer.model.chunks import STATES
 
 __all__ = ["Judge", "sums_of"]
 

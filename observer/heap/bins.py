@@ -10,7 +10,7 @@ from observer.glibc.chunks import ALIGNMENT, FLAGS, MINIMUM, SMALL_LIMIT, UNSORT
 from observer.glibc.layout import BINS, Layout
 from observer.heap.arenas import Found
 from observer.heap.image import Image
-from observer.heap.values import STATES
+from observer.model.chunks import STATES
 
 __all__ = ["Listed", "demangled", "listed_of"]
 

@@ -16,7 +16,7 @@ from observer.glibc.chunks import ALIGNMENT, FLAGS, HEADER, IS_MAPPED, MINIMUM
 from observer.glibc.layout import Layout
 from observer.heap.bins import Listed, demangled
 from observer.heap.image import Image
-from observer.heap.values import STATES
+from observer.model.chunks import STATES
 
 __all__ = ["CacheReader"]
 

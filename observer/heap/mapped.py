@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from observer.glibc.chunks import ALIGNMENT, FLAGS, IS_MAPPED, MINIMUM, round_up
 from observer.heap.image import Image
-from observer.heap.values import CHUNK, STATES
+from observer.heap.values import CHUNK
 from observer.model.addresses import PAGE
+from observer.model.chunks import STATES
 
 __all__ = ["mapped_chunks", "mapped_within"]
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHUNK", "STATES", "Arena", "Cache", "Chunk", "Finding", "Heap", "Region", "Sum"]
+from observer.model.chunks import STATES, Chunk
 
-STATES: Final = (
-    "in use", "tcache", "fast", "unsorted", "small", "large", "free", "top", "fence", "mmapped", "cache",
-)  # fmt: skip
-"""What a chunk may be. `free`: its neighbour says so, and it is in no list that could be read; `fence`: closes a part
-of a heap that cannot grow any more; `cache`: in use by the allocator itself, for a thread's cache.
-"""
+__all__ = ["CHUNK", "Arena", "Cache", "Finding", "Heap", "Region", "Sum"]
 
 CHUNK: Final = np.dtype([("address", "<u8"), ("size", "<u8"), ("state", "u1"), ("arena", "<u2"), ("bin", "<i2")])
 """A record of `Heap.records`: `state` counts in STATES, `arena` in `Heap.arenas`, `bin` is -1 for a chunk in none."""
@@ -34,16 +29,6 @@ class Finding(msgspec.Struct, frozen=True):
         where = f" in {self.place}" if self.place else ""
         chunk = f", chunk {self.chunk:#x}" if self.chunk else ""
         return f"{self.what} at {self.address:#x}{chunk}{where}"
-
-
-class Chunk(NamedTuple):
-    """A chunk: its address (16 bytes before the program's pointer), its bytes, its state, and the bin it is in."""
-
-    address: int
-    size: int
-    state: str
-    arena: int
-    bin: int | None
 
 
 class Region(msgspec.Struct, frozen=True):

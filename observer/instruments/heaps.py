@@ -13,8 +13,9 @@ from observer.files import Folder, NewFile
 from observer.heap.image import Image
 from observer.heap.mapped import mapped_within
 from observer.heap.process import ProcessMemory, heap_of, opened, where_of
-from observer.heap.values import STATES, Heap
+from observer.heap.values import Heap
 from observer.instruments.snapshot import Snapshot
+from observer.model.chunks import STATES
 from observer.recording.notes import Walked
 from observer.recording.records import HEAP_CHUNK, IN_USE, INFERRED, MAPPED, OF_CACHE
 from observer.recording.sink import Sink

@@ -50,6 +50,7 @@ class Misuses:
         if holder is not None:
             self._write(state, call, "two hands", holder.call, state.made_at.get(holder.address, 0))
         elif state.lies_elsewhere(pointer) and is_glibc(call.columns.texts["allocator"][call.row]):
+            state.doubts.misused += 1
             call.columns.texts["misuse"][call.row] = "elsewhere"
 
     def _may_judge(self, state: ProcessState, call: OpenCall, pointer: int) -> bool:
