@@ -23,6 +23,7 @@ __all__ = ["Planter"]
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
 _OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
 _SYMBOLS: Final = _NUMBERS | _OPERATORS
+_EMPTIES_CACHE: Final = "__malloc_arena_thread_freeres"
 _RET: Final = b"\xc3"
 _PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
 _CODE: Final = 24
@@ -49,9 +50,7 @@ class Planter:
         if memory is None:
             return 0
         found = _functions(elf, role)
-        # In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct
-        # call from inside is the allocator talking to itself, as when an ending thread empties its cache.
-        home = (start, end) if role == "libc" and elf.defines("gnu_get_libc_version") else (0, 0)
+        home = _home(elf, bias, start, end, role)
         image = _Image(task, elf, bias, home, number, self._listener)
         entries: set[int] = set()
         for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
@@ -68,6 +67,19 @@ class Planter:
         if entries:
             self.planted[elf.path] = len(entries)
         return len(entries)
+
+
+def _home(elf: Elf, bias: int, start: int, end: int, role: str) -> tuple[int, int]:
+    """Return the range of code whose direct calls of the family are the allocator's own business.
+
+    In the shared glibc, public calls go through the symbol, even the library's own (since 2.26); a direct call from
+    inside is the allocator talking to itself. In a static program all calls are direct, and what talks to itself is
+    the function by which an ending thread empties its cache.
+    """
+    if role == "libc" and elf.defines("gnu_get_libc_version"):
+        return start, end
+    found = elf.definitions_of([_EMPTIES_CACHE])
+    return (found[0].address + bias, found[0].address + found[0].size + bias) if found else (0, 0)
 
 
 def _functions(elf: Elf, role: str) -> list[tuple[str, int]]:
