@@ -30,10 +30,12 @@ def is_foreign(call: Call) -> bool:
 
 class Circumstances:
     """Of one process: its calls that overlapped others of its threads, the first that broke malloc's rules, and the
-    first of another allocator that went on to the C library's.
+    first of another allocator that went on to the C library's. *damage* says what was found wrong with a heap of the
+    run at its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, damage: str = "") -> None:
+        self._damage = damage
         self._overlapping: set[int] = set()
         self._disputed = FreePieces()
         self._lost_at: Call | None = None
@@ -42,7 +44,7 @@ class Circumstances:
 
     def copy(self) -> Circumstances:
         """Return those of a forked child."""
-        twin = Circumstances()
+        twin = Circumstances(self._damage)
         twin._misuse, twin._wrapped = self._misuse, self._wrapped
         twin._disputed, twin._lost_at = self._disputed.copy(), self._lost_at
         return twin
@@ -94,7 +96,7 @@ class Circumstances:
         broken = self._misuse
         if broken is not None and broken.misuse is not None:
             return Explanation("misuse", f"call {broken.n:,} {_BROKEN[broken.misuse.what]}")
-        return None
+        return Explanation("misuse", self._damage) if self._damage else None
 
     def after(self, call: Call) -> Explanation | None:
         """Return what explains a difference of *call* that nothing else does."""

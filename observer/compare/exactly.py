@@ -28,18 +28,18 @@ __all__ = ["Exactly"]
 
 
 class _Process:
-    def __init__(self, models: Hypotheses, frames: MemorySide) -> None:
+    def __init__(self, models: Hypotheses, frames: MemorySide, circumstances: Circumstances) -> None:
         self.models = models
         self.frames = frames
         self.break_start = 0
-        self.circumstances = Circumstances()
+        self.circumstances = circumstances
         self.uncertain = 0
         """Calls that were undetermined since the last one that was not."""
         self.has_diverged = False
 
     def copy(self, task: int, child: int) -> _Process:
-        twin = _Process(self.models.copy(task, child), self.frames.copy())
-        twin.break_start, twin.circumstances = self.break_start, self.circumstances.copy()
+        twin = _Process(self.models.copy(task, child), self.frames.copy(), self.circumstances.copy())
+        twin.break_start = self.break_start
         twin.has_diverged = self.has_diverged
         return twin
 
@@ -54,16 +54,18 @@ class Exactly:
         sees_kernel: whether faults taken in kernel mode were visible.
         sees_faults: whether each fault was recorded as it happened; else there is one a page, of huge pages, too.
         on_row: called with each row of the aligned list.
+        damage: what was found wrong with a heap of the run at its end.
     """
 
     def __init__(
         self, allocator: ExactMaker, paging: Callable[[], MemorySide], name: str, *,
         sees_kernel: bool = True, sees_faults: bool = True, on_row: Callable[[Row], None] | None = None,
+        damage: str = "",
     ) -> None:  # fmt: skip
         self.comparison = Comparison(name)
         self._sees_kernel, self._sees_faults = sees_kernel, sees_faults
         self._allocator, self._paging, self._on_row = allocator, paging, on_row
-        self._effort = Effort(MOST_COPIED)
+        self._effort, self._damage = Effort(MOST_COPIED), damage
         self._lives = Lives(self._new, _Process.copy)
         self._foreign: Counter[str] = Counter()
 
@@ -95,7 +97,7 @@ class Exactly:
 
     def _new(self, pid: int, environment: Mapping[str, str] | None) -> _Process:
         hypotheses = Hypotheses.of(self._allocator, pid, environment, effort=self._effort)
-        return _Process(hypotheses, self._paging())
+        return _Process(hypotheses, self._paging(), Circumstances(self._damage))
 
     def _process(self, event: Process) -> None:
         self._lives.take(event)

@@ -36,7 +36,10 @@ NOWHERE: Final = -1
 class _Side:
     """One real process with everything that is kept beside it."""
 
-    def __init__(self, shadow: Shadow, book: AllocatorSide, frames: MemorySide, witness: Witness | None) -> None:
+    def __init__(
+        self, shadow: Shadow, book: AllocatorSide, frames: MemorySide, witness: Witness | None,
+        circumstances: Circumstances,
+    ) -> None:  # fmt: skip
         self.witness = witness
         self.shadow = shadow
         self.book = book
@@ -44,13 +47,12 @@ class _Side:
         self.drift: dict[str, int] = {}
         """By how many bytes the breaks came apart, by the rule that explains it."""
         self.has_called = False
-        self.circumstances = Circumstances()
+        self.circumstances = circumstances
 
     def copy(self, task: int, child: int) -> _Side:
         witness = self.witness.copy(task, child) if self.witness is not None else None
-        twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy(), witness)
+        twin = _Side(self.shadow.copy(), self.book.copy(), self.frames.copy(), witness, self.circumstances.copy())
         twin.drift, twin.has_called = dict(self.drift), self.has_called
-        twin.circumstances = self.circumstances.copy()
         return twin
 
 
@@ -65,14 +67,15 @@ class Together:
         sees_faults: whether each fault was recorded as it happened.
         on_row: called with each row of the aligned list.
         exact: makes an exact model of the real allocator for a process; a witness where pointers alone do not tell.
+        damage: what was found wrong with a heap of the run at its end.
     """
 
     def __init__(
         self, allocator: Callable[[], AllocatorSide], paging: Callable[[], MemorySide], parameters: Parameters, *,
         memory_bytes: int = 0, sees_kernel: bool = True, sees_faults: bool = True,
-        on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None,
+        on_row: Callable[[Row], None] | None = None, exact: ExactMaker | None = None, damage: str = "",
     ) -> None:  # fmt: skip
-        self._exact = exact
+        self._exact, self._damage = exact, damage
         self._effort = Effort(MOST_COPIED)
         self.comparison = Comparison(allocator().name)
         self._allocator, self._paging, self._parameters = allocator, paging, parameters
@@ -91,7 +94,7 @@ class Together:
         return cls(
             allocator, paging, Parameters.told(meta.request.environment, nearest(meta.machine.libc_version)),
             memory_bytes=meta.machine.memory_bytes, on_row=on_row, exact=exact,
-            sees_kernel=meta.sees_kernel_faults, sees_faults=meta.sees_faults,
+            sees_kernel=meta.sees_kernel_faults, sees_faults=meta.sees_faults, damage=meta.heap_damage,
         )  # fmt: skip
 
     # ---- the run --------------------------------------------------------------------------------------------
@@ -148,7 +151,7 @@ class Together:
         witness = None
         if self._exact is not None:
             witness = Witness(Hypotheses.of(self._exact, pid, environment, effort=self._effort))
-        return _Side(Shadow(parameters), self._allocator(), self._paging(), witness)
+        return _Side(Shadow(parameters), self._allocator(), self._paging(), witness, Circumstances(self._damage))
 
     def fork(self, parent: int, child: int) -> None:
         """Let the process *child* begin as a copy of *parent*, forked by its first thread."""

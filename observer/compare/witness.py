@@ -22,6 +22,7 @@ _RULES: Final = {
     "tcache": "tcache", "fastbin": "fast-bins", "smallbin": "bins", "unsorted": "bins", "largebin": "bins",
     "split": "bins", "top": "layout", "growth": "layout", "in place": "realloc",
 }  # fmt: skip
+_WATCHFUL: Final = 1000
 _GIVEN_BACK: Final = {"brk": "trim", "munmap": "mmap-threshold", "madvise": "thread-arena"}
 
 
@@ -34,7 +35,9 @@ class Witness:
         self._pieces = Pieces()
         self._wrong_chunks: list[Chunk] = []
         self._is_wrong = False
-        """Whether the models had no doubt about the call seen last, and were wrong about its pointer."""
+        """Whether the models had no doubt about the call seen last, and were wrong about it."""
+        self._watchful = 0
+        """So many further calls are judged, since something impossible was found."""
 
     @property
     def model(self) -> ExactSide:
@@ -80,8 +83,15 @@ class Witness:
             self._last = prediction
 
     def judge(self, call: Call) -> Misuse | None:
-        """Return what is impossible about the call seen last, if the models were sure, and it came otherwise."""
-        return self._pieces.judge(call, self._wrong_chunks) if self._is_wrong else None
+        """Return what is impossible about the call seen last, if the models were sure, and it came otherwise.
+
+        Once something was impossible, the models are sure of nothing: for a while every call is judged by the pieces.
+        """
+        if not self._is_wrong and not (self._watchful and call.result):
+            return None
+        found = self._pieces.judge(call, self._wrong_chunks if self._is_wrong else [])
+        self._watchful = _WATCHFUL if found is not None else max(self._watchful - 1, 0)
+        return found
 
     def keep(self, call: Call) -> None:
         """Remember the piece that *call* gave or took."""

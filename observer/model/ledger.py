@@ -12,6 +12,7 @@ __all__ = [
     "FAILING",
     "INCOMPLETE",
     "INCONSISTENT",
+    "LIVE_BYTES",
     "UNVERIFIABLE",
     "Exclusion",
     "LedgerLine",
@@ -24,6 +25,8 @@ __all__ = [
 COMPLETE: Final = "COMPLETE"
 EXCLUSIONS: Final = "COMPLETE WITH EXCLUSIONS"
 UNVERIFIABLE: Final = "UNVERIFIABLE"
+LIVE_BYTES: Final = "bytes in live pieces' chunks = chunks in use in the walked heap"
+"""The identity whose note tells where a heap is damaged."""
 INCOMPLETE: Final = "INCOMPLETE"
 INCONSISTENT: Final = "INCONSISTENT"
 FAILING: Final = frozenset({INCOMPLETE, INCONSISTENT})

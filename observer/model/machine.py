@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from observer.model.addresses import Mapping
-from observer.model.ledger import LedgerLine
+from observer.model.ledger import LIVE_BYTES, LedgerLine
 
 __all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Request"]
 
@@ -114,6 +114,13 @@ class Meta(msgspec.Struct, frozen=True):
     totals: dict[str, int] = {}
     images: tuple[Image, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
+
+    @property
+    def heap_damage(self) -> str:
+        """What is wrong with a heap that was walked at its end; empty if nothing was found."""
+        if not self.totals.get("heap_findings"):
+            return ""
+        return next((line.note for line in self.ledger if line.identity == LIVE_BYTES), "")
 
     @property
     def sees_faults(self) -> bool:

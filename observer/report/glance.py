@@ -70,6 +70,8 @@ def print_glance(
     for crash in glance.crashes[:2]:
         _crash(screen, crash)
     _broken(screen, glance)
+    if meta.heap_damage:
+        screen.fact("heap", meta.heap_damage, "bold red")
     _sizes(screen, meta, summary)
     _mallocs(screen, summary)
     _kernel(screen, meta, summary)

@@ -136,7 +136,7 @@ def _exactly(setting: Setting, trace: Trace, aligned: Aligned | None) -> Compari
     together = Exactly(
         exact_model(meta, setting.release), paging_model(meta), "glibc",
         on_row=aligned.add if aligned is not None else None, sees_kernel=meta.sees_kernel_faults,
-        sees_faults=meta.sees_faults,
+        sees_faults=meta.sees_faults, damage=meta.heap_damage,
     )  # fmt: skip
     together.comparison.differences = _differences(setting)
     together.run(_events(setting, trace))

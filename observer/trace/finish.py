@@ -127,6 +127,7 @@ def _finish(
         replayable=are_all_memory_calls(request.syscalls), lost=lost, not_observed=not_observed, thp=machine.thp,
     )  # fmt: skip
     totals |= {"live_bytes": findings.live_bytes, "live_chunks": findings.live_chunks}
+    totals |= {"heap_findings": sum(beside.note.findings for beside in findings.heaps)}
     totals |= {"frames_beside": frames_beside(spooled, findings.blocks) if evidence.huge_pages else 0}
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(

@@ -7,14 +7,13 @@ from typing import Final
 
 import msgspec
 
-from observer.model.ledger import INCONSISTENT, UNVERIFIABLE, Exclusion, LedgerLine, balance, unverifiable
+from observer.model.ledger import INCONSISTENT, LIVE_BYTES, UNVERIFIABLE, Exclusion, LedgerLine, balance, unverifiable
 from observer.recording.notes import Allocator, Unobserved
 from observer.trace.evidence import Evidence
 from observer.trace.heaps import Beside
 
 __all__ = ["live_line"]
 
-_LIVE: Final = "bytes in live pieces' chunks = chunks in use in the walked heap"
 _LARGER: Final = "beyond what was asked for, where the rest was too small to be a chunk"
 _GUESSED: Final = "behind a move of the break by the program itself, where no call tells what chunks are"
 _COUNTS: Final = {
@@ -33,9 +32,9 @@ def live_line(evidence: Evidence) -> LedgerLine | None:
         return None
     is_used = any(beside.pieces or beside.walked or not beside.doubts.has_others for beside in heaps)
     if not any(note.is_glibc for note in allocators) or (heaps and not is_used):
-        return unverifiable(_LIVE, f"the allocator is not glibc's ({_others(allocators)})")
+        return unverifiable(LIVE_BYTES, f"the allocator is not glibc's ({_others(allocators)})")
     line = balance(
-        _LIVE, sum(beside.pieces for beside in heaps), sum(beside.walked for beside in heaps),
+        LIVE_BYTES, sum(beside.pieces for beside in heaps), sum(beside.walked for beside in heaps),
         excluded=_excluded(heaps), note=_note(evidence),
     )  # fmt: skip
     return _judged(evidence, line)

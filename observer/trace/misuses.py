@@ -38,17 +38,19 @@ class Misuses:
             call.columns.found["misuse_freed"][call.row] = first
             call.columns.texts["misuse_freed_at"][call.row] = self._site(first_site)
         elif inside is not None:
+            state.twice.add(pointer)
             self._write(state, call, "inside", inside.call, state.made_at.get(inside.address, 0))
         elif self._may_judge(state, call, pointer):
             state.doubts.misused += 1
             call.columns.texts["misuse"][call.row] = "never given"
 
     def handed_out(self, state: ProcessState, call: OpenCall, pointer: int) -> None:
-        """*call* returns *pointer*: one that was given back twice may still be in use."""
+        """*call* returns *pointer*: one that was given back twice, or inside a piece, may still be in use."""
         state.freed.pop(pointer, None)
         holder = state.live.find(pointer) if pointer in state.twice else None
         if holder is not None:
-            self._write(state, call, "two hands", holder.call, state.made_at.get(holder.address, 0))
+            what = "two hands" if holder.address == pointer else "overlap"
+            self._write(state, call, what, holder.call, state.made_at.get(holder.address, 0))
         elif state.lies_elsewhere(pointer) and is_glibc(call.columns.texts["allocator"][call.row]):
             state.doubts.misused += 1
             call.columns.texts["misuse"][call.row] = "elsewhere"

@@ -43,7 +43,7 @@ class ProcessState:
     made_at: dict[int, int] = field(default_factory=dict)
     """The numbers of the sites that the live pieces were made at, by pointer."""
     twice: set[int] = field(default_factory=set)
-    """Pointers that were given back twice at some time."""
+    """Pointers that were given back twice at some time, or from inside a piece."""
     doubts: Doubts = field(default_factory=Doubts)
 
     def fork(self) -> ProcessState:

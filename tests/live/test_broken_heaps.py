@@ -11,6 +11,7 @@ the call that shows the second.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -24,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from observer.model.events import Call
-from tests.recordings import Recorded, run_observer
+from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 
 PROGRAMS = sorted((Path(__file__).resolve().parent / "broken_heaps").glob("*.c"))
 
@@ -41,6 +42,10 @@ SANITIZER_SAYS = {
 }  # fmt: skip
 NEEDS_GLIBC_LAYOUT = {"mapped_size_overwritten", "tcache_counts_overwritten"}
 """They find the place of their deed by where glibc puts things, which is not where the sanitizer does."""
+
+RULES_OF_CALLS = {"freed-before", "never-given", "inside"}
+WORDS_OF_SIGNS = {"two-hands": "two hands", "overlap": "overlap", "elsewhere": "elsewhere", "wrong-size": "too small"}
+NOT_EXPLAINED: set[str] = set()
 
 MADE_FOR = ("x86_64", "glibc 2.36")
 HERE = platform.machine(), str(os.confstr("CS_GNU_LIBC_VERSION"))
@@ -177,6 +182,26 @@ def test_a_broken_heap_is_observed_without_being_mended_or_broken_more(
     assert "Traceback" not in found.stderr
     assert lines_of_calls(found, source) >= {*wanted.lines("impossible"), *wanted.lines("also")}
     assert first_sign(found.calls) == wanted.sign_of_pointers, source.name
+    assert told(found, source) >= told_of(wanted)
+    if wanted.words["rule"] == "none":
+        assert (told(found, source), found.trace.meta.totals["heap_findings"]) == (set(), 0)
+    if wanted.words["sign"] == "final-heap":
+        assert found.trace.meta.totals["heap_findings"] > 0
+
+
+@of_this_glibc
+@every_program
+def test_the_last_screen_and_the_comparison_name_what_is_broken(
+    programs: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    wanted = expected(source)
+    found = run_observer([programs[source.stem]], tmp_path / "t", options=("--allow-loss",), cwd=tmp_path)
+    is_silent = wanted.words["sign"] == "nothing"
+    assert bool(re.search(r"^  (rule broken|rules broken|heap  |crashed)", found.stderr, re.MULTILINE)) != is_silent
+    words = [*OBSERVER, "compare", "--allocator", "glibc", str(tmp_path / "t"), "--json"]
+    compared = subprocess.run(words, capture_output=True, check=False, env=environment_of_commands(), timeout=60)
+    if source.stem not in NOT_EXPLAINED:
+        assert json.loads(compared.stdout)["unexplained"] == 0
 
 
 @of_this_glibc
@@ -186,6 +211,25 @@ def test_an_address_out_of_every_heap_is_told_by_its_place(programs: dict[str, s
     first, second = [call.where for call in found.calls if call.origin == "program" and call.op == "malloc"][-2:]
     assert str(first).startswith("heap+")
     assert str(second).startswith("stack" if stem.endswith("stack") else f"{stem}+")
+
+
+def told(recorded: Recorded, source: Path) -> set[tuple[str, int]]:
+    """Return what is told of the calls that break a rule, or get what cannot be, with their lines."""
+    return {
+        (call.misuse.what, call.site.line or 0) for call in recorded.calls
+        if call.misuse is not None and call.site is not None and str(call.site.file).endswith(source.name)
+    }  # fmt: skip
+
+
+def told_of(wanted: Expected) -> set[tuple[str, int]]:
+    """Return what is to be told of a program's calls: of its deed where that is a call, and of what it gets."""
+    rule, sign = wanted.words["rule"], wanted.words["sign"]
+    found = set()
+    if rule in RULES_OF_CALLS and sign != "nothing":
+        found |= {(rule.replace("-", " "), line) for line in wanted.lines("deed")}
+    if sign in WORDS_OF_SIGNS:
+        found |= {(WORDS_OF_SIGNS[sign], line) for line in wanted.lines("impossible")}
+    return found
 
 
 def as_waited_for(recorded: Recorded) -> int:
