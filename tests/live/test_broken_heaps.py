@@ -18,6 +18,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ import pytest
 
 from observer.model.events import Call
 from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
+from tests.witness.programs import SAMPLES
 
 PROGRAMS = sorted((Path(__file__).resolve().parent / "broken_heaps").glob("*.c"))
 
@@ -268,3 +270,24 @@ def sign_of(call: Call, pieces: dict[int, int]) -> str | None:
     if any(start < piece + size and piece < start + call.bytes_asked for piece, size in pieces.items()):
         return "overlap"
     return None if str(call.where).startswith(("heap+", "map#")) else "elsewhere"
+
+
+# ---- nobody is accused who did nothing ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_no_sample_is_told_to_break_a_rule(
+    name: str, sample: Callable[[str], str], recorded: Callable[..., Recorded]
+) -> None:
+    found = recorded(sample(name))
+    assert [call.misuse for call in found.calls if call.misuse is not None] == []
+    assert found.trace.meta.heap_damage == ""
+
+
+def test_threads_of_a_static_program_empty_their_caches_unaccused(tmp_path: Path) -> None:
+    source = next(source for source in PROGRAMS if source.stem == "sound_two_threads")
+    found = run_observer(
+        [compiled(source, tmp_path / "program", "-static", "-pthread")], tmp_path / "t", options=("-q",)
+    )
+    found.assert_balanced()
+    assert (told(found, source), len({call.tid for call in found.calls}) > 1) == (set(), True)

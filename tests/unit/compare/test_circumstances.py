@@ -73,3 +73,13 @@ def test_calls_that_go_on_to_the_c_library_change_its_heap_unseen() -> None:
 
 def test_all_that_is_told_is_in_the_table() -> None:
     assert {"other-allocator", "order", "misuse"} <= set(COMPARED)
+
+
+def test_a_heap_that_was_found_damaged_explains_what_no_call_does() -> None:
+    known = Circumstances("the heap is damaged: a list leads nowhere")
+    for each in (known, known.copy()):
+        assert each.after(call(3)) == Explanation("misuse", "the heap is damaged: a list leads nowhere")
+    known.note(free(1234, HEAP, misuse=Misuse("freed before")))
+    found = known.after(call(2000))
+    assert found is not None
+    assert found.evidence.startswith("call 1,234 ")

@@ -113,3 +113,12 @@ def test_the_environment_of_a_program_comes_with_its_start(recorder: Recorder) -
     )  # fmt: skip
     [start] = [event for event in events(recorder) if event.n == 0]
     assert getattr(start, "environment", None) == {"MALLOC_TOP_PAD_": "0"}
+
+
+def test_memory_inside_a_piece_that_was_given_back_from_there_overlaps_it(recorder: Recorder) -> None:
+    begin(recorder)
+    a_call(recorder, "malloc", 10, 100, result=HEAP + 0x2A0)
+    a_call(recorder, "free", 20, HEAP + 0x2B0)
+    a_call(recorder, "malloc", 30, 24, result=HEAP + 0x2B0)
+    told = [each and (each.what, each.given) for each in misuses(recorder)]
+    assert told == [None, ("inside", 2), ("overlap", 2)]
