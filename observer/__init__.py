@@ -51,14 +51,18 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `compare/`: observed beside predicted, pure: `together.py` aligns, `call_rules.py` and `fault_rules.py` explain,
   `confirm.py` judges experiments, `differences.py` holds what differs, however much; `exactly.py` sets a run beside
   glibc's model, pointer by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py`
-  follows the orders of threads' calls that fit.
+  follows the orders of threads' calls that fit; `impossible.py` knows what no undamaged heap hands out, `heap_at.py`
+  every chunk at any moment.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
-  in one pass (`telling.py`); what processes hold at any moment (`levels.py`), what lay where from which event to which
-  (`spans.py`), what places weigh (`weights.py`, `sites.py`); the book's words explained and an interface's phrases
-  (`glossary.py`, `phrases.py`), sentences in Korean (`korean.py`); what the processor refused (`refusals.py`),
-  libraries side by side, what an allocator did and which to take. Pure.
-- `report/`: terminal, drawn address space, ledger, JSON Lines, exports for Perfetto and flame graphs. `page/` is the
-  one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a
+  in one pass (`telling.py`); the run at a glance (`glance.py`), with what crashed and on whose piece (`crashes.py`);
+  what processes hold at any moment (`levels.py`, `curves.py`), what lay where from which event to which (`spans.py`,
+  `moment.py`), what places asked for, hold and weigh (`places.py`, `weights.py`), names of tasks that last
+  (`names.py`); the book's words explained and an interface's phrases (`glossary.py`, `phrases.py`), sentences in Korean
+  (`korean.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did and which to
+  take. Pure.
+- `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), drawn address space and heap,
+  ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`
+  is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a
   script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
@@ -72,8 +76,8 @@ Still to come, with its place kept: `labs/`.
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed
 part by part, each part handed to the listeners before it is written. `runs/sources.py` adds what the model of glibc
-says of each call, `runs/told.py` takes the story, which `report/terminal.py` then tells, as `show` does later from the
-tables. `compare` records the same way
+says of each call, `runs/told.py` takes what the last screen needs, or the story, which `report/` then tells, as `show`
+does later from the tables. `compare` records the same way
 (`runs/compared.py`; a workload by the C interpreter that `tracee/interpreter.py` compiles), and gives the events and
 the reference machines (`runs/models.py`) to `compare/together.py`.
 """
