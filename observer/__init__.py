@@ -62,8 +62,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   take. Pure.
 - `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), drawn address space and heap,
   ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`
-  is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for a
-  script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
+  is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for
+  a script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
   `models.py` makes the reference machines for it, `sources.py` and `told.py` listen while it is made into a trace;
   `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,

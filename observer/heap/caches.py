@@ -35,23 +35,33 @@ class CacheReader:
         self._image = image
         self._layout = layout
         self._holds = holds
+        self.ending = 0
+        """Caches that their threads, which are ending, were emptying."""
 
-    def read(self, chunk: int, *, is_first: bool) -> list[Listed] | None:
+    def read(self, chunk: int, *, is_first: bool, is_main: bool = False) -> list[Listed] | None:
         """Return what is in the cache that the in-use *chunk* holds; None if it holds none.
 
         Args:
             is_first: whether it is the first of its heap, and so one even if nothing in it fits.
+            is_main: whether that heap is the main arena's, and the cache therefore of a thread that has not ended.
         """
         numbers, heads = self._structure(chunk)
         if not heads:
             return None
         counts = self._counts(numbers, heads)
+        emptied = 0
         if counts is None or not self._is_credible(counts, heads):
+            emptied = 0 if is_main and is_first else self._emptied(numbers, heads)
+        if not emptied and (counts is None or not self._is_credible(counts, heads)):
             if not is_first or max(numbers) > _MOST_COUNTED or any(head % ALIGNMENT for head in heads):
                 return None
             counts = numbers
+        self.ending += bool(emptied)
         place = f"the thread cache at {chunk + HEADER:#x}"
-        return [each for i, head in enumerate(heads) for each in self._list(chunk, place, i, head, counts[i])]
+        return [
+            each for i, head in enumerate(heads)
+            for each in self._list(chunk, place, i, head, (counts or numbers)[i], may_lack=i < emptied)
+        ]  # fmt: skip
 
     def _structure(self, chunk: int) -> tuple[list[int], list[int]]:
         layout, start = self._layout, chunk + HEADER
@@ -78,6 +88,17 @@ class CacheReader:
             for count, head in zip(counts, heads, strict=True)
         )
 
+    def _emptied(self, numbers: list[int], heads: list[int]) -> int:
+        """Return how many lists an ending thread has emptied, or is emptying; 0 if it is no such cache.
+
+        It takes the chunks out of one list after the other, and leaves the numbers as they are.
+        """
+        if self._layout.cache_slots or max(numbers) > _MOST_COUNTED:
+            return 0
+        first = next((i for i, head in enumerate(heads) if head), len(heads))
+        is_left = self._is_credible(numbers[first:], heads[first:])
+        return first + 1 if is_left and any(numbers[:first]) else 0
+
     def _may_be(self, pointer: int) -> bool:
         return not pointer % ALIGNMENT and (self._holds(pointer - HEADER) or self._is_mapped(pointer - HEADER))
 
@@ -86,7 +107,9 @@ class CacheReader:
         head = self._image.word(chunk + 8)
         return self._layout.cache_slots and head is not None and head & FLAGS == IS_MAPPED
 
-    def _list(self, cache: int, place: str, index: int, pointer: int, count: int) -> Iterator[Listed]:
+    def _list(
+        self, cache: int, place: str, index: int, pointer: int, count: int, *, may_lack: bool
+    ) -> Iterator[Listed]:  # fmt: skip
         holder = cache + HEADER + self._layout.cache_heads + 8 * index
         place = f"list {index} of {place}"
         seen = set[int]()
@@ -107,7 +130,7 @@ class CacheReader:
                 yield Listed(chunk, size, STATES.index("tcache"), index, place)
             seen.add(pointer)
             holder, pointer = pointer, demangled(self._layout, word, pointer)
-        if pointer or len(seen) != count:
+        if pointer or (len(seen) != count and not may_lack):
             more = "more" if pointer else str(len(seen))
             number = cache + HEADER + self._layout.cache_width * index
             self._image.found(f"{count} chunks are counted, and the list has {more}", number, 0, place)

@@ -79,7 +79,8 @@ class Heap(msgspec.Struct, frozen=True):
 
     `layout` is the release whose structures were met, empty where no arena is. `unread` says why parts of the heap are
     not known; what is known of the others holds. `empty_caches` are chunks in use that may be caches with nothing in
-    them, or the program's own, of the same size and all zero. `more_findings` counts those that are not in `findings`.
+    them, or the program's own, of the same size and all zero; `ending` counts the caches that were being emptied, each
+    with a chunk in between perhaps, as their threads ended. `more_findings` counts those that are not in `findings`.
     `records` are all chunks, CHUNK each, in order of arena and address, those with mappings of their own behind.
     """
 
@@ -87,6 +88,7 @@ class Heap(msgspec.Struct, frozen=True):
     arenas: tuple[Arena, ...] = ()
     caches: tuple[Cache, ...] = ()
     empty_caches: tuple[int, ...] = ()
+    ending: int = 0
     findings: tuple[Finding, ...] = ()
     more_findings: int = 0
     unread: tuple[str, ...] = ()

@@ -48,6 +48,7 @@ class _Walk:
         self._layout = layout
         self._cached: list[Cache] = []
         self._empty: list[int] = []
+        self._ending = 0
 
     def heap(self, mapped: list[int]) -> Heap:
         """Return the heap, with the chunks at *mapped*."""
@@ -68,8 +69,8 @@ class _Walk:
         return Heap(
             layout.name if arenas else "",
             tuple(_summed(arena, judge) for arena, judge in zip(arenas, judges, strict=True)),
-            tuple(self._cached), tuple(self._empty), tuple(image.findings), image.more_findings, tuple(image.unread),
-            table.tobytes(),
+            tuple(self._cached), tuple(self._empty), self._ending, tuple(image.findings), image.more_findings,
+            tuple(image.unread), table.tobytes(),
         )  # fmt: skip
 
     def _arenas(self) -> list[Found]:
@@ -99,10 +100,10 @@ class _Walk:
             self._image, self._layout, lambda address: any(arena.holds(address) for arena in arenas)
         )  # fmt: skip
         cached: list[Listed] = []
-        for judge in judges:
+        for arena, judge in zip(arenas, judges, strict=True):
             for chunk in judge.in_use_of(self._layout.cache_sizes):
                 is_first = chunk in judge.firsts and not self._layout.cache_slots
-                found = reader.read(chunk, is_first=is_first)
+                found = reader.read(chunk, is_first=is_first, is_main=arena.is_main)
                 if found is None:
                     continue
                 if is_first or found:
@@ -111,6 +112,7 @@ class _Walk:
                 else:
                     self._empty.append(chunk)
                 cached += found
+        self._ending = reader.ending
         return cached
 
 

@@ -115,4 +115,5 @@ def _note(pid: int, heaps: list[Heap], count: int, at: int, reason: str) -> Walk
         damage=next((str(finding) for heap in heaps for finding in heap.findings), ""),
         findings=sum(len(heap.findings) + heap.more_findings for heap in heaps),
         unread="; ".join(filter(None, unread))[:_LONGEST], locked=any(arena.is_locked for arena in arenas),
+        ending=sum(heap.ending for heap in heaps),
     )  # fmt: skip

@@ -135,7 +135,8 @@ class Walked(_OfProcess, frozen=True, kw_only=True, tag="heap"):
     `count` chunks in use lie in heaps.bin from byte `at` on. `regions` [start, end) are the parts that the arenas have
     chunks in, `sums` for each state of a chunk (chunks, bytes).
     `damage` says what cannot be, with the address, empty if nothing; `findings` how many such things there are.
-    `unread` says why parts of the heap are not known; `locked` that a thread was at work in it.
+    `unread` says why parts of the heap are not known; `locked` that a thread was at work in it, `ending` how many were
+    emptying their caches.
     """
 
     layout: _Path
@@ -147,6 +148,7 @@ class Walked(_OfProcess, frozen=True, kw_only=True, tag="heap"):
     findings: _Count
     unread: _Value
     locked: bool
+    ending: _Count = 0
 
 
 class Gone(_OfTask, frozen=True, kw_only=True, tag="gone"):

@@ -64,6 +64,8 @@ class Beside:
             return "chunks that another allocator of the process took for itself"
         if self.strangers <= _PER_CALL * self.doubts.unended:
             return "chunks of calls that did not return"
+        if self.strangers <= _PER_CALL * self.doubts.unended + self.note.ending:
+            return "chunks that ending threads were giving back from their caches"
         return ""
 
 

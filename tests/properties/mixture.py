@@ -193,12 +193,16 @@ def read(folder: Path, output: str, seen: Counter[str]) -> Iterator[str]:
     for line in trace.meta.ledger:
         if line.verdict in FAILING or (line.unexplained and line.verdict != UNVERIFIABLE):
             yield f"{line.identity}: seen {line.seen}, expected {line.expected}, unexplained {line.unexplained}, lost {line.lost}"
+    if trace.meta.heap_damage:
+        yield f"a heap that nobody broke: {trace.meta.heap_damage}"
     marked = 0
     for event in trace.events(frozenset({"call", "fault", "process"})):
         if not isinstance(event, Process):
             seen["calls" if isinstance(event, Call) else "faults"] += 1
         elif event.what in BORN:
             seen["processes"] += 1
+        if isinstance(event, Call) and event.misuse is not None:
+            yield f"event {event.n}, {event.op}, is told to break a rule: {event.misuse}"
         marked += isinstance(event, Call) and (event.op, event.size, event.origin) == ("malloc", MARKED, "program")
     told = sum(map(int, re.findall(r" marks (\d+)$", output, re.MULTILINE)))
     if marked != told:
