@@ -35,7 +35,7 @@ class CacheReader:
         self._image = image
         self._layout = layout
         self._holds = holds
-        self.ending = 0
+        self.ending = self._lacking = 0
         """Caches that their threads, which are ending, were emptying."""
 
     def read(self, chunk: int, *, is_first: bool, is_main: bool = False) -> list[Listed] | None:
@@ -49,19 +49,19 @@ class CacheReader:
         if not heads:
             return None
         counts = self._counts(numbers, heads)
-        emptied = 0
-        if counts is None or not self._is_credible(counts, heads):
-            emptied = 0 if is_main and is_first else self._emptied(numbers, heads)
+        emptied = 0 if is_main and is_first else self._emptied(numbers, heads)
         if not emptied and (counts is None or not self._is_credible(counts, heads)):
             if not is_first or max(numbers) > _MOST_COUNTED or any(head % ALIGNMENT for head in heads):
                 return None
             counts = numbers
-        self.ending += bool(emptied)
         place = f"the thread cache at {chunk + HEADER:#x}"
-        return [
+        before = self._lacking
+        found = [
             each for i, head in enumerate(heads)
             for each in self._list(chunk, place, i, head, (counts or numbers)[i], may_lack=i < emptied)
         ]  # fmt: skip
+        self.ending += self._lacking > before
+        return found
 
     def _structure(self, chunk: int) -> tuple[list[int], list[int]]:
         layout, start = self._layout, chunk + HEADER
@@ -89,7 +89,7 @@ class CacheReader:
         )
 
     def _emptied(self, numbers: list[int], heads: list[int]) -> int:
-        """Return how many lists an ending thread has emptied, or is emptying; 0 if it is no such cache.
+        """Return how many lists an ending thread may have emptied, or be emptying; 0 if it is no such cache.
 
         It takes the chunks out of one list after the other, and leaves the numbers as they are.
         """
@@ -97,7 +97,7 @@ class CacheReader:
             return 0
         first = next((i for i, head in enumerate(heads) if head), len(heads))
         is_left = self._is_credible(numbers[first:], heads[first:])
-        return first + 1 if is_left and any(numbers[:first]) else 0
+        return first + 1 if is_left else 0
 
     def _may_be(self, pointer: int) -> bool:
         return not pointer % ALIGNMENT and (self._holds(pointer - HEADER) or self._is_mapped(pointer - HEADER))
@@ -130,7 +130,9 @@ class CacheReader:
                 yield Listed(chunk, size, STATES.index("tcache"), index, place)
             seen.add(pointer)
             holder, pointer = pointer, demangled(self._layout, word, pointer)
-        if pointer or (len(seen) != count and not may_lack):
+        if may_lack and not pointer and len(seen) < count:
+            self._lacking += 1
+        elif pointer or len(seen) != count:
             more = "more" if pointer else str(len(seen))
             number = cache + HEADER + self._layout.cache_width * index
             self._image.found(f"{count} chunks are counted, and the list has {more}", number, 0, place)
