@@ -10,30 +10,32 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from observer.model.chunks import Chunk
+    from observer.story.language import Language
     from observer.story.moment import Moment
     from observer.trace.reader import Trace
 
 __all__ = ["show_heap", "show_map_at"]
 
 
-def show_map_at(console: Console, trace: Trace, n: int) -> None:
+def show_map_at(console: Console, trace: Trace, n: int, language: Language) -> None:
     """Draw the address space of the process of event *n* as it was after that event."""
     from observer.report.space import print_space
+    from observer.story.wording import number
 
     then = _moment(trace, n)
     print_space(
-        console, then.as_end(), f"The address space after event {n:,}",
-        "resident: what page faults brought in; neighbours of file pages and huge pages come without one",
+        console, then.as_end(), language.say("space_after", number(n)), language.say("space_resident"),
+        language=language,
     )  # fmt: skip
 
 
-def show_heap(console: Console, trace: Trace, n: int | None, *, everything: bool) -> None:
+def show_heap(console: Console, trace: Trace, n: int | None, language: Language, *, everything: bool) -> None:
     """Tell the chunks of the process of event *n* after that event; None: of the first process before its end."""
     from observer.report.heap import print_heap
 
     then = _moment(trace, n if n is not None else _last(trace))
-    chunks, how = _chunks(trace, then)
-    print_heap(console, then, chunks, how, everything=everything)
+    chunks, how = _chunks(trace, then, language)
+    print_heap(console, then, chunks, how, everything=everything, language=language)
 
 
 def _last(trace: Trace) -> int:
@@ -65,7 +67,7 @@ def _moment(trace: Trace, n: int) -> Moment:
     return moment(trace.events(), trace.meta.ends, trace.meta.machine.page_size, pid, n, path)
 
 
-def _chunks(trace: Trace, then: Moment) -> tuple[list[Chunk], str]:
+def _chunks(trace: Trace, then: Moment, language: Language) -> tuple[list[Chunk], str]:
     """Return the chunks, and who knows of the free ones: the exact model, else nobody."""
     from observer.compare.heap_at import heap_at
     from observer.glibc.chunks import HEADER, chunk_size
@@ -78,7 +80,7 @@ def _chunks(trace: Trace, then: Moment) -> tuple[list[Chunk], str]:
     if model is not None and can_be_followed(meta.machine, meta.request):
         kinds = frozenset({"call", "syscall", "process"})
         found = heap_at(trace.events(kinds), model, then.pid, then.n)
-        doubt = "" if found.is_certain else "; some calls came otherwise, so what is free may be cut otherwise"
-        return list(found.chunks), f"free chunks by the model of glibc {model.version}{doubt}"
+        doubt = "" if found.is_certain else language.say("chunks_doubt")
+        return list(found.chunks), language.say("chunks_by_model", model.version, doubt)
     in_use = [Chunk(piece.start - HEADER, chunk_size(piece.size), "in use") for piece in then.pieces]
-    return in_use, "only what the calls tell: no model knows this C library's free chunks"
+    return in_use, language.say("chunks_by_calls")

@@ -54,6 +54,7 @@ examples:
   observer run -- ./prog arg
   observer run -o ls.trace -q -- ls -R /usr/share/doc
   observer run --aslr off -e trace=all -- ./prog
+  observer run --lang ko --full -- ./prog
 """
 
 
@@ -91,6 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--full", action="store_true", help="tell the whole story, not one screen of it")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell no story, only a verdict that is not good")
+    parser.add_argument("--lang", choices=("en", "ko"), default="en", help="tell it in English or Korean (default: en)")
     parser.add_argument("--aslr", choices=("on", "off"), help="address randomisation (default: as the system has it)")
     parser.add_argument(
         "words", nargs=argparse.REMAINDER, metavar="PROG [ARG ...]", help="the program and its arguments"
@@ -129,7 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
     try:
-        _tell(meta, directory, story)
+        _tell(meta, directory, story, arguments.lang)
     except KeyboardInterrupt:
         complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
@@ -166,7 +168,7 @@ def _progress() -> AbstractContextManager[object]:
     return Console(stderr=True).status("naming what was seen and balancing the ledger")
 
 
-def _tell(meta: Meta, directory: Path, story: Glanced | Story | None) -> None:
+def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str) -> None:
     from observer.cli.pager import paged
     from observer.model.ledger import FAILING, worst
     from observer.report.glance import print_glance
@@ -174,17 +176,21 @@ def _tell(meta: Meta, directory: Path, story: Glanced | Story | None) -> None:
     from observer.report.source import Sources
     from observer.report.terminal import make_console, tell_told
     from observer.runs.told import Story
+    from observer.story.language import LANGUAGES
 
+    language = LANGUAGES[lang]
     try:
         if isinstance(story, Story):
             sources = Sources(None, meta.images)
             with paged(sys.stderr) as stream:
                 console = make_console(stream, shown_on=sys.stderr)
-                tell_told(console, meta, story.telling, (), directory=directory, sources=sources)
+                tell_told(
+                    console, meta, story.telling, (), directory=directory, sources=sources, language=language
+                )  # fmt: skip
         elif story is not None:
-            print_glance(make_console(sys.stderr), meta, story.glance, directory)
+            print_glance(make_console(sys.stderr), meta, story.glance, directory, language=language)
         elif worst(meta.ledger) in FAILING:
-            print_ledger(make_console(sys.stderr), meta.ledger)
+            print_ledger(make_console(sys.stderr), meta.ledger, language)
         sys.stderr.flush()
     except OSError as error:
         # Nobody reads stderr any more, or there is no room for it; the trace and the program's status are there.

@@ -47,6 +47,7 @@ Examples:
   observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
                                                 freed; or --call N, an event
   observer show story.trace --top resident      whose pieces got page frames
+  observer show story.trace --full --lang ko    the whole story in Korean
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --kind syscall --json | jq .name
 """
@@ -70,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--source", metavar="FOLDER", type=Path,
         help="take the program's lines from files beneath FOLDER, not from where they were compiled",
     )  # fmt: skip
+    parser.add_argument("--lang", choices=("en", "ko"), default="en", help="tell it in English or Korean (default: en)")
     parser.add_argument(
         "--json", action="store_true", help="print the chosen events as JSON Lines (see observer export)"
     )
@@ -142,39 +144,45 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.report.terminal import tell, tell_events
     from observer.story.breaks import Breaks
     from observer.story.by_line import steps_by_line
+    from observer.story.language import LANGUAGES
     from observer.story.query import parse_line
 
+    language = LANGUAGES[arguments.lang]
     breaks, sources = Breaks(), Sources(arguments.source, trace.meta.images)
     at = event_number(trace, arguments.at) if arguments.at is not None else None
     if arguments.heap:
-        show_heap(console, trace, at, everything=arguments.all)
+        show_heap(console, trace, at, language, everything=arguments.all)
     elif arguments.map and at is not None:
-        show_map_at(console, trace, at)
+        show_map_at(console, trace, at, language)
     elif arguments.map:
         for end in trace.meta.ends:
-            print_space(console, end)
+            print_space(console, end, language=language)
     elif arguments.ledger:
-        print_ledger(console, trace.meta.ledger)
+        print_ledger(console, trace.meta.ledger, language)
     elif arguments.top:
-        print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources)
+        print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources, language)
     elif arguments.leaks:
-        print_leaks(console, _glanced(trace.events()).places.top("live"), sources)
+        print_leaks(console, _glanced(trace.events()).places.top("live"), sources, language)
     elif arguments.steps:
-        print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)))
+        print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)), language)
     elif arguments.kind:
-        print_events(console, _chosen(trace, arguments, breaks), breaks)
+        print_events(console, _chosen(trace, arguments, breaks), breaks, language)
     elif arguments.call is not None or arguments.line:
         if arguments.call is None:
-            print_counts(console, arguments.line, trace.count_at_line(*parse_line(arguments.line)))
+            print_counts(console, arguments.line, trace.count_at_line(*parse_line(arguments.line)), language)
         chosen = _chosen(trace, arguments, breaks)
-        tell_events(console, chosen, everything=arguments.all, sources=sources, breaks=breaks)
+        tell_events(
+            console, chosen, everything=arguments.all, sources=sources, breaks=breaks, language=language
+        )  # fmt: skip
     elif arguments.full or arguments.all:
         tell(
             console, trace.meta, trace.events(), everything=arguments.all, directory=arguments.directory,
-            sources=sources,
+            sources=sources, language=language,
         )  # fmt: skip
     else:
-        print_glance(console, trace.meta, _glanced(trace.events()), arguments.directory, sources=sources)
+        print_glance(
+            console, trace.meta, _glanced(trace.events()), arguments.directory, sources=sources, language=language
+        )  # fmt: skip
 
 
 def _glanced(events: Iterator[Event]) -> Glance:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -16,14 +17,14 @@ from observer.model.chapter import took_step
 from observer.model.ledger import FAILING, headline, worst
 from observer.model.machine import Meta, Outcome
 from observer.model.operations import ALLOCATING
-from observer.report.screen import bar, put, safe
+from observer.report.screen import bar, filled, left, put, right, safe
 from observer.report.source import Sources
-from observer.story.crashes import Crash, broken_words
 from observer.story.departures import Occurrence
 from observer.story.glance import Glance
+from observer.story.language import ENGLISH, Language
 from observer.story.places import Place
 from observer.story.summary import Summary
-from observer.story.wording import number, plural, short_size, size
+from observer.story.wording import number
 
 __all__ = ["print_glance"]
 
@@ -32,6 +33,7 @@ _LINES: Final = 23
 _NAME: Final = 14
 _BAR: Final = 12
 _LEAST_BAR_WIDTH: Final = 72
+_CRASHES: Final = 2
 _TOP: Final = 5
 _LEAKS: Final = 3
 
@@ -41,14 +43,23 @@ class _Screen:
     """Lines in the making: `fixed` ones stay, those of `lists` give way from their ends when there is no room."""
 
     console: Console
+    language: Language
     head: list[Text] = field(default_factory=list)
     lists: list[list[Text]] = field(default_factory=list)
     tail: list[Text] = field(default_factory=list)
 
+    def say(self, name: str, *values: object) -> str:
+        """Return a phrase in the screen's language."""
+        return self.language.say(name, *values)
+
     def fact(self, name: str, text: Text | str, style: str = "") -> None:
-        """Add a fact to the head, wrapped beside its name."""
+        """Add a fact to the head, wrapped beside the phrase *name*; beside nothing if there is none."""
         body = text if isinstance(text, Text) else Text(safe(text), style)
-        self.head += _beside(self.console, Text(f"  {name:<{_NAME}}", "dim"), body)
+        self.head += _beside(self.console, self.label(name), body)
+
+    def label(self, name: str) -> Text:
+        """Return the phrase *name* as the left column has it."""
+        return Text(f"  {left(self.say(name) if name else '', _NAME)}", "dim")
 
     def print(self) -> None:
         """Print what there is room for: the longest lists are shortened first, down to a line and their title."""
@@ -62,25 +73,24 @@ class _Screen:
 
 
 def print_glance(
-    console: Console, meta: Meta, glance: Glance, directory: Path | str, *, sources: Sources | None = None
-) -> None:
+    console: Console, meta: Meta, glance: Glance, directory: Path | str, *, sources: Sources | None = None,
+    language: Language = ENGLISH,
+) -> None:  # fmt: skip
     """Print the screen for a run whose events *glance* has taken; *directory* is its trace, for the commands."""
-    screen, summary = _Screen(console), glance.summary()
-    screen.head += _beside(console, Text(), _title(meta, summary))
-    for crash in glance.crashes[:2]:
-        _crash(screen, crash)
-    _broken(screen, glance)
+    screen, summary = _Screen(console, language), glance.summary()
+    screen.head += _beside(console, Text(), _title(meta, summary, language))
+    _crashes(screen, glance)
     if meta.heap_damage:
-        screen.fact("heap", meta.heap_damage, "bold red")
+        screen.fact("heap_label", meta.heap_damage, "bold red")
     _sizes(screen, meta, summary)
     _mallocs(screen, summary)
     _kernel(screen, meta, summary)
     _refused(screen, glance)
-    beyond = "; ".join(f"{found.title} ({number(found.count)})" for found in _by_count(glance))
+    beyond = "; ".join(f"{language.departure(found)[0]} ({number(found.count)})" for found in _by_count(glance))
     if beyond:
-        screen.fact("not in book", _cut(console, beyond))
+        screen.fact("departures_label", _cut(console, beyond))
     source = sources if sources is not None else Sources(None, meta.images)
-    _places(screen, "asked for most", glance.places.top("bytes")[:_TOP], source, live=False)
+    _places(screen, screen.say("most_asked"), glance.places.top("bytes")[:_TOP], source, live=False)
     _leaks(screen, glance.places.top("live"), source, summary)
     _verdict(screen, meta)
     _commands(screen, glance, str(directory))
@@ -103,65 +113,75 @@ def _cut(console: Console, text: str) -> Text:
     return line
 
 
-def _title(meta: Meta, summary: Summary) -> Text:
+def _title(meta: Meta, summary: Summary, language: Language) -> Text:
     command = meta.request.command
     name = safe(shlex.join(command[:1])) if command else "?"
-    tasks = []
+    happened = [language.counted(summary.events, "event")]
     if summary.processes > 1:
-        tasks.append(f"{number(summary.processes)} processes")
+        happened.append(language.say("processes_many", number(summary.processes)))
     if summary.threads > summary.processes:
-        tasks.append(plural(summary.threads, "thread"))
-    among = f", {', '.join(tasks)}" if tasks else ""
-    ended, style = _ending(meta.outcome)
-    return Text.assemble(
-        (name, "bold cyan"), " ", (ended, style), f" after {meta.outcome.seconds:.3f} s: ",
-        plural(summary.events, "event"), among,
-    )  # fmt: skip
+        happened.append(language.counted(summary.threads, "thread"))
+    seconds = f"{meta.outcome.seconds:.3f}"
+    ended = _ending(meta.outcome, language)
+    return filled(language.template("title"), (name, "bold cyan"), ended, seconds, ", ".join(happened))
 
 
-def _ending(outcome: Outcome) -> tuple[str, str]:
+def _ending(outcome: Outcome, language: Language) -> tuple[str, str]:
     if outcome.ended == "exit":
-        return f"ended with status {outcome.status}", "bold"
+        return language.say("title_exit", outcome.status), "bold"
     if outcome.ended == "killed":
-        return f"was killed by {safe(outcome.signal or 'a signal')}", "bold red"
-    return "was cut off", "bold red"
+        return language.say("title_killed", safe(outcome.signal or language.say("a_signal"))), "bold red"
+    return language.say("title_cut_off"), "bold red"
 
 
-def _crash(screen: _Screen, crash: Crash) -> None:
-    screen.fact("crashed", crash.what, "bold red")
-    for reason in crash.because:
-        screen.fact("", reason)
-
-
-def _broken(screen: _Screen, glance: Glance) -> None:
-    """Name the first call that broke a rule of malloc(3), unless it is why a process crashed."""
+def _crashes(screen: _Screen, glance: Glance) -> None:
+    """Tell why processes ended, and the first call that broke a rule of malloc(3), unless it is among the reasons."""
+    told: set[str] = set()
+    for i, crash in enumerate(glance.crashes):
+        words = screen.language.crash(crash)
+        told.update(words.because)
+        if i < _CRASHES:
+            screen.fact("crashed", words.what, "bold red")
+            for reason in words.because:
+                screen.fact("", reason)
     count, calls = glance.broken_rules()
-    told = {reason for crash in glance.crashes for reason in crash.because}
-    if calls and broken_words(calls[0]) not in told:
-        screen.fact("rule broken", broken_words(calls[0]), "bold red")
+    if calls and (broken := screen.language.broken(calls[0])) not in told:
+        screen.fact("rule_broken", broken, "bold red")
     if count > 1:
-        screen.fact("rules broken", f"{number(count)} calls broke a rule of malloc(3): --full tells each")
+        screen.fact("rules_broken", screen.say("rules_broken_how_many", number(count)))
 
 
 def _sizes(screen: _Screen, meta: Meta, summary: Summary) -> None:
     """Asked for, alive, mapped and resident as bars of one scale, each with where it came from."""
     if not summary.calls:
         unseen = next((note for note in meta.notes if note.startswith("calls in ")), None)
-        screen.fact("asked for", unseen or "no call of an allocator was made, or none was asked to be seen")
+        screen.fact("asked_label", unseen or screen.say("no_calls"))
         return
     frames = (summary.frames + meta.totals.get("frames_beside", 0)) * meta.machine.page_size
-    asking = {op: count for op, count in summary.calls.items() if op in ALLOCATING}
-    back = f"; {size(summary.to_kernel)} back" if summary.to_kernel else ""
+    counted, size = screen.language.counted, screen.language.size
     rows = (
-        ("asked for", summary.asked, f"in {_listed(asking)}" if asking else ""),
-        ("alive at most", summary.peak, f"at the end {size(summary.live)} in {plural(summary.live_pieces, 'piece')}"),
-        ("mapped", summary.from_kernel, f"{_listed(_growing(summary)) or 'nothing'} in mallocs{back}"),
-        ("resident", frames, f"{plural(frames // meta.machine.page_size, 'frame')} by first touch"),
-    )
+        ("asked_label", summary.asked, _asking(screen, summary)),
+        ("alive_label", summary.peak,
+         screen.say("alive_at_end", size(summary.live), counted(summary.live_pieces, "piece"))),
+        ("mapped_label", summary.from_kernel, _mapped(screen, summary)),
+        ("resident_label", frames, screen.say("resident_by", counted(frames // meta.machine.page_size, "frame"))),
+    )  # fmt: skip
     whole = max(value for _name, value, _words in rows)
     for name, value, words in rows:
         drawn = f"{bar(value, whole, _BAR)}  " if screen.console.width >= _LEAST_BAR_WIDTH else ""
-        screen.fact(name, Text.assemble((f"{short_size(value):>9} ", "bold"), f" {drawn}", safe(words)))
+        amount = right(screen.language.short_size(value), 9)
+        screen.fact(name, Text.assemble((f"{amount} ", "bold"), f" {drawn}", safe(words)))
+
+
+def _asking(screen: _Screen, summary: Summary) -> str:
+    asking = {op: count for op, count in summary.calls.items() if op in ALLOCATING}
+    return screen.say("asked_in", _listed(screen, asking, "item_times")) if asking else ""
+
+
+def _mapped(screen: _Screen, summary: Summary) -> str:
+    grown = _listed(screen, _growing(summary), "item_times")
+    back = screen.say("mapped_back", screen.language.size(summary.to_kernel)) if summary.to_kernel else ""
+    return (screen.say("mapped_in", grown) if grown else screen.say("mapped_nothing")) + back
 
 
 def _growing(summary: Summary) -> Mapping[str, int]:
@@ -175,24 +195,26 @@ def _mallocs(screen: _Screen, summary: Summary) -> None:
         return
     served = took.get("1-5", 0)
     grown = sum(count for steps, count in took.items() if took_step(steps, 2))
-    text = f"{number(served)} found a free piece (1-5), {number(grown)} asked the kernel (1-2-3-4-5)"
+    text = screen.say("mallocs_took", number(served), number(grown))
     rest = sum(took.values()) - served - grown
-    screen.fact("mallocs", text + (f", {number(rest)} neither" if rest else ""))
+    screen.fact("mallocs_label", text + (screen.say("mallocs_neither", number(rest)) if rest else ""))
 
 
 def _kernel(screen: _Screen, meta: Meta, summary: Summary) -> None:
     inside, outside = sum(summary.syscalls_inside.values()), sum(summary.syscalls_outside.values())
     if inside or outside:
-        made = f" ({_listed(summary.syscalls_inside)})" if inside else ""
-        screen.fact("system calls", f"{number(inside)} in mallocs{made}, {number(outside)} elsewhere")
+        made = f" ({_listed(screen, summary.syscalls_inside)})" if inside else ""
+        screen.fact("syscalls_label", screen.say("syscalls_made", number(inside), made, number(outside)))
     if summary.faults:
-        major = f"; {number(summary.major)} read from disk" if summary.major else ""
-        screen.fact("page faults", f"{number(summary.faults)}: by {_listed(summary.by_toucher)}{major}")
+        major = screen.say("from_disk", number(summary.major)) if summary.major else ""
+        touchers = _listed(screen, summary.by_toucher, names="touchers")
+        screen.fact("faults", screen.say("faults_by", number(summary.faults), touchers, major))
     if not meta.sees_faults:
         why = next((line.note for line in meta.ledger if line.identity.startswith("fault samples")), "")
-        screen.fact("" if summary.faults else "page faults", f"{meta.how.get('faults', 'not observed')}: {why}")
+        how = meta.how.get("faults", screen.say("not_observed"))
+        screen.fact("" if summary.faults else "faults", f"{how}: {why}")
     if summary.lost:
-        screen.fact("LOST", plural(summary.lost, "event"), "bold red")
+        screen.fact("lost_label", screen.language.counted(summary.lost, "event"), "bold red")
 
 
 def _refused(screen: _Screen, glance: Glance) -> None:
@@ -202,60 +224,68 @@ def _refused(screen: _Screen, glance: Glance) -> None:
         counts[refusal.title] += refusal.count - refusal.fatal
     survived = ", ".join(f"{title} ({number(count)})" for title, count in counts.most_common() if count)
     if survived:
-        screen.fact("refused", _cut(screen.console, f"with a signal, by the processor: {survived}"))
+        screen.fact("refused_label", _cut(screen.console, screen.say("refused_survived", survived)))
 
 
 def _by_count(glance: Glance) -> list[Occurrence]:
     return sorted(glance.departures(), key=lambda found: -found.count)
 
 
-def _listed(names: Mapping[str, int], most: int = 4) -> str:
-    ordered = sorted(names.items(), key=lambda item: -item[1])
-    shown = [f"{number(count)} {name}" for name, count in ordered[:most]]
+def _listed(
+    screen: _Screen, counts: Mapping[str, int], phrase: str = "item", *, names: str = "", most: int = 4
+) -> str:  # fmt: skip
+    """List what was counted, most first, each as *phrase* has it; *names* are the phrases that name it, if any do."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    shown = [
+        screen.say(phrase, number(count), screen.language.choose(names, name) if names else name)
+        for name, count in ordered[:most]
+    ]
     return ", ".join([*shown, "..."] if len(ordered) > most else shown)
 
 
 def _places(screen: _Screen, title: str, places: Sequence[Place], source: Sources, *, live: bool) -> None:
     if not places:
         return
-    wide = min(max(len(safe(place.text)) for place in places), screen.console.width // 3)
+    wide = min(max(cell_len(safe(place.text)) for place in places), screen.console.width // 3)
     lines = [Text(f"  {title}", "bold")]
     for place in places:
-        lines.append(_place(screen.console, place, wide, source, live=live))
+        lines.append(_place(screen, place, wide, source, live=live))
     screen.lists.append(lines)
 
 
-def _place(console: Console, place: Place, wide: int, source: Sources, *, live: bool) -> Text:
+def _place(screen: _Screen, place: Place, wide: int, source: Sources, *, live: bool) -> Text:
     amount, times = (place.live, place.pieces) if live else (place.asked, place.calls)
     name = Text(safe(place.text), "cyan")
     name.truncate(wide, overflow="ellipsis", pad=True)
     code = safe(" ".join(source.line(place.site).split())) if place.site is not None else ""
-    line = Text.assemble(f"  {short_size(amount):>10}", f"{number(times):>8} × ", name, "  ", code)
-    line.truncate(console.width, overflow="ellipsis")
+    size = right(screen.language.short_size(amount), 10)
+    line = Text.assemble(f"  {size}", f"{number(times):>8} × ", name, "  ", code)
+    line.truncate(screen.console.width, overflow="ellipsis")
     line.rstrip()
     return line
 
 
 def _leaks(screen: _Screen, places: Sequence[Place], source: Sources, summary: Summary) -> None:
     if places:
-        more = f" by {len(places)} places" if len(places) > 1 else ""
-        title = f"not freed: {size(summary.live)} in {plural(summary.live_pieces, 'piece')}{more}"
+        more = screen.say("not_freed_places", len(places)) if len(places) > 1 else ""
+        pieces = screen.language.counted(summary.live_pieces, "piece")
+        title = screen.say("not_freed", screen.language.size(summary.live), pieces, more)
         _places(screen, title, places[:_LEAKS], source, live=True)
 
 
 def _verdict(screen: _Screen, meta: Meta) -> None:
     verdict = worst(meta.ledger)
     style = "bold red" if verdict in FAILING else "green"
-    words = "every event is accounted for" if verdict not in FAILING else "NOT everything is accounted for"
+    words = screen.say("accounted" if verdict not in FAILING else "not_accounted")
     told = Text.assemble((headline(meta.ledger), style), f": {words}")
-    screen.tail += _beside(screen.console, Text(f"  {'ledger':<{_NAME}}", "dim"), told)
+    screen.tail += _beside(screen.console, screen.label("ledger_label"), told)
     for line in meta.ledger:
         if line.verdict in FAILING:
-            text = f"{line.identity}: seen {line.seen}, expected {line.expected}, lost {line.lost}"
-            screen.tail += _beside(screen.console, Text(" " * (_NAME + 2)), Text(safe(text), "red"))
+            text = screen.say("ledger_differs", line.identity, line.seen, line.expected, line.lost)
+            screen.tail += _beside(screen.console, screen.label(""), Text(safe(text), "red"))
     if meta.notes:
-        more = f"{len(meta.notes)} in all, see --full; " if len(meta.notes) > 1 else ""
-        screen.tail.append(Text(f"  {'note':<{_NAME}}", "dim") + _cut(screen.console, more + meta.notes[0]))
+        more = screen.say("notes_in_all", len(meta.notes)) if len(meta.notes) > 1 else ""
+        screen.tail.append(screen.label("note_label") + _cut(screen.console, more + meta.notes[0]))
 
 
 def _commands(screen: _Screen, glance: Glance, directory: str) -> None:
@@ -264,10 +294,9 @@ def _commands(screen: _Screen, glance: Glance, directory: str) -> None:
     shown = f"observer show {safe(shlex.quote(directory))}"
     asking = (place for place in glance.places.top("bytes") if place.site is not None and place.site.line)
     line = next((place.text for place in asking), None)
-    options = [("--full", "the whole story"), *([(f"--line {line}", "what one line did")] if line else [])]
-    for i, (option, words) in enumerate((*options, ("--help", "steps, map, ledger, one piece"))):
-        name = Text(f"  {'more' if i == 0 else '':<{_NAME}}", "dim")
-        body = Text(f"{shown} {safe(option)}", "bold")
-        if body.cell_len + len(words) + _NAME + 5 <= screen.console.width:
+    options = [("--full", "show_full"), *([(f"--line {line}", "show_line")] if line else []), ("--help", "show_help")]
+    for i, (option, phrase) in enumerate(options):
+        body, words = Text(f"{shown} {safe(option)}", "bold"), screen.say(phrase)
+        if body.cell_len + cell_len(words) + _NAME + 5 <= screen.console.width:
             body.append(f"   {words}", "not bold dim")
-        screen.tail += _beside(screen.console, name, body)
+        screen.tail += _beside(screen.console, screen.label("more_label" if i == 0 else ""), body)

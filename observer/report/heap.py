@@ -12,10 +12,11 @@ from rich.text import Text
 
 from observer.glibc.chunks import HEADER
 from observer.model.chunks import Chunk
-from observer.report.screen import heading, paragraph, put, safe
+from observer.report.screen import heading, left, paragraph, put, right, safe
+from observer.story.language import ENGLISH, Language
 from observer.story.moment import Moment
 from observer.story.spans import Piece
-from observer.story.wording import number, plural, size
+from observer.story.wording import number
 
 __all__ = ["print_heap"]
 
@@ -23,12 +24,11 @@ _STYLES: Final = {
     "in use": "blue", "mmapped": "blue", "tcache": "green", "fast": "green", "top": "dim", "cache": "dim",
     "fence": "dim",
 }  # fmt: skip
-_WORDS: Final = {
-    "in use": "in use", "tcache": "free, in a thread cache", "fast": "free, in a fast bin",
-    "unsorted": "free, unsorted", "small": "free, in a small bin", "large": "free, in a large bin", "free": "free",
-    "top": "top", "fence": "end of a part", "mmapped": "in use, mapped", "cache": "a thread cache itself",
-    "given back": "given back",
-}  # fmt: skip
+_STATES: Final = (
+    "in use", "tcache", "fast", "unsorted", "small", "large", "free", "top", "fence", "mmapped", "cache", "given back",
+)  # fmt: skip
+"""In the order in which they are summed up."""
+_TITLES: Final = ("place", "size", "pages", "what")
 _ROWS: Final = 40
 _STRIP_MARKS: Final = {"in use": "█", "mmapped": "█", "top": "·", "cache": "▒", "fence": "▒"}
 _FREE: Final = "░"
@@ -50,32 +50,41 @@ class _Row:
 
 
 def print_heap(
-    console: Console, moment: Moment, chunks: Sequence[Chunk], how: str, *, everything: bool = False
+    console: Console, moment: Moment, chunks: Sequence[Chunk], how: str, *, everything: bool = False,
+    language: Language = ENGLISH,
 ) -> None:  # fmt: skip
     """Print the *chunks* of a process at a *moment*; *how* says who tells of those that are free."""
     start, end = moment.heap
-    where = f"of {safe(moment.path.rsplit('/', 1)[-1]) or 'the program'}, process {moment.pid}"
-    heading(console, f"The heap after event {number(moment.n)}", where)
+    program = safe(moment.path.rsplit("/", 1)[-1]) or language.say("the_program")
+    heading(
+        console, language.say("heap_after", number(moment.n)), language.say("of_process", program, moment.pid)
+    )  # fmt: skip
     if end > start:
-        put(console, f"  {start:#x} to the break {end:#x}: {size(end - start)}")
+        extent = language.size(end - start)
+        put(console, f"  {language.say('heap_to_break', f'{start:#x}', f'{end:#x}', extent)}")
     if not chunks:
-        put(console, "  no chunk is there")
+        put(console, f"  {language.say('no_chunk')}")
         return
-    _strips(console, moment, [chunk for chunk in chunks if start <= chunk.address < end], start, end)
-    _sums(console, chunks)
+    _strips(console, moment, [chunk for chunk in chunks if start <= chunk.address < end], language)
+    _sums(console, chunks, language)
     paragraph(console, Text(how, "dim"), first="  ", hanging=2)
     rows = list(_rows(moment, chunks))
     shown = rows if everything else rows[:_ROWS]
-    put(console, Text(f"  {'place':<16} {'size':>11}  {'pages':>9}  what", "dim"))
+    put(console, Text(_columns(*(language.choose("heap_columns", name) for name in _TITLES)), "dim"))
     for row in shown:
-        _row(console, row, start, end)
+        _row(console, row, moment.heap, language)
     if len(rows) > len(shown):
-        put(console, f"  ... {plural(len(rows) - len(shown), 'row')} more: --all", "bold")
+        more = language.counted(len(rows) - len(shown), "row")
+        put(console, f"  {language.say('heap_more', more)}", "bold")
 
 
-def _strips(console: Console, moment: Moment, chunks: Sequence[Chunk], start: int, end: int) -> None:
+def _columns(place: str, size: str, pages: str, what: str) -> str:
+    return f"  {left(place, 16)} {right(size, 11)}  {right(pages, 9)}  {what}"
+
+
+def _strips(console: Console, moment: Moment, chunks: Sequence[Chunk], language: Language) -> None:
     """Draw the heap twice at one scale: what is in use above, which pages are there below."""
-    cells = max(console.width - 14, 20)
+    cells, (start, end) = max(console.width - 14, 20), moment.heap
     if end <= start:
         return
     width = (end - start) / cells
@@ -89,18 +98,22 @@ def _strips(console: Console, moment: Moment, chunks: Sequence[Chunk], start: in
         low = int(max(page.start - start, 0) / width)
         high = max(int((min(page.start + moment.page_size, end) - start) / width), low + 1)
         there[low:high] = ["0" if page.how == "zero" else "█"] * (min(high, cells) - low)
-    put(console, Text.assemble(("  pieces    ", "dim"), "".join(marks)))
-    put(console, Text.assemble(("  pages     ", "dim"), "".join(there)))
-    put(console, Text("            █ in use, ░ free, · top; pages: █ a frame, 0 the page of zeros", "dim"))
+    for name, strip in (("pieces", marks), ("pages", there)):
+        put(console, Text.assemble((f"  {left(language.choose('heap_strips', name), 10)}", "dim"), "".join(strip)))
+    put(console, Text(f"            {language.say('heap_key')}", "dim"))
 
 
-def _sums(console: Console, chunks: Sequence[Chunk]) -> None:
+def _sums(console: Console, chunks: Sequence[Chunk], language: Language) -> None:
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     for chunk in chunks:
         counts[chunk.state] += 1
         sizes[chunk.state] += chunk.size
-    parts = [f"{_WORDS[state]} {number(counts[state])} ({size(sizes[state])})" for state in _WORDS if counts[state]]
+    parts = [
+        f"{language.choose('chunk_states', state)} {number(counts[state])} ({language.size(sizes[state])})"
+        for state in _STATES
+        if counts[state]
+    ]
     paragraph(console, ", ".join(parts), first="  ", hanging=2)
 
 
@@ -131,17 +144,22 @@ def _tell_the_same(row: _Row, other: _Row) -> bool:
     return same and row.place == other.place and one.address + one.size == two.address
 
 
-def _row(console: Console, row: _Row, start: int, end: int) -> None:
-    first = row.chunks[0]
+def _row(console: Console, row: _Row, heap: tuple[int, int], language: Language) -> None:
+    first, (start, end) = row.chunks[0], heap
     place = f"heap+{first.address - start:#x}" if start <= first.address < end else f"{first.address:#x}"
     times = f"{number(len(row.chunks))} × " if len(row.chunks) > 1 else ""
-    pages, style = f"{row.there}/{row.pages}", _STYLES.get(first.state, "green")
-    words = _WORDS[first.state]
-    if row.piece is not None:
-        asked = plural(row.piece.size, "byte")
-        words += f": {asked}, {safe(row.place)}, event {number(row.piece.call)}" if row.place else f": {asked}"
-    line = Text.assemble(
-        f"  {place:<16} ", f"{times + number(first.size):>11}", f"  {pages:>9}  ", (words, style)
-    )  # fmt: skip
+    style = _STYLES.get(first.state, "green")
+    columns = _columns(place, times + number(first.size), f"{row.there}/{row.pages}", "")
+    line = Text.assemble(columns, (_what(row, first.state, language), style))
     line.truncate(console.width, overflow="ellipsis")
     put(console, line)
+
+
+def _what(row: _Row, state: str, language: Language) -> str:
+    words = language.choose("chunk_states", state)
+    if row.piece is None:
+        return words
+    asked = language.counted(row.piece.size, "byte")
+    if not row.place:
+        return f"{words}: {asked}"
+    return language.say("chunk_asked", words, asked, safe(row.place), number(row.piece.call))

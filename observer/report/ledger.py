@@ -9,32 +9,40 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.ledger import COMPLETE, EXCLUSIONS, FAILING, LedgerLine, headline, worst
-from observer.report.screen import heading, paragraph, put, safe
+from observer.report.screen import heading, left, paragraph, put, right, safe
+from observer.story.language import ENGLISH, Language
 from observer.story.wording import number
 
 __all__ = ["print_ledger"]
 
 _WIDTHS: Final = (9, 9, 5, 5, 6)
-_TITLES: Final = ("seen", "expected", "lost", "excl.", "unexpl")
+_TITLES: Final = ("seen", "expected", "lost", "excluded", "unexplained")
 _VERDICT: Final = 13
 _SHORT: Final = {EXCLUSIONS: "COMPLETE*"}
 _STYLES: Final = {COMPLETE: "green", EXCLUSIONS: "green"}
 _ADDRESS: Final = 1 << 40
 
 
-def print_ledger(console: Console, lines: Sequence[LedgerLine]) -> None:
+def print_ledger(console: Console, lines: Sequence[LedgerLine], language: Language = ENGLISH) -> None:
     """Print every identity with both sides and the verdict, the notes beneath; 80 columns are enough."""
     verdict = worst(tuple(lines))
-    heading(console, "The ledger", "does what we saw agree with what others counted?")
+    heading(console, language.say("the_ledger"), language.say("the_ledger_hint"))
     if not lines:
-        put(console, "  nothing was balanced in this run")
+        put(console, f"  {language.say('ledger_empty')}")
         return
     wide = _identity_width(console)
-    put(console, Text("  " + f"{'identity':<{wide}}" + _numbers(_TITLES) + "  verdict", "dim"))
+    _columns(console, wide, language)
     for line in lines:
         _line(console, line, wide)
-    _notes(console, lines)
-    put(console, Text.assemble("  verdict: ", (headline(tuple(lines)), _style(verdict))))
+    _notes(console, lines, language)
+    put(console, Text.assemble(f"  {language.say('ledger_verdict')}", (headline(tuple(lines)), _style(verdict))))
+
+
+def _columns(console: Console, wide: int, language: Language) -> None:
+    identity, verdict, *titles = (
+        language.choose("ledger_columns", name) for name in ("identity", "verdict", *_TITLES)
+    )  # fmt: skip
+    put(console, Text(f"  {left(identity, wide)}{_numbers(titles)}  {verdict}", "dim"))
 
 
 def _identity_width(console: Console) -> int:
@@ -42,7 +50,7 @@ def _identity_width(console: Console) -> int:
 
 
 def _numbers(texts: Sequence[str]) -> str:
-    return "".join(f" {text:>{width}}" for text, width in zip(texts, _WIDTHS, strict=True))
+    return "".join(f" {right(text, width)}" for text, width in zip(texts, _WIDTHS, strict=True))
 
 
 def _style(verdict: str) -> str:
@@ -83,13 +91,12 @@ def _count(value: int) -> str:
     return text if len(text) <= _WIDTHS[2] + 1 else f"{value:.0e}"
 
 
-def _notes(console: Console, lines: Sequence[LedgerLine]) -> None:
+def _notes(console: Console, lines: Sequence[LedgerLine], language: Language) -> None:
     if any(line.verdict == EXCLUSIONS for line in lines):
-        put(console, Text(f"  * {EXCLUSIONS}: a counted part is left out, as said here", "dim"))
+        put(console, Text(f"  {language.say('ledger_exclusions', EXCLUSIONS)}", "dim"))
     for line in lines:
         for part in line.excluded:
-            paragraph(
-                console, safe(f"{line.identity}: {number(part.count)} excluded, {part.why}"), first="    ", hanging=6
-            )
+            text = language.say("ledger_excluded", line.identity, number(part.count), part.why)
+            paragraph(console, safe(text), first="    ", hanging=6)
         if line.note:
             paragraph(console, safe(f"{line.identity}: {line.note}"), first="    ", hanging=6)

@@ -7,16 +7,15 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from observer.model.chapter import STEPS
 from observer.model.events import Call, Event, Lost, Process, Signal, Site
 from observer.report.screen import heading, put, safe
 from observer.report.source import Sources
-from observer.story.lines import row_words
+from observer.story.language import ENGLISH, Language
 from observer.story.names import Names
 from observer.story.rows import Passage, Row
 from observer.story.steps import rings_of, step_of
 from observer.story.telling import Shortened
-from observer.story.wording import moment, number, plural
+from observer.story.wording import moment, number
 
 __all__ = ["StoryPrinter", "legend"]
 
@@ -27,24 +26,26 @@ _TEXT_COLUMN: Final = 25
 _MOST_ROWS: Final = 12
 
 
-def legend(console: Console) -> None:
+def legend(console: Console, language: Language = ENGLISH) -> None:
     """Print the book's six steps, which the story's second column refers to."""
-    heading(console, "The six steps", "the second column of the story")
-    for step, words in STEPS.items():
+    heading(console, language.say("the_steps"), language.say("the_steps_hint"))
+    for step, words in language.steps.items():
         put(console, Text.assemble((f"  {step}", "bold"), f"  {words}"))
-    put(console, Text("  Rings: 3 is user mode, 0 kernel mode; 3→0→3 is a way into the kernel and back.", "dim"))
+    put(console, Text(f"  {language.say('the_rings')}", "dim"))
 
 
 class StoryPrinter:
     """Prints passages as they come, under titles; *directory* is where the whole story is kept."""
 
     def __init__(
-        self, console: Console, names: Names, *, directory: str = "", sources: Sources | None = None
+        self, console: Console, names: Names, *, directory: str = "", sources: Sources | None = None,
+        language: Language = ENGLISH,
     ) -> None:  # fmt: skip
         self._console = console
         self._names = names
         self._directory = directory
         self._sources = sources
+        self._language = language
         self._site: str | None = None
 
     def finish(self, rest: Shortened) -> None:
@@ -52,7 +53,8 @@ class StoryPrinter:
         where = f": observer show {safe(self._directory)} --all" if self._directory else ""
         for left_out, passage in rest.told():
             if left_out:
-                put(self._console, f"    ... {plural(left_out, 'row')} more{where}", "bold")
+                rows = self._language.counted(left_out, "row")
+                put(self._console, f"    {self._language.say('rows_more', rows, where)}", "bold")
                 self._site, where = None, ""
             self.add(passage)
 
@@ -69,12 +71,13 @@ class StoryPrinter:
         self._site = None
         places = list(dict.fromkeys(place for row in rows if (place := _place(row.first))))
         shown = [*places[:3], "..."] if len(places) > 3 else places
-        title = f"loop at {', '.join([', '.join(shown), *self._task(rows[0].first)])}"
+        title = self._language.say("loop_at", ", ".join([*shown, *self._task(rows[0].first)]))
         self._titled(self._with_source(title, rows[0].first if len(places) == 1 else None), rows[0].first)
         for row in rows[:_MOST_ROWS]:
             self._row(row, "│ ", site=len(places) > 1)
         if len(rows) > _MOST_ROWS:
-            put(self._console, Text(" " * _TEXT_COLUMN + f"│ and {plural(len(rows) - _MOST_ROWS, 'row')} more", "dim"))
+            rest = self._language.say("rows_more_in_loop", self._language.counted(len(rows) - _MOST_ROWS, "row"))
+            put(self._console, Text(" " * _TEXT_COLUMN + f"│ {rest}", "dim"))
 
     def _titled(self, title: Text, event: Event) -> None:
         time = moment(event.t_ns)
@@ -87,9 +90,10 @@ class StoryPrinter:
         site = None if row.before_main is not None else getattr(event, "site", None)
         task = self._task(event)
         if isinstance(event, Process):
-            name = ", ".join(task) or "the process"
+            name = ", ".join(task) or self._language.say("the_process")
         else:
-            name = ", ".join(["before main" if row.before_main is not None else _title(site), *task])
+            opening = row.before_main is not None
+            name = ", ".join([self._language.say("before_main") if opening else self._title(site), *task])
         if name == self._site:
             return
         self._site = name
@@ -105,18 +109,23 @@ class StoryPrinter:
 
     def _task(self, event: Event) -> list[str]:
         """Name the process and the thread where they are not the first ones."""
-        return self._names.of(event.pid, event.tid)
+        return self._names.of(event.pid, event.tid, self._language)
+
+    def _title(self, site: Site | None) -> str:
+        if site is None or site.text == "?":
+            return self._language.say("no_source_line")
+        return self._language.say("line_in", site.text, site.function) if site.line and site.function else site.text
 
     def _row(self, row: Row, mark: str, *, site: bool) -> None:
-        words = row_words(row)
+        words = self._language.row(row)
         if isinstance(row.first, Process) and row.first.what in _BIRTHS and row.count == 1 and row.first.child:
-            words += f" ({self._names.child(row.first.child)})"
+            words += f" ({self._names.child(row.first.child, self._language)})"
         if site and (place := _place(row.first)):
-            words += f", at {place}"
+            words = self._language.say("row_at", words, place)
         self._line(row, words, mark, None)
         for nested in row.inside.values():
             call = row.first if isinstance(row.first, Call) else None
-            self._line(nested, row_words(nested), f"{mark}  ", call)
+            self._line(nested, self._language.row(nested), f"{mark}  ", call)
 
     def _line(self, row: Row, words: str, mark: str, call: Call | None) -> None:
         hidden = row.before_main is not None
@@ -140,13 +149,6 @@ class StoryPrinter:
 def _place(event: Event) -> str:
     site = getattr(event, "site", None)
     return site.text if isinstance(site, Site) and site.text != "?" else ""
-
-
-def _title(site: Site | None) -> str:
-    if site is None or site.text == "?":
-        return "no source line"
-    function = f" in {site.function}" if site.line and site.function else ""
-    return f"{site.text}{function}"
 
 
 def _style(event: Event, step: str, *, nested: bool) -> str:

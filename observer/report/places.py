@@ -8,53 +8,49 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from observer.report.screen import heading, put, safe
+from observer.report.screen import heading, put, right, safe
 from observer.report.source import Sources
+from observer.story.language import ENGLISH, Language
 from observer.story.places import Place
-from observer.story.wording import number, plural, size
+from observer.story.wording import number
 
 __all__ = ["print_leaks", "print_top"]
 
-_COLUMNS: Final[tuple[tuple[str, str, Callable[[Place], str]], ...]] = (
-    ("bytes", "asked for", lambda place: size(place.asked)),
-    ("calls", "calls", lambda place: number(place.calls)),
-    ("live", "not freed", lambda place: size(place.live)),
-    ("resident", "frames", lambda place: number(place.frames)),
-    ("waste", "wasted", lambda place: size(place.wasted)),
-    ("faults", "faults", lambda place: number(place.faults)),
-)
-"""Measure, title, and how a place's value is written."""
-_TITLES: Final = {
-    "bytes": ("Most bytes asked for", "by lines that call the allocator"),
-    "calls": ("Most calls of the allocator", ""),
-    "live": ("Most bytes not freed at the end", ""),
-    "resident": ("Most page frames", "that came to the pieces a line asked for"),
-    "waste": ("Most bytes that nobody asked for", "in glibc's chunks, as sizes are rounded up"),
-    "faults": ("Most page faults", "taken by a line of the program"),
+_VALUES: Final[dict[str, Callable[[Place, Language], str]]] = {
+    "bytes": lambda place, language: language.size(place.asked),
+    "calls": lambda place, _language: number(place.calls),
+    "live": lambda place, language: language.size(place.live),
+    "resident": lambda place, _language: number(place.frames),
+    "waste": lambda place, language: language.size(place.wasted),
+    "faults": lambda place, _language: number(place.faults),
 }
+"""How a place's value is written, by measure."""
+_BESIDE: Final = ("bytes", "calls", "live")
+"""What is shown beside the measure that was asked for."""
 _SHOWN: Final = 3
 _WIDE: Final = 10
 _ROWS: Final = 20
 
 
-def print_top(console: Console, measure: str, places: Sequence[Place], sources: Sources) -> None:
+def print_top(
+    console: Console, measure: str, places: Sequence[Place], sources: Sources, language: Language = ENGLISH
+) -> None:  # fmt: skip
     """Print the *places* that have most of *measure*, most first."""
-    heading(console, *_TITLES[measure])
+    heading(console, language.choose("top_titles", measure), language.choose("top_hints", measure))
     if not places:
-        put(console, "  no place has any")
+        put(console, f"  {language.say('top_nothing')}")
         return
-    columns = [column for column in _COLUMNS if column[0] == measure]
-    columns += [column for column in _COLUMNS if column[0] in ("bytes", "calls", "live") and column[0] != measure]
-    columns = columns[:_SHOWN]
-    put(console, Text("  " + "".join(f"{title:>{_WIDE}}  " for _name, title, _value in columns) + "place", "dim"))
+    columns = [measure, *(name for name in _BESIDE if name != measure)][:_SHOWN]
+    titles = "".join(f"{right(language.choose('top_columns', name), _WIDE)}  " for name in columns)
+    put(console, Text(f"  {titles}{language.choose('top_columns', 'place')}", "dim"))
     for place in places[:_ROWS]:
-        _row(console, [value(place) for _name, _title, value in columns], place, sources)
+        _row(console, [_VALUES[name](place, language) for name in columns], place, sources)
     if len(places) > _ROWS:
-        put(console, f"  and {plural(len(places) - _ROWS, 'place')} more")
+        put(console, f"  {language.say('top_more', language.counted(len(places) - _ROWS, 'place'))}")
 
 
 def _row(console: Console, values: Sequence[str], place: Place, sources: Sources) -> None:
-    line = Text("  " + "".join(f"{value:>{_WIDE}}  " for value in values))
+    line = Text("  " + "".join(f"{right(value, _WIDE)}  " for value in values))
     line.append(safe(place.text), "cyan")
     code = " ".join(sources.line(place.site).split()) if place.site is not None else ""
     line.append(f"  {safe(code)}")
@@ -63,9 +59,12 @@ def _row(console: Console, values: Sequence[str], place: Place, sources: Sources
     put(console, line)
 
 
-def print_leaks(console: Console, places: Sequence[Place], sources: Sources) -> None:
+def print_leaks(
+    console: Console, places: Sequence[Place], sources: Sources, language: Language = ENGLISH
+) -> None:  # fmt: skip
     """Print what was never freed, by the *places* that asked for it, most bytes first."""
     total, pieces = sum(place.live for place in places), sum(place.pieces for place in places)
-    heading(console, "Not freed", f"{size(total)} in {plural(pieces, 'piece')} when their processes ended")
+    hint = language.say("leaks_hint", language.size(total), language.counted(pieces, "piece"))
+    heading(console, language.say("leaks_title"), hint)
     for place in places:
-        _row(console, [size(place.live), number(place.pieces)], place, sources)
+        _row(console, [language.size(place.live), number(place.pieces)], place, sources)

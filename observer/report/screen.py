@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import os
+from string import Formatter
 from typing import IO, Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from observer.model.filenames import safe
 
-__all__ = ["bar", "heading", "make_console", "paragraph", "put", "safe"]
+__all__ = ["bar", "filled", "heading", "left", "make_console", "paragraph", "put", "right", "safe"]
 
 _PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│├┤─·…", ">xu#.|++-..", strict=True)}
 _FALLBACK_COLUMNS: Final = 80
@@ -69,6 +71,30 @@ def paragraph(console: Console, text: Text | str, *, first: Text | str = "", han
     for i, part in enumerate(body.wrap(console, width)):
         part.rstrip()
         put(console, (left if i == 0 else Text(" " * hanging)) + part)
+
+
+def left(text: str, cells: int) -> str:
+    """Return *text* with spaces behind it, *cells* of the terminal wide; Korean letters take two."""
+    return text + " " * (cells - cell_len(text))
+
+
+def right(text: str, cells: int) -> str:
+    """Return *text* with spaces before it, *cells* of the terminal wide.
+
+    >>> right("조각", 6), left("조각", 6), right("pieces", 4)
+    ('  조각', '조각  ', 'pieces')
+    """
+    return " " * (cells - cell_len(text)) + text
+
+
+def filled(template: str, *parts: str | tuple[str, str]) -> Text:
+    """Return *template* with *parts* in its holes `{0}`, `{1}` …: texts, or texts with their styles."""
+    text = Text()
+    for words, hole, _format, _conversion in Formatter().parse(template):
+        text.append(words)
+        if hole is not None:
+            text.append_text(Text.assemble(parts[int(hole)]))
+    return text
 
 
 def bar(part: int, whole: int, cells: int) -> str:

@@ -15,8 +15,8 @@ from rich.text import Text
 
 from observer.model.addresses import Mapping
 from observer.model.machine import ProcessEnd
-from observer.report.screen import bar, heading, paragraph, put, safe
-from observer.story.wording import size
+from observer.report.screen import bar, heading, left, paragraph, put, right, safe
+from observer.story.language import ENGLISH, Language
 
 __all__ = ["Region", "print_space", "regions_of"]
 
@@ -24,7 +24,7 @@ _NAME: Final = 25
 _BAR: Final = 8
 _SMALL_GAP: Final = 1 << 20
 _MOST: Final = 20
-_PARTS: Final = {"r-x": "text: machine code", "r--": "read-only data", "rw-": "data", "---": "reserved"}
+_PARTS: Final = frozenset({"r-x", "r--", "rw-", "---"})
 _STYLES: Final = {"heap": "yellow", "program": "cyan", "mapped": "magenta", "stack": "green", "file": "blue"}
 
 
@@ -52,28 +52,28 @@ class Region:
         return Region(self.start, other.end, self.kind, name, protection, self.mapped + other.mapped, resident)
 
 
-def regions_of(end: ProcessEnd) -> list[Region]:
+def regions_of(end: ProcessEnd, language: Language = ENGLISH) -> list[Region]:
     """Return the regions of *end* from low to high addresses, libraries told as one box each."""
     regions: list[Region] = []
-    for region in _single(end):
+    for region in _single(end, language):
         last = regions[-1] if regions else None
         if last is not None and _belong_together(last, region):
             regions[-1] = last.joined(region)
         else:
             regions.append(region)
-    return _fewer(regions)
+    return _fewer(regions, language)
 
 
-def _single(end: ProcessEnd) -> Iterator[Region]:
+def _single(end: ProcessEnd, language: Language) -> Iterator[Region]:
     previous: Mapping | None = None
     for mapping in sorted(end.mappings, key=lambda mapping: mapping.start):
         if mapping.path == "[vsyscall]":
             # In the kernel's half; a gap of 16 EiB would tell nobody anything.
             continue
-        kind, name = _kind(mapping, end)
+        kind, name = _kind(mapping, end, language)
         if kind == "mapped" and previous is not None and _is_bss(previous, mapping):
             # Zero-initialised data: an anonymous tail right behind a file's own mappings.
-            kind, name = _kind(previous, end)
+            kind, name = _kind(previous, end, language)
             mapping = _named(mapping, previous.path)
         protection = mapping.protection
         yield Region(mapping.start, mapping.end, kind, name, protection, mapping.size, end.resident.get(mapping.start))
@@ -89,20 +89,26 @@ def _named(mapping: Mapping, path: str) -> Mapping:
     return Mapping(mapping.start, mapping.end, mapping.protection, path)
 
 
-def _kind(mapping: Mapping, end: ProcessEnd) -> tuple[str, str]:
+def _kind(mapping: Mapping, end: ProcessEnd, language: Language) -> tuple[str, str]:
     path = mapping.path
     if path == "[heap]":
-        return "heap", "heap"
+        return "heap", language.say("heap")
     if path == "[stack]":
-        return "stack", "stack"
+        return "stack", language.say("stack")
     if path.startswith("["):
         return "kernel", path.strip("[]")
     if path.startswith("/"):
         base = path.rsplit("/", 1)[-1]
         if path == end.path:
-            return "program", f"{base} {_PARTS.get(mapping.protection, '')}".strip()
+            return "program", f"{base} {_part(mapping.protection, language)}".strip()
         return "file", base
-    return "mapped", "reserved, no access" if mapping.protection == "---" else path or "mapped region"
+    if mapping.protection == "---":
+        return "mapped", language.say("reserved_region")
+    return "mapped", path or language.say("region_mapped")
+
+
+def _part(protection: str, language: Language) -> str:
+    return language.choose("space_parts", protection) if protection in _PARTS else ""
 
 
 def _belong_together(lower: Region, upper: Region) -> bool:
@@ -111,62 +117,64 @@ def _belong_together(lower: Region, upper: Region) -> bool:
     return lower.end == upper.start or lower.kind in ("file", "kernel")
 
 
-def _fewer(regions: list[Region]) -> list[Region]:
+def _fewer(regions: list[Region], language: Language) -> list[Region]:
     """Tell files between two other regions as one box when there are too many boxes; then mapped regions too."""
     for kinds in (("file",), ("file", "mapped")):
         if len(regions) > _MOST:
-            regions = list(_grouped(regions, kinds))
+            regions = list(_grouped(regions, kinds, language))
     return regions
 
 
-def _grouped(regions: Iterable[Region], kinds: tuple[str, ...]) -> Iterator[Region]:
+def _grouped(regions: Iterable[Region], kinds: tuple[str, ...], language: Language) -> Iterator[Region]:
     run: list[Region] = []
     for region in regions:
         if region.kind in kinds:
             run.append(region)
             continue
-        yield from _as_one(run, kinds)
+        yield from _as_one(run, kinds, language)
         run = []
         yield region
-    yield from _as_one(run, kinds)
+    yield from _as_one(run, kinds, language)
 
 
-def _as_one(run: list[Region], kinds: tuple[str, ...]) -> Iterator[Region]:
+def _as_one(run: list[Region], kinds: tuple[str, ...], language: Language) -> Iterator[Region]:
     if len(run) < 3:
         yield from run
         return
     whole = run[0]
     for region in run[1:]:
-        whole = whole.joined(region, f"{len(run)} {'libraries, files' if len(kinds) == 1 else 'mappings'}")
+        whole = whole.joined(region, language.say("regions_files" if len(kinds) == 1 else "regions_mappings", len(run)))
     yield whole
 
 
 def print_space(
-    console: Console, end: ProcessEnd, title: str = "The address space at the end", note: str = ""
+    console: Console, end: ProcessEnd, title: str = "", note: str = "", *, language: Language = ENGLISH
 ) -> None:  # fmt: skip
-    """Draw the address space of *end* below a *title*, a *note* behind it."""
-    regions = regions_of(end)
+    """Draw the address space of *end* below a *title* (empty: as that of the end), a *note* behind it."""
+    regions = regions_of(end, language)
     if not regions:
         return
-    heading(console, title, f"of {safe(end.path.rsplit('/', 1)[-1])}, process {end.pid}")
-    put(console, Text(f"  {'high addresses at the top, not to scale':{_NAME + 26}}  size  resident", "dim"))
+    whose = language.say("of_process", safe(end.path.rsplit("/", 1)[-1]), end.pid)
+    heading(console, title or language.say("space_at_end"), whose)
+    columns = f"{right(language.say('size_column'), 6)}  {right(language.say('resident_column'), 8)}"
+    put(console, Text(f"  {left(language.say('space_columns'), _NAME + 26)}{columns}", "dim"))
     above: Region | None = None
     for region in reversed(regions):
-        _gap(console, region, above, end)
-        _box(console, region, end)
+        _gap(console, region, above, end, language)
+        _box(console, region, end, language)
         above = region
-    _edge(console, regions[0].start, _is_break(regions[0], end, "start"))
-    _totals(console, regions, end)
+    _edge(console, regions[0].start, _is_break(regions[0], end, "start", language))
+    _totals(console, regions, end, language)
     if note:
         paragraph(console, Text(note, "dim"), first="  ", hanging=2)
 
 
-def _is_break(region: Region, end: ProcessEnd, which: str) -> str:
+def _is_break(region: Region, end: ProcessEnd, which: str, language: Language) -> str:
     if region.kind != "heap":
         return ""
     if which == "start":
-        return "break at the start" if region.start <= end.break_start < region.end else ""
-    return "break now" if region.start < end.break_end <= region.end else ""
+        return language.say("break_start") if region.start <= end.break_start < region.end else ""
+    return language.say("break_now") if region.start < end.break_end <= region.end else ""
 
 
 def _edge(console: Console, address: int, mark: str = "") -> None:
@@ -174,21 +182,19 @@ def _edge(console: Console, address: int, mark: str = "") -> None:
     put(console, Text.assemble((f"{address:>17x} ", "dim"), f"├{line}┤", (f"  <- {mark}" if mark else "", "bold")))
 
 
-def _box(console: Console, region: Region, end: ProcessEnd) -> None:
-    _edge(console, region.end, _is_break(region, end, "end"))
+def _box(console: Console, region: Region, end: ProcessEnd, language: Language) -> None:
+    _edge(console, region.end, _is_break(region, end, "end", language))
     name = set_cell_size(safe(region.name), _NAME)
-    share = f"{'?':>9}" if region.resident is None else f"{size(region.resident):>9}"
+    mapped = right(language.size(region.mapped), 9)
+    share = right("?" if region.resident is None else language.size(region.resident), 9)
     drawn = "" if region.resident is None else f" {bar(region.resident, region.mapped, _BAR)}"
     style = _STYLES.get(region.kind, "")
     put(
-        console,
-        Text.assemble(
-            f"{region.protection:>17} │ ", (name, style), f" │ {size(region.mapped):>9} {share}", (drawn, style)
-        ),
-    )
+        console, Text.assemble(f"{region.protection:>17} │ ", (name, style), f" │ {mapped} {share}", (drawn, style))
+    )  # fmt: skip
 
 
-def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd) -> None:
+def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd, language: Language) -> None:
     """Close the box below the upper region and name the gap, where there is one worth a line."""
     if upper is None:
         return
@@ -198,23 +204,18 @@ def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd)
         if empty:
             _edge(console, upper.start)
         return
-    _edge(console, upper.start, _is_break(upper, end, "start"))
-    words = f"gap: {size(empty)}"
-    if heap_below:
-        words += ", room for the heap"
-    elif upper.kind == "stack":
-        words += ", room for the stack"
-    put(console, Text.assemble(" " * 18, "·   ", (words, "dim italic")))
+    _edge(console, upper.start, _is_break(upper, end, "start", language))
+    phrase = "space_gap_heap" if heap_below else "space_gap_stack" if upper.kind == "stack" else "space_gap"
+    put(console, Text.assemble(" " * 18, "·   ", (language.say(phrase, language.size(empty)), "dim italic")))
 
 
 def _has_heap(end: ProcessEnd) -> bool:
     return any(mapping.path == "[heap]" for mapping in end.mappings)
 
 
-def _totals(console: Console, regions: list[Region], end: ProcessEnd) -> None:
+def _totals(console: Console, regions: list[Region], end: ProcessEnd, language: Language) -> None:
     mapped = sum(region.mapped for region in regions)
-    resident = end.resident_bytes
-    text = f"  mapped {size(mapped)}, resident {size(resident)}"
+    text = f"  {language.say('space_total', language.size(mapped), language.size(end.resident_bytes))}"
     if end.break_end > end.break_start:
-        text += f"; the heap is {size(end.break_end - end.break_start)} long"
+        text += language.say("space_heap", language.size(end.break_end - end.break_start))
     put(console, text)

@@ -16,16 +16,17 @@ from observer.model.machine import Meta, Outcome
 from observer.report.ledger import print_ledger
 from observer.report.passages import StoryPrinter, legend
 from observer.report.refusals import print_refusals
-from observer.report.screen import heading, make_console, paragraph, put, safe
+from observer.report.screen import filled, heading, make_console, paragraph, put, safe
 from observer.report.source import Sources
 from observer.report.space import print_space
 from observer.report.totals import print_departures, print_summary
 from observer.story.breaks import Breaks
 from observer.story.fold import fold
+from observer.story.language import ENGLISH, Language
 from observer.story.names import Names
 from observer.story.rows import Passage
 from observer.story.telling import Shortened, Telling
-from observer.story.wording import number, size
+from observer.story.wording import number
 
 __all__ = ["make_console", "print_header", "safe", "tell", "tell_events", "tell_told"]
 
@@ -39,6 +40,7 @@ def tell(
     everything: bool = False,
     directory: Path | str = "",
     sources: Sources | None = None,
+    language: Language = ENGLISH,
 ) -> None:
     """Tell a run from beginning to end in one pass over *events*, which come in order of n.
 
@@ -48,7 +50,9 @@ def tell(
     """
     telling = Telling(rows, everything=everything)
     head = chain.from_iterable(chain(map(telling.take, events), map(Telling.finish, [telling])))
-    tell_told(console, meta, telling, head, in_full=everything, directory=directory, sources=sources)
+    tell_told(
+        console, meta, telling, head, in_full=everything, directory=directory, sources=sources, language=language
+    )  # fmt: skip
 
 
 def tell_told(
@@ -60,20 +64,24 @@ def tell_told(
     in_full: bool = False,
     directory: Path | str = "",
     sources: Sources | None = None,
+    language: Language = ENGLISH,
 ) -> None:
     """Tell a run as `tell` does that *telling* takes, or has taken: *head* are the passages that it gives at once."""
-    print_header(console, meta, in_full=in_full)
-    legend(console)
-    heading(console, "The story", "as many events as tell the same are one row")
-    _print_story(console, head, telling.shortened, telling.names, directory, sources)
+    print_header(console, meta, in_full=in_full, language=language)
+    legend(console, language)
+    heading(console, language.say("story"), language.say("story_hint"))
+    printer = StoryPrinter(
+        console, telling.names, directory=str(directory), sources=sources, language=language
+    )  # fmt: skip
+    _print_story(printer, head, telling.shortened)
     summary = telling.tally.result()
-    print_summary(console, summary, meta)
-    print_departures(console, telling.departures.result())
-    print_refusals(console, telling.refusals)
+    print_summary(console, summary, meta, language)
+    print_departures(console, telling.departures.result(), language)
+    print_refusals(console, telling.refusals, language)
     for end in meta.ends[:1]:
-        print_space(console, end)
-    print_ledger(console, meta.ledger)
-    _closing(console, meta, summary.events, str(directory))
+        print_space(console, end, language=language)
+    print_ledger(console, meta.ledger, language)
+    _closing(console, meta, summary.events, str(directory), language)
 
 
 def tell_events(
@@ -85,6 +93,7 @@ def tell_events(
     directory: Path | str = "",
     sources: Sources | None = None,
     breaks: Breaks | None = None,
+    language: Language = ENGLISH,
 ) -> None:
     """Tell the story alone, of any events in order of n; the options are those of `tell`.
 
@@ -92,7 +101,8 @@ def tell_events(
     """
     shortened, names = Shortened(None if everything else rows), Names()
     passages = fold(_named(events, names), expand=everything, breaks=breaks)
-    _print_story(console, filter(shortened.is_told_now, passages), shortened, names, directory, sources)
+    printer = StoryPrinter(console, names, directory=str(directory), sources=sources, language=language)
+    _print_story(printer, filter(shortened.is_told_now, passages), shortened)
 
 
 def _named(events: Iterable[Event], names: Names) -> Iterator[Event]:
@@ -101,17 +111,13 @@ def _named(events: Iterable[Event], names: Names) -> Iterator[Event]:
         yield event
 
 
-def _print_story(
-    console: Console, now: Iterable[Passage], rest: Shortened, names: Names, directory: Path | str,
-    sources: Sources | None,
-) -> None:  # fmt: skip
-    printer = StoryPrinter(console, names, directory=str(directory), sources=sources)
+def _print_story(printer: StoryPrinter, now: Iterable[Passage], rest: Shortened) -> None:
     for passage in now:
         printer.add(passage)
     printer.finish(rest)
 
 
-def print_header(console: Console, meta: Meta, *, in_full: bool = False) -> None:
+def print_header(console: Console, meta: Meta, *, in_full: bool = False, language: Language = ENGLISH) -> None:
     """Print the program, the machine, how it was recorded, and what could not be seen.
 
     *in_full* also says of single fields (`fault.access`) how they were obtained.
@@ -121,30 +127,38 @@ def print_header(console: Console, meta: Meta, *, in_full: bool = False) -> None
     facts = (
         f"Linux {machine.kernel.removeprefix('Linux ')} {machine.architecture}",
         machine.libc.rsplit("/", 1)[-1],
-        f"pages of {size(machine.page_size)}",
-        f"huge pages {machine.thp}",
-        f"ASLR {'off' if meta.request.aslr == 'off' or machine.aslr == 'off' else 'on'}",
+        language.say("pages_of", language.size(machine.page_size)),
+        language.say("huge_pages_are", machine.thp),
+        language.choose("aslr_is", "off" if "off" in (meta.request.aslr, machine.aslr) else "on"),
     )
     paragraph(console, safe(", ".join(fact for fact in facts if fact)), first="  ", hanging=2)
     how = "; ".join(f"{what} {words}" for what, words in meta.how.items() if in_full or "." not in what)
     if how:
-        paragraph(console, Text(safe(how), "dim"), first="  how: ", hanging=7)
+        _marked(console, language.say("how_mark"), how)
     for note in meta.notes:
-        paragraph(console, Text(safe(note), "dim"), first="  note: ", hanging=8)
+        _marked(console, language.say("note_mark"), note)
 
 
-def _closing(console: Console, meta: Meta, events: int, directory: str) -> None:
+def _marked(console: Console, mark: str, text: str) -> None:
+    first = Text(f"  {mark}")
+    paragraph(console, Text(safe(text), "dim"), first=first, hanging=first.cell_len)
+
+
+def _closing(console: Console, meta: Meta, events: int, directory: str, language: Language) -> None:
     verdict = worst(meta.ledger)
     style = "bold red" if verdict in FAILING else "bold"
-    text = f"{_ending(meta.outcome)} {number(events)} events in {meta.outcome.seconds:.3f} s"
-    where = f", kept in {safe(directory)}" if directory else ""
+    seconds = f"{meta.outcome.seconds:.3f}"
+    ended = language.say("closing_events", _ending(meta.outcome, language), number(events), seconds)
+    where = language.say("closing_kept", safe(directory)) if directory else ""
     put(console)
-    paragraph(console, Text.assemble((text, "bold"), f"{where}. Ledger: ", (headline(meta.ledger), style), "."))
+    paragraph(
+        console, filled(language.template("closing"), (ended, "bold"), where, (headline(meta.ledger), style))
+    )  # fmt: skip
 
 
-def _ending(outcome: Outcome) -> str:
+def _ending(outcome: Outcome, language: Language) -> str:
     if outcome.ended == "exit":
-        return f"The program ended with status {outcome.status}."
+        return language.say("closing_exit", outcome.status)
     if outcome.ended == "killed":
-        return f"The program was killed by {safe(outcome.signal or 'a signal')}."
-    return "The recording was cut off."
+        return language.say("closing_killed", safe(outcome.signal or language.say("a_signal")))
+    return language.say("closing_cut_off")

@@ -10,17 +10,43 @@ from observer.story.places import Freed, Piece, Places
 from observer.story.sentences import call_words, misuse_words, sentence
 from observer.story.wording import number, plural
 
-__all__ = ["Crash", "Crashes", "broken_words"]
+__all__ = ["Crash", "CrashWords", "Crashes", "Touched", "broken_words", "crash_words"]
 
 _TOLD: Final = 3
 _NEAR: Final = 4096
 """Bytes behind a piece in which an address is taken for one that ran out of it."""
 
 
+class Touched(NamedTuple):
+    """The piece that an address belongs to: `offset` bytes into it, or behind it; `freed` where it was given back."""
+
+    offset: int
+    piece: Piece
+    is_behind: bool = False
+    freed: Freed | None = None
+
+
 class Crash(NamedTuple):
-    """A fatal signal: what happened, and in further sentences what is known of the memory it touched."""
+    """A fatal signal, and what is known of it.
+
+    `inside` is the allocator call that it fell into, `misused` the last call before it that broke a rule of malloc(3),
+    `touched` the piece whose memory was touched.
+    """
 
     event: Signal
+    inside: Call | None
+    misused: Call | None
+    touched: Touched | None
+
+    @property
+    def found_damage(self) -> bool:
+        """Whether the C library ended the process itself, for what it found, and no broken rule explains it."""
+        return self.inside is not None and self.misused is None and self.event.exception is None
+
+
+class CrashWords(NamedTuple):
+    """What happened, and in further sentences what is known of the memory it touched."""
+
     what: str
     because: tuple[str, ...]
 
@@ -53,35 +79,37 @@ class Crashes:
             self.found.append(self._crash(event))
 
     def _crash(self, event: Signal) -> Crash:
-        call = self._unfinished.get(event.tid)
-        because = []
-        if call is not None:
-            because.append(f"this happened in {call_words(call)}{_at(call)}, event {number(call.n)}")
-        misused = self._misused.get(event.pid)
-        if misused is not None:
-            because.append(broken_words(misused))
-        elif call is not None and event.exception is None:
-            what = "memory" if call.op in ALLOCATING else "the piece"
-            because.append(f"the C library found {what} damaged: something was written outside its piece before")
-        if event.address is not None and event.exception is not None:
-            because += self._whose(event.pid, event.address)
-        return Crash(event, f"{_place(event)}{sentence(event, at_site=False)}", tuple(because))
+        has_address = event.address is not None and event.exception is not None
+        touched = self._touched(event.pid, event.address) if has_address and event.address is not None else None
+        return Crash(event, self._unfinished.get(event.tid), self._misused.get(event.pid), touched)
 
-    def _whose(self, pid: int, address: int) -> list[str]:
-        """Say which piece of *pid* an *address* lies in, or behind."""
-        freed = self._places.freed.get(pid, {})
-        for pointer, gone in reversed(freed.items()):
+    def _touched(self, pid: int, address: int) -> Touched | None:
+        """Return which piece of *pid* an *address* lies in, or behind."""
+        for pointer, gone in reversed(self._places.freed.get(pid, {}).items()):
             if pointer <= address < pointer + max(gone.piece.asked, 1):
-                return [f"{_within(address - pointer, gone.piece)}, {_freed(gone)}"]
-        for pointer, piece in self._places.alive.get(pid, {}).items():
+                return Touched(address - pointer, gone.piece, freed=gone)
+        alive = self._places.alive.get(pid, {})
+        for pointer, piece in alive.items():
             if pointer <= address < pointer + piece.asked:
-                return [_within(address - pointer, piece)]
-        behind = min(
-            ((address - pointer - piece.asked, piece) for pointer, piece in self._places.alive.get(pid, {}).items()
-             if 0 <= address - pointer - piece.asked < _NEAR),
-            key=lambda found: found[0], default=None,
-        )  # fmt: skip
-        return [f"the address lies {plural(behind[0], 'byte')} behind {_name(behind[1])}"] if behind is not None else []
+                return Touched(address - pointer, piece)
+        behind = ((address - pointer - piece.asked, piece) for pointer, piece in alive.items())
+        near = min((each for each in behind if 0 <= each[0] < _NEAR), key=lambda each: each[0], default=None)
+        return Touched(*near, is_behind=True) if near is not None else None
+
+
+def crash_words(crash: Crash) -> CrashWords:
+    """Tell a crash, and why it came."""
+    call, because = crash.inside, []
+    if call is not None:
+        because.append(f"this happened in {call_words(call)}{_at(call)}, event {number(call.n)}")
+    if crash.misused is not None:
+        because.append(broken_words(crash.misused))
+    if call is not None and crash.found_damage:
+        what = "memory" if call.op in ALLOCATING else "the piece"
+        because.append(f"the C library found {what} damaged: something was written outside its piece before")
+    if crash.touched is not None:
+        because.append(_touched_words(crash.touched))
+    return CrashWords(f"{_place(crash.event)}{sentence(crash.event, at_site=False)}", tuple(because))
 
 
 def broken_words(call: Call) -> str:
@@ -97,12 +125,11 @@ def _at(call: Call) -> str:
     return f" at {call.site.text}" if call.site is not None else ""
 
 
-def _name(piece: Piece) -> str:
-    return f"the {plural(piece.asked, 'byte')} that {piece.place.text} asked for (event {number(piece.call)})"
-
-
-def _within(offset: int, piece: Piece) -> str:
-    return f"the address lies {plural(offset, 'byte')} into {_name(piece)}"
+def _touched_words(touched: Touched) -> str:
+    piece = touched.piece
+    name = f"the {plural(piece.asked, 'byte')} that {piece.place.text} asked for (event {number(piece.call)})"
+    where = f"the address lies {plural(touched.offset, 'byte')} {'behind' if touched.is_behind else 'into'} {name}"
+    return f"{where}, {_freed(touched.freed)}" if touched.freed is not None else where
 
 
 def _freed(gone: Freed) -> str:

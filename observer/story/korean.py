@@ -5,6 +5,7 @@ Names of functions, files and places, and what was read from registers, stand as
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -12,12 +13,16 @@ from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Library, 
 from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, RESIZING
 from observer.story.refusals import code_name
-from observer.story.sentences import call_words, page_of, syscall_words
+from observer.story.sentences import call_words, gate_name, page_of, syscall_words
 from observer.story.steps import is_step_six
-from observer.story.wording import error_name, number
+from observer.story.terminal_phrases import COUNTED_IN_KOREAN
+from observer.story.wording import error_name, number, short_size
 from observer.story.wording import size as english_size
 
-__all__ = ["korean_sentence", "korean_size"]
+__all__ = [
+    "exactly_in_korean", "for_whom_in_korean", "korean_counted", "korean_place", "korean_refusal", "korean_sentence",
+    "korean_short_size", "korean_size", "misuse_in_korean", "touch_in_korean", "with_particles",
+]  # fmt: skip
 
 _PLAIN: Final = frozenset({"pkey_mprotect"})  # its arguments tell the key, too
 _SERVED: Final = {
@@ -55,32 +60,73 @@ _REASONS: Final = {
     "protection key": "보호 키가 막은 곳에 접근했다",
     "beyond the file": "파일 끝을 넘은 페이지에 접근했다",
 }  # fmt: skip
+_EXCEPTIONS: Final = {
+    "#DE": "0으로 나누었거나 몫이 너무 크다",
+    "#UD": "이 CPU의 명령어가 아니다",
+    "#BP": "중단점이다",
+    "#DB": "디버그 트랩으로 끝났다",
+    "#AC": "정렬되지 않은 주소이다",
+    "#SS": "x86-64에 없는 스택 주소이다",
+    "#MF": "x87 연산의 결과가 없다",
+    "#XM": "SSE 연산의 결과가 없다",
+    "#GP": "CPU가 명령어를 거부했다",
+    "#BR": "인덱스가 범위를 벗어났다",
+    "#OF": "오버플로가 일어났다",
+    "#MC": "하드웨어가 고장이라고 알린 메모리에 접근했다",
+    "#CP": "호출하지 않은 곳으로 돌아가려 했다",
+}  # fmt: skip
 
 _DIGITS: Final = "0123456789abcdef"
 _CLOSED: Final = "013678"
 """The digits whose names end in a consonant: 영, 일, 삼, 육, 칠, 팔."""
 _ENDING_IN_L: Final = "178"
+_SYLLABLES: Final = (0xAC00, 0xD7A3)
+_ENDINGS: Final = 28
+"""Unicode has the syllables in the order of their final consonants: none first, ㄹ as the ninth."""
+_L: Final = 8
+_PARTICLE: Final = re.compile(r"을\(를\)|이\(가\)|\(으\)로")
 
 
-def korean_sentence(event: Event, moved: int | None = None) -> str:
-    """Tell *event* in Korean, with its source line; *moved* is what a brk did to the break (`Breaks.follow`)."""
+def korean_sentence(event: Event, moved: int | None = None, *, at_site: bool = True) -> str:
+    """Tell *event* in Korean; *moved* is what a brk did to the break (`Breaks.follow`); *at_site* adds its line."""
     text = _TELL[type(event)](event, moved)
     site = getattr(event, "site", None)
-    return f"{text} ({site.text})" if site is not None and site.text != "?" else text
+    return f"{text} ({site.text})" if at_site and site is not None and site.text != "?" else text
+
+
+def with_particles(text: str) -> str:
+    """Return *text* with the form of each particle, `을(를)`, `이(가)` or `(으)로`, that suits how what is before it ends.
+
+    A syllable and a digit have one ending; behind anything else both forms stay.
+
+    >>> with_particles("heap+0x2a0을(를)"), with_particles("5이(가)"), with_particles("1(으)로"), with_particles("stack을(를)")
+    ('heap+0x2a0을', '5가', '1로', 'stack을(를)')
+    >>> with_particles("조각을(를) 시스템 호출이(가) 톱 청크(으)로 서울(으)로")
+    '조각을 시스템 호출이 톱 청크로 서울로'
+    """
+    return _PARTICLE.sub(lambda found: _form(text[: found.start()], found.group()), text)
 
 
 def _with(text: str, particle: str) -> str:
-    """Return *text* with the form of a particle, `을(를)`, `이(가)` or `(으)로`, that suits how its last digit is read.
+    return text + _form(text, particle)
 
-    >>> _with("heap+0x2a0", "을(를)"), _with("5", "이(가)"), _with("1", "(으)로"), _with("stack", "을(를)")
-    ('heap+0x2a0을', '5가', '1로', 'stack을(를)')
-    """
-    last = text[-1:].lower()
-    if not last or last not in _DIGITS:
-        return text + particle
+
+def _form(text: str, particle: str) -> str:
+    ending = _ending(text[-1:].lower())
+    if ending is None:
+        return particle
     closed, open_ = ("으로", "로") if particle == "(으)로" else (particle[0], particle[2])
-    takes_closed = last in _CLOSED and not (particle == "(으)로" and last in _ENDING_IN_L)
-    return text + (closed if takes_closed else open_)
+    return closed if ending == "closed" or (ending == "l" and particle != "(으)로") else open_
+
+
+def _ending(last: str) -> str | None:
+    """Return how a syllable or a digit ends, `open`, `closed` or `l`; None of what may be read in several ways."""
+    if last and _SYLLABLES[0] <= ord(last) <= _SYLLABLES[1]:
+        final = (ord(last) - _SYLLABLES[0]) % _ENDINGS
+        return "l" if final == _L else "closed" if final else "open"
+    if not last or last not in _DIGITS:
+        return None
+    return "l" if last in _ENDING_IN_L else "closed" if last in _CLOSED else "open"
 
 
 def korean_size(value: int) -> str:
@@ -92,38 +138,72 @@ def korean_size(value: int) -> str:
     return f"{number(value)}바이트" if abs(value) < 1024 else english_size(value)
 
 
-def _exactly(value: int) -> str:
+def korean_short_size(value: int) -> str:
+    """Write a size in eight places, or ten, as `wording.short_size` does."""
+    return korean_size(value) if abs(value) < 1024 else short_size(value)
+
+
+def korean_counted(count: int, noun: str) -> str:
+    """Count what the English *noun* names, in Korean.
+
+    >>> korean_counted(3, "piece"), korean_counted(1200, "page fault")
+    ('조각 3개', '페이지 폴트 1,200번')
+    """
+    return COUNTED_IN_KOREAN[noun].format(number(count))
+
+
+def exactly_in_korean(value: int) -> str:
+    """Write a size for the eye and for the debugger: `132 KiB (0x21000)`."""
     return f"{korean_size(value)} ({value:#x})" if value >= 1024 else korean_size(value)
+
+
+def for_whom_in_korean(event: Call) -> str:
+    """Say, before what a call does, that it is the C library's or the loader's own (`sentences.for_whom`)."""
+    return {"libc": "C 라이브러리 자신을 위해 ", "loader": "로더 자신을 위해 "}.get(event.origin, "")
 
 
 def _call(event: Call, _moved: int | None) -> str:
     words = call_words(event)
     if event.end_ns is None:
-        return f"{words}: 돌아오지 않았다{_misuse(event)}"
+        return f"{words}: 돌아오지 않았다{misuse_in_korean(event, '; ')}"
     if event.op not in ALLOCATING:
         return _releasing(event, words)
+    return f"{words}: {for_whom_in_korean(event)}{_allocating(event)}{misuse_in_korean(event, '; ')}"
+
+
+def _allocating(event: Call) -> str:
     if not event.result:
-        return f"{words}: NULL을 반환한다" + (f" ({error_name(event.errno)})" if event.errno else "") + _misuse(event)
+        return "NULL을 반환한다" + (f" ({error_name(event.errno)})" if event.errno else "")
     place, served = event.where or hex(event.result), _SERVED.get(event.served_by or "", event.served_by or "")
     served = f"{served} " if served else ""
     if event.op in RESIZING and event.pointer:
         if event.pointer == event.result:
-            return f"{words}: {place}의 조각을 그대로 둔다{_misuse(event)}"
-        return f"{words}: 조각을 {served}{_with(place, '(으)로')} 옮긴다{_misuse(event)}"
-    got = _with(place, "을(를)")
-    return f"{words}: {number(event.bytes_asked)}바이트를 요청하여 {served}{got} 얻는다{_misuse(event)}"
+            return f"{place}의 조각을 그대로 둔다"
+        return f"조각을 {served}{_with(place, '(으)로')} 옮긴다"
+    return f"{number(event.bytes_asked)}바이트를 요청하여 {served}{_with(place, '을(를)')} 얻는다"
 
 
-def _misuse(event: Call) -> str:
+def misuse_in_korean(event: Call, before: str = "") -> str:
+    """Say which rule of malloc(3) the call breaks (`sentences.misuse_words`)."""
     if event.misuse is None:
         return ""
-    given, freed = event.misuse.given, event.misuse.freed
-    return {
-        "freed before": f"; 호출 {given}의 조각은 이미 호출 {freed}에서 돌려주었다",
-        "inside": f"; 포인터가 호출 {given}의 조각 안쪽을 가리킨다",
-        "never given": "; 관찰된 어떤 호출도 이 포인터를 반환하지 않았다",
-        "two hands": f"; 이 조각은 호출 {_with(str(given), '이(가)')} 이미 쓰고 있다. 두 번 돌려준 것이다",
-    }[event.misuse.what]
+    misuse = event.misuse
+    given, freed = _call_at(misuse.given, misuse.given_at), _call_at(misuse.freed, misuse.freed_at)
+    told = {
+        "freed before": f"{given}의 조각은 이미 {freed}에서 돌려주었다",
+        "inside": f"포인터가 {given}의 조각 안쪽을 가리킨다",
+        "never given": "관찰된 어떤 호출도 이 포인터를 반환하지 않았다",
+        "two hands": f"이 조각은 {given}에서 받아 이미 쓰고 있다. 두 번 돌려준 것이다",
+        "overlap": f"이 조각은 쓰고 있는 {given}의 조각과 겹친다. 크기나 리스트를 덮어쓴 것이다",
+        "elsewhere": "할당자가 가진 적 없는 메모리이다. 리스트를 덮어썼거나 조각이 아닌 것을 돌려준 것이다",
+        "other size": f"{given}의 조각과 다른 메모리가 커널로 돌아간다. 조각의 크기를 덮어쓴 것이다",
+        "too small": f"{freed}에서 돌려준 {given}의 조각은 더 작다. 그 크기나 리스트를 덮어쓴 것이다",
+    }
+    return f"{before}{told[misuse.what]}"
+
+
+def _call_at(number: int | None, site: str | None) -> str:
+    return f"호출 {number}" + (f"({site})" if site else "")
 
 
 def _releasing(event: Call, words: str) -> str:
@@ -135,12 +215,13 @@ def _releasing(event: Call, words: str) -> str:
         return f"{words}: {number(event.result or 0)}바이트라고 답한다"
     if not event.pointer:
         return f"{event.op}(NULL): 아무 일도 하지 않는다"
-    freeing = f"{event.op}({event.where or hex(event.pointer)}): "
-    return freeing + (_misuse(event).removeprefix("; ") or "조각을 할당자에게 돌려준다")
+    told = misuse_in_korean(event) or f"{for_whom_in_korean(event)}조각을 할당자에게 돌려준다"
+    return f"{event.op}({event.where or hex(event.pointer)}): {told}"
 
 
 def _syscall(event: Syscall, moved: int | None) -> str:
-    words = syscall_words(event)
+    gate = f" ({name})" if (name := gate_name(event)) else ""
+    words = f"{syscall_words(event)}{gate}"
     if event.end_ns is None:
         return f"{words}: 돌아오지 않았다"
     call = memory_call(event)
@@ -148,7 +229,7 @@ def _syscall(event: Syscall, moved: int | None) -> str:
     if event.errno:
         return f"{event.name if told else words}: 실패한다 ({error_name(event.errno)})"
     if told:
-        return f"{event.name}: {told}"
+        return f"{event.name}{gate}: {told}"
     value = event.result or 0
     return f"{words} = {hex(value) if event.name in ADDRESS_RESULTS else value}"
 
@@ -160,15 +241,15 @@ def _memory(call: MemoryCall, moved: int | None) -> str:
         if "anonymous" not in call.flags:
             return f"파일의 {korean_size(call.length)}를 사상한다"
         if call.reserves:
-            return f"{_exactly(call.length)}를 예약한다. 아직 접근할 수 없다"
-        return f"새 메모리 {_exactly(call.length)}를 사상한다"
+            return f"{exactly_in_korean(call.length)}를 예약한다. 아직 접근할 수 없다"
+        return f"새 메모리 {exactly_in_korean(call.length)}를 사상한다"
     if isinstance(call, Unmap):
-        return f"{_exactly(call.length)}가 커널로 돌아간다"
+        return f"{exactly_in_korean(call.length)}가 커널로 돌아간다"
     if isinstance(call, Move):
         verb = "옮긴다" if call.new_start != call.start else "크기를 바꾼다"
         return f"커널이 사상 영역을 {verb}: {korean_size(call.length)}에서 {korean_size(call.new_length)}로"
     if isinstance(call, Protect):
-        return f"{_exactly(call.length)}의 보호가 {call.protection}이 된다"
+        return f"{exactly_in_korean(call.length)}의 보호가 {call.protection}이 된다"
     if isinstance(call, Advise):
         return _ADVICE.get(call.advice or "", f"{{0}}에 대한 조언 {call.number}").format(korean_size(call.length))
     return ""
@@ -182,21 +263,27 @@ def _break(call: Break, moved: int | None) -> str:
     if moved == 0:
         return "커널이 브레이크를 그대로 둔다" + (": 자리가 없다" if (call.end or 0) < call.asked else "")
     verb, way = ("늘린다", "올라간다") if moved > 0 else ("줄인다", "내려간다")
-    return f"힙 영역을 {verb}: 브레이크가 {_exactly(abs(moved))} {way}"
+    return f"힙 영역을 {verb}: 브레이크가 {exactly_in_korean(abs(moved))} {way}"
 
 
-def _place(mapping: str | None) -> str:
+def korean_place(mapping: str | None) -> str:
+    """Name a mapping in a sentence: `힙 영역`, `map#3`, `libc.so.6`."""
     if not mapping:
         return "메모리"
     return _PLACES.get(mapping) or mapping.strip("[]").rsplit("/", 1)[-1]
 
 
-def _fault(event: Fault, _moved: int | None) -> str:
-    page, place = page_of(event), _place(event.mapping)
-    what = f"{place}의 한 페이지" if page is None else f"{place}의 {number(page)}번 페이지"
+def touch_in_korean(event: Fault, what: str) -> str:
+    """Say who does what to *what*, some words that end in a vowel: `할당자가 힙 영역의 3번 페이지에 쓴다`."""
     verb = _VERB.get(event.access or "")
-    object_marker = "에 " if event.access == "write" else "를 " if verb else "에 "
-    text = f"페이지 폴트: {_TOUCHER.get(event.toucher, event.toucher)} {what}{object_marker}{verb or '접근한다'}"
+    particle = "를" if verb and event.access != "write" else "에"
+    return f"{_TOUCHER.get(event.toucher, event.toucher)} {what}{particle} {verb or '접근한다'}"
+
+
+def _fault(event: Fault, _moved: int | None) -> str:
+    page, place = page_of(event), korean_place(event.mapping)
+    what = f"{place}의 한 페이지" if page is None else f"{place}의 {number(page)}번 페이지"
+    text = f"페이지 폴트: {touch_in_korean(event, what)}"
     if event.chunk is not None:
         text += f". 호출 {event.chunk.call}의 {number(event.chunk.size)}바이트 안이다"
     if event.major:
@@ -209,9 +296,14 @@ def _signal(event: Signal, _moved: int | None) -> str:
     if event.exception is None:
         return f"시그널 {event.signal}{ending}"
     address = f", 주소 {event.address:#x}" if event.address is not None and event.exception != "#GP" else ""
-    reason = _REASONS.get(event.reason or "", _DOES[event.access])
+    return f"{korean_refusal(event)}; 시그널 {event.signal} ({code_name(event)}){address}{ending}"
+
+
+def korean_refusal(event: Signal) -> str:
+    """Say what the processor refused, and why (`refusals.exception_words`)."""
+    reason = _REASONS.get(event.reason or "") or _EXCEPTIONS.get(event.exception or "") or _DOES[event.access]
     subject = f"`{event.instruction}`: " if event.instruction else ""
-    return f"{subject}{reason} ({event.exception}); 시그널 {event.signal} ({code_name(event)}){address}{ending}"
+    return f"{subject}{reason} ({event.exception})"
 
 
 _PROCESS: Final[dict[str, Callable[[Process], str]]] = {

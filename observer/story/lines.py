@@ -12,9 +12,10 @@ from observer.story.rows import Row
 from observer.story.sentences import call_words, for_whom, misuse_words, page_of, place_words, sentence, touch_words
 from observer.story.wording import bytes_exactly, number, plural, size
 
-__all__ = ["before_main_words", "row_words"]
+__all__ = ["NOUNS", "before_main_words", "row_words"]
 
-_NOUNS: Final = {"syscall": "system call", "fault": "page fault", "call": "allocator call"}
+NOUNS: Final = {"syscall": "system call", "fault": "page fault", "call": "allocator call"}
+"""What the start-up before main is made of, as the story counts it."""
 
 
 def row_words(row: Row) -> str:
@@ -37,7 +38,7 @@ def row_words(row: Row) -> str:
 def before_main_words(tally: Counter[tuple[str, str]]) -> str:
     """Tell the start-up: `21 system calls (12 mmap, 5 mprotect, ...), 96 page faults (70 loader, ...)`."""
     parts = []
-    for kind, noun in _NOUNS.items():
+    for kind, noun in NOUNS.items():
         names = Counter({who: count for (of, who), count in tally.items() if of == kind})
         if names:
             parts.append(f"{plural(names.total(), noun)} ({_most(names)})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from observer.model.events import Event, Process
+from observer.story.language import ENGLISH, Language
 
 __all__ = ["Names"]
 
@@ -35,17 +36,17 @@ class Names:
             self._many[event.pid] = self._many.get(event.pid, 1) + 1
             self._threads[event.pid, event.child] = self._many[event.pid]
 
-    def child(self, pid: int) -> str:
+    def child(self, pid: int, language: Language = ENGLISH) -> str:
         """Return `child 2`, None of its program."""
-        return f"child {self._children[pid]}" if pid in self._children else f"process {pid}"
+        known = self._children.get(pid)
+        return language.say("process_n", pid) if known is None else language.say("child_n", known)
 
-    def of(self, pid: int, tid: int) -> list[str]:
+    def of(self, pid: int, tid: int, language: Language = ENGLISH) -> list[str]:
         """Return the names of process and thread as far as they are not the first ones: `child 2 (cat)`, `thread 3`."""
         names = []
         if pid != self._root:
-            program = self._programs.get(pid)
-            names.append(f"{self.child(pid)} ({program})" if program else self.child(pid))
+            program, child = self._programs.get(pid), self.child(pid, language)
+            names.append(f"{child} ({program})" if program else child)
         if tid != pid:
-            number = self._threads.get((pid, tid))
-            names.append(f"thread {number if number is not None else tid}")
+            names.append(language.say("thread_n", self._threads.get((pid, tid), tid)))
         return names

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["PHRASES", "phrases_in"]
+__all__ = ["PHRASES", "Phrase", "by_language", "phrases_in"]
 
-_Phrase = str | dict[str, str]
+Phrase = str | dict[str, str]
+"""Words, or words by the word that chooses among them."""
 
-_PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
+_PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     # ---- the whole page ----
     "subtitle": ("where its memory comes from", "메모리는 어디에서 오는가"),
     "process": ("Process", "프로세스"),
@@ -271,13 +273,19 @@ _PAIRS: Final[dict[str, tuple[_Phrase, _Phrase]]] = {
     ),
 }  # fmt: skip
 
-PHRASES: Final[dict[str, dict[str, _Phrase]]] = {
-    "en": {name: english for name, (english, _korean) in _PAIRS.items()},
-    "ko": {name: korean for name, (_english, korean) in _PAIRS.items()},
-}
-"""By language, by name: a phrase, or phrases by the word that chooses one."""
+
+def by_language(pairs: Mapping[str, tuple[Phrase, Phrase]]) -> dict[str, dict[str, Phrase]]:
+    """Return *pairs* of English and Korean phrases as tables by language."""
+    return {
+        "en": {name: english for name, (english, _korean) in pairs.items()},
+        "ko": {name: korean for name, (_english, korean) in pairs.items()},
+    }
 
 
-def phrases_in(language: str) -> dict[str, _Phrase]:
+PHRASES: Final = by_language(_PAIRS)
+"""By language, by name."""
+
+
+def phrases_in(language: str) -> dict[str, Phrase]:
     """Return the phrases in *language*, en or ko."""
     return PHRASES[language]

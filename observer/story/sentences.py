@@ -14,7 +14,8 @@ from observer.story.steps import is_step_six
 from observer.story.wording import bytes_exactly, error_name, number, plural, size
 
 __all__ = [
-    "call_words", "for_whom", "misuse_words", "page_of", "page_words", "place_words", "sentence", "syscall_words",
+    "call_words", "for_whom", "gate_name", "misuse_words", "page_of", "page_words", "place_words", "sentence",
+    "syscall_words",
     "touch_words",
 ]  # fmt: skip
 
@@ -132,16 +133,25 @@ def _releasing(event: Call, words: str) -> str:
 
 
 def syscall_words(event: Syscall) -> str:
-    """Write the system call as strace(1) does, and say where it entered the kernel by another door than `syscall`."""
+    """Write the system call as strace(1) does."""
     if event.decoded is not None:
         words = ", ".join(event.decoded)
     else:
         words = ", ".join(hex(word) if word > 9 else str(word) for word in event.args)
-    return f"{event.name}({words}){_door(event)}"
+    return f"{event.name}({words})"
 
 
-def _door(event: Syscall) -> str:
-    return "" if event.gate == "syscall" else f" by {_GATES.get(event.gate, event.gate)}"
+def gate_name(event: Syscall) -> str:
+    """Name the door by which the call entered the kernel where it is another one than `syscall`; else empty."""
+    return "" if event.gate == "syscall" else _GATES.get(event.gate, event.gate)
+
+
+def _by_gate(event: Syscall) -> str:
+    return f" by {name}" if (name := gate_name(event)) else ""
+
+
+def _in_full(event: Syscall) -> str:
+    return f"{syscall_words(event)}{_by_gate(event)}"
 
 
 def _result_words(event: Syscall) -> str:
@@ -151,14 +161,14 @@ def _result_words(event: Syscall) -> str:
 
 def _syscall(event: Syscall, moved: int | None) -> str:
     if event.end_ns is None:
-        return f"{syscall_words(event)} never returned"
+        return f"{_in_full(event)} never returned"
     call = memory_call(event)
     told = "" if call is None or event.name in _PLAIN else _memory_words(call, moved)
     if event.errno:
-        return f"{event.name if told else syscall_words(event)} fails: {error_name(event.errno)}"
+        return f"{event.name if told else _in_full(event)} fails: {error_name(event.errno)}"
     if not told:
-        return f"{syscall_words(event)} = {_result_words(event)}"
-    return f"{event.name}{_door(event)}: {told}"
+        return f"{_in_full(event)} = {_result_words(event)}"
+    return f"{event.name}{_by_gate(event)}: {told}"
 
 
 def _memory_words(call: MemoryCall, moved: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from observer.model.events import Event, Misuse
+from observer.story.crashes import crash_words
 from observer.story.glance import Glance
 from tests.builders import HEAP, call, free, signal, site
 
@@ -13,7 +14,7 @@ def because(*events: Event) -> tuple[str, ...]:
     glance = Glance()
     for event in events:
         glance.take(event)
-    return glance.crashes[-1].because
+    return crash_words(glance.crashes[-1]).because
 
 
 def crash(address: int) -> Event:
