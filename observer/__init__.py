@@ -57,9 +57,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   in one pass (`telling.py`); the run at a glance (`glance.py`), with what crashed and on whose piece (`crashes.py`);
   what processes hold at any moment (`levels.py`, `curves.py`), what lay where from which event to which (`spans.py`,
   `moment.py`), what places asked for, hold and weigh (`places.py`, `weights.py`), names of tasks that last
-  (`names.py`); the book's words explained and an interface's phrases (`glossary.py`, `phrases.py`), sentences in Korean
-  (`korean.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did and which to
-  take. Pure.
+  (`names.py`); the book's words explained and an interface's phrases (`glossary.py`, `phrases.py`,
+  `terminal_phrases.py`), the same in Korean (`korean.py`, `korean_rows.py`, `korean_crashes.py`), and each language as
+  the value that `cli/` hands to `report/` (`language.py`); what the processor refused (`refusals.py`), libraries side
+  by side, what an allocator did and which to take. Pure.
 - `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), drawn address space and heap,
   ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`
   is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for

@@ -179,7 +179,7 @@ def _asking(screen: _Screen, summary: Summary) -> str:
 
 
 def _mapped(screen: _Screen, summary: Summary) -> str:
-    grown = _listed(screen, _growing(summary), "item_times")
+    grown = _listed(screen, _growing(summary))
     back = screen.say("mapped_back", screen.language.size(summary.to_kernel)) if summary.to_kernel else ""
     return (screen.say("mapped_in", grown) if grown else screen.say("mapped_nothing")) + back
 
@@ -221,7 +221,7 @@ def _refused(screen: _Screen, glance: Glance) -> None:
     """Name what ended in signals that the program handled; what ended it is told as its crash."""
     counts: Counter[str] = Counter()
     for refusal in glance.refusals():
-        counts[refusal.title] += refusal.count - refusal.fatal
+        counts[screen.language.choose("refusal_titles", refusal.title)] += refusal.count - refusal.fatal
     survived = ", ".join(f"{title} ({number(count)})" for title, count in counts.most_common() if count)
     if survived:
         screen.fact("refused_label", _cut(screen.console, screen.say("refused_survived", survived)))
@@ -294,8 +294,9 @@ def _commands(screen: _Screen, glance: Glance, directory: str) -> None:
     shown = f"observer show {safe(shlex.quote(directory))}"
     asking = (place for place in glance.places.top("bytes") if place.site is not None and place.site.line)
     line = next((place.text for place in asking), None)
-    options = [("--full", "show_full"), *([(f"--line {line}", "show_line")] if line else []), ("--help", "show_help")]
-    for i, (option, phrase) in enumerate(options):
+    also = screen.language.option
+    options = [(f"--full{also}", "show_full"), *([(f"--line {line}{also}", "show_line")] if line else [])]
+    for i, (option, phrase) in enumerate((*options, ("--help", "show_help"))):
         body, words = Text(f"{shown} {safe(option)}", "bold"), screen.say(phrase)
         if body.cell_len + cell_len(words) + _NAME + 5 <= screen.console.width:
             body.append(f"   {words}", "not bold dim")

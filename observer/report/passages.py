@@ -50,7 +50,7 @@ class StoryPrinter:
 
     def finish(self, rest: Shortened) -> None:
         """Print what waited, with a number for what is left out between."""
-        where = f": observer show {safe(self._directory)} --all" if self._directory else ""
+        where = f": observer show {safe(self._directory)} --all{self._language.option}" if self._directory else ""
         for left_out, passage in rest.told():
             if left_out:
                 rows = self._language.counted(left_out, "row")

@@ -24,7 +24,7 @@ def print_refusals(console: Console, found: Refusals, language: Language = ENGLI
     resolved = language.counted(found.resolved, "page fault")
     heading(console, language.say("refusals"), language.say("refusals_hint", resolved))
     for title, alike in groupby(kinds, _title):
-        put(console, "  " + safe(title), "bold")
+        put(console, f"  {safe(language.choose('refusal_titles', title))}", "bold")
         for kind in alike:
             _print(console, kind, language)
             differs = kind.differs

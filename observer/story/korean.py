@@ -95,12 +95,12 @@ def korean_sentence(event: Event, moved: int | None = None, *, at_site: bool = T
 
 
 def with_particles(text: str) -> str:
-    """Return *text* with the form of each particle, `을(를)`, `이(가)` or `(으)로`, that suits how what is before it ends.
+    """Return *text* with that form of each particle, `을(를)`, `이(가)` or `(으)로`, which suits what stands before it.
 
     A syllable and a digit have one ending; behind anything else both forms stay.
 
-    >>> with_particles("heap+0x2a0을(를)"), with_particles("5이(가)"), with_particles("1(으)로"), with_particles("stack을(를)")
-    ('heap+0x2a0을', '5가', '1로', 'stack을(를)')
+    >>> with_particles("heap+0x2a0을(를) 5이(가) 1(으)로 stack을(를)")
+    'heap+0x2a0을 5가 1로 stack을(를)'
     >>> with_particles("조각을(를) 시스템 호출이(가) 톱 청크(으)로 서울(으)로")
     '조각을 시스템 호출이 톱 청크로 서울로'
     """
@@ -140,7 +140,7 @@ def korean_size(value: int) -> str:
 
 def korean_short_size(value: int) -> str:
     """Write a size in eight places, or ten, as `wording.short_size` does."""
-    return korean_size(value) if abs(value) < 1024 else short_size(value)
+    return f"{value}바이트" if abs(value) < 1024 else short_size(value)
 
 
 def korean_counted(count: int, noun: str) -> str:
@@ -249,7 +249,7 @@ def _memory(call: MemoryCall, moved: int | None) -> str:
         verb = "옮긴다" if call.new_start != call.start else "크기를 바꾼다"
         return f"커널이 사상 영역을 {verb}: {korean_size(call.length)}에서 {korean_size(call.new_length)}로"
     if isinstance(call, Protect):
-        return f"{exactly_in_korean(call.length)}의 보호가 {call.protection}이 된다"
+        return f"{exactly_in_korean(call.length)}의 보호를 {call.protection}로 바꾼다"
     if isinstance(call, Advise):
         return _ADVICE.get(call.advice or "", f"{{0}}에 대한 조언 {call.number}").format(korean_size(call.length))
     return ""

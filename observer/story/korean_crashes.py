@@ -40,9 +40,9 @@ def _at(call: Call) -> str:
 def _touched(touched: Touched) -> str:
     piece, offset = touched.piece, korean_counted(touched.offset, "byte")
     name = f"{piece.place.text}에서 요청한 {korean_counted(piece.asked, 'byte')} 조각(사건 {number(piece.call)})"
-    where = f"주소가 {name}의 {f'끝에서 {offset} 뒤' if touched.is_behind else f'시작에서 {offset} 안쪽'}이다"
+    where = f"주소가 {name}의 {f'끝에서 {offset} 뒤' if touched.is_behind else f'{offset} 안쪽'}이다"
     gone = touched.freed
     if gone is None:
         return where
     freed = f"{gone.site.text}에서 " if gone.site is not None else ""
-    return f"{where}. 이 조각은 {freed}돌려주었다(사건 {number(gone.call)})"
+    return f"{where}. {freed}돌려준 조각이다(사건 {number(gone.call)})"

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from observer.model.chapter import STEPS
 from observer.model.events import Call, Signal
 from observer.story.crashes import Crash, CrashWords, broken_words, crash_words
 from observer.story.departures import Occurrence
 from observer.story.departures_in_korean import KOREAN as DEPARTURES_IN_KOREAN
-from observer.story.glossary import STEPS_IN_KOREAN
+from observer.story.glossary import steps_in
 from observer.story.korean import (
     korean_counted,
     korean_refusal,
@@ -37,12 +36,14 @@ __all__ = ["ENGLISH", "KOREAN", "LANGUAGES", "Language"]
 class Language:
     """How a run is told.
 
-    `phrases` are those of `phrases` and `terminal_phrases`, `steps` the book's six steps. `sentence` tells one event
-    (`sentences.sentence`), `row` many alike ones, `crash` why a process ended, `broken` which rule a call broke,
-    `refusal` what the processor refused, `departure` one from the book: its headline and reason. `size` and
-    `short_size` write bytes, `counted` a number of what an English noun names. `finish` is done to filled phrases.
+    `option` is what a command needs to tell it so, too. `phrases` are those of `phrases` and `terminal_phrases`,
+    `steps` the book's six steps. `sentence` tells one event (`sentences.sentence`), `row` many alike ones, `crash` why
+    a process ended, `broken` which rule a call broke, `refusal` what the processor refused, `departure` one from the
+    book: its headline and reason. `size` and `short_size` write bytes, `counted` a number of what an English noun
+    names. `finish` is done to filled phrases.
     """
 
+    option: str
     phrases: Mapping[str, Phrase]
     steps: Mapping[int, str]
     sentence: Callable[..., str]
@@ -82,13 +83,13 @@ def _departure_in_korean(found: Occurrence) -> tuple[str, str]:
 
 
 ENGLISH: Final = Language(
-    phrases={**PHRASES["en"], **TERMINAL_PHRASES["en"]}, steps=STEPS, sentence=sentence, row=row_words,
-    crash=crash_words, broken=broken_words, refusal=exception_words, departure=_departure, size=size,
-    short_size=short_size, counted=plural, finish=str,
+    option="", phrases={**PHRASES["en"], **TERMINAL_PHRASES["en"]}, steps=steps_in("en"),
+    sentence=sentence, row=row_words, crash=crash_words, broken=broken_words, refusal=exception_words,
+    departure=_departure, size=size, short_size=short_size, counted=plural, finish=str,
 )  # fmt: skip
 KOREAN: Final = Language(
-    phrases={**PHRASES["ko"], **TERMINAL_PHRASES["ko"]}, steps=STEPS_IN_KOREAN, sentence=korean_sentence,
-    row=korean_row, crash=crash_in_korean, broken=broken_in_korean, refusal=korean_refusal,
+    option=" --lang ko", phrases={**PHRASES["ko"], **TERMINAL_PHRASES["ko"]}, steps=steps_in("ko"),
+    sentence=korean_sentence, row=korean_row, crash=crash_in_korean, broken=broken_in_korean, refusal=korean_refusal,
     departure=_departure_in_korean, size=korean_size, short_size=korean_short_size, counted=korean_counted,
     finish=with_particles,
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """The words of the last screen and of the story on a terminal, in English and Korean, beside those of `phrases`.
 
 `{0}`, `{1}` … are filled in by whoever shows them. A Korean particle in two forms, `을(를)`, becomes the one that suits
-what stands before it (`korean.with_particles`). Labels of the last screen are at most 13 cells wide, those of the numbers
-19: a Korean letter takes two.
+what stands before it (`korean.with_particles`). Labels of the last screen are at most 13 cells wide, those of the
+numbers 19: a Korean letter takes two.
 """
 
 from __future__ import annotations
@@ -12,6 +12,21 @@ from typing import Final
 from observer.story.phrases import Phrase, by_language
 
 __all__ = ["COUNTED_IN_KOREAN", "TERMINAL_PHRASES"]
+
+_REFUSED: Final = {
+    "privileged instruction": "특권 명령", "non-canonical address": "없는 주소", "misaligned vector": "정렬 안 된 벡터",
+    "software interrupt": "소프트웨어 인터럽트", "segment": "세그먼트", "reserved bits": "예약된 비트",
+    "kernel address": "커널 주소", "vsyscall page": "vsyscall 페이지", "null pointer": "널 포인터",
+    "nothing mapped": "사상되지 않은 주소", "stack overrun": "스택 넘침", "read-only": "읽기 전용",
+    "not executable": "실행 금지", "no access": "접근 금지", "not permitted": "허용되지 않음",
+    "protection key": "보호 키", "beyond the file": "파일 끝 너머",
+    "divide error": "나눗셈 오류", "debug": "디버그", "breakpoint": "중단점", "overflow": "오버플로",
+    "bound range exceeded": "범위를 벗어난 인덱스", "invalid opcode": "없는 명령어", "stack fault": "스택 오류",
+    "general protection": "일반 보호", "page fault": "페이지 폴트", "x87 floating point": "x87 부동소수점",
+    "alignment check": "정렬 검사", "SIMD floating point": "SIMD 부동소수점", "machine check": "하드웨어 고장",
+    "control protection": "제어 흐름 보호", "exception": "예외",
+}  # fmt: skip
+"""What the processor refused, by the reason that a signal carries, else by the exception."""
 
 _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     # ---- the end of a run ----
@@ -37,7 +52,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
         "malloc(3)의 규칙을 어긴 호출 {0}개: --full이 하나씩 보여 준다",
     ),
     "asked_label": ("asked for", "요청"),
-    "alive_label": ("alive at most", "동시 최대"),
+    "alive_label": ("alive at most", "동시에 최대"),
     "mapped_label": ("mapped", "사상"),
     "resident_label": ("resident", "상주"),
     "mallocs_label": ("mallocs", "malloc"),
@@ -53,17 +68,17 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
         "할당자 호출이 없었거나, 관찰 대상이 아니었다",
     ),
     "asked_in": ("in {0}", "{0}"),
-    "alive_at_end": ("at the end {0} in {1}", "끝에 {1}, {0}"),
-    "mapped_in": ("{0} in mallocs", "malloc 안에서 {0}"),
-    "mapped_nothing": ("nothing in mallocs", "malloc 안에서 얻은 것 없음"),
+    "alive_at_end": ("at the end {0} in {1}", "끝날 때 {1}, {0}"),
+    "mapped_in": ("{0} in mallocs", "malloc의 {0}"),
+    "mapped_nothing": ("nothing in mallocs", "malloc이 얻은 것 없음"),
     "mapped_back": ("; {0} back", "; {0} 돌려줌"),
     "resident_by": ("{0} by first touch", "{0}, 처음 사용할 때"),
     "mallocs_took": (
         "{0} found a free piece (1-5), {1} asked the kernel (1-2-3-4-5)",
-        "여유 조각을 찾음 {0}번 (1-5), 커널에 요청함 {1}번 (1-2-3-4-5)",
+        "여유 조각 {0}번 (1-5), 커널에 요청 {1}번 (1-2-3-4-5)",
     ),
-    "mallocs_neither": (", {0} neither", ", 둘 다 아님 {0}번"),
-    "syscalls_made": ("{0} in mallocs{1}, {2} elsewhere", "malloc 안에서 {0}번{1}, 밖에서 {2}번"),
+    "mallocs_neither": (", {0} neither", ", 그 밖 {0}번"),
+    "syscalls_made": ("{0} in mallocs{1}, {2} elsewhere", "malloc 안 {0}번{1}, 밖 {2}번"),
     "faults_by": ("{0}: by {1}{2}", "{0}번: {1}{2}"),
     "from_disk": ("; {0} read from disk", "; 디스크에서 읽음 {0}번"),
     "not_observed": ("not observed", "관찰하지 않음"),
@@ -71,13 +86,13 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "most_asked": ("asked for most", "가장 많이 요청한 자리"),
     "not_freed": ("not freed: {0} in {1}{2}", "돌려주지 않음: {1}, {0}{2}"),
     "not_freed_places": (" by {0} places", " (자리 {0}곳)"),
-    "accounted": ("every event is accounted for", "빠진 사건이 없다"),
-    "not_accounted": ("NOT everything is accounted for", "설명되지 않은 것이 있다"),
+    "accounted": ("every event is accounted for", "모두 설명됨"),
+    "not_accounted": ("NOT everything is accounted for", "설명되지 않은 것이 있음"),
     "ledger_differs": ("{0}: seen {1}, expected {2}, lost {3}", "{0}: 관찰 {1}, 기대 {2}, 잃음 {3}"),
     "notes_in_all": ("{0} in all, see --full; ", "모두 {0}개, --full에 있다; "),
     "show_full": ("the whole story", "이야기 전체"),
     "show_line": ("what one line did", "한 줄이 한 일"),
-    "show_help": ("steps, map, ledger, one piece", "단계, 주소 공간, 대조표, 조각 하나"),
+    "show_help": ("steps, map, ledger, one piece", "단계, 주소 공간, 대조표, 조각"),
     "item": ("{0} {1}", "{1} {0}"),
     "item_times": ("{0} {1}", "{1} {0}번"),
     # ---- the story ----
@@ -93,7 +108,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
         "Ring: 3은 사용자 상태, 0은 커널 상태. 3→0→3은 커널에 들어갔다 돌아온 것이다.",
     ),
     "story": ("The story", "이야기"),
-    "story_hint": ("as many events as tell the same are one row", "같은 말이 될 사건들은 한 줄로 묶었다"),
+    "story_hint": ("as many events as tell the same are one row", "같은 내용의 사건은 한 줄로 묶었다"),
     "rows_more": ("... {0} more{1}", "... {0} 더 있음{1}"),
     "rows_more_in_loop": ("and {0} more", "그 밖에 {0}"),
     "loop_at": ("loop at {0}", "반복 {0}"),
@@ -114,7 +129,8 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
         {"1-5": "a fitting piece was free: no system call", "1-2-3-4-5": "nothing fitted: the kernel gave memory first",
          "1": "never returned, or returned NULL at once", "1-2-3": "never returned from the kernel",
          "1-2-3-4": "the kernel refused: NULL"},
-        {"1-5": "맞는 여유 조각이 있었다: 시스템 호출 없음", "1-2-3-4-5": "맞는 조각이 없어 커널이 먼저 메모리를 주었다",
+        {"1-5": "맞는 여유 조각이 있었다: 시스템 호출 없음",
+         "1-2-3-4-5": "맞는 조각이 없어 커널이 먼저 메모리를 주었다",
          "1": "돌아오지 않았거나 바로 NULL을 반환했다", "1-2-3": "커널에서 돌아오지 않았다",
          "1-2-3-4": "커널이 거절했다: NULL"},
     ),
@@ -126,19 +142,19 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "huge_means": ("came beside a touched page, without a fault", "건드린 페이지 옆에 폴트 없이 함께 왔다"),
     "alive_row": ("alive", "쓰는 조각"),
     "alive_means": ("{0} at the most, {1}", "최대 {0}, {1}"),
-    "alive_end": ("{0} in {1} at the end", "끝에 {1}, {0}"),
+    "alive_end": ("{0} in {1} at the end", "끝날 때 {1}, {0}"),
     "back_row": ("back to the kernel", "커널에 돌려줌"),
     "level_row": ("privilege level", "특권 단계"),
-    "level_means": ("ring {0} at {1}{2} (CS {3}: {4})", "{1}{2}에서 Ring {0} (CS {3}: {4})"),
-    "level_all": ("all ", "모든 "),
+    "level_means": ("ring {0} at {1}{2} (CS {3}: {4})", "{2}{1}에서 Ring {0} (CS {3}: {4})"),
+    "level_all": ("all ", " 모두"),
     "level_code": (
         {"0x33": "64-bit code", "0x23": "32-bit code", "other": "code"},
         {"0x33": "64비트 코드", "0x23": "32비트 코드", "other": "코드"},
     ),
     "entered_row": ("  entered by", "  들어간 명령"),
-    "inside": ("{0} inside the allocator{1}", "할당자 안에서 {0}번{1}"),
-    "outside": ("{0} outside{1}", "밖에서 {0}번{1}"),
-    "ring_count": ("{0} in ring {1}", "Ring {1}에서 {0}"),
+    "inside": ("{0} inside the allocator{1}", "할당자 안 {0}번{1}"),
+    "outside": ("{0} outside{1}", "밖 {0}번{1}"),
+    "ring_count": ("{0} in ring {1}", "Ring {1}에서 {0}번"),
     "on_places": ("on {0}; {1}{2}", "{0}; {1}{2}"),
     "library_row": ("library calls", "라이브러리 호출"),
     "library_crossing": (", of which {0} made system calls", ", 그중 시스템 호출을 한 것 {0}번"),
@@ -153,15 +169,17 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     ),
     "fault_places": (
         {"heap": "heap", "stack": "stack", "files": "files", "mapped region": "mapped region", "unknown": "unknown"},
-        {"heap": "힙 영역", "stack": "스택 영역", "files": "파일", "mapped region": "사상 영역", "unknown": "알 수 없음"},
+        {"heap": "힙 영역", "stack": "스택 영역", "files": "파일", "mapped region": "사상 영역",
+         "unknown": "알 수 없음"},
     ),
     "departure_seen": ("{0} × (event {1})", "{0}번 (사건 {1})"),
     # ---- what the processor refused ----
     "refusals": ("What the processor refused", "CPU가 거부한 것"),
     "refusals_hint": ("unlike the {0} that the kernel resolved", "커널이 해결한 {0}과는 다르다"),
+    "refusal_titles": ({reason: reason for reason in _REFUSED}, _REFUSED),
     "refusal_often": ("{0} ×, {1}", "{0}번, {1}"),
     "refusal_ring": ("ring {0}: ", "Ring {0}: "),
-    "refusal_answer": ("the kernel sends {0} ({1}){2}; {3}", "커널이 {0} ({1})를 보낸다{2}; {3}"),
+    "refusal_answer": ("the kernel sends {0} ({1}){2}; {3}", "커널이 {0} ({1}{2})를 보낸다; {3}"),
     "refusal_at": (" at {0}", ", 주소 {0}"),
     "refusal_no_address": (", no address", ", 주소 없음"),
     "refusal_fatal": ("the process ends", "프로세스가 끝난다"),
@@ -180,7 +198,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "resident_column": ("resident", "상주"),
     "space_parts": (
         {"r-x": "text: machine code", "r--": "read-only data", "rw-": "data", "---": "reserved"},
-        {"r-x": "코드: 기계어", "r--": "읽기 전용", "rw-": "데이터", "---": "예약됨"},
+        {"r-x": "코드: 기계어", "r--": "읽기 전용 데이터", "rw-": "데이터", "---": "예약됨"},
     ),
     "reserved_region": ("reserved, no access", "예약됨, 접근 불가"),
     "region_mapped": ("mapped region", "사상 영역"),
@@ -212,9 +230,10 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
          "unsorted": "free, unsorted", "small": "free, in a small bin", "large": "free, in a large bin", "free": "free",
          "top": "top", "fence": "end of a part", "mmapped": "in use, mapped", "cache": "a thread cache itself",
          "given back": "given back"},
-        {"in use": "쓰는 중", "tcache": "여유, 스레드 캐시", "fast": "여유, 패스트 빈", "unsorted": "여유, 정렬 안 된 빈",
-         "small": "여유, 스몰 빈", "large": "여유, 라지 빈", "free": "여유", "top": "톱 청크", "fence": "부분의 끝",
-         "mmapped": "쓰는 중, 따로 사상", "cache": "스레드 캐시 자신", "given back": "돌려줌"},
+        {"in use": "쓰는 중", "tcache": "여유, 스레드 캐시", "fast": "여유, 패스트 빈",
+         "unsorted": "여유, 정렬 안 된 빈", "small": "여유, 스몰 빈", "large": "여유, 라지 빈", "free": "여유",
+         "top": "톱 청크", "fence": "부분의 끝", "mmapped": "쓰는 중, 따로 사상",
+         "cache": "스레드 캐시 자신", "given back": "돌려줌"},
     ),
     "chunks_by_model": ("free chunks by the model of glibc {0}{1}", "여유 조각은 glibc {0} 모형을 따른다{1}"),
     "chunks_doubt": (
@@ -240,7 +259,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
          "resident": "that came to the pieces a line asked for",
          "waste": "in glibc's chunks, as sizes are rounded up", "faults": "taken by a line of the program"},
         {"bytes": "할당자를 부르는 줄마다", "calls": "", "live": "", "resident": "그 줄이 요청한 조각에 온 프레임",
-         "waste": "glibc가 청크의 크기를 올림하여", "faults": "프로그램의 줄마다"},
+         "waste": "glibc가 청크 크기를 올림하여 생긴다", "faults": "프로그램의 줄마다"},
     ),
     "top_columns": (
         {"bytes": "asked for", "calls": "calls", "live": "not freed", "resident": "frames", "waste": "wasted",

@@ -10,9 +10,8 @@ from observer.report.page.columns import EventColumns
 from observer.report.page.memory import LevelColumns
 from observer.report.page.moments import Moments
 from observer.story.departures import Departures
-from observer.story.korean import korean_sentence
+from observer.story.language import Language
 from observer.story.levels import Levels
-from observer.story.sentences import sentence
 from observer.story.spans import Spans
 from observer.story.summary import Tally
 
@@ -25,12 +24,12 @@ class Gathered:
     Args:
         meta: of the run.
         moments: which events the page can stand at.
-        language: en or ko.
+        language: that of the sentences.
     """
 
-    def __init__(self, meta: Meta, moments: Moments, language: str) -> None:
+    def __init__(self, meta: Meta, moments: Moments, language: Language) -> None:
         self.meta, self.moments = meta, moments
-        self.events = EventColumns(korean_sentence if language == "ko" else sentence)
+        self.events = EventColumns(language.sentence)
         self.spans = Spans(meta.machine.page_size, None if moments.is_whole else moments.sees)
         self.levels: dict[int, LevelColumns] = {}
         self.paths: dict[int, str] = {}
@@ -67,7 +66,7 @@ class Gathered:
         self.levels.setdefault(event.pid, LevelColumns()).add(event.n, level, is_new)
 
 
-def gather(meta: Meta, events: Iterable[Event], moments: Moments, language: str) -> Gathered:
+def gather(meta: Meta, events: Iterable[Event], moments: Moments, language: Language) -> Gathered:
     """Gather what a page shows of *events*, given in order of n."""
     gathered = Gathered(meta, moments, language)
     for event in events:

@@ -34,7 +34,8 @@ from observer.report.page.sections import (
 )
 from observer.report.page.sources import embedded
 from observer.report.source import Sources
-from observer.story.glossary import GLOSSARY, steps_in
+from observer.story.glossary import GLOSSARY
+from observer.story.language import LANGUAGES
 from observer.story.phrases import phrases_in
 from observer.story.wording import number
 
@@ -72,12 +73,12 @@ def page_of(meta: Meta, events: _Events, wish: Wish, compared: tuple[Comparison,
     """
     total = meta.outcome.events
     rare = [event.n for event in events(_RARE)] if total > wish.most else []
-    gathered = gather(meta, events(None), Moments(total, rare, wish.most), wish.language)
+    gathered = gather(meta, events(None), Moments(total, rare, wish.most), LANGUAGES[wish.language])
     return _rendered(gathered, wish, compared)
 
 
 def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligned] | None) -> str:
-    meta, t = gathered.meta, phrases_in(wish.language)
+    meta, t, language = gathered.meta, phrases_in(wish.language), LANGUAGES[wish.language]
     skipped: dict[str, int] = {"processes": gathered.spans.left_out}
     processes = memory_data(gathered.spans, gathered.levels, gathered.events, gathered.paths, skipped)
     sources = embedded(gathered.events.sites, Sources(wish.sources, meta.images))
@@ -93,9 +94,9 @@ def _rendered(gathered: Gathered, wish: Wish, compared: tuple[Comparison, Aligne
     )
     page: str = _template().render(
         **_frame(gathered, wish, skipped), t=t, processes=[f"{_base(p['path'])} {p['pid']}" for p in processes],
-        sources=sources, compared=section, totals=totals_section(gathered, t, wish.language),
+        sources=sources, compared=section, totals=totals_section(gathered, t, language),
         sites=sites_section(gathered), leaks=leaks_section(gathered),
-        departures=departures_section(gathered, wish.language), ledger=meta.ledger, verdict=headline(meta.ledger),
+        departures=departures_section(gathered, language), ledger=meta.ledger, verdict=headline(meta.ledger),
         machine=machine_section(meta, t), css=Markup(style), script=Markup(script), data=Markup(embeddable(data)),
         policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'; "
         "form-action 'none'",
@@ -116,7 +117,7 @@ def _frame(gathered: Gathered, wish: Wish, skipped: dict[str, int]) -> dict[str,
     command = meta.request.command
     return {
         "marker": Markup(MARKER), "lang": wish.language, "title": cut(_base(command[0]) if command else "?", 80),
-        "facts": _facts(meta, t), "shown": _shown(gathered, t, skipped), "steps": steps_in(wish.language),
+        "facts": _facts(meta, t), "shown": _shown(gathered, t, skipped), "steps": LANGUAGES[wish.language].steps,
         "terms": {id: term.words(wish.language) for id, term in GLOSSARY.items()},
         "ids": {id: id.replace(" ", "-") for id in GLOSSARY},
     }  # fmt: skip

@@ -13,8 +13,7 @@ from observer.model.filenames import safe
 from observer.model.machine import Meta
 from observer.report.page.columns import cut
 from observer.report.page.gathered import Gathered
-from observer.story.departures_in_korean import KOREAN
-from observer.story.korean import korean_size
+from observer.story.language import Language
 from observer.story.wording import number, size
 
 __all__ = ["MOST_ENTRIES", "compared_section", "departures_section", "leaks_section", "machine_section",
@@ -28,10 +27,10 @@ Texts = Mapping[str, Any]
 _Pairs = list[tuple[str, str]]
 
 
-def totals_section(gathered: Gathered, t: Texts, language: str) -> _Pairs:
+def totals_section(gathered: Gathered, t: Texts, language: Language) -> _Pairs:
     """Return the totals with their names."""
     totals = gathered.tally.result()
-    write = korean_size if language == "ko" else size
+    write = language.size
     calls = ", ".join(f"{number(count)} {safe(op)}" for op, count in totals.calls.items())
     return [
         (t["calls"], calls or "0"), (t["served_free"], number(totals.served)), (t["grown"], number(totals.grown)),
@@ -65,13 +64,11 @@ def leaks_section(gathered: Gathered) -> list[dict[str, Any]]:
     return found
 
 
-def departures_section(gathered: Gathered, language: str) -> list[dict[str, Any]]:
+def departures_section(gathered: Gathered, language: Language) -> list[dict[str, Any]]:
     """Return the departures from the book, each with its first event."""
     found = []
     for departure in gathered.departures.result():
-        headline, reason = departure.title, departure.why
-        if language == "ko":
-            headline, reason = KOREAN[departure.id]
+        headline, reason = language.departure(departure)
         found.append({"headline": headline, "reason": reason, "count": departure.count, "first": departure.evidence[0]})
     return found
 

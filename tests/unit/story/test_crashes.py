@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from observer.model.events import Event, Misuse
-from observer.story.crashes import crash_words
+from observer.story.crashes import Crash, crash_words
 from observer.story.glance import Glance
+from observer.story.korean_crashes import crash_in_korean
 from tests.builders import HEAP, call, free, signal, site
 
 ONE = HEAP + 0x1000
 
 
-def because(*events: Event) -> tuple[str, ...]:
+def last_crash(*events: Event) -> Crash:
     glance = Glance()
     for event in events:
         glance.take(event)
-    return crash_words(glance.crashes[-1]).because
+    return glance.crashes[-1]
+
+
+def because(*events: Event) -> tuple[str, ...]:
+    return crash_words(last_crash(*events)).because
+
+
+def because_in_korean(*events: Event) -> tuple[str, ...]:
+    return crash_in_korean(last_crash(*events)).because
 
 
 def crash(address: int) -> Event:
@@ -64,3 +73,36 @@ def test_an_abort_in_free_without_a_broken_rule_is_damage_from_outside() -> None
     assert because(*events)[1] == (
         "the C library found the piece damaged: something was written outside its piece before"
     )
+
+
+def test_in_korean_a_touch_names_the_same_piece() -> None:
+    asked, given_back = call(0, size=101, result=ONE, site=site(3)), free(1, ONE, site=site(7))
+    assert because_in_korean(asked, given_back, crash(ONE + 13)) == (
+        "주소가 story.c:3에서 요청한 101바이트 조각(사건 0)의 13바이트 안쪽이다. story.c:7에서 돌려준 조각이다(사건 1)",
+    )
+    assert because_in_korean(asked, crash(ONE + 118)) == (
+        "주소가 story.c:3에서 요청한 101바이트 조각(사건 0)의 끝에서 17바이트 뒤이다",
+    )
+    assert because_in_korean(asked, crash(0x28)) == ()
+
+
+def test_in_korean_an_abort_names_the_call_and_the_rule() -> None:
+    twice = free(
+        2, ONE, site=site(8), end_ns=None,
+        misuse=Misuse("freed before", given=0, given_at="story.c:3", freed=1, freed_at="story.c:7"),
+    )  # fmt: skip
+    asked = call(0, size=101, result=ONE, site=site(3))
+    assert because_in_korean(asked, free(1, ONE, site=site(7)), twice, abort(3)) == (
+        "사건 2, story.c:8의 free(p) 안에서 일어났다",
+        "사건 2, story.c:8의 free(p): 호출 0(story.c:3)의 조각은 이미 호출 1(story.c:7)에서 돌려주었다",
+    )
+    assert because_in_korean(asked, free(1, ONE, site=site(7), end_ns=None), abort(2)) == (
+        "사건 1, story.c:7의 free(p) 안에서 일어났다",
+        "C 라이브러리가 조각이 망가진 것을 발견했다. 그 전에 조각 밖에 무언가를 썼다",
+    )
+
+
+def test_in_korean_what_happened_is_told_with_its_place() -> None:
+    words = crash_in_korean(last_crash(crash(0x28))).what
+    assert words.startswith("story.c:30: `mov byte ptr [rax], 0x61`: 아무것도 사상되지 않은 주소에 접근했다 (#PF)")
+    assert words.endswith("주소 0x28: 프로세스가 끝난다")
