@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -165,3 +166,21 @@ def test_help_explains_exit_status_and_gives_examples(verb: object, capsys: pyte
     assert "Exit status:" in text
     assert "Examples:" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+PARTS = (
+    [], ["--full"], ["--all"], ["--line", "story.c:44"], ["--call", "118"], ["--kind", "fault"], ["--steps"],
+    ["--top", "bytes"], ["--map"], ["--heap"], ["--map", "--at", "118"], ["--heap", "--at", "310"], ["--ledger"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", PARTS, ids=" ".join)
+def test_every_part_is_told_in_korean_on_demand_alone(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert not re.search("[가-힣]", shown(capsys, *words))
+    assert re.search("[가-힣]", shown(capsys, *words, "--lang", "ko"))
+
+
+def test_a_language_that_is_not_spoken_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        shown(capsys, "--lang", "de")
+    assert ended.value.code == 2
