@@ -169,6 +169,7 @@ def _progress() -> AbstractContextManager[object]:
 
 
 def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str) -> None:
+    from observer.cli.command import command, shortest
     from observer.cli.pager import paged
     from observer.model.ledger import FAILING, worst
     from observer.report.glance import print_glance
@@ -188,7 +189,9 @@ def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str)
                     console, meta, story.telling, (), directory=directory, sources=sources, language=language
                 )  # fmt: skip
         elif story is not None:
-            print_glance(make_console(sys.stderr), meta, story.glance, directory, language=language)
+            print_glance(
+                make_console(sys.stderr), meta, story.glance, shortest(directory), language=language, command=command()
+            )
         elif worst(meta.ledger) in FAILING:
             print_ledger(make_console(sys.stderr), meta.ledger, language)
         sys.stderr.flush()

@@ -134,6 +134,7 @@ def _write_json(events: Iterator[Event]) -> None:
 
 
 def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.cli.command import command, shortest
     from observer.cli.moments import show_heap, show_map_at
     from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
@@ -181,7 +182,8 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
         )  # fmt: skip
     else:
         print_glance(
-            console, trace.meta, _glanced(trace.events()), arguments.directory, sources=sources, language=language
+            console, trace.meta, _glanced(trace.events()), shortest(arguments.directory), sources=sources,
+            language=language, command=command(),
         )  # fmt: skip
 
 

@@ -28,8 +28,10 @@ from observer.story.wording import number
 
 __all__ = ["print_glance"]
 
-_LINES: Final = 23
-"""A screen of 24, less the line of the prompt."""
+_LINES: Final = 22
+"""A screen of 24, less the line of the prompt, and one on which the observer or the program may have said something."""
+_RANKS: Final = {"system_calls": 1, "page_faults": 2, "departures_label": 4, "note_label": 6}
+"""Facts that give way where there is no room, those with the highest number first; the line's command is 3, help 5."""
 _NAME: Final = 14
 _BAR: Final = 12
 _LEAST_BAR_WIDTH: Final = 72
@@ -39,46 +41,69 @@ _LEAKS: Final = 3
 
 
 @dataclass(slots=True)
+class _Block:
+    """Lines that belong together: a `list` gives way line by line, the others as a whole, if their `rank` is not 0."""
+
+    lines: list[Text]
+    rank: int = 0
+    is_list: bool = False
+
+
+@dataclass(slots=True)
 class _Screen:
-    """Lines in the making: `fixed` ones stay, those of `lists` give way from their ends when there is no room."""
+    """Lines in the making, from top to bottom."""
 
     console: Console
     language: Language
-    head: list[Text] = field(default_factory=list)
-    lists: list[list[Text]] = field(default_factory=list)
-    tail: list[Text] = field(default_factory=list)
+    blocks: list[_Block] = field(default_factory=list)
 
     def say(self, name: str, *values: object) -> str:
         """Return a phrase in the screen's language."""
         return self.language.say(name, *values)
 
     def fact(self, name: str, text: Text | str, style: str = "") -> None:
-        """Add a fact to the head, wrapped beside the phrase *name*; beside nothing if there is none."""
+        """Add a fact, wrapped beside the phrase *name*; beside nothing if there is none."""
         body = text if isinstance(text, Text) else Text(safe(text), style)
-        self.head += _beside(self.console, self.label(name), body)
+        self.add(_beside(self.console, self.label(name), body), _RANKS.get(name, 0))
+
+    def add(self, lines: list[Text], rank: int = 0, *, is_list: bool = False) -> None:
+        """Add a block."""
+        self.blocks.append(_Block(lines, rank, is_list))
 
     def label(self, name: str) -> Text:
         """Return the phrase *name* as the left column has it."""
         return Text(f"  {left(self.say(name) if name else '', _NAME)}", "dim")
 
     def print(self) -> None:
-        """Print what there is room for: the longest lists are shortened first, down to a line and their title."""
-        while sum(map(len, (self.head, self.tail, *self.lists))) > _LINES:
-            longest = max(self.lists, key=len, default=[])
-            if len(longest) <= 2:
+        """Print what there is room for: lists are shortened first, down to a line and their title."""
+        while sum(len(block.lines) for block in self.blocks) > _LINES:
+            longest = max((block for block in self.blocks if block.is_list), key=_length, default=None)
+            least = max(self.blocks, key=lambda block: block.rank)
+            if longest is not None and len(longest.lines) > 2:
+                longest.lines.pop()
+            elif least.rank:
+                self.blocks.remove(least)
+            else:
                 break
-            longest.pop()
-        for line in (*self.head, *(line for lines in self.lists for line in lines), *self.tail):
-            put(self.console, line)
+        for block in self.blocks:
+            for line in block.lines:
+                put(self.console, line)
+
+
+def _length(block: _Block) -> int:
+    return len(block.lines)
 
 
 def print_glance(
     console: Console, meta: Meta, glance: Glance, directory: Path | str, *, sources: Sources | None = None,
-    language: Language = ENGLISH,
+    language: Language = ENGLISH, command: str = "observer",
 ) -> None:  # fmt: skip
-    """Print the screen for a run whose events *glance* has taken; *directory* is its trace, for the commands."""
+    """Print the screen for a run whose events *glance* has taken.
+
+    *directory* is its trace and *command* how the observer is typed, for the commands that it names.
+    """
     screen, summary = _Screen(console, language), glance.summary()
-    screen.head += _beside(console, Text(), _title(meta, summary, language))
+    screen.add(_beside(console, Text(), _title(console, meta, summary, language)))
     _crashes(screen, glance)
     if meta.heap_damage:
         screen.fact("heap_label", meta.heap_damage, "bold red")
@@ -93,7 +118,7 @@ def print_glance(
     _places(screen, screen.say("most_asked"), glance.places.top("bytes")[:_TOP], source, live=False)
     _leaks(screen, glance.places.top("live"), source, summary)
     _verdict(screen, meta)
-    _commands(screen, glance, str(directory))
+    _commands(screen, glance, str(directory), command)
     screen.print()
 
 
@@ -113,9 +138,15 @@ def _cut(console: Console, text: str) -> Text:
     return line
 
 
-def _title(meta: Meta, summary: Summary, language: Language) -> Text:
-    command = meta.request.command
-    name = safe(shlex.join(command[:1])) if command else "?"
+def _title(console: Console, meta: Meta, summary: Summary, language: Language) -> Text:
+    name = next(iter(meta.request.command), "?")
+    whole = _titled(safe(shlex.quote(name)), meta, summary, language)
+    if whole.cell_len <= console.width:
+        return whole
+    return _titled(safe(shlex.quote(name.rpartition("/")[2])), meta, summary, language)
+
+
+def _titled(name: str, meta: Meta, summary: Summary, language: Language) -> Text:
     happened = [language.counted(summary.events, "event")]
     if summary.processes > 1:
         happened.append(language.say("processes_many", number(summary.processes)))
@@ -250,7 +281,7 @@ def _places(screen: _Screen, title: str, places: Sequence[Place], source: Source
     lines = [Text(f"  {title}", "bold")]
     for place in places:
         lines.append(_place(screen, place, wide, source, live=live))
-    screen.lists.append(lines)
+    screen.add(lines, is_list=True)
 
 
 def _place(screen: _Screen, place: Place, wide: int, source: Sources, *, live: bool) -> Text:
@@ -278,26 +309,27 @@ def _verdict(screen: _Screen, meta: Meta) -> None:
     style = "bold red" if verdict in FAILING else "green"
     words = screen.say("accounted" if verdict not in FAILING else "not_accounted")
     told = Text.assemble((headline(meta.ledger), style), f": {words}")
-    screen.tail += _beside(screen.console, screen.label("ledger_label"), told)
+    screen.add(_beside(screen.console, screen.label("ledger_label"), told))
     for line in meta.ledger:
         if line.verdict in FAILING:
             text = screen.say("ledger_differs", line.identity, line.seen, line.expected, line.lost)
-            screen.tail += _beside(screen.console, screen.label(""), Text(safe(text), "red"))
+            screen.add(_beside(screen.console, screen.label(""), Text(safe(text), "red")))
     if meta.notes:
         more = screen.say("notes_in_all", len(meta.notes)) if len(meta.notes) > 1 else ""
-        screen.tail.append(screen.label("note_label") + _cut(screen.console, more + meta.notes[0]))
+        screen.fact("note_label", _cut(screen.console, more + meta.notes[0]))
 
 
-def _commands(screen: _Screen, glance: Glance, directory: str) -> None:
+def _commands(screen: _Screen, glance: Glance, directory: str, command: str) -> None:
     if not directory:
         return
-    shown = f"observer show {safe(shlex.quote(directory))}"
+    shown = f"{command} show {safe(shlex.quote(directory))}"
     asking = (place for place in glance.places.top("bytes") if place.site is not None and place.site.line)
     line = next((place.text for place in asking), None)
     also = screen.language.option
-    options = [(f"--full{also}", "show_full"), *([(f"--line {line}{also}", "show_line")] if line else [])]
-    for i, (option, phrase) in enumerate((*options, ("--help", "show_help"))):
+    options = [("more_label", f"--full{also}", "show_full", 0)]
+    options += [("", f"--line {line}{also}", "show_line", 3)] if line else []
+    for label, option, phrase, rank in (*options, ("", "--help", "show_help", 5)):
         body, words = Text(f"{shown} {safe(option)}", "bold"), screen.say(phrase)
         if body.cell_len + cell_len(words) + _NAME + 5 <= screen.console.width:
             body.append(f"   {words}", "not bold dim")
-        screen.tail += _beside(screen.console, screen.label("more_label" if i == 0 else ""), body)
+        screen.add(_beside(screen.console, screen.label(label), body), rank)

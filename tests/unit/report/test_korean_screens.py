@@ -116,7 +116,8 @@ def test_where_there_is_too_much_to_say_it_takes_no_more_lines_than_in_english(r
 def test_every_label_ends_before_the_facts_which_begin_in_one_column(columns: int, run: str) -> None:
     lists = (KOREAN.say("most_asked"), KOREAN.say("not_freed", "", "", "").split(":")[0])
     facts, in_list = 0, False
-    lines = dropwhile(lambda line: line[2:3].isdigit(), glance(RUNS[run](), columns)[1:])
+    title_goes_on = re.compile(r"  (스레드 )?\d")
+    lines = dropwhile(title_goes_on.match, glance(RUNS[run](), columns)[1:])
     for line in lines:
         in_list = line.strip().startswith(lists) or (in_list and bool(re.match(r" {2,}[\d.]+(바이트| .iB) ", line)))
         if in_list:
