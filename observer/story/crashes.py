@@ -100,7 +100,7 @@ class Crashes:
 def crash_words(crash: Crash) -> CrashWords:
     """Tell a crash, and why it came."""
     call, because = crash.inside, []
-    if call is not None:
+    if call is not None and call != crash.misused:
         because.append(f"this happened in {call_words(call)}{_at(call)}, event {number(call.n)}")
     if crash.misused is not None:
         because.append(broken_words(crash.misused))

@@ -15,7 +15,7 @@ __all__ = ["broken_in_korean", "crash_in_korean"]
 def crash_in_korean(crash: Crash) -> CrashWords:
     """Tell a crash, and why it came (`crashes.crash_words`)."""
     call, because = crash.inside, []
-    if call is not None:
+    if call is not None and call != crash.misused:
         because.append(f"사건 {number(call.n)}, {_at(call)}{call_words(call)} 안에서 일어났다")
     if crash.misused is not None:
         because.append(broken_in_korean(crash.misused))
