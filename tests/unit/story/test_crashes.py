@@ -95,6 +95,7 @@ def test_in_korean_an_abort_names_the_call_and_the_rule() -> None:
         "사건 2, story.c:8의 free(p): 호출 0(story.c:3)의 조각은 이미 호출 1(story.c:7)에서 돌려주었다",
     )
     assert because_in_korean(asked, free(1, ONE, site=site(7), end_ns=None), abort(2)) == (
+        "사건 1, story.c:7의 free(p) 안에서 일어났다",
         "C 라이브러리가 조각이 망가진 것을 발견했다. 그 전에 조각 밖에 무언가를 썼다",
     )
 
