@@ -55,6 +55,7 @@ examples:
   observer run -o ls.trace -q -- ls -R /usr/share/doc
   observer run --aslr off -e trace=all -- ./prog
   observer run --lang ko --full -- ./prog
+  observer run --snapshot 'every 100 calls' -- ./prog
 """
 
 
@@ -84,6 +85,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"
     )
+    parser.add_argument(
+        "--snapshot", metavar="WHEN", action="append", default=[],
+        help="walk glibc's heap whenever a call returns that WHEN names: 'every N calls' of a process, or "
+        "'line FILE:LINE' that made it; may be given several times. show --heap --at tells it beside the model",
+    )  # fmt: skip
     parser.add_argument(
         "--max-events", metavar="N", type=positive, help="record no more than N calls and system calls each"
     )
@@ -141,11 +147,16 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     from observer.instruments.names import all_families, all_names
     from observer.instruments.session import Wish
     from observer.model.selection import parse
+    from observer.model.snapshots import parse_when
 
+    selection = parse(arguments.expression, all_names(), all_families())
+    if arguments.snapshot and "calls" not in selection.instruments:
+        why = f"-e {selection.text} sees no calls, at whose returns heaps are walked"
+        raise UsageError("--snapshot needs allocator calls", why, f"-e {selection.text},calls")
     return Wish(
-        argv=tuple(words), environment=dict(os.environ),
-        selection=parse(arguments.expression, all_names(), all_families()), stack_bytes=arguments.stack,
+        argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
+        snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from observer.compare.order import grouped, windows
 from observer.compare.served_by import Followed
 from observer.compare.sides import ExactMaker
 from observer.model.chunks import Chunk
-from observer.model.events import Event
+from observer.model.events import Event, Syscall
 
 __all__ = ["HeapAt", "heap_at"]
 
@@ -26,14 +26,18 @@ class HeapAt(NamedTuple):
 
 
 def heap_at(events: Iterable[Event], make: ExactMaker, pid: int, n: int) -> HeapAt:
-    """Return the heap of the process *pid* after event *n*.
+    """Return the heap of the process *pid* after event *n*; if that is a call, after all that was done in it.
 
     *events* are in order of n from the beginning of the run; calls, system calls and lives of processes matter. *make*
     makes the model of a process.
     """
     followed = Followed(make, {}, {})
-    for window in windows(grouped(event for event in events if event.n <= n)):
+    for window in windows(grouped(event for event in events if event.n <= n or _is_in(event, n))):
         for event, inside in followed.in_order(window):
             followed.take(event, inside, is_alone=False)
     witness = followed.of(pid)
     return HeapAt(tuple(witness.model.chunks()), witness.model.is_certain and not witness.is_open)
+
+
+def _is_in(event: Event, n: int) -> bool:
+    return isinstance(event, Syscall) and event.cause == n

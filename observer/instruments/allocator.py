@@ -13,6 +13,7 @@ from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
+from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.observed import ObserversPages
 from observer.instruments.planting import Planter
 from observer.instruments.stacks import keep_stack
@@ -39,8 +40,11 @@ _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 class AllocatorCalls:
     """Has breakpoints in whatever defines the family, and makes records of its outermost calls."""
 
-    def __init__(self, sink: Sink, pages: ObserversPages, follower: CallFollower) -> None:
+    def __init__(
+        self, sink: Sink, pages: ObserversPages, follower: CallFollower, snapshots: HeapSnapshots | None = None
+    ) -> None:
         self._sink = sink
+        self._snapshots = snapshots
         self._follower = follower
         listener = follower.tell(self)
         self._planter = Planter(listener)
@@ -108,7 +112,9 @@ class AllocatorCalls:
             result &= _MASK_32
         if frame.point.number == _POSIX_MEMALIGN:
             result = self._stored(memory, frame.first) if result & _MASK_32 == 0 else 0
-        self._record(task, frame, now, result, RETURNED)
+        number = self._record(task, frame, now, result, RETURNED)
+        if self._snapshots is not None and number:
+            self._snapshots.returned(task, memory, frame, now)
 
     def _stored(self, memory: Memory, address: int) -> int:
         """Return what posix_memalign(3) has stored at *address*; 0 where that cannot be read."""
@@ -128,8 +134,8 @@ class AllocatorCalls:
             self._cut += 1
         self._record(task, frame, now, 0, how)
 
-    def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> None:
-        self._sink.calls.append(
+    def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> int:
+        return self._sink.calls.append(
             frame.began, ended, task.pid, task.tid, frame.point.number, flags, frame.inner, frame.first, frame.second,
             frame.third, result & _MASK, frame.return_address, frame.sp, frame.stack,
             frame.point.implementation,

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+
 from observer.code.definitions import undetermined
 from observer.code.elf import Elf
 from observer.code.mapped import load_mapped
@@ -18,6 +20,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.linux.regions import region_at, regions_within
 from observer.model.addresses import Mapping
+from observer.model.machine import Image
 from observer.model.operations import OPERATIONS
 from observer.recording.notes import MappedFile, MappedImage, Unobserved
 from observer.recording.sink import Sink
@@ -123,18 +126,18 @@ class Images:
         if elf is None or bias is None:
             return None
         role = role_of(elf, is_program=_is_program(task.tid, elf))
-        self._note(task.pid, now, mapping, elf, bias, role)
+        self._note(task, now, mapping, elf, bias, role)
         self._plant(task, mapping, elf, bias, role, now)
         return elf
 
-    def _note(self, pid: int, now: int, mapping: Mapping, elf: Elf, bias: int, role: str) -> None:
-        release = elf.glibc_release if role == "libc" else ""
-        self._sink.notes.append(
-            MappedImage(
-                pid=pid, t=now, path=mapping.path, start=mapping.start, end=mapping.end, bias=bias,
-                build_id=elf.build_id, role=role, bits=8 * elf.word, release=release, file=elf.identity,
-            )
+    def _note(self, task: Task, now: int, mapping: Mapping, elf: Elf, bias: int, role: str) -> None:
+        image = Image(
+            path=mapping.path, bias=bias, start=mapping.start, end=mapping.end, build_id=elf.build_id, role=role,
+            bits=8 * elf.word, release=elf.glibc_release if role == "libc" else "", file=elf.identity,
         )  # fmt: skip
+        self._sink.notes.append(MappedImage(pid=task.pid, t=now, **msgspec.structs.asdict(image)))
+        if task.memory is not None:
+            task.memory.images.append(image)
 
     def _plant(self, task: Task, mapping: Mapping, elf: Elf, bias: int, role: str, now: int) -> None:
         memory = task.memory

@@ -15,6 +15,7 @@ from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
+from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
@@ -23,6 +24,7 @@ from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import build_filter, is_allowed
 from observer.model.selection import Selection
+from observer.model.snapshots import When
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
 from observer.tracee.calls import CallFollower
@@ -50,6 +52,7 @@ class Wish:
     pin: bool = True
     max_events: int | None = None
     huge_pages: bool = True
+    snapshots: tuple[When, ...] = ()
 
 
 @dataclass(slots=True)
@@ -105,7 +108,9 @@ class _Session:
         self._affinity = Affinity(share=wish.pin)
         self._pages = ObserversPages()
         self._follower = CallFollower(self._pages)
-        self._allocator = AllocatorCalls(sink, self._pages, self._follower) if "calls" in chosen else None
+        self._snapshots = HeapSnapshots(sink, folder, wish.snapshots) if wish.snapshots else None
+        has_calls = "calls" in chosen
+        self._allocator = AllocatorCalls(sink, self._pages, self._follower, self._snapshots) if has_calls else None
         self._library = LibraryCalls(
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
@@ -162,14 +167,15 @@ class _Session:
 
     def _not_stored(self) -> list[str]:
         """Say what there was no room for."""
-        kinds = {"page-fault samples": self._faults, "page frames": self._frames, "heaps": self._heaps}
+        kinds = {"page-fault samples": self._faults, "page frames": self._frames, "heaps": self._heaps,
+                 "snapshots of heaps": self._snapshots}  # fmt: skip
         failed = {name: kind.error for name, kind in kinds.items() if kind is not None}
         return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
 
     def _close_files(self) -> list[str]:
         """Close the files of bulk data; return the names of those that somebody else has changed."""
         files = [] if self._faults is None else list(self._faults.files)
-        files += [bulk.file for bulk in (self._frames, self._heaps) if bulk is not None]
+        files += [bulk.file for bulk in (self._frames, self._heaps, self._snapshots) if bulk is not None]
         changed = [file.name for file in files if not file.is_as_written()]
         for file in files:
             file.close()
@@ -221,7 +227,7 @@ class _Session:
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
-        notes += self._not_stored()
+        notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])
         sees_faults = self._faults is not None and "faults" not in watch.not_observed
         return Recording(
             status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),

@@ -13,6 +13,7 @@ __all__ = [
     "INCOMPLETE",
     "INCONSISTENT",
     "LIVE_BYTES",
+    "SNAPSHOT_BYTES",
     "UNVERIFIABLE",
     "Exclusion",
     "LedgerLine",
@@ -27,6 +28,8 @@ EXCLUSIONS: Final = "COMPLETE WITH EXCLUSIONS"
 UNVERIFIABLE: Final = "UNVERIFIABLE"
 LIVE_BYTES: Final = "bytes in live pieces' chunks = chunks in use in the walked heap"
 """The identity whose note tells where a heap is damaged."""
+SNAPSHOT_BYTES: Final = "bytes in live pieces' chunks = chunks in use in snapshots of the heap"
+"""The same, at moments in the midst of the run."""
 INCOMPLETE: Final = "INCOMPLETE"
 INCONSISTENT: Final = "INCONSISTENT"
 FAILING: Final = frozenset({INCOMPLETE, INCONSISTENT})

@@ -8,6 +8,7 @@ import msgspec
 
 from observer.model.addresses import Mapping
 from observer.model.ledger import LIVE_BYTES, LedgerLine
+from observer.model.snapshots import HeapSnapshot
 
 __all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Request"]
 
@@ -45,7 +46,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked for. `syscalls` null means all of them."""
+    """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked."""
 
     command: tuple[str, ...]
     directory: str
@@ -58,6 +59,7 @@ class Request(msgspec.Struct, frozen=True):
     allow_loss: bool
     aslr: str
     environment: dict[str, str]
+    snapshots: tuple[str, ...] = ()
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -102,7 +104,10 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Meta(msgspec.Struct, frozen=True):
-    """The whole of meta.json. `how` says of fields how they were obtained; `notes` what could not be observed."""
+    """The whole of meta.json. `how` says of fields how they were obtained; `notes` what could not be observed.
+
+    `snapshots` are those of heaps, in the order of their moments.
+    """
 
     schema: int
     machine: Machine
@@ -114,6 +119,7 @@ class Meta(msgspec.Struct, frozen=True):
     totals: dict[str, int] = {}
     images: tuple[Image, ...] = ()
     ends: tuple[ProcessEnd, ...] = ()
+    snapshots: tuple[HeapSnapshot, ...] = ()
 
     @property
     def heap_damage(self) -> str:

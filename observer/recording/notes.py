@@ -22,7 +22,7 @@ from observer.model.addresses import Mapping
 __all__ = [
     "FILE", "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
-    "Region", "Rings", "Signalled", "Unobserved", "Walked", "read_notes",
+    "Region", "Rings", "Signalled", "Snapped", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -129,10 +129,10 @@ class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
     break_start: _Word
 
 
-class Walked(_OfProcess, frozen=True, kw_only=True, tag="heap"):
-    """The heap of glibc's allocator at a process's last stop, as `heap/` read it.
+class _OfHeap(_OfProcess, frozen=True, kw_only=True):
+    """The heap of glibc's allocator, as `heap/` read it.
 
-    `count` chunks in use lie in heaps.bin from byte `at` on. `regions` [start, end) are the parts that the arenas have
+    `count` chunks lie in the kind's file from byte `at` on. `regions` [start, end) are the parts that the arenas have
     chunks in, `sums` for each state of a chunk (chunks, bytes).
     `damage` says what cannot be, with the address, empty if nothing; `findings` how many such things there are.
     `unread` says why parts of the heap are not known; `locked` that a thread was at work in it, `ending` how many were
@@ -149,6 +149,21 @@ class Walked(_OfProcess, frozen=True, kw_only=True, tag="heap"):
     unread: _Value
     locked: bool
     ending: _Count = 0
+
+
+class Walked(_OfHeap, frozen=True, kw_only=True, tag="heap"):
+    """The heap at a process's last stop; its chunks in use lie in heaps.bin."""
+
+
+class Snapped(_OfHeap, frozen=True, kw_only=True, tag="snapshot"):
+    """The heap as a call of the task `tid` returned, at the very time `t`; all its chunks lie in snapshots.bin.
+
+    `when` is what asked for it; `others` counts the other threads of the process, which were not stopped.
+    """
+
+    tid: _Pid
+    when: _Name
+    others: _Count
 
 
 class Gone(_OfTask, frozen=True, kw_only=True, tag="gone"):
@@ -305,9 +320,9 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 
 Note = (
-    Layouts | Exec | Born | Copied | Exiting | End | Walked | Gone | Signalled | Region | Detached | MappedFile
-    | MappedImage | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved | ProbedFunction
-    | Handler | Aside
+    Layouts | Exec | Born | Copied | Exiting | End | Walked | Snapped | Gone | Signalled | Region | Detached
+    | MappedFile | MappedImage | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved
+    | ProbedFunction | Handler | Aside
 )  # fmt: skip
 """Any of them."""
 

@@ -14,8 +14,8 @@ import numpy as np
 
 __all__ = [
     "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "ENTRY_ONLY", "HEAP_CHUNK", "INFERRED", "IN_USE", "KIND",
-    "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "OF_CACHE", "RETURNED", "STACK_BYTES", "STACK_PIECE", "SYSCALL",
-    "VERSION", "Layout",
+    "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK",
+    "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
 ]  # fmt: skip
 
 VERSION: Final = 1
@@ -107,12 +107,21 @@ HEAP_CHUNK: Final = Layout("heaps.bin", address="u64", size="u64")
 
 The kind stands in the lowest bits of the size, which is a multiple of 16: IN_USE, OF_CACHE, MAPPED, INFERRED.
 """
+SNAPSHOT_CHUNK: Final = Layout(
+    "snapshots.bin", address="u64", size="u64", state="u16", arena="u16", bin="u16", kind="u16",
+)  # fmt: skip
+"""One chunk of a heap in the midst of a run, in bulk: `state` is a place in `model.chunks.STATES`, `arena` one among
+the process's, `bin` NO_BIN for none. `kind` is that of a HEAP_CHUNK, NOT_IN_USE for all others.
+"""
+NO_BIN: Final = 0xFFFF
+
 KIND: Final = 15
 """Mask of a heap chunk's kind in its size."""
 IN_USE, OF_CACHE, MAPPED, INFERRED = range(4)
 """In use; the chunk of a thread's cache itself; looks as if it had a mapping of its own; in use, if the walk was right
 about where a part of the heap begins.
 """
+NOT_IN_USE: Final = 4
 
 LAYOUTS: Final = (CALL, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
 """All kinds of records."""

@@ -9,7 +9,7 @@ from observer.recording.notes import Unobserved
 from observer.trace.cut_off import cut_off_lines
 from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import fault_lines
-from observer.trace.heap_lines import live_line
+from observer.trace.heap_lines import live_line, snapshot_line
 from observer.trace.space_lines import heap_page_line, space_lines
 
 __all__ = ["balance_all"]
@@ -31,6 +31,8 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
         lines.append(heap_page_line(evidence))
     if "calls" in evidence.instruments and "calls" not in evidence.not_observed and (line := live_line(evidence)):
         lines.append(line)
+    if evidence.findings.snapshots:
+        lines.append(snapshot_line(evidence))
     lines.append(_task_line(evidence))
     lines.append(_own_pages_line(evidence))
     lines.append(_stored_line(evidence))

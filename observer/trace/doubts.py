@@ -11,7 +11,7 @@ __all__ = ["Doubts"]
 class Doubts:
     """What is known of one process. `others` are live pieces that another allocator's function than glibc's returned.
 
-    `has_others`: there were such pieces. `unended` counts calls that did not return, `misused` those that broke the
+    `has_others`: there were such pieces. `unended` counts calls that did not return , `misused` those that broke the
     allocator's rules. `is_copy`: a fork made it while other threads may have been in calls.
     """
 

@@ -10,6 +10,7 @@ from observer.trace.beside import Blocks
 from observer.trace.columns import SiteTable
 from observer.trace.heap_pages import HeapPages
 from observer.trace.heaps import Beside
+from observer.trace.snapshots import Taken
 
 __all__ = ["Findings"]
 
@@ -29,6 +30,7 @@ class Findings:
     heap_pages: list[HeapPages] = field(default_factory=list)
     blocks: list[Blocks] = field(default_factory=list)
     heaps: list[Beside] = field(default_factory=list)
+    snapshots: list[Taken] = field(default_factory=list)
     events: int = 0
     live_bytes: int = 0
     live_chunks: int = 0

@@ -29,6 +29,7 @@ from observer.trace.lives import images_of
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
 from observer.trace.replay import replayed
+from observer.trace.snapshots import notes_of, write_snapshots
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.tables import TableWriter
 
@@ -120,6 +121,8 @@ def _finish(
         for part in parts:
             tables.add(part)
         tables.finish()
+    if findings.snapshots:
+        write_snapshots(folder, findings.snapshots)
     not_observed = recording.not_observed if recording else {}
     evidence = Evidence(
         spooled, findings, lives, totals if recording else None, instruments=frozenset(request.instruments),
@@ -133,9 +136,11 @@ def _finish(
     meta = Meta(
         schema=SCHEMA, machine=machine, request=request,
         outcome=msgspec.structs.replace(_outcome(recording), events=findings.events), ledger=ledger,
-        how={**how, "fault.frame": _how_frames(findings)}, notes=(*_notes(recording), *without_names(findings.images)),
+        how={**how, "fault.frame": _how_frames(findings)},
+        notes=(*_notes(recording), *notes_of(findings.snapshots), *without_names(findings.images)),
         totals=totals,
         images=tuple(findings.images), ends=tuple(findings.ends),
+        snapshots=tuple(taken.snapshot for taken in findings.snapshots),
     )  # fmt: skip
     write_meta(folder, meta)
     remove_spools(folder)

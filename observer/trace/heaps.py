@@ -14,7 +14,7 @@ import numpy.typing as npt
 from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.addresses import PAGE
 from observer.model.events import ChunkRef
-from observer.recording.notes import Walked
+from observer.recording.notes import Snapped, Walked
 from observer.recording.records import HEAP_CHUNK, INFERRED, KIND, MAPPED, OF_CACHE
 from observer.trace.doubts import Doubts
 from observer.trace.process import ProcessState
@@ -42,9 +42,10 @@ class Beside:
 
     `others` counts the live pieces of other allocators, `aside` those that have mappings of their own, which no walk
     meets. `disagreeing` pieces should be chunks in use, and are not, or do not fit; `first` says which is the first.
+    `under_way` calls of the process had not returned.
     """
 
-    note: Walked
+    note: Walked | Snapped
     pieces: int
     walked: int
     larger: int
@@ -56,21 +57,25 @@ class Beside:
     disagreeing: int
     first: str
     doubts: Doubts
+    under_way: int = 0
 
     @property
     def explains_strangers(self) -> str:
         """Why chunks in use may have no piece, empty if there is no reason."""
         if self.doubts.has_others:
             return "chunks that another allocator of the process took for itself"
-        if self.strangers <= _PER_CALL * self.doubts.unended:
+        if self.strangers <= _PER_CALL * (self.doubts.unended + self.under_way):
             return "chunks of calls that did not return"
         if self.strangers <= _PER_CALL * self.doubts.unended + self.note.ending:
             return "chunks that ending threads were giving back from their caches"
         return ""
 
 
-def compared(note: Walked, chunks: npt.NDArray[Any], state: ProcessState) -> Beside:
-    """Set the *chunks* in use of a process, HEAP_CHUNKs, beside the pieces that live in it."""
+def compared(note: Walked | Snapped, chunks: npt.NDArray[Any], state: ProcessState, *, under_way: int = 0) -> Beside:
+    """Set the *chunks* in use of a process, HEAP_CHUNKs, beside the pieces that live in it.
+
+    *under_way* calls had not returned when the heap was walked.
+    """
     nothing = np.array([((1 << 64) - 1, MAPPED)], dtype=HEAP_CHUNK.dtype)
     chunks = np.sort(np.concatenate([chunks, nothing]), order="address")
     addresses, sizes, kinds = chunks["address"], chunks["size"] & ~_KIND, chunks["size"] & _KIND
@@ -95,11 +100,11 @@ def compared(note: Walked, chunks: npt.NDArray[Any], state: ProcessState) -> Bes
         unowned=_sum(sizes, strange), strangers=int(strange.sum()), others=int((foreign & ~met).sum()),
         aside=int((~foreign & ~met & ~inside).sum()), disagreeing=int(wrong.sum()),
         first=_first(live, wrong, sizes[which] * met) or _stranger(addresses, sizes, strange),
-        doubts=state.doubts.copy(),
+        doubts=state.doubts.copy(), under_way=under_way,
     )  # fmt: skip
 
 
-def _inside(places: _Words, note: Walked) -> _Which:
+def _inside(places: _Words, note: Walked | Snapped) -> _Which:
     inside = np.zeros(len(places), dtype=bool)
     for start, end in note.regions:
         inside |= (places >= np.uint64(start)) & (places < np.uint64(end))

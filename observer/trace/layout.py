@@ -1,7 +1,8 @@
 """What lies in the folder of a trace, and how such a folder is known from any other.
 
-A trace is meta.json and a table a kind of event. One that is being recorded, or was cut off, has a folder `spool`
-besides, in it the records of each kind, the notes, and (from the moment the program has ended) `recording.json`.
+A trace is meta.json and a table a kind of event, and one of chunks if heaps were walked in the midst of the run. One
+that is being recorded, or was cut off, has a folder `spool` besides, in it the records of each kind, the notes, and
+(from the moment the program has ended) `recording.json`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.recording import notes
-from observer.recording.records import HEAP_CHUNK, LAYOUTS
+from observer.recording.records import HEAP_CHUNK, LAYOUTS, SNAPSHOT_CHUNK
 
 __all__ = [
-    "META", "RECORDING", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
+    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
     "remove_trace",
 ]  # fmt: skip
 
@@ -35,7 +36,13 @@ TABLES: Final = {
 }  # fmt: skip
 """The file of each kind of event."""
 
-_SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), "frames.bin", HEAP_CHUNK.file, notes.FILE, RECORDING})
+SNAPSHOTS: Final = "snapshots.parquet"
+"""The chunks of heaps in the midst of the run, where such snapshots were taken; they are no events."""
+
+_FINISHED: Final = frozenset({META, SNAPSHOTS, *TABLES.values()})
+
+_BULK: Final = ("frames.bin", HEAP_CHUNK.file, SNAPSHOT_CHUNK.file)
+_SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), *_BULK, notes.FILE, RECORDING})
 _FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
 _HEAD: Final = 1 << 28
 
@@ -59,9 +66,8 @@ def is_unfinished(folder: Folder) -> bool:
 
 def foreign_name(folder: Folder) -> str | None:
     """Return what makes *folder* no trace of ours: a name that no trace has, or META; None when it is one."""
-    known = {META, *TABLES.values()}
     for name in sorted(folder.names() - {SPOOL}):
-        if folder.whole_name(name) not in known or not folder.has(name):
+        if folder.whole_name(name) not in _FINISHED or not folder.has(name):
             return name
     if SPOOL in folder.names() and (odd := _foreign_spool(folder)) is not None:
         return odd
@@ -121,6 +127,6 @@ def remove_trace(folder: Folder) -> None:
     if SPOOL in folder.names():
         remove_spools(folder)
     for name in folder.names():
-        if folder.whole_name(name) in (META, *TABLES.values()):
+        if folder.whole_name(name) in _FINISHED:
             folder.remove(name)
     os.rmdir(folder.path)

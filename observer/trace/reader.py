@@ -14,14 +14,17 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import File, Folder
+from observer.model.chunks import Chunk
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Site, Syscall
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
+from observer.model.snapshots import HeapSnapshot
 from observer.trace.about import About, about_line, ender_of, giver_of, lives_of
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
 from observer.trace.schema import COLUMNS, faults_of, selection_of
+from observer.trace.snapshots import read_chunks
 
 __all__ = ["Trace", "read_meta"]
 
@@ -110,6 +113,14 @@ class Trace:
         except OSError as error:
             what = f"cannot read {TABLES[kind]} of {self.directory}"
             raise BadTrace(what, error.strerror or "", _AGAIN) from error
+
+    def snapshot_after(self, n: int) -> HeapSnapshot | None:
+        """Return the snapshot of the heap that was taken as the call *n* returned, None if none was."""
+        return next((snapshot for snapshot in self.meta.snapshots if snapshot.n == n), None)
+
+    def chunks_of(self, snapshot: HeapSnapshot) -> list[Chunk]:
+        """Return the chunks of a *snapshot* in the order of their addresses; raises BadTrace as `read_chunks`."""
+        return list(read_chunks(self.folder, snapshot))
 
     def events(self, kinds: frozenset[str] | None = None, about: About | None = None) -> Iterator[Event]:
         """Yield the events of *kinds* (None: all) in order of n; of a question *about* some, hardly more than those."""

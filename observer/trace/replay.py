@@ -18,6 +18,7 @@ from observer.model.addresses import is_numbered
 from observer.model.chapter import GROWING, steps_of
 from observer.model.events import ChunkRef, Site, is_glibc
 from observer.model.operations import FAMILY
+from observer.recording.notes import Snapped
 from observer.recording.records import CARRIED_OUT, RETURNED
 from observer.trace.callers import LIBRARY, Callers, Samples
 from observer.trace.evidence import Lives as Processes
@@ -29,6 +30,7 @@ from observer.trace.misuses import Misuses
 from observer.trace.open_call import OpenCall
 from observer.trace.part import Part, PartMaker
 from observer.trace.process import ProcessState, apply_grant, apply_release
+from observer.trace.snapshots import as_taken
 from observer.trace.spooled import Spooled
 from observer.trace.timeline import Moments, Timeline
 
@@ -37,7 +39,7 @@ __all__ = ["replayed"]
 _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
 _ENOMEM: Final = 12
 _NOWHERE: Final = Site()
-_NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT = range(7)
+_NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT, _SNAPPED = range(8)
 """What happens, in the order in which it does so at one time."""
 
 
@@ -91,7 +93,8 @@ class _Replay:
     def run(self, moments: Moments, part: Part, start: int) -> None:
         """Replay one window; times of events count from *start*."""
         self._lives.begin(part, start, moments.lives)
-        self._moments, self._part = moments, part
+        self._moments, self._part, self._start = moments, part, start
+        self._snaps = [note for note in moments.notes if isinstance(note, Snapped)]
         self._take_rows(moments, part)
         for what, index in zip(*self._ticks(moments), strict=True):
             if what == _CALL_BEGAN:
@@ -106,6 +109,8 @@ class _Replay:
                 self._syscall_ended(index)
             elif what == _LIBRARY_BEGAN:
                 self._library_began(index)
+            elif what == _SNAPPED:
+                self._snapped(index)
             else:
                 self._note(index)
         calls = zip(self._calls, self._call_ends, strict=True)
@@ -156,7 +161,7 @@ class _Replay:
         self._library_sites = [*self._open_library_sites, *[0] * len(moments.libraries.records)]
 
     def _ticks(self, moments: Moments) -> tuple[list[int], list[int]]:
-        """Return (what, index) of everything that happens in a window, in time order; *what* is one of the seven.
+        """Return (what, index) of everything that happens in a window, in time order; *what* is one of the eight.
 
         Ends that lie behind the window wait for theirs.
         """
@@ -165,6 +170,7 @@ class _Replay:
         parts = (
             notes, moments.libraries.records["began"], moments.syscalls.records["began"], ends_of_syscalls,
             moments.calls.records["began"], np.array(self._call_ends, dtype=np.uint64), moments.faults.records["time"],
+            np.array([note.t for note in self._snaps], dtype=np.uint64),
         )  # fmt: skip
         times = np.concatenate(parts)
         whats = np.concatenate([np.full(len(part), what, dtype=np.int64) for what, part in enumerate(parts)])
@@ -181,6 +187,19 @@ class _Replay:
 
     def _note(self, index: int) -> None:
         self._lives.take(index, self._moments.notes[index])
+
+    def _snapped(self, index: int) -> None:
+        """A heap was walked at the return of a call, which is among those that are known still: it ended just now."""
+        note, moments = self._snaps[index], self._moments
+        calls = np.concatenate([moments.open_calls, moments.calls.records])
+        mine = calls["pid"] == note.pid
+        own = np.nonzero(mine & (calls["tid"] == note.tid) & (calls["ended"] == note.t))[0]
+        if not len(own):
+            return  # the record of that call is damaged, and told as lost
+        under_way = int((mine & (calls["began"] <= note.t) & (calls["ended"] > note.t)).sum())
+        chunks, state = self._spooled.snapshots.of(note), self._state(note.pid)
+        n = self._calls[int(own[0])].n
+        self._out.snapshots.append(as_taken(note, chunks, state, n=n, start=self._start, under_way=under_way))
 
     # ---- library calls ---------------------------------------------------------------------------------------
 

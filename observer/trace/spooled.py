@@ -25,8 +25,18 @@ from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SA
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
-from observer.recording.notes import FILE, End, Interval, Layouts, Note, Walked, read_notes
-from observer.recording.records import ARGUMENT, CALL, HEAP_CHUNK, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
+from observer.recording.notes import FILE, End, Interval, Layouts, Note, Snapped, Walked, read_notes
+from observer.recording.records import (
+    ARGUMENT,
+    CALL,
+    HEAP_CHUNK,
+    LIBRARY_CALL,
+    SNAPSHOT_CHUNK,
+    STACK_PIECE,
+    SYSCALL,
+    VERSION,
+    Layout,
+)
 
 __all__ = ["Arguments", "HeapChunks", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
@@ -63,18 +73,25 @@ class Stacks:
 
 
 class HeapChunks:
-    """The chunks in use of heaps at their processes' ends, each heap's read from their file when it is wanted."""
+    """The chunks of heaps in the *layout* of their file, each heap's read from it when it is wanted."""
 
-    def __init__(self, file: File | None) -> None:
+    def __init__(self, layout: Layout, file: File | None) -> None:
+        self._layout = layout
         self._file = file
 
     def __len__(self) -> int:
-        return self._file.size // HEAP_CHUNK.size if self._file is not None else 0
+        return self._file.size // self._layout.size if self._file is not None else 0
 
-    def of(self, note: Walked) -> Records:
-        """Return those of one heap, as HEAP_CHUNKs; fewer where the file has become shorter meanwhile."""
-        raw = self._file.read_at(note.at, note.count * HEAP_CHUNK.size) if self._file is not None else b""
-        return np.frombuffer(raw, dtype=HEAP_CHUNK.dtype, count=len(raw) // HEAP_CHUNK.size)
+    def has(self, note: Walked | Snapped) -> bool:
+        """Whether the file holds the chunks of this heap."""
+        size = self._layout.size
+        return note.at % size == 0 and note.at // size + note.count <= len(self)
+
+    def of(self, note: Walked | Snapped) -> Records:
+        """Return those of one heap; fewer where the file has become shorter meanwhile."""
+        size = self._layout.size
+        raw = self._file.read_at(note.at, note.count * size) if self._file is not None else b""
+        return np.frombuffer(raw, dtype=self._layout.dtype, count=len(raw) // size)
 
 
 class Stored:
@@ -157,6 +174,7 @@ class Spooled:
     notes: list[Note]
     frames: npt.NDArray[np.uint64]
     heaps: HeapChunks
+    snapshots: HeapChunks
     damaged: dict[str, int]
 
 
@@ -175,8 +193,8 @@ class _Reading:
         self._damaged: Counter[str] = Counter()
 
     def all(self, layout: SampleLayout) -> Spooled:
-        frames, heaps = self._frames(), self._heaps()
-        notes = self._notes(len(frames), len(heaps))
+        frames, heaps, snapshots = self._frames(), self._chunks(HEAP_CHUNK), self._chunks(SNAPSHOT_CHUNK)
+        notes = self._notes(len(frames), heaps, snapshots)
         return Spooled(
             calls=self._records(CALL, _whole_calls),
             syscalls=self._records(SYSCALL, _whole_syscalls),
@@ -187,6 +205,7 @@ class _Reading:
             notes=notes,
             frames=frames,
             heaps=heaps,
+            snapshots=snapshots,
             damaged=dict(+self._damaged),
         )
 
@@ -217,7 +236,7 @@ class _Reading:
         self._damaged[layout.file] = count - len(stored)
         return stored
 
-    def _notes(self, frames: int, heaps: int) -> list[Note]:
+    def _notes(self, frames: int, heaps: HeapChunks, snapshots: HeapChunks) -> list[Note]:
         notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
         for note in notes:
             if isinstance(note, Layouts) and note.version != VERSION:
@@ -228,10 +247,11 @@ class _Reading:
             if isinstance(note, End) and any(at % 8 or at // 8 + count > frames for _start, count, at in note.frames):
                 notes[i] = msgspec.structs.replace(note, frames=())
                 self._damaged["frames.bin"] += 1
-            size = HEAP_CHUNK.size
-            if isinstance(note, Walked) and (note.at % size or note.at // size + note.count > heaps):
-                notes[i] = msgspec.structs.replace(note, count=0, at=0, unread="its chunks are damaged")
-                self._damaged[HEAP_CHUNK.file] += 1
+            if isinstance(note, Walked | Snapped):
+                chunks, layout = (heaps, HEAP_CHUNK) if isinstance(note, Walked) else (snapshots, SNAPSHOT_CHUNK)
+                if not chunks.has(note):
+                    notes[i] = msgspec.structs.replace(note, count=0, at=0, unread="its chunks are damaged")
+                    self._damaged[layout.file] += 1
         return notes
 
     def _frames(self) -> npt.NDArray[np.uint64]:
@@ -240,9 +260,9 @@ class _Reading:
         file = self._file("frames.bin", _MOST_FRAMES)
         return np.frombuffer(file.read_at(0, file.size // 8 * 8), dtype="<u8")
 
-    def _heaps(self) -> HeapChunks:
-        is_there = HEAP_CHUNK.file in self._folder.names()
-        return HeapChunks(self._file(HEAP_CHUNK.file, _MOST_FRAMES) if is_there else None)
+    def _chunks(self, layout: Layout) -> HeapChunks:
+        is_there = layout.file in self._folder.names()
+        return HeapChunks(layout, self._file(layout.file, _MOST_FRAMES) if is_there else None)
 
     def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Stored:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))

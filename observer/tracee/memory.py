@@ -19,6 +19,7 @@ from observer.arch.known import NATIVE
 from observer.code.elf import Elf
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
+from observer.model.machine import Image
 from observer.tracee.breakpoints import Breakpoint, trap_at
 from observer.tracee.frames import Frame
 
@@ -44,7 +45,8 @@ class Memory:
     threads whose return address is exchanged, `exchanged`, by what it was exchanged for and where it stands, those that
     were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
     return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
-    `glibcs` are the files whose allocator is glibc's own and is watched, with their load biases.
+    `glibcs` are the files whose allocator is glibc's own and is watched, with their load biases; `images` all files
+    with code, in the order in which they were mapped.
 
     Raises:
         OSError: the process is gone.
@@ -71,6 +73,7 @@ class Memory:
         self._syscall: int | None = None
         self.libc_text: list[tuple[int, int]] = []
         self.glibcs: list[tuple[Elf, int]] = []
+        self.images: list[Image] = []
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
@@ -78,7 +81,7 @@ class Memory:
         child.breakpoints, child.entries = dict(self.breakpoints), set(self.entries)
         child.word = self.word
         child.trap_home, child.trap = self.trap_home, self.trap
-        child.libc_text, child.glibcs = list(self.libc_text), list(self.glibcs)
+        child.libc_text, child.glibcs, child.images = list(self.libc_text), list(self.glibcs), list(self.images)
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
