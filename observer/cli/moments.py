@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from observer.model.chunks import Chunk
+    from observer.model.snapshots import HeapSnapshot
     from observer.story.language import Language
     from observer.story.moment import Moment
     from observer.trace.reader import Trace
@@ -34,7 +35,8 @@ def show_heap(console: Console, trace: Trace, n: int | None, language: Language,
     from observer.report.heap import print_heap
 
     then = _moment(trace, n if n is not None else _last(trace))
-    chunks, how = _chunks(trace, then, language)
+    snapshot = trace.snapshot_after(then.n)
+    chunks, how = _chunks(trace, then, snapshot, language)
     print_heap(console, then, chunks, how, everything=everything, language=language)
 
 
@@ -67,11 +69,15 @@ def _moment(trace: Trace, n: int) -> Moment:
     return moment(trace.events(), trace.meta.ends, trace.meta.machine.page_size, pid, n, path)
 
 
-def _chunks(trace: Trace, then: Moment, language: Language) -> tuple[list[Chunk], str]:
-    """Return the chunks, and who knows of the free ones: the exact model, else nobody."""
-    from observer.compare.heap_at import heap_at
+def _chunks(
+    trace: Trace, then: Moment, snapshot: HeapSnapshot | None, language: Language
+) -> tuple[list[Chunk], str]:  # fmt: skip
+    """Return the chunks, and who knows of the free ones: the exact model, a *snapshot* of then, else nobody."""
+    from observer.compare.heap_at import heap_as_of, heap_at
+    from observer.compare.snapshots import beside_snapshot
     from observer.glibc.chunks import HEADER, chunk_size
     from observer.model.chunks import Chunk
+    from observer.report.snapshots import told_beside
     from observer.runs.models import exact_model_if_known
     from observer.runs.sources import can_be_followed
 
@@ -79,8 +85,17 @@ def _chunks(trace: Trace, then: Moment, language: Language) -> tuple[list[Chunk]
     model = exact_model_if_known(meta.machine, meta.request.environment)
     if model is not None and can_be_followed(meta.machine, meta.request):
         kinds = frozenset({"call", "syscall", "process"})
-        found = heap_at(trace.events(kinds), model, then.pid, then.n)
+        events = trace.events(kinds)
+        if snapshot is not None:
+            found = heap_as_of(events, model, then.pid, snapshot.t_ns)
+        else:
+            found = heap_at(events, model, then.pid, then.n)
         doubt = "" if found.is_certain else language.say("chunks_doubt")
-        return list(found.chunks), language.say("chunks_by_model", model.version, doubt)
+        how = language.say("chunks_by_model", model.version, doubt)
+        if snapshot is not None:
+            how += "; " + told_beside(beside_snapshot(found.chunks, trace.chunks_of(snapshot)), snapshot)
+        return list(found.chunks), how
+    if snapshot is not None:
+        return trace.chunks_of(snapshot), language.say("chunks_by_snapshot")
     in_use = [Chunk(piece.start - HEADER, chunk_size(piece.size), "in use") for piece in then.pieces]
     return in_use, language.say("chunks_by_calls")

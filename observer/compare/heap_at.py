@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from observer.compare.order import grouped, windows
 from observer.compare.served_by import Followed
 from observer.compare.sides import ExactMaker
 from observer.model.chunks import Chunk
-from observer.model.events import Event, Syscall
+from observer.model.events import Call, Event, Syscall
 
-__all__ = ["HeapAt", "heap_at"]
+__all__ = ["HeapAt", "heap_as_of", "heap_at"]
 
 
 class HeapAt(NamedTuple):
@@ -31,12 +31,36 @@ def heap_at(events: Iterable[Event], make: ExactMaker, pid: int, n: int) -> Heap
     *events* are in order of n from the beginning of the run; calls, system calls and lives of processes matter. *make*
     makes the model of a process.
     """
+    return _after((event for event in events if event.n <= n or _is_in(event, n)), make, pid)
+
+
+def heap_as_of(events: Iterable[Event], make: ExactMaker, pid: int, t_ns: int) -> HeapAt:
+    """Return the heap of the process *pid* at *t_ns*, the time at which a call returned: a snapshot's moment.
+
+    Calls of other threads count that had returned by then, whichever began first. The rest is as in `heap_at`.
+    """
+    return _after(_returned_by(events, t_ns), make, pid)
+
+
+def _after(events: Iterable[Event], make: ExactMaker, pid: int) -> HeapAt:
     followed = Followed(make, {}, {})
-    for window in windows(grouped(event for event in events if event.n <= n or _is_in(event, n))):
+    for window in windows(grouped(events)):
         for event, inside in followed.in_order(window):
             followed.take(event, inside, is_alone=False)
     witness = followed.of(pid)
     return HeapAt(tuple(witness.model.chunks()), witness.model.is_certain and not witness.is_open)
+
+
+def _returned_by(events: Iterable[Event], t_ns: int) -> Iterator[Event]:
+    """Yield what had happened at *t_ns*, but for calls that were under way, with what was done in them."""
+    under_way: set[int] = set()
+    for event in events:
+        if event.t_ns > t_ns:
+            return
+        if isinstance(event, Call) and event.end_ns is not None and event.end_ns > t_ns:
+            under_way.add(event.n)
+        elif not (isinstance(event, Syscall) and event.cause in under_way):
+            yield event
 
 
 def _is_in(event: Event, n: int) -> bool:

@@ -37,6 +37,7 @@ class HeapSnapshots:
         self._sites = CallSites()
         self._calls: Counter[int] = Counter()
         self._reasons: dict[str, None] = {}
+        self._full = ""
         self.file = NewFile(folder, SNAPSHOT_CHUNK.file)
         self.error: OSError | None = None
         self.taken = 0
@@ -66,15 +67,16 @@ class HeapSnapshots:
     def _take(self, task: Task, memory: Memory, when: When, now: int) -> None:
         why = why_not(memory) if memory.glibcs else _NO_GLIBC
         if self.taken >= MOST_SNAPSHOTS:
-            why = f"{MOST_SNAPSHOTS:,} were taken, and no more are"
-        if why or self.error is not None:
-            self._leave_out(why)
+            self._full = f"{MOST_SNAPSHOTS:,} were taken, and no more are"
+        if why or self._full or self.error is not None:
+            self._leave_out(why or self._full)
             return
         seen = Snapshot(read_mappings(task.tid), break_start=heap_start(task.tid))
         walks = walks_through(task.tid, memory, seen)
         chunks, at = chunks_in(walks), self.file.size
         if at + chunks.nbytes > MOST_BYTES:
-            self._leave_out(f"those before have filled the {MOST_BYTES >> 20} MiB that there are for them")
+            self._full = f"those before have filled the {MOST_BYTES >> 20} MiB that there are for them"
+            self._leave_out(self._full)
             return
         try:
             self.file.append(chunks.tobytes())

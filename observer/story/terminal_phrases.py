@@ -240,6 +240,10 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
         "; some calls came otherwise, so what is free may be cut otherwise",
         "; 모형과 다른 호출이 있어, 여유 조각은 다르게 나뉘었을 수 있다",
     ),
+    "chunks_by_snapshot": (
+        "as a snapshot read it from the process when this call returned",
+        "이 호출이 돌아올 때 프로세스에서 직접 읽은 스냅숏이다",
+    ),
     "chunks_by_calls": (
         "only what the calls tell: no model knows this C library's free chunks",
         "호출로 알 수 있는 것만: 이 C 라이브러리의 여유 조각을 아는 모형이 없다",
