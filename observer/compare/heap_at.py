@@ -11,7 +11,7 @@ from observer.compare.sides import ExactMaker
 from observer.model.chunks import Chunk
 from observer.model.events import Call, Event, Syscall
 
-__all__ = ["HeapAt", "heap_as_of", "heap_at"]
+__all__ = ["HeapAt", "heap_as_of", "heap_at", "returned_by"]
 
 
 class HeapAt(NamedTuple):
@@ -39,7 +39,7 @@ def heap_as_of(events: Iterable[Event], make: ExactMaker, pid: int, t_ns: int) -
 
     Calls of other threads count that had returned by then, whichever began first. The rest is as in `heap_at`.
     """
-    return _after(_returned_by(events, t_ns), make, pid)
+    return _after(returned_by(events, t_ns), make, pid)
 
 
 def _after(events: Iterable[Event], make: ExactMaker, pid: int) -> HeapAt:
@@ -51,7 +51,7 @@ def _after(events: Iterable[Event], make: ExactMaker, pid: int) -> HeapAt:
     return HeapAt(tuple(witness.model.chunks()), witness.model.is_certain and not witness.is_open)
 
 
-def _returned_by(events: Iterable[Event], t_ns: int) -> Iterator[Event]:
+def returned_by(events: Iterable[Event], t_ns: int) -> Iterator[Event]:
     """Yield what had happened at *t_ns*, but for calls that were under way, with what was done in them."""
     under_way: set[int] = set()
     for event in events:

@@ -44,9 +44,12 @@ def _counts(chunk: Chunk, own: dict[int, Chunk]) -> bool:
 
 
 def _are_alike(own: Chunk | None, real: Chunk | None) -> bool:
-    """Whether two chunks tell the same; a cache with nothing in it looks, to a walk, like any chunk in use."""
+    """Whether two chunks tell the same.
+
+    A cache with nothing in it looks, to a walk, like any chunk in use. Arenas other than the main one have their
+    numbers by the ring that the C library keeps, which a model counts in the order in which they were made.
+    """
     if own is None or real is None:
         return False
-    if own.state == "cache" and real.state == "in use":
-        real = real._replace(state="cache")
-    return own == real
+    state = "cache" if own.state == "cache" and real.state == "in use" else real.state
+    return own._replace(arena=bool(own.arena)) == real._replace(arena=bool(real.arena), state=state)

@@ -121,8 +121,9 @@ def _of_others(note: Walked | Snapped, beside: Beside) -> str:
 def _damage(beside: Beside) -> str:
     note = beside.note
     more = f", and {note.findings - 1:,} more" if note.findings > 1 else ""
-    is_busy = beside.doubts.unended or note.locked or (isinstance(note, Snapped) and (note.others or beside.under_way))
-    or_busy = ", or a call was under way in it" if is_busy else ""
+    or_busy = ", or a call was under way in it" if beside.doubts.unended or beside.under_way or note.locked else ""
+    if isinstance(note, Snapped) and note.others:
+        or_busy = ", or another thread was at work in it"
     return f"the heap is damaged{or_busy}: {note.damage}{more}"
 
 
