@@ -103,12 +103,21 @@ def _excuse(evidence: Evidence, beside: Beside) -> str:
         "a thread was ended in the midst of a call": bool(beside.doubts.unended or note.locked),
         "it was forked while other threads may have been in calls": beside.doubts.is_copy,
         f"the program broke the allocator's rules: {beside.first}": bool(beside.doubts.misused),
+        "later the program was seen to have damaged its heap": isinstance(note, Snapped) and _is_broken(evidence, note),
         f"calls in {', '.join(unseen)} are not observed": bool(unseen),
         "calls were lost": bool(evidence.lost.get("calls")),
         "breakpoints were gone at the end": evidence.count("breakpoints_standing") < evidence.count("breakpoints"),
         **{why: bool(evidence.count(name)) for name, why in _COUNTS.items()},
     }
     return next((why for why, holds in reasons.items() if holds), "")
+
+
+def _is_broken(evidence: Evidence, note: Snapped) -> bool:
+    """Whether it was found out in the end that the process had broken the rules, or its heap."""
+    return any(
+        beside.note.pid == note.pid and (beside.note.findings or beside.doubts.misused)
+        for beside in evidence.findings.heaps
+    )
 
 
 def _of_others(note: Walked | Snapped, beside: Beside) -> str:
