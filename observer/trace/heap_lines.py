@@ -103,7 +103,7 @@ def _excuse(evidence: Evidence, beside: Beside) -> str:
         "a thread was ended in the midst of a call": bool(beside.doubts.unended or note.locked),
         "it was forked while other threads may have been in calls": beside.doubts.is_copy,
         f"the program broke the allocator's rules: {beside.first}": bool(beside.doubts.misused),
-        "later the program was seen to have damaged its heap": isinstance(note, Snapped) and _is_broken(evidence, note),
+        "at another moment the heap was found damaged": _is_broken(evidence, note.pid),
         f"calls in {', '.join(unseen)} are not observed": bool(unseen),
         "calls were lost": bool(evidence.lost.get("calls")),
         "breakpoints were gone at the end": evidence.count("breakpoints_standing") < evidence.count("breakpoints"),
@@ -112,12 +112,15 @@ def _excuse(evidence: Evidence, beside: Beside) -> str:
     return next((why for why, holds in reasons.items() if holds), "")
 
 
-def _is_broken(evidence: Evidence, note: Snapped) -> bool:
-    """Whether it was found out in the end that the process had broken the rules, or its heap."""
-    return any(
-        beside.note.pid == note.pid and (beside.note.findings or beside.doubts.misused)
-        for beside in evidence.findings.heaps
-    )
+def _is_broken(evidence: Evidence, pid: int) -> bool:
+    """Whether it was found at any moment that the process had broken the rules, or its heap.
+
+    A snapshot that was taken while other threads ran may only look so.
+    """
+    found = evidence.findings
+    alone = [each.beside for each in found.snapshots if not (each.snapshot.others or each.snapshot.under_way)]
+    mine = [beside for beside in (*found.heaps, *alone) if beside.note.pid == pid]
+    return any(beside.note.findings or beside.doubts.misused for beside in mine)
 
 
 def _of_others(note: Walked | Snapped, beside: Beside) -> str:

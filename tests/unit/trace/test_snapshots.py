@@ -110,6 +110,21 @@ def test_nobody_is_accused_where_there_is_an_excuse(recorder: Recorder, fields: 
     assert why in line.note
 
 
+def test_damage_at_one_moment_excuses_the_process_at_another(recorder: Recorder) -> None:
+    two_calls(recorder)
+    snapped(recorder, 13, *CHUNKS)
+    snapped(recorder, 15, *CHUNKS, findings=1, damage="a cycle at 0x5581")
+    line = line_of(recorder)
+    assert (line.verdict, line.note) == ("UNVERIFIABLE", "at another moment the heap was found damaged")
+
+
+def test_what_only_looks_damaged_while_threads_run_excuses_nobody(recorder: Recorder) -> None:
+    two_calls(recorder)
+    snapped(recorder, 13, *CHUNKS)
+    snapped(recorder, 15, *CHUNKS, findings=1, damage="a cycle at 0x5581", others=1)
+    assert line_of(recorder).verdict == "INCONSISTENT"
+
+
 def test_damage_is_told_with_its_call_where_all_pieces_agree(recorder: Recorder) -> None:
     two_calls(recorder)
     snapped(recorder, 15, *CHUNKS, findings=1, damage="a cycle at 0x5581")
