@@ -34,6 +34,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
   `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
   `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves,
+  `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both, `call_sites.py` knows a call's line),
   `observed.py` our own footprint;
   `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
   `capabilities.py` is what `doctor` tries.
@@ -43,7 +44,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and
   finds what is of the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the
   Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `heap_lines.py` (with
-  `heaps.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or
+  `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or
   recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
@@ -52,7 +53,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `confirm.py` judges experiments, `differences.py` holds what differs, however much; `exactly.py` sets a run beside
   glibc's model, pointer by pointer, and `served_by.py` has it name where each malloc was served from; `hypotheses.py`
   follows the orders of threads' calls that fit; `impossible.py` knows what no undamaged heap hands out, `heap_at.py`
-  every chunk at any moment.
+  every chunk at any moment, `snapshots.py` beside what was read there.
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
   in one pass (`telling.py`); the run at a glance (`glance.py`), with what crashed and on whose piece (`crashes.py`);
   what processes hold at any moment (`levels.py`, `curves.py`), what lay where from which event to which (`spans.py`,

@@ -7,7 +7,7 @@
   end, code that is mapped, signals, what the ledger will need. All lie in notes.jsonl, a line each.
 - Fault samples are the kernel's own (`linux/perf.py`), files of them what `instruments/faults.py` takes out of its
   rings. Pagemap entries of a process's end lie in frames.bin (`instruments/snapshot.py`), the chunks in use of its heap
-  in heaps.bin (`instruments/heaps.py`).
+  in heaps.bin (`instruments/heaps.py`), all chunks of its snapshots in snapshots.bin (`instruments/heap_snapshots.py`).
 
 `spool.py` has the files. Instruments write through `sink.py`, and read nothing; `trace/spooled.py` reads it all back.
 
