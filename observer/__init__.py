@@ -44,8 +44,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and
   finds what is of the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the
   Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `heap_lines.py` (with
-  `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or
-  recovers a trace in one pass, with whoever listens.
+  `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
+  closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
