@@ -47,6 +47,9 @@ class StoryTrace:
     def ender(self, call: Call) -> Call | None:
         return ender(story_run(), call)
 
+    def snapshot_after(self, n: int) -> None:
+        return None
+
     def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
         return (event for event in story_run() if kinds is None or event.__struct_config__.tag in kinds)
 
