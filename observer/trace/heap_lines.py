@@ -15,7 +15,6 @@ from observer.model.ledger import (
     Exclusion,
     LedgerLine,
     balance,
-    unverifiable,
 )
 from observer.recording.notes import Allocator, Snapped, Unobserved, Walked
 from observer.trace.evidence import Evidence
@@ -34,14 +33,14 @@ _ASIDE: Final = "mappings of their own that no walk meets, left out: those of {:
 
 
 def live_line(evidence: Evidence) -> LedgerLine | None:
-    """Return the line, None where no process had an allocator that was watched."""
+    """Return the line, None where no process used an allocator of glibc's that was watched."""
     allocators = [note for note in evidence.spooled.notes if isinstance(note, Allocator)]
     heaps = evidence.findings.heaps
     if not allocators or not evidence.ends:
         return None
     is_used = any(beside.pieces or beside.walked or not beside.doubts.has_others for beside in heaps)
     if not any(note.is_glibc for note in allocators) or (heaps and not is_used):
-        return unverifiable(LIVE_BYTES, f"the allocator is not glibc's ({_others(allocators)})")
+        return None
     return _line(evidence, LIVE_BYTES, heaps, _note(evidence))
 
 
@@ -60,10 +59,6 @@ def _line(evidence: Evidence, identity: str, heaps: Sequence[Beside], note: str)
         excluded=_excluded(heaps), note=note,
     )  # fmt: skip
     return _judged(evidence, line, heaps)
-
-
-def _others(allocators: Iterable[Allocator]) -> str:
-    return ", ".join(sorted({note.path.rsplit("/", 1)[-1] for note in allocators if not note.is_glibc}))
 
 
 def _excluded(heaps: Iterable[Beside]) -> tuple[Exclusion, ...]:

@@ -208,7 +208,7 @@ def test_a_program_that_changes_its_user_has_only_its_own(sample: Callable[[str]
     os.chown(program, 65534, 65534)
     program.chmod(0o4755)
     for place in (tmp_path, *list(tmp_path.parents)[:2]):
-        place.chmod(0o755)
+        place.chmod(place.stat().st_mode | 0o055)
     done = run("--json", "--runs", "1", "--only", "glibc,mimalloc", "--", str(program))
     assert list(entries(done)) == ["glibc"]
     assert "mimalloc: its library was not loaded: the loader ignores LD_PRELOAD" in done.stderr

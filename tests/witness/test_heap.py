@@ -305,7 +305,7 @@ def test_settings_change_nothing_about_that(watchable: Callable[[str], str], set
     assert seen > 0
 
 
-def test_a_preloaded_allocator_is_said_to_be_another(folder: Path, tmp_path: Path) -> None:
+def test_of_a_preloaded_allocator_nothing_is_claimed(folder: Path, tmp_path: Path) -> None:
     library = next(Path("/usr/lib").glob("*/libjemalloc.so.2"), None)
     if library is None:
         pytest.skip("libjemalloc is not installed")
@@ -313,8 +313,7 @@ def test_a_preloaded_allocator_is_said_to_be_another(folder: Path, tmp_path: Pat
     subprocess.run(["gcc", "-O1", "-pthread", "-o", str(program), str(SOURCES / "pieces.c")], check=True)
     recorded = watched(str(program), "211", "2", to=tmp_path, LD_PRELOAD=str(library))
     recorded.assert_balanced()
-    [line] = [line for line in recorded.trace.meta.ledger if line.identity == LIVE]
-    assert (line.verdict, line.note) == ("UNVERIFIABLE", "the allocator is not glibc's (libjemalloc.so.2)")
+    assert [line for line in recorded.trace.meta.ledger if line.identity == LIVE] == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become somebody else")
