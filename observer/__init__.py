@@ -71,9 +71,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,
   `holdings.py`) one program under several allocators, `builds.py` one source under several C libraries; `workloads.py`
   what the interpreter runs.
+- `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
+  `vocabulary.py` the facts they speak of, each a function of what a student's `program.py` did. `attempt.py` builds and
+  runs a source (`recorder.py` in a process of its own, `box.py` within limits), `judging.py` and `marking.py` make
+  results of it, `lint.py` proves a lab; `work.py` is a student's folder, `predictions.py` what is sealed there,
+  `handin.py` the one file that is handed in, `grading.py` judges it again; `telling.py` prints.
 - `cli/`: one module a verb: parse, call, print, exit status.
-
-Still to come, with its place kept: `labs/`.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`
 launch and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed

@@ -6,7 +6,8 @@ ObserverError
 ├── CannotLaunch      the program could not be started (status 126 or 127, as env(1) does)
 ├── CannotObserve     the machine refuses an instrument (ptrace, perf, /proc)
 ├── BadTrace          a trace folder cannot be written or read
-└── BadWorkload       a workload names something that cannot be, at a line
+├── BadWorkload       a workload names something that cannot be, at a line
+└── BadLab            a lab's folder, a student's folder or a hand-in is not what it must be
 
 Every message has three parts: what could not be done, the reason Linux gave, what to try.
 """
@@ -17,7 +18,7 @@ import errno
 from typing import Final
 
 __all__ = [
-    "SCARCE", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError",
+    "SCARCE", "BadLab", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError",
     "UsageError", "remedy_for",
 ]  # fmt: skip
 
@@ -86,3 +87,9 @@ class BadWorkload(ObserverError):
         super().__init__(place + what, why, remedy)
         self.line = line
         self.column = column
+
+
+class BadLab(ObserverError):
+    """The folder of a lab, of a student's work, or a hand-in is not what it must be; the message names the place."""
+
+    exit_status = 2

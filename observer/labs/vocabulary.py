@@ -1,0 +1,263 @@
+"""The facts that checks may speak of: each a function of what a program did, its parameters those of the language."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
+
+from observer.labs.language import BadExpression
+from observer.labs.program import Program, is_at
+from observer.labs.values import Missing, Row, Unknown, Value
+from observer.model.addresses import is_numbered
+from observer.model.events import Call, Fault, Site, Syscall
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.story.query import takes_over
+
+__all__ = ["FACTS", "ROW_WORDS", "fact_of"]
+
+ROW_WORDS: Final = ("enters", "growth", "line", "mapping", "served_by", "size", "steps")
+"""What a call says of itself: whether it entered the kernel, by how many bytes memory grew in it, its line, whether it
+got a mapping of its own, where the memory came from, the bytes it asked for, the steps it took."""
+
+_BYS: Final = ("program", "allocator", "kernel", "any")
+_PROCESSES: Final = ("parent", "child", "any")
+_Event = TypeVar("_Event", Call, Fault, Syscall)
+_FACTS: dict[str, Callable[..., Value]] = {}
+
+
+def _fact(function: Callable[..., Value]) -> Callable[..., Value]:
+    _FACTS[function.__name__] = function
+    return function
+
+
+def fact_of(name: str) -> Callable[..., Value]:
+    """Return the function of the fact *name*; its first argument is the program."""
+    return _FACTS[name]
+
+
+# ---- counts of events ---------------------------------------------------------------------------------------
+
+
+@_fact
+def faults(program: Program, line: str = "", by: str = "program", process: str = "any") -> Value:
+    """Page faults on the program's data (heap, memory without a file), taken by program, allocator, kernel or any."""
+    if by not in _BYS or process not in _PROCESSES:
+        raise BadExpression(f"faults: by is one of {', '.join(_BYS)}, process one of {', '.join(_PROCESSES)}")
+    if not program.meta.sees_faults:
+        return Unknown(f"page faults one by one: {program.meta.how.get('faults', 'not observed')}")
+    if by in ("kernel", "any") and not program.meta.sees_kernel_faults:
+        return Unknown(f"page faults in the kernel: {program.meta.how.get('faults in kernel mode', 'not observed')}")
+    found = _at(program.faults, line)
+    return sum(_is_data(fault) and by in (fault.toucher, "any") and _is_of(fault, program, process) for fault in found)
+
+
+def _is_data(fault: Fault) -> bool:
+    return fault.chunk is not None or fault.mapping == "[heap]" or is_numbered(fault.mapping)
+
+
+def _is_of(fault: Fault, program: Program, process: str) -> bool:
+    return process == "any" or (fault.pid == program.root) == (process == "parent")
+
+
+@_fact
+def calls(program: Program, op: str, n: int = 0, line: str = "") -> Value:
+    """How many calls of *op* the program made; or, with *n*, its n-th one."""
+    found = [call for call in _at(program.own_calls, line) if call.op == op]
+    if not n:
+        return len(found)
+    if not 1 <= n <= len(found):
+        return Missing(f"there are only {len(found)} {op}")
+    return _row(program, found[n - 1])
+
+
+def _row(program: Program, call: Call) -> Row:
+    inside = [event for event in program.syscalls if event.cause == call.n]
+    return Row({
+        "enters": bool(inside), "growth": sum(max(program.moved[event.n], 0) for event in inside),
+        "line": call.site.line if call.site is not None and call.site.line else Missing("it has no line"),
+        "mapping": any(event.name == "mmap" for event in inside), "size": call.bytes_asked,
+        "served_by": call.served_by or Unknown("where it was served from is not known for this C library"),
+        "steps": call.steps or Missing(f"{call.op} takes none of the six steps"),
+    })  # fmt: skip
+
+
+@_fact
+def entering(program: Program, op: str, n: int = 0) -> Value:
+    """How many calls of *op* entered the kernel; or, with *n*, the how manieth call was the n-th that did."""
+    inside = {cause for cause, _name in program.crossings}
+    found = [at for at, call in enumerate((c for c in program.own_calls if c.op == op), 1) if call.n in inside]
+    if not n:
+        return len(found)
+    return found[n - 1] if 1 <= n <= len(found) else Missing(f"only {len(found)} {op} entered the kernel")
+
+
+@_fact
+def syscalls(program: Program, name: str, line: str = "") -> Value:
+    """System calls *name* that the program's own calls of the allocator, or its own lines, made."""
+    return sum(event.name == name and _is_own(program, event) for event in _at(program.syscalls, line))
+
+
+def _is_own(program: Program, event: Syscall) -> bool:
+    call = program.cause(event)
+    if call is not None:
+        return call.origin == "program"
+    return event.cause is None and event.site is not None and event.site.line is not None
+
+
+@_fact
+def children(program: Program) -> Value:
+    """How many processes it forked, and those forked."""
+    return program.children
+
+
+@_fact
+def crashes(program: Program, line: str = "") -> Value:
+    """Signals that ended a process of the program."""
+    return sum(signal.fatal and _is_on(signal.site, line) for signal in program.signals)
+
+
+@_fact
+def signal(program: Program) -> Value:
+    """The name of the signal that ended the program, or "none"."""
+    return next((event.signal for event in program.signals if event.fatal and event.pid == program.root), "none")
+
+
+@_fact
+def status(program: Program) -> Value:
+    """The exit status."""
+    return program.status if program.status is not None else Missing(f"it was ended by {program.killed or 'a signal'}")
+
+
+# ---- pieces -------------------------------------------------------------------------------------------------
+
+
+@_fact
+def leaks(program: Program, line: str = "") -> Value:
+    """Pieces that the program asked for and never gave back."""
+    alive: dict[int, Call] = {}
+    for call in program.calls:
+        _follow(alive, call, program)
+    return sum(1 for _ in _at((call for call in alive.values() if call.origin == "program"), line))
+
+
+@_fact
+def peak(program: Program) -> Value:
+    """The most bytes that it had asked for and not given back, at a time."""
+    alive: dict[int, Call] = {}
+    most = held = 0
+    for call in program.calls:
+        held -= _follow(alive, call, program)
+        if call.result in alive and alive[call.result] is call and call.origin == "program":
+            held += call.bytes_asked
+        most = max(most, held)
+    return most
+
+
+def _follow(alive: dict[int, Call], call: Call, program: Program) -> int:
+    """Keep the pieces *alive* of the first process; return how many bytes of the program's *call* took out."""
+    if call.pid != program.root:
+        return 0
+    gone = alive.pop(call.pointer, None) if call.pointer and takes_over(call) else None
+    if call.op in ALLOCATING and call.result:
+        alive[call.result] = call
+    return gone.bytes_asked if gone is not None and gone.origin == "program" else 0
+
+
+@_fact
+def asked(program: Program, op: str = "", line: str = "") -> Value:
+    """Bytes that the program's calls asked for in all."""
+    found = _at(program.own_calls, line)
+    return sum(call.bytes_asked for call in found if call.op in ALLOCATING and op in ("", call.op))
+
+
+@_fact
+def moves(program: Program, line: str = "") -> Value:
+    """Calls of realloc that moved a piece to another address."""
+    resized = (call for call in _at(program.own_calls, line) if call.op in RESIZING and call.pointer and call.result)
+    return sum(call.result != call.pointer for call in resized)
+
+
+@_fact
+def reuses(program: Program, line: str = "") -> Value:
+    """Calls that got the address of a piece which had been given back."""
+    freed: set[int] = set()
+    found: list[Call] = []
+    for call in (call for call in program.calls if call.pid == program.root):
+        if call.result in freed and call.op in ALLOCATING and call.origin == "program":
+            found.append(call)
+        if call.op in FREEING and call.pointer:
+            freed.add(call.pointer)
+    return sum(1 for _ in _at(found, line))
+
+
+@_fact
+def misuses(program: Program, what: str = "", line: str = "") -> Value:
+    """Calls that break the allocator's rules; *what*: "freed before", "never given", "inside" …"""
+    broken = (call for call in _at(program.own_calls, line) if call.misuse is not None)
+    return sum(call.misuse is not None and what in ("", call.misuse.what) for call in broken)
+
+
+@_fact
+def smallest_mapped(program: Program, op: str = "malloc") -> Value:
+    """The fewest bytes of a call of *op* that got a mapping of its own."""
+    sizes = [call.bytes_asked for call in program.own_calls if call.op == op and program.crossings[call.n, "mmap"]]
+    return min(sizes) if sizes else Missing(f"no {op} got a mapping of its own")
+
+
+@_fact
+def largest_unmapped(program: Program, op: str = "malloc") -> Value:
+    """The most bytes of a call of *op* that got no mapping of its own."""
+    sizes = [call.bytes_asked for call in program.own_calls if call.op == op and not program.crossings[call.n, "mmap"]]
+    return max(sizes) if sizes else Missing(f"there is no {op} without a mapping of its own")
+
+
+# ---- memory from the kernel and back ------------------------------------------------------------------------
+
+
+@_fact
+def grows(program: Program, line: str = "") -> Value:
+    """Bytes of address space that the kernel gave to the program's own calls and lines, by brk and mmap."""
+    return sum(max(program.moved[event.n], 0) for event in _at(program.syscalls, line) if _is_own(program, event))
+
+
+@_fact
+def gives_back(program: Program, line: str = "") -> Value:
+    """Bytes of address space that the program's own calls and lines gave back, by brk and munmap."""
+    return sum(max(-program.moved[event.n], 0) for event in _at(program.syscalls, line) if _is_own(program, event))
+
+
+@_fact
+def pages(program: Program, size: int) -> Value:
+    """How many pages *size* bytes fill that begin at a page's start."""
+    return -(-size // program.meta.machine.page_size)
+
+
+@_fact
+def page(program: Program) -> Value:
+    """The bytes of a page."""
+    return program.meta.machine.page_size
+
+
+# ---- where --------------------------------------------------------------------------------------------------
+
+
+def _at(events: Iterator[_Event] | list[_Event], line: str) -> Iterator[_Event]:
+    """Yield those of *events* on the line `file.c:12`; all of them if none is named."""
+    return (event for event in events if _is_on(event.site, line))
+
+
+def _is_on(site: Site | None, line: str) -> bool:
+    if not line:
+        return True
+    file, _colon, number = line.rpartition(":")
+    return number.isdecimal() and is_at(site, file, int(number))
+
+
+def _signature(function: Callable[..., Value]) -> inspect.Signature:
+    signature = inspect.signature(function)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+FACTS: Final = {name: _signature(function) for name, function in _FACTS.items()}
+"""The facts, by name, with what each takes."""
