@@ -1,0 +1,191 @@
+"""One attempt at a lab: its source built, run under the observer within limits, and what it did."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from observer.errors import ObserverError
+from observer.labs.anchors import anchors_in
+from observer.labs.box import ENVIRONMENT, INSIDE, USER, Limits, boxed, limited
+from observer.labs.lab import Lab
+from observer.labs.program import Program, program_in
+from observer.labs.recorder import Job
+from observer.model.ledger import FAILING, worst
+from observer.model.operations import ALLOCATING
+from observer.trace.reader import Trace
+from observer.tracee.compiling import first_error
+
+__all__ = ["HEADER", "Attempt", "header_of", "make_attempt", "sources_in"]
+
+HEADER: Final = "parameters.h"
+"""The file that a lab's programs include for their parameters."""
+_FLAGS: Final = ("-g", "-O0", "-fno-builtin", "-std=gnu11", "-pthread", "-I.")
+_BUILDING: Final = Limits(seconds=20, memory=1 << 30, file=64 << 20)
+_MOST_EVENTS: Final = 200_000
+_MOST_SHOWN: Final = 2000
+_OUR_TIME: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How it ended: `verdict` is OK, RE (it crashed, failed, or cannot be built), TO, ML or OL (time, memory, output
+    used up) or XX (our failure), with `why`. `program` is what it did, None if there is nothing to judge.
+    """
+
+    verdict: str
+    why: str = ""
+    program: Program | None = None
+    anchors: dict[str, list[str]] = field(default_factory=dict)
+    output: str = ""
+
+
+def header_of(values: Mapping[str, int]) -> str:
+    """Return the text of parameters.h that gives a lab's parameters their *values*."""
+    return "".join(f"#define {name} {value}\n" for name, value in values.items())
+
+
+def make_attempt(lab: Lab, sources: Mapping[str, bytes], seed: str, *, trusted: bool) -> Attempt:
+    """Build and run the *sources* (name: content) of *lab*, in a box if they are not *trusted*.
+
+    Raises:
+        ObserverError: temporary files cannot be written.
+    """
+    missing = [name for name in lab.sources if name not in sources]
+    if missing:
+        return Attempt("RE", f"{missing[0]} is missing")
+    with _workshop() as (shown, kept):
+        for name in lab.sources:
+            (shown / name).write_bytes(sources[name])
+        (shown / HEADER).write_text(header_of(lab.values(seed)))
+        failed = _build(lab, shown, trusted=trusted)
+        return failed or _run(lab, shown, kept, trusted=trusted)
+
+
+@contextmanager
+def _workshop() -> Iterator[tuple[Path, Path]]:
+    """Give two new folders: one that the program sees, and one for the trace that it does not."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="observer-lab-") as outer:
+            os.chmod(outer, 0o755)  # who is in the box reaches the first one through it
+            shown, kept = Path(outer, "shown"), Path(outer, "kept")
+            shown.mkdir(0o755)
+            kept.mkdir(0o700)
+            if os.geteuid() == 0:
+                os.chown(shown, USER, USER)
+            yield shown, kept
+    except OSError as error:
+        raise ObserverError("cannot write temporary files", error.strerror or str(error), "TMPDIR=FOLDER") from error
+
+
+# ---- building -----------------------------------------------------------------------------------------------
+
+
+def _build(lab: Lab, folder: Path, *, trusted: bool) -> Attempt | None:
+    """Compile the lab's program; return the attempt if it ends here."""
+    sources = [name for name in lab.sources if name.endswith(".c")]
+    words = ["gcc", *_FLAGS, *lab.flags, "-o", lab.name, *sources, "-lm"]
+    command = limited(words, _BUILDING, counted=False) if trusted else boxed(words, folder, _BUILDING, writing=True)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=_BUILDING.seconds * 2, check=False, env=None if trusted else ENVIRONMENT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return Attempt("TO", "the compiler did not end in time")
+    except FileNotFoundError as error:
+        return Attempt("XX", f"{error.filename} is not installed")
+    if done.returncode == 0:
+        return None
+    if shutil.which("gcc") is None:
+        return Attempt("XX", "gcc is not installed")
+    return Attempt("RE", f"it cannot be built: {first_error(done.stderr)}")
+
+
+# ---- running ------------------------------------------------------------------------------------------------
+
+
+def _run(lab: Lab, shown: Path, kept: Path, *, trusted: bool) -> Attempt:
+    limits = Limits(lab.seconds, lab.memory_mib << 20)
+    path = (shown if trusted else INSIDE) / lab.name
+    words = [str(path), *lab.arguments]
+    command = limited(words, limits, counted=False) if trusted else boxed(words, shown, limits)
+    environment = dict(ENVIRONMENT) if trusted else {"PATH": ENVIRONMENT["PATH"]}
+    job = Job(tuple(command), environment, str(kept / "trace"), _MOST_EVENTS)
+    output = kept / "output"
+    failed = _recorded(job, shown, output, 6 * lab.seconds + _OUR_TIME)
+    said = output.read_bytes()[:_MOST_SHOWN].decode(errors="replace")
+    if failed is not None:
+        return Attempt(*failed, output=said)
+    trace = Trace.open(kept / "trace")
+    program = program_in(trace.events(), trace.meta, str(path))
+    verdict, why = _verdict(program, output.stat().st_size >= limits.file)
+    return Attempt(verdict, why, program, anchors_in(shown / name for name in lab.sources), said)
+
+
+def _recorded(job: Job, folder: Path, output: Path, seconds: int) -> tuple[str, str] | None:
+    """Have the job done, its program's output in *output*; return the verdict and why if there is no trace."""
+    words = [sys.executable, "-P", "-m", "observer.labs.recorder", msgspec.json.encode(job).decode()]
+    said = output.with_suffix(".errors")
+    with output.open("wb") as out, said.open("wb") as errors:
+        # Its standard error is the program's, too: what the recorder says of itself is the last line.
+        child = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
+        status = _waited(child, seconds)
+    if status is None:
+        return "TO", f"it had not ended after {seconds} s"
+    if status:
+        lines = said.read_text(errors="replace").strip().splitlines() or [f"the recorder ended with status {status}"]
+        return "XX", lines[-1]
+    return None
+
+
+def _waited(child: subprocess.Popen[bytes], seconds: int) -> int | None:
+    """Return the status of *child*; None if it had to be killed, and with it all that it follows."""
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+
+
+def _verdict(program: Program, flooded: bool) -> tuple[str, str]:
+    if program.root is None:
+        return "XX", "the program never began"
+    killed = next((event.signal for event in program.signals if event.fatal and event.pid == program.root), "")
+    killed = killed or program.killed
+    if killed in ("SIGXCPU", "SIGKILL"):
+        return "TO", f"it was ended by {killed}: its processor time was used up"
+    if killed == "SIGXFSZ" or flooded:
+        return "OL", "it wrote more than it may"
+    if worst(program.meta.ledger) in FAILING:
+        return "XX", f"the ledger is {worst(program.meta.ledger)}: not every event is accounted for"
+    if not killed and program.status == 0:
+        return "OK", ""
+    if _ran_out(program):
+        return "ML", "it got no more memory"
+    return "RE", f"it was ended by {killed}" if killed else f"it ended with status {program.status}"
+
+
+def _ran_out(program: Program) -> bool:
+    """Whether memory was refused to the program."""
+    refused = (call.op in ALLOCATING and call.end_ns is not None and not call.result for call in program.own_calls)
+    return any(refused)
+
+
+def sources_in(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Return the content of those files of *names* that are in *folder*."""
+    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
