@@ -27,7 +27,7 @@ def prints(module: Module) -> bool:
 def test_the_house_is_not_empty() -> None:
     assert {
         "model", "arch", "linux", "code", "heap", "recording", "tracee", "instruments", "trace", "story", "report",
-        "runs", "cli",
+        "runs", "labs", "cli",
     } <= set(rooms())  # fmt: skip
     assert len(modules()) > 50
 
@@ -68,6 +68,23 @@ def test_whole_runs_print_nothing_and_know_no_kernel() -> None:
     barred = {"report", "linux"}
     assert offenders(lambda module: module.room == "runs" and bool(module.rooms_imported & barred)) == []
     assert offenders(lambda module: module.room == "runs" and prints(module)) == []
+
+
+def test_labs_know_no_kernel_and_keep_the_student_program_out_of_their_process() -> None:
+    assert offenders(lambda module: module.room == "labs" and "linux" in module.rooms_imported) == []
+    recording = {"observer.runs.record", "observer.instruments"}
+    found = offenders(lambda module: module.room == "labs" and module.imports_any_of(*recording))
+    assert found == ["observer.labs.recorder"]
+
+
+def test_checks_of_labs_are_evaluated_by_no_evaluator_of_pythons() -> None:
+    called = {
+        (module.name, node.func.id)
+        for module in of_rooms("labs")
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert {name for name, function in called if function in ("eval", "exec", "compile", "__import__")} == set()
 
 
 def test_the_command_line_imports_the_work_only_where_it_is_done() -> None:
