@@ -1,0 +1,30 @@
+/* string_builder.c: a string that grows character by character. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "parameters.h"
+
+struct string {
+    char *text;
+    size_t length, room;
+};
+
+static void append(struct string *string, char character)
+{
+    if (string->length + 2 > string->room) {
+        string->room = 1 << 20;
+        string->text = realloc(string->text, string->room);
+    }
+    string->text[string->length++] = character;
+    string->text[string->length] = 0;
+}
+
+int main(void)
+{
+    struct string string = { 0 };
+    for (int i = 0; i < LENGTH; i++)
+        append(&string, 'a' + i % 26);
+    int whole = strlen(string.text) == LENGTH;
+    free(string.text);
+    return whole ? 0 : 1;
+}
