@@ -31,6 +31,7 @@ VERBS: Final = {
     "compare": "set a real run beside the book's machine, and explain each difference",
     "libraries": "build a C source against every C library here; their system calls side by side",
     "allocators": "run a program under every allocator found here, and say which to take",
+    "lab": "assignments: predict, run, explain, hand in, grade",
     "completion": "print what makes a shell complete the words behind observer",
     "doctor": "say what this machine allows, and what would allow more",
 }
