@@ -33,9 +33,10 @@ HEADER: Final = "parameters.h"
 """The file that a lab's programs include for their parameters."""
 _FLAGS: Final = ("-g", "-O0", "-fno-builtin", "-std=gnu11", "-pthread", "-I.")
 _BUILDING: Final = Limits(seconds=20, memory=1 << 30, file=64 << 20)
-_MOST_EVENTS: Final = 200_000
+_MOST_EVENTS: Final = 100_000
 _MOST_SHOWN: Final = 2000
-_OUR_TIME: Final = 60
+_OUR_TIME: Final = 20
+"""Seconds that launching, following and balancing may take beside the program's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +125,21 @@ def _run(lab: Lab, shown: Path, kept: Path, *, trusted: bool) -> Attempt:
     environment = dict(ENVIRONMENT) if trusted else {"PATH": ENVIRONMENT["PATH"]}
     job = Job(tuple(command), environment, str(kept / "trace"), _MOST_EVENTS)
     output = kept / "output"
-    failed = _recorded(job, shown, output, 6 * lab.seconds + _OUR_TIME)
+    failed = _recorded(job, shown, output, 5 * lab.seconds + _OUR_TIME)
     said = output.read_bytes()[:_MOST_SHOWN].decode(errors="replace")
     if failed is not None:
         return Attempt(*failed, output=said)
     trace = Trace.open(kept / "trace")
     program = program_in(trace.events(), trace.meta, str(path))
-    verdict, why = _verdict(program, output.stat().st_size >= limits.file)
+    written = max(path.stat().st_size for path in (output, _errors_of(output)))
+    verdict, why = _verdict(program, written >= limits.file)
     return Attempt(verdict, why, program, anchors_in(shown / name for name in lab.sources), said)
 
 
 def _recorded(job: Job, folder: Path, output: Path, seconds: int) -> tuple[str, str] | None:
     """Have the job done, its program's output in *output*; return the verdict and why if there is no trace."""
     words = [sys.executable, "-P", "-m", "observer.labs.recorder", msgspec.json.encode(job).decode()]
-    said = output.with_suffix(".errors")
+    said = _errors_of(output)
     with output.open("wb") as out, said.open("wb") as errors:
         # Its standard error is the program's, too: what the recorder says of itself is the last line.
         child = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
@@ -148,6 +150,10 @@ def _recorded(job: Job, folder: Path, output: Path, seconds: int) -> tuple[str, 
         lines = said.read_text(errors="replace").strip().splitlines() or [f"the recorder ended with status {status}"]
         return "XX", lines[-1]
     return None
+
+
+def _errors_of(output: Path) -> Path:
+    return output.with_suffix(".errors")
 
 
 def _waited(child: subprocess.Popen[bytes], seconds: int) -> int | None:
@@ -167,8 +173,8 @@ def _verdict(program: Program, flooded: bool) -> tuple[str, str]:
         return "XX", "the program never began"
     killed = next((event.signal for event in program.signals if event.fatal and event.pid == program.root), "")
     killed = killed or program.killed
-    if killed in ("SIGXCPU", "SIGKILL"):
-        return "TO", f"it was ended by {killed}: its processor time was used up"
+    if any(event.signal == "SIGXCPU" for event in program.signals):
+        return "TO", "its processor time was used up"
     if killed == "SIGXFSZ" or flooded:
         return "OL", "it wrote more than it may"
     if worst(program.meta.ledger) in FAILING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import re
 import tempfile
@@ -73,9 +74,12 @@ class Grader:
         try:
             given = read_hand_in(path)
         except OSError as error:
-            return _failed(path, "XX", f"cannot read it: {error.strerror}")
+            ours = error.errno != errno.EINVAL
+            return _failed(path, "XX" if ours else "RE", f"cannot read it: {error.strerror}")
         except BadLab as error:
             return _failed(path, "RE", f"{error.what}: {error.why}")
+        if _NAME.fullmatch(given.lab) is None:
+            return _failed(path, "RE", f"{given.lab[:60]!r} is no lab's name", given)
         if self._no_box:
             return _failed(path, "XX", self._no_box, given)
         try:
@@ -96,8 +100,6 @@ class Grader:
         )  # fmt: skip
 
     def _lab(self, name: str) -> Lab:
-        if _NAME.fullmatch(name) is None:
-            raise BadLab(f"{name[:60]!r} is no lab's name")
         return find_lab(name if self._labs is None else f"{self._labs}/{name}")
 
 

@@ -65,13 +65,13 @@ class Observed:
 
     def fact(self, name: str, words: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
         """Return what the fact *name* is for these arguments, of which `@NAME` is a line of the source."""
+        if self.program is None:
+            return Missing(self._attempt.why)
         placed = [self._placed(word) for word in words]
         by_name = {key: self._placed(word) for key, word in named.items()}
         absent = [each for each in (*placed, *by_name.values()) if isinstance(each, Missing | Unknown)]
         if absent:
             return absent[0]
-        if self.program is None:
-            return Missing(self._attempt.why)
         return fact_of(name)(self.program, *placed, **by_name)
 
     def place(self, anchor: str) -> str | Missing:

@@ -302,13 +302,12 @@ def _no_row(value: Value) -> Value:
 
 
 def _undecided(seen: Value, expected: str, *values: Value) -> Verdict:
-    """Return the verdict where a value is not there: what cannot be observed says nothing, what is missing fails."""
-    unknown = next((value for value in values if isinstance(value, Unknown)), None)
-    missing = next((value for value in values if isinstance(value, Missing)), None)
-    if missing is not None:
-        return Verdict(False, told(seen), expected, missing.why)
-    assert unknown is not None
-    return Verdict(None, told(seen), expected, unknown.why)
+    """Return the verdict where a value is not there: none with what cannot be observed, failed with what is missing."""
+    for value in values:
+        if isinstance(value, Unknown):
+            return Verdict(None, told(seen), expected, value.why)
+    missing = next(value for value in values if isinstance(value, Missing))
+    return Verdict(False, told(seen), expected, missing.why)
 
 
 def _joined(parts: list[Verdict], *, decides: bool) -> Verdict:
