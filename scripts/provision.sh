@@ -20,7 +20,7 @@ command -v apt-get >/dev/null || fail "this machine has no apt-get; the labs' ma
 # ---- Packages ----
 
 missing=()
-for package in binutils gcc gdb git libc6-dbg libc6-dev make python3 python3-venv strace; do
+for package in binutils bubblewrap gcc gdb git libc6-dbg libc6-dev make python3 python3-venv strace; do
     installed "$package" || missing+=("$package")
 done
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -1,0 +1,220 @@
+"""Labs from start to grade, with real programs; hostile hand-ins; lint as root, as an ordinary user, without perf."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from observer.labs.catalogue import find_lab, packaged_labs
+from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
+from tests.live.users import workshop
+from tests.ordinary import NO_HOME, PREFIX, PYTHON
+
+__all__ = ["workshop"]
+
+pytestmark = [pytest.mark.timeout(240)]
+needs_box = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+
+Lab = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(params=["as started", "as nobody"])
+def lab(request: pytest.FixtureRequest, workshop: Path) -> Lab:
+    """Runs `observer lab WORDS` in a folder of everyone's, as whoever runs the tests, and as an ordinary user."""
+    if request.param == "as nobody" and (os.geteuid() != 0 or PYTHON is None):
+        pytest.skip(
+            "whoever runs the tests is an ordinary user already, or uid nobody may run no Python with the packages"
+        )
+    return runner(workshop, nobody=request.param == "as nobody")
+
+
+def runner(folder: Path, *, nobody: bool, before: Sequence[str] = ()) -> Lab:
+    python, path = PYTHON if nobody and PYTHON is not None else (sys.executable, str(ROOT))
+    words = [
+        *(PREFIX if nobody else []),
+        *before,
+        "env",
+        f"PYTHONPATH={path}",
+        NO_HOME,
+        python,
+        "-P",
+        "-m",
+        "observer",
+        "lab",
+    ]
+
+    def run(*given: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*words, *given], cwd=folder, input=typed, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def documents(lab: Lab, *words: str) -> list[dict[str, Any]]:
+    done = lab("grade", "--json", *words)
+    assert "Traceback" not in done.stderr, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def observed_answers(name: str) -> str:
+    """Return what is typed to predict the solution's answers, and to seal them."""
+    text = (find_lab(name).folder / "solution" / "predictions.toml").read_text()
+    values = [line.partition(" = ")[2].strip('"') for line in text.splitlines()]
+    return "".join({"true": "yes", "false": "no"}.get(value, value) + "\n" for value in values) + "yes\n"
+
+
+def solve(name: str, folder: Path) -> None:
+    for path in (find_lab(name).folder / "solution").glob("*.c"):
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+@needs_box
+@pytest.mark.parametrize(("name", "predicted"), [("threshold", 3), ("use_after_free", 3)])
+def test_a_lab_from_start_to_grade(lab: Lab, workshop: Path, name: str, predicted: int) -> None:
+    started = lab("start", name, "mine", "--seed", "4121")
+    assert started.returncode == 0, started.stderr
+    refused = lab("check", "mine")
+    assert refused.returncode == 2
+    assert "nothing is sealed, and nothing was run" in refused.stderr
+
+    first = lab("check", "mine", typed=observed_answers(name))
+    assert first.returncode == 1, first.stderr
+    assert f"score: {predicted} / 10" in first.stdout
+    assert "hint" in first.stdout
+
+    solve(name, workshop / "mine")
+    second = lab("check", "mine")
+    assert (second.returncode, "score: 10 / 10" in second.stdout) == (0, True) or FAULT_EVENTS_REFUSED, second.stdout
+
+    assert lab("submit", "mine").stdout == f"{name}-4121.handin\n"
+    (document,) = documents(lab, f"{name}-4121.handin")
+    assert (document["verdict"], document["seed"]) == ("OK", "4121")
+    assert document["score"] == document["max_score"]
+    assert document["max_score"] == 10 or FAULT_EVENTS_REFUSED
+
+
+@needs_box
+def test_predictions_count_only_as_they_were_sealed(lab: Lab, workshop: Path) -> None:
+    lab("start", "threshold", "mine", "--seed", "4121")
+    lab("predict", "mine", typed="no\n1\nyes\n")
+    solve("threshold", workshop / "mine")
+    lab("submit", "mine", "-o", "a.handin")
+    (honest,) = documents(lab, "a.handin")
+    given = json.loads((workshop / "a.handin").read_text())
+    given["predictions"]["answers"]["below"] = True
+    (workshop / "b.handin").write_text(json.dumps(given))
+    (forged,) = documents(lab, "b.handin")
+    assert (honest["score"], forged["score"]) == (8, 7)
+    assert forged["notes"] == ["the predictions are not what was sealed; they do not count"]
+
+
+INCLUDES = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <sched.h>\n#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/prctl.h>\n#include <sys/ptrace.h>\n#include <sys/syscall.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
+HOSTILE = {
+    "loop": ("TO", "for (;;);"),
+    "fork bomb": ("TO", "for (;;) fork();"),
+    "sleeper": ("TO", "for (;;) pause();"),
+    "ignores its limit": ("TO", "signal(SIGXCPU, SIG_IGN); for (;;);"),
+    "memory bomb": ("ML", "for (;;) memset(malloc(1 << 20), 1, 1 << 20);"),
+    "output flood": ("OL", 'for (;;) puts("a line of many, and each of them as long as this one is");'),
+    "kills all": ("OK", "kill(-1, SIGKILL); kill(getppid(), SIGKILL);"),
+    "traces all": ("OK", "for (int i = 0; i < 99; i++) ptrace(PTRACE_ATTACH, i, 0, 0); ptrace(PTRACE_TRACEME, 0, 0, 0);"),
+    "writes everywhere": ("OK", 'system("echo 10 | tee /box/x /usr/x /etc/x /proc/1/fd/1 /proc/*/fd/2; rm -rf /box") == 0;'),
+    "leaves a daemon": ("OK", "if (!fork()) { setsid(); if (!fork()) for (;;) pause(); _exit(0); } wait(0);"),
+    "hides a child": ("OK", "if (!syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0)) for (;;) pause();"),
+    "killed by a filter": ("RE", "prctl(PR_SET_SECCOMP, 1); free(malloc(10));"),
+    "steers a terminal": ("OK", 'puts("\\033[2J\\033]0;owned\\007<script>alert(1)</script>");'),
+    "breaks the heap": ("RE", "char *p = malloc(24); memset(p, 7, 4000); free(p); for (int i = 0; i < 9; i++) malloc(99 * i);"),
+}  # fmt: skip
+UNBUILT = {
+    "endless include": '#include "/dev/zero"\n', "another's file": '#include "/etc/shadow"\n',
+    "huge array": "char a[1L << 40] = {1};\nint main(void) { return 0; }\n", "no C": "int main(void) { retrun 0; }\n",
+}  # fmt: skip
+
+
+def handed_in(folder: Path, name: str, source: str) -> str:
+    given = {
+        "schema": "observer/hand-in/1", "lab": "quick", "seed": "1", "sources": {"quick.c": source}, "hashes": {},
+        "predictions": None,
+    }  # fmt: skip
+    path = folder / f"{name.replace(' ', '_').replace(chr(39), '')}.handin"
+    path.write_text(json.dumps(given))
+    return path.name
+
+
+@pytest.fixture
+def quick(workshop: Path) -> Lab:
+    """A lab whose programs have one second."""
+    run = runner(workshop, nobody=False)
+    assert run("new", "quick").returncode == 0
+    with (workshop / "quick" / "lab.toml").open("a") as file:
+        file.write("\n[limits]\nseconds = 1\nmemory_mib = 128\n")
+    return run
+
+
+def processes_of_the_box() -> list[str]:
+    users = ["60001"] if os.geteuid() == 0 else [str(os.geteuid())]
+    done = subprocess.run(["ps", "-o", "args=", "-u", ",".join(users)], capture_output=True, text=True, check=False)
+    return [line for line in done.stdout.splitlines() if "/box/quick" in line]
+
+
+@needs_box
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_program_gets_its_verdict_and_leaves_nothing(quick: Lab, workshop: Path, name: str) -> None:
+    verdict, body = HOSTILE[name]
+    file = handed_in(workshop, name, f"{INCLUDES}int main(void) {{ {body} return 0; }}\n")
+    (document,) = documents(quick, "--labs", ".", file)
+    assert (document["verdict"], document["score"]) == (verdict, 0), document["why"]
+    assert processes_of_the_box() == []
+    assert sorted(path.name for path in workshop.iterdir()) == sorted(["quick", file])
+
+
+@needs_box
+@pytest.mark.parametrize("name", UNBUILT)
+def test_what_cannot_be_built_is_the_students_error(quick: Lab, workshop: Path, name: str) -> None:
+    (document,) = documents(quick, "--labs", ".", handed_in(workshop, name, UNBUILT[name]))
+    assert (document["verdict"], document["score"]) == ("RE", 0)
+    assert "it cannot be built" in document["why"]
+
+
+@needs_box
+def test_after_a_hostile_hand_in_the_next_is_graded_as_ever(quick: Lab, workshop: Path) -> None:
+    bad = handed_in(workshop, "a", f"{INCLUDES}int main(void) {{ kill(-1, SIGKILL); for (;;); }}\n")
+    good = handed_in(workshop, "b", (workshop / "quick" / "solution" / "quick.c").read_text())
+    assert [(each["file"], each["verdict"], each["score"]) for each in documents(quick, "--labs", ".", bad, good)] == [
+        (bad, "TO", 0), (good, "OK", 2),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [each.name for each in packaged_labs()])
+def test_a_packaged_lab_is_proved(lab: Lab, name: str) -> None:
+    done = lab("lint", name)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("not verifiable here" in done.stdout) <= bool(FAULT_EVENTS_REFUSED)
+
+
+def test_without_perf_what_is_seen_of_faults_is_not_verifiable_and_the_rest_is_as_ever(workshop: Path) -> None:
+    deny = workshop / "deny"
+    subprocess.run(["gcc", "-o", str(deny), str(Path(__file__).parent / "deny.c")], check=True)
+    done = runner(workshop, nobody=False, before=[str(deny), "298"])("lint", "sparse_array")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("not verifiable here") == 3
+
+
+def test_lint_finds_a_solution_that_is_none_and_a_handout_that_is_one(quick: Lab, workshop: Path) -> None:
+    folder = workshop / "quick"
+    (folder / "solution" / "quick.c").replace(workshop / "kept.c")
+    done = quick("lint", "./quick")
+    assert done.returncode == 1
+    assert "solution: 'nothing left' failed: seen 1, expected 0" in " ".join(done.stdout.split())
+    shutil.copy(workshop / "kept.c", folder / "handout" / "quick.c")
+    done = quick("lint", "./quick")
+    assert done.returncode == 1
+    assert "handout: gets points for 'nothing left'" in " ".join(done.stdout.split())
