@@ -22,7 +22,7 @@ program will do, changes it, and has it checked by facts of its own run:
 
   observer lab start NAME [DIR]    the program and the question, in a new folder
   observer lab predict DIR         asked before anything runs, then sealed
-  observer lab check DIR           build, run, and show what was expected and seen
+  observer lab check DIR           build, run; what was expected, what was seen
   observer lab submit DIR          one file to hand in
 
 An instructor grades: every program is built and run again, in a box
@@ -48,6 +48,7 @@ Examples:
   observer lab start first_malloc
   observer lab lint threshold
   observer lab new my_lab
+  observer lab words
 """
 
 
@@ -57,7 +58,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
-    verbs = parser.add_subparsers(dest="verb", metavar="list|start|predict|check|submit|grade|lint|new", required=True)
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="list|start|predict|check|submit|grade|lint|new|words", required=True
+    )
     language = argparse.ArgumentParser(add_help=False)
     language.add_argument("--lang", choices=("en", "ko"), default="en", help="English or Korean (default: en)")
     listing = verbs.add_parser("list", parents=[language], help="the labs of the package")
@@ -79,6 +82,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     grading.add_argument("--labs", metavar="FOLDER", type=Path, help="where the labs lie (default: in the package)")
     linting = verbs.add_parser("lint", help="prove that a lab does what it says, on this machine, as this user")
     linting.add_argument("name", metavar="NAME", nargs="?", help="a lab (default: all of the package)")
+    verbs.add_parser("words", help="the facts that the checks of a lab may speak of")
     making = verbs.add_parser("new", help="make a small lab to begin from")
     making.add_argument("directory", metavar="DIR", type=Path, help="its new folder, called as the lab")
 
@@ -87,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb behind `lab`; return the exit status."""
     verbs = {
         "list": _list, "start": _start, "predict": _predict, "check": _check, "submit": _submit, "grade": _grade,
-        "lint": _lint, "new": _new,
+        "lint": _lint, "new": _new, "words": _words,
     }  # fmt: skip
     return verbs[arguments.verb](arguments)
 
@@ -218,6 +222,14 @@ def _lint(arguments: argparse.Namespace) -> int:
         tell_linted(console, lab, linted)
         wrong = wrong or bool(linted.wrong)
     return 1 if wrong else 0
+
+
+def _words(arguments: argparse.Namespace) -> int:
+    from observer.labs.telling import tell_words
+    from observer.report.screen import make_console
+
+    tell_words(make_console(sys.stdout))
+    return 0
 
 
 def _new(arguments: argparse.Namespace) -> int:

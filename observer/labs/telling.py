@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from inspect import Parameter
 from typing import Final
 
 from rich.console import Console
@@ -14,10 +15,11 @@ from observer.labs.judging import FAILED, NOT_REACHED, PASSED, UNVERIFIABLE, Che
 from observer.labs.lab import Lab
 from observer.labs.lint import Linted
 from observer.labs.marking import Marked
+from observer.labs.vocabulary import FACTS, ROW_WORDS, fact_of
 from observer.labs.work import Work
 from observer.report.screen import heading, paragraph, put, safe
 
-__all__ = ["tell_documents", "tell_labs", "tell_linted", "tell_marked", "tell_started"]
+__all__ = ["tell_documents", "tell_labs", "tell_linted", "tell_marked", "tell_started", "tell_words"]
 
 _STYLES: Final = {PASSED: "green", FAILED: "bold red", NOT_REACHED: "yellow", UNVERIFIABLE: "dim"}
 _WORDS: Final = {
@@ -43,6 +45,21 @@ def tell_labs(console: Console, labs: Sequence[Lab], language: str) -> None:
     for lab in labs:
         text = f"{lab.title.of(language)}  ({', '.join(lab.concepts)}; {lab.points})"
         paragraph(console, text, first=f"{lab.name:<18} ", hanging=19)
+
+
+def tell_words(console: Console) -> None:
+    """Print the facts that checks may speak of, with what each takes."""
+    for name, signature in FACTS.items():
+        takes = ", ".join(_parameter(each) for each in signature.parameters.values())
+        put(console, f"{name}({takes})" if takes else name, "bold")
+        paragraph(console, fact_of(name).__doc__ or "", first="    ", hanging=4)
+    put(console, f"words of calls(op, n): {', '.join(ROW_WORDS)}")
+
+
+def _parameter(parameter: Parameter) -> str:
+    return (
+        parameter.name if parameter.default in (Parameter.empty, 0, "") else f'{parameter.name}="{parameter.default}"'
+    )
 
 
 def tell_started(console: Console, work: Work, language: str) -> None:

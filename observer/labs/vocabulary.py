@@ -84,7 +84,7 @@ def _row(program: Program, call: Call) -> Row:
 
 @_fact
 def entering(program: Program, op: str, n: int = 0) -> Value:
-    """How many calls of *op* entered the kernel; or, with *n*, the how manieth call was the n-th that did."""
+    """How many calls of *op* entered the kernel; or, with *n*, which one, counted from 1, was the n-th that did."""
     inside = {cause for cause, _name in program.crossings}
     found = [at for at, call in enumerate((c for c in program.own_calls if c.op == op), 1) if call.n in inside]
     if not n:
@@ -134,7 +134,7 @@ def status(program: Program) -> Value:
 
 @_fact
 def leaks(program: Program, line: str = "") -> Value:
-    """Pieces that the program asked for and never gave back."""
+    """Pieces that the program's first process asked for and never gave back."""
     alive: dict[int, Call] = {}
     for call in program.calls:
         _follow(alive, call, program)
@@ -143,7 +143,7 @@ def leaks(program: Program, line: str = "") -> Value:
 
 @_fact
 def peak(program: Program) -> Value:
-    """The most bytes that it had asked for and not given back, at a time."""
+    """The most bytes that its first process had asked for and not given back, at a time."""
     alive: dict[int, Call] = {}
     most = held = 0
     for call in program.calls:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from observer.labs.box import why_no_box
 from observer.labs.catalogue import find_lab, packaged_labs
 from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
 from tests.live.users import workshop
@@ -21,7 +22,8 @@ from tests.ordinary import NO_HOME, PREFIX, PYTHON
 __all__ = ["workshop"]
 
 pytestmark = [pytest.mark.timeout(240)]
-needs_box = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+NO_BOX = why_no_box(Path("/usr"))
+needs_box = pytest.mark.skipif(bool(NO_BOX), reason=NO_BOX or "there is one")
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -85,6 +85,18 @@ def test_only_what_the_program_did_counts_not_who_started_it() -> None:
     assert (fact("asked", of=seen), fact("status", of=seen)) == (11, 3)
 
 
+def test_a_child_that_executes_the_program_again_is_not_its_first_process() -> None:
+    run = Script()
+    run.process("start", path=PATH)
+    run.process("fork", child=PID + 1)
+    run.process("exec", path=PATH, pid=PID + 1, tid=PID + 1)
+    run.call("malloc", 7, result=HEAP, pid=PID + 1, tid=PID + 1)
+    run.process("exit", status=1, pid=PID + 1, tid=PID + 1)
+    run.process("exit", status=0)
+    seen = program(run.events)
+    assert (seen.root, fact("status", of=seen), fact("asked", of=seen)) == (PID, 0, 7)
+
+
 def test_a_program_that_never_began_has_no_first_process() -> None:
     assert program_in(story_run(), meta(), "/elsewhere").root is None
 

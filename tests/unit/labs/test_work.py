@@ -139,6 +139,16 @@ def test_a_file_that_is_gone_is_our_failure_and_has_no_score(grader: Grader, tmp
     )
 
 
+def test_without_a_box_nothing_is_run_and_nothing_scored(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_in(work, tmp_path / "a.handin")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    document = Grader().grade(tmp_path / "a.handin")
+    assert (document.verdict, document.score) == ("XX", None)
+    assert "bwrap is not installed" in document.why
+
+
 def test_a_folder_means_the_hand_ins_in_it(tmp_path: Path) -> None:
     for name in ("b.handin", "a.handin", "notes.txt"):
         (tmp_path / name).touch()
