@@ -16,6 +16,8 @@ from observer.labs.toml import read_table
 __all__ = ["Linted", "lint"]
 
 _SEED: Final = ""
+_STUDENTS: Final = ("1", "2", "3")
+"""Seeds of students, for whose sizes the solution must be one, too."""
 _PREDICTIONS: Final = "predictions.toml"
 _EXPECTED: Final = "expect.toml"
 
@@ -30,7 +32,7 @@ class Linted:
 
 
 def lint(lab: Lab) -> Linted:
-    """Return what is wrong with *lab*, tried with the seed that is no student's.
+    """Return what is wrong with *lab*, tried with a seed that is no student's; the solution with more seeds.
 
     Raises:
         BadLab: one of its files is not what it must be.
@@ -39,6 +41,8 @@ def lint(lab: Lab) -> Linted:
     handout = handout_of(lab, _SEED)
     _handout(lab, handout, linted)
     _solution(lab, handout, linted)
+    for seed in _STUDENTS if lab.parameters else ():
+        _solution_of(lab, seed, handout, linted)
     for folder in lab.mistakes:
         _mistake(lab, folder, handout, linted)
     if not lab.mistakes:
@@ -84,6 +88,20 @@ def _solution(lab: Lab, handout: Attempt, linted: Linted) -> None:
         elif result.status != PASSED:
             seen = f"seen {result.seen}, expected {result.expected}"
             linted.wrong.append(f"solution: {result.name!r} {result.status}: {result.why or seen}")
+
+
+def _solution_of(lab: Lab, seed: str, handout: Attempt, linted: Linted) -> None:
+    """Try the solution with another *seed*: all but the predictions, which are those of one seed, must pass."""
+    linted.tried += 1
+    sources = sources_of(lab, lab.folder / "handout", lab.folder / "solution")
+    marked = mark(lab, sources, seed, {}, trusted=True, handout=handout)
+    predicted = {check.name for check in lab.checks if check.that.questions}
+    for result in marked.results:
+        if result.name not in predicted and result.status not in (PASSED, UNVERIFIABLE):
+            values = ", ".join(f"{name} {value}" for name, value in lab.values(seed).items())
+            linted.wrong.append(f"solution: {result.name!r} {result.status} with {values}: seen {result.seen}")
+    if marked.attempt.verdict != "OK":
+        linted.wrong.append(f"solution: {marked.attempt.verdict} with seed {seed}, {marked.attempt.why}")
 
 
 def _mistake(lab: Lab, folder: Path, handout: Attempt, linted: Linted) -> None:

@@ -220,3 +220,12 @@ def test_lint_finds_a_solution_that_is_none_and_a_handout_that_is_one(quick: Lab
     done = quick("lint", "./quick")
     assert done.returncode == 1
     assert "handout: gets points for 'nothing left'" in " ".join(done.stdout.split())
+
+
+def test_lint_finds_a_solution_for_one_students_sizes_only(quick: Lab, workshop: Path) -> None:
+    path = workshop / "quick" / "solution" / "quick.c"
+    size = find_lab(str(workshop / "quick")).values("")["SIZE"]
+    path.write_text(path.read_text().replace("malloc(SIZE)", f"malloc({size})"))
+    done = quick("lint", "./quick")
+    assert done.returncode == 1
+    assert "solution: 'asks' failed with SIZE" in " ".join(done.stdout.split())
