@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from observer.labs.box import why_no_box
-from observer.labs.catalogue import find_lab, packaged_labs
+from observer.labs.catalogue import find_lab
 from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
 from tests.live.users import workshop
 from tests.ordinary import NO_HOME, PREFIX, PYTHON
@@ -192,14 +192,6 @@ def test_after_a_hostile_hand_in_the_next_is_graded_as_ever(quick: Lab, workshop
     assert [(each["file"], each["verdict"], each["score"]) for each in documents(quick, "--labs", ".", bad, good)] == [
         (bad, "TO", 0), (good, "OK", 2),
     ]  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [each.name for each in packaged_labs()])
-def test_a_packaged_lab_is_proved(lab: Lab, name: str) -> None:
-    done = lab("lint", name)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert ("not verifiable here" in done.stdout) <= bool(FAULT_EVENTS_REFUSED)
 
 
 def test_without_perf_what_is_seen_of_faults_is_not_verifiable_and_the_rest_is_as_ever(workshop: Path) -> None:
