@@ -139,6 +139,7 @@ def test_a_piece_that_is_chosen_tells_its_life(browser: Browser, write: Write, s
         assert opened.quiet()
 
 
+@needs_fault_events
 def test_pieces_and_pages_are_walked_by_keys(browser: Browser, write: Write, story: Recorded) -> None:
     with browser.open(write("story")) as opened:
         opened.go(moment_of(story.events, line_with("block[i][at] = ")) + 3)
@@ -266,6 +267,7 @@ def violations(opened: Opened) -> list[str]:
     ]  # fmt: skip
 
 
+@needs_fault_events
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_axe_finds_nothing_serious(scheme: str, language: str, browser: Browser, write: Write, story: Recorded) -> None:
