@@ -92,7 +92,7 @@ class SpansOf:
         self._free = Rooms(self._room_gone)
         self._resident: dict[int, _Open] = {}
         self._space = AddressSpace(page=page)
-        self._mapped: dict[Mapping, int] = {}
+        self._mapped: dict[int, tuple[Mapping, int]] = {}
         self._names: dict[int, str] = {}
         self._break = (0, 0, begun)
 
@@ -104,7 +104,7 @@ class SpansOf:
         for page, there in self._resident.items():
             twin._resident[page] = there._replace(born=n, how="shared" if there.how == "own" else there.how)
         twin._space, twin._names = self._space.copy(), dict(self._names)
-        twin._mapped = dict.fromkeys(self._mapped, n)
+        twin._mapped = {start: (mapping, n) for start, (mapping, _born) in self._mapped.items()}
         twin._break = (*self._break[:2], n)
         return twin
 
@@ -235,11 +235,13 @@ class SpansOf:
         high = max([end, *(mapping.end for mapping in before)])
         after = self._space.within(low, high)
         for mapping in before:
-            if mapping not in after and mapping in self._mapped:
-                self._end_region(mapping, self._mapped.pop(mapping), n)
+            known, born = self._mapped.get(mapping.start, (None, 0))
+            if known == mapping and mapping not in after:
+                del self._mapped[mapping.start]
+                self._end_region(mapping, born, n)
         for mapping in after:
             if mapping.path != HEAP:
-                self._mapped.setdefault(mapping, n)
+                self._mapped.setdefault(mapping.start, (mapping, n))
 
     def _end_region(self, mapping: Mapping, born: int, n: int) -> None:
         if self._seen(born, n):
@@ -257,7 +259,7 @@ class SpansOf:
         self._free.take(0, ALWAYS, n)
         for page in list(self._resident):
             self._end_page(page, n)
-        for mapping, born in self._mapped.items():
+        for mapping, born in self._mapped.values():
             self._end_region(mapping, born, n)
         self._mapped.clear()
         self._end_heap(n)
