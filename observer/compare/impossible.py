@@ -9,23 +9,30 @@ from typing import NamedTuple
 
 from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.chunks import Chunk
-from observer.model.events import Call, Misuse
+from observer.model.events import Call, Misuse, Site
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
 
 __all__ = ["Pieces"]
 
 
-class _Piece(NamedTuple):
+class _Done(NamedTuple):
+    """A call that gave a piece of `size` bytes, or took one back: its number and its place."""
+
+    n: int
+    site: Site | None
     size: int
-    call: Call
+
+    @property
+    def place(self) -> str | None:
+        return self.site.text if self.site is not None else None
 
 
 class Pieces:
     """The pieces of one process, in use and given back, with the calls that gave them."""
 
     def __init__(self) -> None:
-        self._held: dict[int, _Piece] = {}
-        self._freed: dict[int, tuple[_Piece, Call]] = {}
+        self._held: dict[int, _Done] = {}
+        self._freed: dict[int, tuple[_Done, _Done]] = {}
 
     def copy(self) -> Pieces:
         """Return those of a forked child."""
@@ -39,9 +46,9 @@ class Pieces:
         if call.pointer and (op in FREEING or (op in RESIZING and (result or not call.bytes_asked))):
             gone = self._held.pop(call.pointer, None)
             if gone is not None:
-                self._freed[call.pointer] = gone, call
+                self._freed[call.pointer] = gone, _Done(call.n, call.site, 0)
         if result and op in ALLOCATING:
-            self._held[result] = _Piece(call.bytes_asked, call)
+            self._held[result] = _Done(call.n, call.site, call.bytes_asked)
             self._freed.pop(result, None)
 
     def judge(self, call: Call, chunks: list[Chunk]) -> Misuse | None:
@@ -51,20 +58,16 @@ class Pieces:
         """
         if call.op in FREEING:
             piece = self._held.get(call.pointer or 0)
-            return Misuse("other size", piece.call.n, _place(piece.call)) if piece is not None else None
+            return Misuse("other size", piece.n, piece.place) if piece is not None else None
         start, end = call.result or 0, (call.result or 0) + max(call.bytes_asked, 1)
         moved = call.pointer if call.op in RESIZING else None
         for pointer, piece in self._held.items():
             if pointer != moved and pointer < end and start < pointer + max(piece.size, 1):
-                return Misuse("overlap", piece.call.n, _place(piece.call))
+                return Misuse("overlap", piece.n, piece.place)
         chunk = next((chunk for chunk in chunks if chunk.address == start - HEADER), None)
         if chunk is None or chunk.state in ("in use", "top", "mmapped") or start not in self._freed:
             return None
         piece, freer = self._freed[start]
         if chunk.size >= chunk_size(call.bytes_asked):
             return None
-        return Misuse("too small", piece.call.n, _place(piece.call), freer.n, _place(freer))
-
-
-def _place(call: Call) -> str | None:
-    return call.site.text if call.site is not None else None
+        return Misuse("too small", piece.n, piece.place, freer.n, freer.place)

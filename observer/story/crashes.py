@@ -12,6 +12,8 @@ from observer.story.wording import number, plural
 
 __all__ = ["Crash", "CrashWords", "Crashes", "Touched", "broken_words", "crash_words"]
 
+_SI_TKILL: Final = -6
+"""The code of a signal that a thread sends itself, as abort(3) does (sigaction(2))."""
 _TOLD: Final = 3
 _NEAR: Final = 4096
 """Bytes behind a piece in which an address is taken for one that ran out of it."""
@@ -41,7 +43,8 @@ class Crash(NamedTuple):
     @property
     def found_damage(self) -> bool:
         """Whether the C library ended the process itself, for what it found, and no broken rule explains it."""
-        return self.inside is not None and self.misused is None and self.event.exception is None
+        has_aborted = self.event.signal == "SIGABRT" and self.event.code == _SI_TKILL
+        return self.inside is not None and self.misused is None and has_aborted
 
 
 class CrashWords(NamedTuple):
@@ -70,6 +73,8 @@ class Crashes:
         if type(event) is Call:
             if event.end_ns is None:
                 self._unfinished[event.tid] = event
+            else:
+                self._unfinished.pop(event.tid, None)  # left by a jump, since its thread went on
             if event.misuse is not None:
                 self._misused[event.pid] = event
                 self.broken_count += 1

@@ -67,6 +67,18 @@ def test_an_abort_in_free_is_linked_to_the_call_that_broke_the_rule() -> None:
     )
 
 
+def test_who_is_killed_from_outside_in_a_malloc_is_told_of_no_damage() -> None:
+    asked = call(0, size=101, site=site(3), end_ns=None)
+    for name, code in (("SIGTERM", 0), ("SIGALRM", 0x80), ("SIGABRT", 0)):
+        end = signal(1, name, code=code, address=None, exception=None, reason=None, access=None, fatal=True)
+        assert because(asked, end) == ("this happened in malloc(101) at story.c:3, event 0",)
+
+
+def test_a_call_that_was_left_by_a_jump_is_not_where_a_later_crash_happened() -> None:
+    left, later = call(0, size=101, site=site(3), end_ns=None), call(1, size=7, result=ONE, site=site(4))
+    assert because(left, later, crash(0x28)) == ()
+
+
 def test_an_abort_in_free_without_a_broken_rule_is_damage_from_outside() -> None:
     events = [call(0, size=101, result=ONE, site=site(3)), free(1, ONE, site=site(7), end_ns=None), abort(2)]
     assert because(*events)[1] == (
