@@ -27,9 +27,8 @@ class Moment(NamedTuple):
 
     def pages_in(self, start: int, end: int) -> tuple[PageSpan, ...]:
         """Return the pages that are there of those that [start, end) touches."""
-        starts = [page.start for page in self.pages]
-        low = bisect_right(starts, start - self.page_size)
-        return self.pages[low : bisect_left(starts, end)]
+        low = bisect_right(self.pages, start - self.page_size, key=_start)
+        return self.pages[low : bisect_left(self.pages, end, key=_start)]
 
     @property
     def heap(self) -> tuple[int, int]:
@@ -48,6 +47,10 @@ class Moment(NamedTuple):
         }  # fmt: skip
         total = sum(resident.values())
         return ProcessEnd(self.pid, self.path, mappings, resident, start, end, total, {})
+
+
+def _start(page: PageSpan) -> int:
+    return page.start
 
 
 def moment(
