@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
 
 from observer.instruments.places import CodeMap
 from observer.model.addresses import AddressSpace
+from observer.model.machine import Image
 from observer.trace.process import ProcessState
 from tests.builders import HEAP, process_end
 
@@ -20,18 +19,18 @@ BSS = next(mapping.start for mapping in END.mappings if not mapping.path)
 STACK = next(mapping.start for mapping in END.mappings if mapping.path == "[stack]")
 
 
-class Code:
-    """Knows the files of the process."""
-
-    def bias_of(self, path: str) -> int | None:
-        return 0 if path.startswith("/") else None
+IMAGES = tuple(
+    Image(path=mapping.path, bias=0, start=mapping.start, end=mapping.end)
+    for mapping in END.mappings
+    if mapping.path.startswith("/")
+)
 
 
 def state() -> ProcessState:
     space = AddressSpace()
     space.become(0, max(mapping.end for mapping in END.mappings), END.mappings)
     space.break_start, space.break_end = HEAP, HEAP + 0x21000
-    return ProcessState(space=space, code=cast(CodeMap, Code()))
+    return ProcessState(space=space, code=CodeMap(IMAGES))
 
 
 @pytest.mark.parametrize("address", [PROGRAM + 0x4040, LIBC_DATA + 8, BSS + 16, STACK + 32, STACK - 4096])
