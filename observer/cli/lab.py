@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from observer.cli.grade import configure_grade, run_grade
 from observer.errors import BadLab, ObserverError, UsageError
 
 if TYPE_CHECKING:
-    from observer.labs.grading import Document
     from observer.labs.lab import Lab
     from observer.labs.work import Work
 
@@ -31,11 +31,6 @@ proves that its solution scores full, its handout nothing, and each typical
 mistake gets its hint. Where a lab is named, the path of its folder will do.
 """
 _EPILOG: Final = """\
-Verdicts of grade:
-  OK   it ran to its end          RE  it crashed, failed, or cannot be built
-  TO, ML, OL  time, memory, output used up
-  XX   our failure: never scored, to be graded again
-
 Exit status:
   0  done, passed, everything scored full
   1  a check failed, a lab is wrong, a hand-in did not score full
@@ -74,12 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     submitting = verbs.add_parser("submit", parents=[language], help="make the file that is handed in")
     submitting.add_argument("directory", metavar="DIR", type=Path)
     submitting.add_argument("-o", metavar="FILE", dest="output", type=Path, help="default: ./NAME-SEED.handin")
-    grading = verbs.add_parser("grade", help="build and run hand-ins again, in a box, and judge them")
-    grading.add_argument("paths", metavar="FILE|FOLDER", type=Path, nargs="+", help="hand-ins, or folders of them")
-    form = grading.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one document a hand-in, a JSON object a line")
-    form.add_argument("--csv", action="store_true", help="one row a hand-in")
-    grading.add_argument("--labs", metavar="FOLDER", type=Path, help="where the labs lie (default: in the package)")
+    configure_grade(verbs.add_parser("grade", help="build and run hand-ins again, in a box, and judge them"))
     linting = verbs.add_parser("lint", help="prove that a lab does what it says, on this machine, as this user")
     linting.add_argument("name", metavar="NAME", nargs="?", help="a lab (default: all of the package)")
     verbs.add_parser("words", help="the facts that the checks of a lab may speak of")
@@ -90,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb behind `lab`; return the exit status."""
     verbs = {
-        "list": _list, "start": _start, "predict": _predict, "check": _check, "submit": _submit, "grade": _grade,
+        "list": _list, "start": _start, "predict": _predict, "check": _check, "submit": _submit, "grade": run_grade,
         "lint": _lint, "new": _new, "words": _words,
     }  # fmt: skip
     return verbs[arguments.verb](arguments)
@@ -154,7 +144,8 @@ def _sealed(work: Work, language: str) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     from observer.labs.attempt import sources_in
-    from observer.labs.marking import mark
+    from observer.labs.marking import Marker
+    from observer.labs.recording import Recorder
     from observer.labs.telling import tell_marked
     from observer.labs.work import open_work
     from observer.report.screen import make_console
@@ -164,7 +155,8 @@ def _check(arguments: argparse.Namespace) -> int:
         _sealed(work, arguments.lang)
         work = open_work(arguments.directory)
     sources = sources_in(work.folder, work.lab.sources)
-    marked = mark(work.lab, sources, work.seed, work.answers, trusted=True)
+    with Recorder() as recorder:
+        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, trusted=True)
     if not marked.results:
         raise ObserverError("this could not be checked", marked.attempt.why)
     tell_marked(make_console(sys.stdout), marked, arguments.lang)
@@ -172,55 +164,42 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _submit(arguments: argparse.Namespace) -> int:
+    import tempfile
+
+    from observer.labs.attempt import sources_in
     from observer.labs.handin import SUFFIX, hand_in
+    from observer.labs.marking import Marker
+    from observer.labs.recording import Recorder
     from observer.labs.work import open_work
     from observer.model.filenames import safe
 
     work = open_work(arguments.directory)
     seed = "".join(letter if letter.isalnum() else "_" for letter in work.seed)
     output = arguments.output if arguments.output is not None else Path(f"{work.lab.name}-{seed}{SUFFIX}")
-    hand_in(work, output)
+    sources = sources_in(work.folder, work.lab.sources)
+    with Recorder() as recorder, tempfile.TemporaryDirectory(prefix="observer-lab-") as folder:
+        trace = Path(folder, "trace")
+        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, trusted=True, keep=trace)
+        checks = {result.name: result.status for result in marked.results}
+        hand_in(work, output, trace if trace.is_dir() else None, checks)
     print(safe(str(output)))
     return 0
-
-
-def _grade(arguments: argparse.Namespace) -> int:
-    from observer.labs.grading import Grader, files_of
-
-    grader, documents = Grader(arguments.labs), []
-    for path in files_of(arguments.paths):
-        documents.append(grader.grade(path))
-        if arguments.json:  # each as soon as it is known: what is graded is not lost with what comes
-            _print_json(documents[-1])
-    _tell(documents, arguments)
-    if any(each.verdict == "XX" for each in documents):
-        return 125
-    return 0 if all(each.verdict == "OK" and each.score == each.max_score for each in documents) else 1
-
-
-def _tell(documents: list[Document], arguments: argparse.Namespace) -> None:
-    from observer.labs.grading import as_csv
-    from observer.labs.telling import tell_documents
-    from observer.report.screen import make_console
-
-    if arguments.csv:
-        for line in as_csv(documents):
-            print(line)
-    elif not arguments.json:
-        tell_documents(make_console(sys.stdout), documents)
 
 
 def _lint(arguments: argparse.Namespace) -> int:
     from observer.labs.catalogue import find_lab, packaged_labs
     from observer.labs.lint import lint
+    from observer.labs.marking import Marker
+    from observer.labs.recording import Recorder
     from observer.labs.telling import tell_linted
     from observer.report.screen import make_console
 
     console, wrong = make_console(sys.stdout), False
-    for lab in packaged_labs() if arguments.name is None else [find_lab(arguments.name)]:
-        linted = lint(lab)
-        tell_linted(console, lab, linted)
-        wrong = wrong or bool(linted.wrong)
+    with Recorder() as recorder:
+        for lab in packaged_labs() if arguments.name is None else [find_lab(arguments.name)]:
+            linted = lint(lab, Marker(recorder))
+            tell_linted(console, lab, linted)
+            wrong = wrong or bool(linted.wrong)
     return 1 if wrong else 0
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,14 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from observer.errors import ObserverError
 from observer.labs.anchors import anchors_in
 from observer.labs.box import ENVIRONMENT, INSIDE, USER, Limits, boxed, limited
 from observer.labs.lab import Lab
 from observer.labs.program import Program, program_in
 from observer.labs.recorder import Job
+from observer.labs.recording import Recorder
 from observer.model.ledger import FAILING, worst
 from observer.model.operations import ALLOCATING
 from observer.trace.reader import Trace
@@ -35,6 +32,7 @@ _FLAGS: Final = ("-g", "-O0", "-fno-builtin", "-std=gnu11", "-pthread", "-I.")
 _BUILDING: Final = Limits(seconds=20, memory=1 << 30, file=64 << 20)
 _MOST_EVENTS: Final = 100_000
 _MOST_SHOWN: Final = 2000
+_TRACE: Final = "trace"
 _OUR_TIME: Final = 20
 """Seconds that launching, following and balancing may take beside the program's own."""
 
@@ -57,8 +55,12 @@ def header_of(values: Mapping[str, int]) -> str:
     return "".join(f"#define {name} {value}\n" for name, value in values.items())
 
 
-def make_attempt(lab: Lab, sources: Mapping[str, bytes], seed: str, *, trusted: bool) -> Attempt:
+def make_attempt(
+    lab: Lab, sources: Mapping[str, bytes], seed: str, recorder: Recorder, *, trusted: bool, keep: Path | None = None
+) -> Attempt:
     """Build and run the *sources* (name: content) of *lab*, in a box if they are not *trusted*.
+
+    The trace goes to the new folder *keep*, if one is named and there is a trace.
 
     Raises:
         ObserverError: temporary files cannot be written.
@@ -71,7 +73,10 @@ def make_attempt(lab: Lab, sources: Mapping[str, bytes], seed: str, *, trusted: 
             (shown / name).write_bytes(sources[name])
         (shown / HEADER).write_text(header_of(lab.values(seed)))
         failed = _build(lab, shown, trusted=trusted)
-        return failed or _run(lab, shown, kept, trusted=trusted)
+        attempt = failed or _run(lab, shown, kept, recorder, trusted=trusted)
+        if keep is not None and attempt.program is not None:
+            shutil.copytree(kept / _TRACE, keep)
+        return attempt
 
 
 @contextmanager
@@ -117,55 +122,32 @@ def _build(lab: Lab, folder: Path, *, trusted: bool) -> Attempt | None:
 # ---- running ------------------------------------------------------------------------------------------------
 
 
-def _run(lab: Lab, shown: Path, kept: Path, *, trusted: bool) -> Attempt:
+def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, *, trusted: bool) -> Attempt:
     limits = Limits(lab.seconds, lab.memory_mib << 20)
     path = (shown if trusted else INSIDE) / lab.name
     words = [str(path), *lab.arguments]
     command = limited(words, limits, counted=False) if trusted else boxed(words, shown, limits)
     environment = dict(ENVIRONMENT) if trusted else {"PATH": ENVIRONMENT["PATH"]}
-    job = Job(tuple(command), environment, str(kept / "trace"), _MOST_EVENTS)
-    output = kept / "output"
-    failed = _recorded(job, shown, output, 5 * lab.seconds + _OUR_TIME)
-    said = output.read_bytes()[:_MOST_SHOWN].decode(errors="replace")
-    if failed is not None:
-        return Attempt(*failed, output=said)
-    trace = Trace.open(kept / "trace")
+    output, errors = kept / "output", kept / "errors"
+    seconds = 5 * lab.seconds + _OUR_TIME
+    ended = recorder.record(Job(
+        command=tuple(command), environment=environment, folder=str(shown), trace=str(kept / _TRACE),
+        output=str(output), errors=str(errors), max_events=_MOST_EVENTS, seconds=seconds,
+    ))  # fmt: skip
+    if ended.status is None:
+        return Attempt("TO", f"it had not ended after {seconds} s", output=_begin_of(output))
+    if ended.status:
+        return Attempt("XX", ended.why, output=_begin_of(output))
+    trace = Trace.open(kept / _TRACE)
     program = program_in(trace.events(), trace.meta, str(path))
-    written = max(path.stat().st_size for path in (output, _errors_of(output)))
+    written = max(path.stat().st_size for path in (output, errors))
     verdict, why = _verdict(program, written >= limits.file)
-    return Attempt(verdict, why, program, anchors_in(shown / name for name in lab.sources), said)
+    anchors = anchors_in(shown / name for name in lab.sources)
+    return Attempt(verdict, why, program, anchors, _begin_of(output))
 
 
-def _recorded(job: Job, folder: Path, output: Path, seconds: int) -> tuple[str, str] | None:
-    """Have the job done, its program's output in *output*; return the verdict and why if there is no trace."""
-    words = [sys.executable, "-P", "-m", "observer.labs.recorder", msgspec.json.encode(job).decode()]
-    said = _errors_of(output)
-    with output.open("wb") as out, said.open("wb") as errors:
-        # Its standard error is the program's, too: what the recorder says of itself is the last line.
-        child = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors)
-        status = _waited(child, seconds)
-    if status is None:
-        return "TO", f"it had not ended after {seconds} s"
-    if status:
-        lines = said.read_text(errors="replace").strip().splitlines() or [f"the recorder ended with status {status}"]
-        return "XX", lines[-1]
-    return None
-
-
-def _errors_of(output: Path) -> Path:
-    return output.with_suffix(".errors")
-
-
-def _waited(child: subprocess.Popen[bytes], seconds: int) -> int | None:
-    """Return the status of *child*; None if it had to be killed, and with it all that it follows."""
-    try:
-        return child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGKILL)
-            child.wait()
+def _begin_of(output: Path) -> str:
+    return output.read_bytes()[:_MOST_SHOWN].decode(errors="replace") if output.exists() else ""
 
 
 def _verdict(program: Program, flooded: bool) -> tuple[str, str]:

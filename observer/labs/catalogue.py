@@ -8,9 +8,14 @@ from typing import Final
 from observer.errors import UsageError
 from observer.labs.lab import Lab, read_lab
 
-__all__ = ["find_lab", "packaged_labs"]
+__all__ = ["find_lab", "folder_of_labs", "packaged_labs"]
 
 _FOLDER: Final = Path(__file__).resolve().parent / "assignments"
+
+
+def folder_of_labs(labs: Path | None) -> Path:
+    """Return the folder of the labs that hand-ins are graded by: *labs*, or that of the package."""
+    return labs if labs is not None else _FOLDER
 
 
 def packaged_labs() -> list[Lab]:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import csv
-import errno
-import io
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import msgspec
 
-from observer.errors import BadLab, ObserverError, UsageError
+from observer.errors import BadLab, ObserverError
 from observer.labs.box import why_no_box
 from observer.labs.catalogue import find_lab
-from observer.labs.handin import SUFFIX, HandIn, read_hand_in
-from observer.labs.judging import Answer, CheckResult
+from observer.labs.handin import HandIn, parse_hand_in, suspicions
+from observer.labs.judging import FAILED, PASSED, Answer, CheckResult
 from observer.labs.lab import Lab
-from observer.labs.marking import mark
+from observer.labs.marking import Marker
 from observer.labs.predictions import fitting
+from observer.labs.recording import Recorder
 
-__all__ = ["Document", "Grader", "as_csv", "files_of"]
+__all__ = ["OURS", "SUSPECT", "Document", "Grader", "failed"]
 
+OURS: Final = "XX"
+"""The verdict of what failed on our side; it is never scored."""
+SUSPECT: Final = "SUSPECT"
+"""The verdict of a hand-in that a person must look at; its score is what its sources earn."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_]{1,60}")
-_COLUMNS: Final = ("file", "lab", "seed", "verdict", "score", "max_score", "why")
 
 
 class Document(msgspec.Struct, frozen=True):
     """What became of one hand-in. Of verdict XX, our failure, `score` is null: it is to be graded again.
 
-    `max_score` are the points of what can be verified on this machine; `notes` say what else was found.
+    `max_score` are the points of what can be verified on this machine, of the `points` of the lab; `notes` say what
+    else was found.
     """
 
     file: str
@@ -41,23 +43,9 @@ class Document(msgspec.Struct, frozen=True):
     why: str
     score: int | None
     max_score: int
+    points: int
     checks: tuple[CheckResult, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def files_of(paths: Iterable[Path]) -> list[Path]:
-    """Return the hand-in files that *paths* name: files, and of folders those that end in SUFFIX, sorted.
-
-    Raises:
-        UsageError: there is none.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
-        if not inside:
-            raise UsageError(f"there is nothing to grade in {path}", f"no file in it ends in {SUFFIX}")
-        found += inside
-    return found
 
 
 class Grader:
@@ -65,38 +53,49 @@ class Grader:
 
     def __init__(self, labs: Path | None = None) -> None:
         self._labs = labs
+        self._recorder = Recorder()
+        self._marker = Marker(self._recorder)
         with tempfile.TemporaryDirectory(prefix="observer-box-") as folder:
             Path(folder).chmod(0o755)
             self._no_box = why_no_box(Path(folder))
 
-    def grade(self, path: Path) -> Document:
-        """Return what becomes of the hand-in in the file *path*; whatever is in it, that is a document."""
-        try:
-            given = read_hand_in(path)
-        except OSError as error:
-            ours = error.errno != errno.EINVAL
-            return _failed(path, "XX" if ours else "RE", f"cannot read it: {error.strerror}")
-        except BadLab as error:
-            return _failed(path, "RE", f"{error.what}: {error.why}")
-        if _NAME.fullmatch(given.lab) is None:
-            return _failed(path, "RE", f"{given.lab[:60]!r} is no lab's name", given)
-        if self._no_box:
-            return _failed(path, "XX", self._no_box, given)
-        try:
-            return self._graded(path, given)
-        except ObserverError as error:
-            return _failed(path, "XX", f"{error.what}: {error.why}" if error.why else error.what, given)
+    def __enter__(self) -> Self:
+        return self
 
-    def _graded(self, path: Path, given: HandIn) -> Document:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._recorder.close()
+
+    def grade(self, name: str, content: bytes) -> Document:
+        """Return what becomes of the hand-in in the file *name*; whatever its *content* is, that is a document."""
+        try:
+            given = parse_hand_in(name, content)
+        except BadLab as error:
+            return failed(name, "RE", f"{error.what}: {error.why}")
+        if _NAME.fullmatch(given.lab) is None:
+            return failed(name, "RE", f"{given.lab[:60]!r} is no lab's name", given)
+        if self._no_box:
+            return failed(name, OURS, self._no_box, given)
+        try:
+            return self._graded(name, given)
+        except ObserverError as error:
+            return failed(name, OURS, f"{error.what}: {error.why}" if error.why else error.what, given)
+
+    def _graded(self, name: str, given: HandIn) -> Document:
         lab = self._lab(given.lab)
         answers, notes = _answers(lab, given)
-        sources = {name: text.encode() for name, text in given.sources.items()}
-        marked = mark(lab, sources, given.seed, answers, trusted=False)
-        ours = marked.attempt.verdict == "XX"
+        sources = {name: text.encode(errors="replace") for name, text in given.sources.items()}
+        marked = self._marker.mark(lab, sources, given.seed, answers, trusted=False)
+        verdict, why, is_ours = marked.attempt.verdict, marked.attempt.why, marked.attempt.verdict == OURS
+        suspicious = suspicions(given)
+        if suspicious and not is_ours:
+            why = "; ".join([*suspicious, *([f"{verdict}: {why}"] if verdict != "OK" else [])])
+            verdict = SUSPECT
         return Document(
-            file=path.name, lab=lab.name, seed=given.seed, verdict=marked.attempt.verdict, why=marked.attempt.why,
-            score=None if ours else marked.score, max_score=lab.points if ours else marked.max_score,
-            checks=tuple(marked.results), notes=notes,
+            file=name, lab=lab.name, seed=given.seed, verdict=verdict, why=why, score=None if is_ours else marked.score,
+            max_score=lab.points if is_ours else marked.max_score, points=lab.points, checks=tuple(marked.results),
+            notes=(*notes, *_other_outcomes(given, marked.results)),
         )  # fmt: skip
 
     def _lab(self, name: str) -> Lab:
@@ -111,21 +110,17 @@ def _answers(lab: Lab, given: HandIn) -> tuple[dict[str, Answer], tuple[str, ...
     return fitting(lab.questions, given.predictions.answers), ()
 
 
-def _failed(path: Path, verdict: str, why: str, given: HandIn | None = None) -> Document:
+def _other_outcomes(given: HandIn, results: list[CheckResult]) -> list[str]:
+    """Say which checks came out otherwise where the hand-in was made."""
+    there = given.recording.checks if given.recording is not None else {}
+    differ = {PASSED, FAILED}
+    return [
+        f"{each.name!r} {each.status}; where it was made, it {there[each.name]}"
+        for each in results if {each.status, there.get(each.name)} == differ
+    ]  # fmt: skip
+
+
+def failed(name: str, verdict: str, why: str, given: HandIn | None = None) -> Document:
+    """Return the document of a hand-in that cannot be graded."""
     lab, seed = ("", "") if given is None else (given.lab, given.seed)
-    return Document(path.name, lab, seed, verdict, why, None if verdict == "XX" else 0, 0)
-
-
-def as_csv(documents: Sequence[Document]) -> Iterator[str]:
-    """Yield the lines of a table, one row a hand-in, with its heading.
-
-    What a spreadsheet would take for a formula is written as text.
-    """
-    for row in (_COLUMNS, *([getattr(each, name) for name in _COLUMNS] for each in documents)):
-        out = io.StringIO()
-        csv.writer(out, lineterminator="").writerow(_plain(value) for value in row)
-        yield out.getvalue()
-
-
-def _plain(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return Document(name, lab, seed, verdict, why, None if verdict == OURS else 0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -16,7 +17,17 @@ from observer.labs.values import Missing, Unknown, Value
 from observer.labs.vocabulary import fact_of
 from observer.story.sentences import sentence
 
-__all__ = ["FAILED", "NOT_REACHED", "PASSED", "UNVERIFIABLE", "Answer", "CheckResult", "Observed", "judge"]
+__all__ = [
+    "FAILED",
+    "NOT_REACHED",
+    "PASSED",
+    "UNVERIFIABLE",
+    "Answer",
+    "CheckResult",
+    "Observed",
+    "answers_of",
+    "judge",
+]
 
 PASSED: Final = "passed"
 FAILED: Final = "failed"
@@ -50,18 +61,18 @@ class CheckResult(msgspec.Struct, frozen=True):
 class Observed:
     """What *attempt* did, a student's predictions, and the lab's parameters, for the language to ask.
 
-    Questions are about the program of the handout: *handout* is what that did; None, if *attempt* is that.
+    Questions are about the program of the handout: *handout* has what that answers to each.
     """
 
     def __init__(
-        self, lab: Lab, attempt: Attempt, seed: str, answers: Mapping[str, Answer], handout: Attempt | None = None
-    ) -> None:
+        self, lab: Lab, attempt: Attempt, seed: str, answers: Mapping[str, Answer],
+        handout: Mapping[str, Value] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.program = attempt.program
         self._attempt = attempt
         self._values = lab.values(seed)
-        self._questions = {question.id: question for question in lab.questions}
         self._answers = answers
-        self._handout = Observed(lab, handout, seed, answers) if handout is not None else self
+        self._handout = handout
 
     def fact(self, name: str, words: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
         """Return what the fact *name* is for these arguments, of which `@NAME` is a line of the source."""
@@ -93,10 +104,16 @@ class Observed:
 
     def observed(self, question: str) -> Value:
         """Return the answer that the run gives to *question*."""
-        return self._questions[question].observe.value(self._handout)
+        return self._handout[question]
 
     def _placed(self, word: Value) -> Value:
         return self.place(word[1:]) if isinstance(word, str) and word.startswith("@") else word
+
+
+def answers_of(lab: Lab, handout: Attempt, seed: str) -> dict[str, Value]:
+    """Return what the program of the handout answers to each question of *lab*."""
+    observed = Observed(lab, handout, seed, {})
+    return {question.id: question.observe.value(observed) for question in lab.questions}
 
 
 def judge(lab: Lab, observed: Observed) -> list[CheckResult]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from observer.labs.attempt import Attempt
 from observer.labs.judging import FAILED, PASSED, UNVERIFIABLE, Answer
 from observer.labs.lab import Lab
-from observer.labs.marking import Marked, handout_of, mark, sources_of
+from observer.labs.marking import Marked, Marker, sources_of
 from observer.labs.predictions import fitting
 from observer.labs.toml import read_table
 
@@ -31,31 +30,93 @@ class Linted:
     tried: int = 0
 
 
-def lint(lab: Lab) -> Linted:
+def lint(lab: Lab, marker: Marker) -> Linted:
     """Return what is wrong with *lab*, tried with a seed that is no student's; the solution with more seeds.
 
     Raises:
         BadLab: one of its files is not what it must be.
     """
-    linted = Linted()
-    handout = handout_of(lab, _SEED)
-    _handout(lab, handout, linted)
-    _solution(lab, handout, linted)
-    for seed in _STUDENTS if lab.parameters else ():
-        _solution_of(lab, seed, handout, linted)
-    for folder in lab.mistakes:
-        _mistake(lab, folder, handout, linted)
-    if not lab.mistakes:
-        linted.wrong.append("mistakes/ holds no typical wrong hand-in")
-    return linted
+    return _Trial(lab, marker).done()
 
 
-def _tried(lab: Lab, handout: Attempt, linted: Linted, *folders: Path) -> Marked:
-    linted.tried += 1
-    answers: dict[str, Answer] = {}
-    for folder in folders[1:]:  # nobody has predicted anything when the handout is handed in
-        answers |= _predictions(lab, folder)
-    return mark(lab, sources_of(lab, *folders), _SEED, answers, trusted=True, handout=handout)
+class _Trial:
+    def __init__(self, lab: Lab, marker: Marker) -> None:
+        self._lab = lab
+        self._marker = marker
+        self._given = marker.handout(lab, _SEED)
+        self._linted = Linted()
+
+    def done(self) -> Linted:
+        """Try it all, and return what was found."""
+        self._handout()
+        self._solution()
+        for seed in _STUDENTS if self._lab.parameters else ():
+            self._solution_of(seed)
+        for folder in self._lab.mistakes:
+            self._mistake(folder)
+        if not self._lab.mistakes:
+            self._linted.wrong.append("mistakes/ holds no typical wrong hand-in")
+        return self._linted
+
+    def _tried(self, *folders: Path) -> Marked:
+        answers: dict[str, Answer] = {}
+        for folder in folders[1:]:  # nobody has predicted anything when the handout is handed in
+            answers |= _predictions(self._lab, folder)
+        return self._marked(_SEED, answers, *folders)
+
+    def _marked(self, seed: str, answers: dict[str, Answer], *folders: Path) -> Marked:
+        self._linted.tried += 1
+        sources = sources_of(self._lab, *folders)
+        return self._marker.mark(self._lab, sources, seed, answers, trusted=True, handout=self._given)
+
+    def _handout(self) -> None:
+        if self._given.why:
+            self._linted.wrong.append(f"handout: {self._given.why}")
+        marked = self._tried(self._lab.folder / "handout")
+        passed = [result.name for result in marked.results if result.status == PASSED and result.points]
+        self._linted.wrong += [f"handout: gets points for {name!r}" for name in passed]
+
+    def _solution(self) -> None:
+        marked = self._tried(self._lab.folder / "handout", self._lab.folder / "solution")
+        if marked.attempt.verdict != "OK":
+            self._linted.wrong.append(f"solution: {marked.attempt.verdict}, {marked.attempt.why}")
+        for result in marked.results:
+            if result.status == UNVERIFIABLE:
+                self._linted.unverifiable.append(f"{result.name}: {result.why}")
+            elif result.status != PASSED:
+                seen = f"seen {result.seen}, expected {result.expected}"
+                self._linted.wrong.append(f"solution: {result.name!r} {result.status}: {result.why or seen}")
+
+    def _solution_of(self, seed: str) -> None:
+        """Try the solution with another *seed*: all but the predictions, which are those of one seed, must pass."""
+        marked = self._marked(seed, {}, self._lab.folder / "handout", self._lab.folder / "solution")
+        predicted = {check.name for check in self._lab.checks if check.that.questions}
+        for result in marked.results:
+            if result.name not in predicted and result.status not in (PASSED, UNVERIFIABLE):
+                values = ", ".join(f"{name} {value}" for name, value in self._lab.values(seed).items())
+                self._linted.wrong.append(
+                    f"solution: {result.name!r} {result.status} with {values}: seen {result.seen}"
+                )
+        if marked.attempt.verdict != "OK":
+            self._linted.wrong.append(f"solution: {marked.attempt.verdict} with seed {seed}, {marked.attempt.why}")
+
+    def _mistake(self, folder: Path) -> None:
+        name = f"mistakes/{folder.name}"
+        table = read_table(folder / _EXPECTED)
+        table.only(("fails",))
+        expected = table.words("fails")
+        known = {check.name for check in self._lab.checks}
+        for check in expected:
+            if check not in known:
+                raise table.error(f"there is no check {check!r}")
+        if not expected:
+            raise table.error("fails is missing: the names of the checks whose hints it must get")
+        marked = self._tried(self._lab.folder / "handout", self._lab.folder / "solution", folder)
+        if not marked.results:
+            self._linted.wrong.append(f"{name}: {marked.attempt.verdict}, {marked.attempt.why}")
+        for result in marked.results:
+            if result.name in expected and result.status not in (FAILED, UNVERIFIABLE):
+                self._linted.wrong.append(f"{name}: gets no hint of {result.name!r}, which is {result.status}")
 
 
 def _predictions(lab: Lab, folder: Path) -> dict[str, Answer]:
@@ -68,56 +129,3 @@ def _predictions(lab: Lab, folder: Path) -> dict[str, Answer]:
     for name in table.content.keys() - answers.keys():
         raise table.error(f"{name} is no answer of the kind that is asked for")
     return answers
-
-
-def _handout(lab: Lab, handout: Attempt, linted: Linted) -> None:
-    if handout.program is None:
-        linted.wrong.append(f"handout: {handout.why}")
-    marked = _tried(lab, handout, linted, lab.folder / "handout")
-    passed = [result.name for result in marked.results if result.status == PASSED and result.points]
-    linted.wrong += [f"handout: gets points for {name!r}" for name in passed]
-
-
-def _solution(lab: Lab, handout: Attempt, linted: Linted) -> None:
-    marked = _tried(lab, handout, linted, lab.folder / "handout", lab.folder / "solution")
-    if marked.attempt.verdict != "OK":
-        linted.wrong.append(f"solution: {marked.attempt.verdict}, {marked.attempt.why}")
-    for result in marked.results:
-        if result.status == UNVERIFIABLE:
-            linted.unverifiable.append(f"{result.name}: {result.why}")
-        elif result.status != PASSED:
-            seen = f"seen {result.seen}, expected {result.expected}"
-            linted.wrong.append(f"solution: {result.name!r} {result.status}: {result.why or seen}")
-
-
-def _solution_of(lab: Lab, seed: str, handout: Attempt, linted: Linted) -> None:
-    """Try the solution with another *seed*: all but the predictions, which are those of one seed, must pass."""
-    linted.tried += 1
-    sources = sources_of(lab, lab.folder / "handout", lab.folder / "solution")
-    marked = mark(lab, sources, seed, {}, trusted=True, handout=handout)
-    predicted = {check.name for check in lab.checks if check.that.questions}
-    for result in marked.results:
-        if result.name not in predicted and result.status not in (PASSED, UNVERIFIABLE):
-            values = ", ".join(f"{name} {value}" for name, value in lab.values(seed).items())
-            linted.wrong.append(f"solution: {result.name!r} {result.status} with {values}: seen {result.seen}")
-    if marked.attempt.verdict != "OK":
-        linted.wrong.append(f"solution: {marked.attempt.verdict} with seed {seed}, {marked.attempt.why}")
-
-
-def _mistake(lab: Lab, folder: Path, handout: Attempt, linted: Linted) -> None:
-    name = f"mistakes/{folder.name}"
-    table = read_table(folder / _EXPECTED)
-    table.only(("fails",))
-    expected = table.words("fails")
-    known = {check.name for check in lab.checks}
-    for check in expected:
-        if check not in known:
-            raise table.error(f"there is no check {check!r}")
-    if not expected:
-        raise table.error("fails is missing: the names of the checks whose hints it must get")
-    marked = _tried(lab, handout, linted, lab.folder / "handout", lab.folder / "solution", folder)
-    if not marked.results:
-        linted.wrong.append(f"{name}: {marked.attempt.verdict}, {marked.attempt.why}")
-    for result in marked.results:
-        if result.name in expected and result.status not in (FAILED, UNVERIFIABLE):
-            linted.wrong.append(f"{name}: gets no hint of {result.name!r}, which is {result.status}")

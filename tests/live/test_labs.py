@@ -18,6 +18,7 @@ from observer.labs.catalogue import find_lab
 from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
 from tests.live.users import workshop
 from tests.ordinary import NO_HOME, PREFIX, PYTHON
+from tests.unit.labs.hand_ins import bytes_of, given
 
 __all__ = ["workshop"]
 
@@ -114,7 +115,8 @@ def test_predictions_count_only_as_they_were_sealed(lab: Lab, workshop: Path) ->
     (workshop / "b.handin").write_text(json.dumps(given))
     (forged,) = documents(lab, "b.handin")
     assert (honest["score"], forged["score"]) == (8, 7)
-    assert forged["notes"] == ["the predictions are not what was sealed; they do not count"]
+    assert forged["notes"][0] == "the predictions are not what was sealed; they do not count"
+    assert (forged["verdict"], forged["why"].split(";")[0]) == ("SUSPECT", "the predictions are not what was sealed")
 
 
 INCLUDES = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <sched.h>\n#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/prctl.h>\n#include <sys/ptrace.h>\n#include <sys/syscall.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
@@ -140,13 +142,9 @@ UNBUILT = {
 }  # fmt: skip
 
 
-def handed_in(folder: Path, name: str, source: str) -> str:
-    given = {
-        "schema": "observer/hand-in/1", "lab": "quick", "seed": "1", "sources": {"quick.c": source}, "hashes": {},
-        "predictions": None,
-    }  # fmt: skip
+def handed_in(folder: Path, name: str, source: str, **fields: object) -> str:
     path = folder / f"{name.replace(' ', '_').replace(chr(39), '')}.handin"
-    path.write_text(json.dumps(given))
+    path.write_bytes(bytes_of(given(lab="quick", sources={"quick.c": source}, **fields)))
     return path.name
 
 

@@ -9,7 +9,7 @@ import pytest
 from observer.errors import BadLab
 from observer.labs.anchors import anchors_in
 from observer.labs.attempt import Attempt
-from observer.labs.judging import CheckResult, Observed, judge
+from observer.labs.judging import CheckResult, Observed, answers_of, judge
 from observer.labs.lab import Lab, read_lab
 from observer.labs.marking import Marked
 from observer.labs.program import program_in
@@ -37,7 +37,8 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def judged(lab: Lab, done: Attempt, answer: str = "1-2-3-4-5") -> list[CheckResult]:
-    return judge(lab, Observed(lab, done, "", {"steps": answer}))
+    handout = answers_of(lab, attempt(size_of(lab), frees=False), "")
+    return judge(lab, Observed(lab, done, "", {"steps": answer}, handout))
 
 
 def size_of(lab: Lab) -> int:
@@ -69,7 +70,8 @@ def test_a_prediction_is_set_beside_what_was_observed(lab: Lab) -> None:
 
 def test_a_question_is_about_the_handout_whatever_is_handed_in(lab: Lab) -> None:
     done = Attempt("RE", "it cannot be built")
-    observed = Observed(lab, done, "", {"steps": "1-2-3-4-5"}, attempt(size_of(lab), frees=False))
+    handout = answers_of(lab, attempt(size_of(lab), frees=False), "")
+    observed = Observed(lab, done, "", {"steps": "1-2-3-4-5"}, handout)
     assert [result.status for result in judge(lab, observed)] == ["passed", "failed", "not reached"]
     assert judge(lab, observed)[1].why == "it cannot be built"
 

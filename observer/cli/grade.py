@@ -1,0 +1,142 @@
+"""`observer lab grade`: hand-ins built and run again in a box, on one machine or on many, in a grader's format."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import ObserverError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from observer.labs.classroom import Fleet
+    from observer.labs.grading import Document
+
+__all__ = ["configure_grade", "run_grade"]
+
+_FORMATS: Final = ("autolab", "classroom50", "csv", "gradescope", "html", "junit")
+_MOST_JOBS: Final = 1024
+_DESCRIPTION: Final = """\
+Builds and runs every hand-in again, in a box (bubblewrap), within limits, and
+judges it by the checks of its lab. Nothing that it says of a run is believed.
+
+With --results each document is kept in FOLDER as soon as it is known, and is
+not made again by the same command; the folder holds gradebook.csv,
+gradebook.parquet, checks.parquet and the instructor's page, class.html, too.
+"""
+_EPILOG: Final = """\
+Verdicts:
+  OK       it ran to its end
+  RE       it crashed, failed, or cannot be built
+  TO       its time was over
+  ML       it got no more memory
+  OL       it wrote more than it may
+  SUSPECT  it was changed after it had been made, or holds another's recording;
+           the score is what its sources earn
+  XX       our failure: never scored, to be graded again
+
+Exit status:
+  0  everything scored full    1  something did not    2  the command line
+  125  some verdict is XX
+
+Examples:
+  observer lab grade a.handin
+  observer lab grade hand-ins/ --jobs 4 --results term/
+  observer lab grade a.handin --format gradescope -o results.json
+  observer lab grade hand-ins/ --scheduler tcp://head:8786 --results term/
+"""
+
+
+def configure_grade(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("paths", metavar="FILE|FOLDER", type=Path, nargs="+", help="hand-ins, or folders of them")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one document a hand-in, a JSON object a line")
+    form.add_argument("--format", choices=_FORMATS, metavar="FORMAT", help=", ".join(_FORMATS))
+    parser.add_argument("-o", metavar="FILE", dest="output", type=Path, help="where the format goes (default: printed)")
+    parser.add_argument("--labs", metavar="FOLDER", type=Path, help="where the labs lie (default: in the package)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="so many at a time (default: 1)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="on the Dask cluster of this scheduler")
+    parser.add_argument("--results", metavar="FOLDER", type=Path, help="keep the documents and the gradebook there")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_JOBS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST_JOBS:,}")
+    return int(text)
+
+
+def run_grade(arguments: argparse.Namespace) -> int:
+    """Grade; return the exit status."""
+    from observer.labs.classroom import Results, files_of, grade_class
+    from observer.labs.gradebook import write_gradebook
+
+    if arguments.output is not None and arguments.format is None:
+        raise UsageError("-o needs --format", "", "observer lab grade FILE --format gradescope -o results.json")
+    labs = arguments.labs.resolve() if arguments.labs is not None else None
+    results = Results(arguments.results, labs) if arguments.results is not None else None
+    documents = []
+    for document in grade_class(files_of(arguments.paths), _fleet(arguments, labs), results):
+        documents.append(document)
+        if arguments.json:  # each as soon as it is known: what is graded is not lost with what comes
+            _print_json(document)
+    if results is not None:
+        write_gradebook(results, arguments.results, documents)
+    _tell(documents, arguments)
+    if any(each.score is None for each in documents):
+        return 125
+    return 0 if all(each.verdict == "OK" and each.score == each.max_score for each in documents) else 1
+
+
+def _fleet(arguments: argparse.Namespace, labs: Path | None) -> Fleet:
+    from observer.labs.fleet import here, in_processes, on_cluster
+
+    if arguments.scheduler is not None:
+        return partial(on_cluster, labs=labs, address=arguments.scheduler)
+    if arguments.jobs > 1:
+        return partial(in_processes, labs=labs, jobs=arguments.jobs)
+    return partial(here, labs=labs)
+
+
+def _print_json(document: Document) -> None:
+    import msgspec
+
+    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+    sys.stdout.flush()
+
+
+def _tell(documents: Sequence[Document], arguments: argparse.Namespace) -> None:
+    if arguments.format is None:
+        if not arguments.json:
+            from observer.labs.telling import tell_documents
+            from observer.report.screen import make_console
+
+            tell_documents(make_console(sys.stdout), documents)
+        return
+    from observer.labs.formats import FORMATS
+
+    text = FORMATS[arguments.format](documents)
+    if arguments.output is None:
+        sys.stdout.write(text)
+    else:
+        _write(arguments.output, text)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write *text* to the file *path*, whole or not at all."""
+    from observer.files import Folder
+
+    try:
+        Folder.open(Path(os.path.dirname(path) or ".")).replace(path.name, text.encode(errors="backslashreplace"))
+    except OSError as error:
+        raise ObserverError(f"cannot write {path}", error.strerror or str(error), "another file: -o FILE") from error
