@@ -64,9 +64,14 @@ def configure_grade(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--format", choices=_FORMATS, metavar="FORMAT", help=", ".join(_FORMATS))
     parser.add_argument("-o", metavar="FILE", dest="output", type=Path, help="where the format goes (default: printed)")
     parser.add_argument("--labs", metavar="FOLDER", type=Path, help="where the labs lie (default: in the package)")
+    parser.add_argument("--lab", metavar="NAME", help="a hand-in of another lab scores nothing")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--jobs", metavar="N", type=_jobs, default=1, help="so many at a time (default: 1)")
     where.add_argument("--scheduler", metavar="ADDRESS", help="on the Dask cluster of this scheduler")
+    parser.add_argument(
+        "--box", choices=("bubblewrap", "user"), default="bubblewrap", help="user: a user of its own, by root in a "
+        "container that is thrown away (default: bubblewrap)",
+    )  # fmt: skip
     parser.add_argument("--results", metavar="FOLDER", type=Path, help="keep the documents and the gradebook there")
 
 
@@ -99,13 +104,17 @@ def run_grade(arguments: argparse.Namespace) -> int:
 
 
 def _fleet(arguments: argparse.Namespace, labs: Path | None) -> Fleet:
-    from observer.labs.fleet import here, in_processes, on_cluster
+    from observer.labs.box import Box
+    from observer.labs.fleet import Wish, here, in_processes, on_cluster
 
+    wish = Wish(labs, Box(arguments.box), arguments.lab)
+    if wish.box is Box.USER and (arguments.jobs > 1 or arguments.scheduler is not None):
+        raise UsageError("--box user is for one hand-in at a time", "its programs have one user for all", "--jobs 1")
     if arguments.scheduler is not None:
-        return partial(on_cluster, labs=labs, address=arguments.scheduler)
+        return partial(on_cluster, by=wish, address=arguments.scheduler)
     if arguments.jobs > 1:
-        return partial(in_processes, labs=labs, jobs=arguments.jobs)
-    return partial(here, labs=labs)
+        return partial(in_processes, by=wish, jobs=arguments.jobs)
+    return partial(here, by=wish)
 
 
 def _print_json(document: Document) -> None:

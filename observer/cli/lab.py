@@ -43,6 +43,7 @@ Examples:
   observer lab start first_malloc
   observer lab lint threshold
   observer lab new my_lab
+  observer lab package threshold autograder
   observer lab words
 """
 
@@ -54,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = RawDescriptionRichHelpFormatter
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     verbs = parser.add_subparsers(
-        dest="verb", metavar="list|start|predict|check|submit|grade|lint|new|words", required=True
+        dest="verb", metavar="list|start|predict|check|submit|grade|package|lint|new|words", required=True
     )
     language = argparse.ArgumentParser(add_help=False)
     language.add_argument("--lang", choices=("en", "ko"), default="en", help="English or Korean (default: en)")
@@ -72,6 +73,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     configure_grade(verbs.add_parser("grade", help="build and run hand-ins again, in a box, and judge them"))
     linting = verbs.add_parser("lint", help="prove that a lab does what it says, on this machine, as this user")
     linting.add_argument("name", metavar="NAME", nargs="?", help="a lab (default: all of the package)")
+    packing = verbs.add_parser("package", help="make what a grader's site needs to grade a lab")
+    packing.add_argument("name", metavar="NAME", help="a lab")
+    packing.add_argument("directory", metavar="DIR", type=Path, help="the new folder")
+    packing.add_argument(
+        "--site", choices=("autolab", "gradescope"), default="gradescope", help="(default: gradescope)"
+    )
     verbs.add_parser("words", help="the facts that the checks of a lab may speak of")
     making = verbs.add_parser("new", help="make a small lab to begin from")
     making.add_argument("directory", metavar="DIR", type=Path, help="its new folder, called as the lab")
@@ -81,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb behind `lab`; return the exit status."""
     verbs = {
         "list": _list, "start": _start, "predict": _predict, "check": _check, "submit": _submit, "grade": run_grade,
-        "lint": _lint, "new": _new, "words": _words,
+        "lint": _lint, "new": _new, "words": _words, "package": _package,
     }  # fmt: skip
     return verbs[arguments.verb](arguments)
 
@@ -144,6 +151,7 @@ def _sealed(work: Work, language: str) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     from observer.labs.attempt import sources_in
+    from observer.labs.box import Box
     from observer.labs.marking import Marker
     from observer.labs.recording import Recorder
     from observer.labs.telling import tell_marked
@@ -156,7 +164,7 @@ def _check(arguments: argparse.Namespace) -> int:
         work = open_work(arguments.directory)
     sources = sources_in(work.folder, work.lab.sources)
     with Recorder() as recorder:
-        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, trusted=True)
+        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, box=Box.NONE)
     if not marked.results:
         raise ObserverError("this could not be checked", marked.attempt.why)
     tell_marked(make_console(sys.stdout), marked, arguments.lang)
@@ -167,6 +175,7 @@ def _submit(arguments: argparse.Namespace) -> int:
     import tempfile
 
     from observer.labs.attempt import sources_in
+    from observer.labs.box import Box
     from observer.labs.handin import SUFFIX, hand_in
     from observer.labs.marking import Marker
     from observer.labs.recording import Recorder
@@ -179,7 +188,7 @@ def _submit(arguments: argparse.Namespace) -> int:
     sources = sources_in(work.folder, work.lab.sources)
     with Recorder() as recorder, tempfile.TemporaryDirectory(prefix="observer-lab-") as folder:
         trace = Path(folder, "trace")
-        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, trusted=True, keep=trace)
+        marked = Marker(recorder).mark(work.lab, sources, work.seed, work.answers, box=Box.NONE, keep=trace)
         checks = {result.name: result.status for result in marked.results}
         hand_in(work, output, trace if trace.is_dir() else None, checks)
     print(safe(str(output)))
@@ -208,6 +217,15 @@ def _words(arguments: argparse.Namespace) -> int:
     from observer.report.screen import make_console
 
     tell_words(make_console(sys.stdout))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from observer.labs.catalogue import find_lab
+    from observer.labs.packaging import make_package
+    from observer.model.filenames import safe
+
+    print(safe(str(make_package(find_lab(arguments.name), arguments.site, arguments.directory))))
     return 0
 
 

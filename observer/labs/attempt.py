@@ -14,7 +14,7 @@ from typing import Final
 
 from observer.errors import ObserverError
 from observer.labs.anchors import anchors_in
-from observer.labs.box import ENVIRONMENT, INSIDE, USER, Limits, boxed, limited
+from observer.labs.box import Box, Limits
 from observer.labs.lab import Lab
 from observer.labs.program import Program, program_in
 from observer.labs.recorder import Job
@@ -56,9 +56,9 @@ def header_of(values: Mapping[str, int]) -> str:
 
 
 def make_attempt(
-    lab: Lab, sources: Mapping[str, bytes], seed: str, recorder: Recorder, *, trusted: bool, keep: Path | None = None
+    lab: Lab, sources: Mapping[str, bytes], seed: str, recorder: Recorder, *, box: Box, keep: Path | None = None
 ) -> Attempt:
-    """Build and run the *sources* (name: content) of *lab*, in a box if they are not *trusted*.
+    """Build and run the *sources* (name: content) of *lab* in *box*.
 
     The trace goes to the new folder *keep*, if one is named and there is a trace.
 
@@ -68,19 +68,19 @@ def make_attempt(
     missing = [name for name in lab.sources if name not in sources]
     if missing:
         return Attempt("RE", f"{missing[0]} is missing")
-    with _workshop() as (shown, kept):
+    with _workshop(box) as (shown, kept):
         for name in lab.sources:
             (shown / name).write_bytes(sources[name])
         (shown / HEADER).write_text(header_of(lab.values(seed)))
-        failed = _build(lab, shown, trusted=trusted)
-        attempt = failed or _run(lab, shown, kept, recorder, trusted=trusted)
+        failed = _build(lab, shown, box)
+        attempt = failed or _run(lab, shown, kept, recorder, box)
         if keep is not None and attempt.program is not None:
             shutil.copytree(kept / _TRACE, keep)
         return attempt
 
 
 @contextmanager
-def _workshop() -> Iterator[tuple[Path, Path]]:
+def _workshop(box: Box) -> Iterator[tuple[Path, Path]]:
     """Give two new folders: one that the program sees, and one for the trace that it does not."""
     try:
         with tempfile.TemporaryDirectory(prefix="observer-lab-") as outer:
@@ -88,8 +88,7 @@ def _workshop() -> Iterator[tuple[Path, Path]]:
             shown, kept = Path(outer, "shown"), Path(outer, "kept")
             shown.mkdir(0o755)
             kept.mkdir(0o700)
-            if os.geteuid() == 0:
-                os.chown(shown, USER, USER)
+            box.owns(shown)
             yield shown, kept
     except OSError as error:
         raise ObserverError("cannot write temporary files", error.strerror or str(error), "TMPDIR=FOLDER") from error
@@ -98,15 +97,15 @@ def _workshop() -> Iterator[tuple[Path, Path]]:
 # ---- building -----------------------------------------------------------------------------------------------
 
 
-def _build(lab: Lab, folder: Path, *, trusted: bool) -> Attempt | None:
+def _build(lab: Lab, folder: Path, box: Box) -> Attempt | None:
     """Compile the lab's program; return the attempt if it ends here."""
     sources = [name for name in lab.sources if name.endswith(".c")]
     words = ["gcc", *_FLAGS, *lab.flags, "-o", lab.name, *sources, "-lm"]
-    command = limited(words, _BUILDING, counted=False) if trusted else boxed(words, folder, _BUILDING, writing=True)
+    command = box.command(words, folder, _BUILDING, writing=True)
     try:
         done = subprocess.run(
             command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=_BUILDING.seconds * 2, check=False, env=None if trusted else ENVIRONMENT,
+            timeout=_BUILDING.seconds * 2, check=False, env=None if box is Box.NONE else box.environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Attempt("TO", "the compiler did not end in time")
@@ -122,18 +121,17 @@ def _build(lab: Lab, folder: Path, *, trusted: bool) -> Attempt | None:
 # ---- running ------------------------------------------------------------------------------------------------
 
 
-def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, *, trusted: bool) -> Attempt:
+def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, box: Box) -> Attempt:
     limits = Limits(lab.seconds, lab.memory_mib << 20)
-    path = (shown if trusted else INSIDE) / lab.name
-    words = [str(path), *lab.arguments]
-    command = limited(words, limits, counted=False) if trusted else boxed(words, shown, limits)
-    environment = dict(ENVIRONMENT) if trusted else {"PATH": ENVIRONMENT["PATH"]}
+    path = box.inside(shown) / lab.name
+    command = box.command([str(path), *lab.arguments], shown, limits)
     output, errors = kept / "output", kept / "errors"
     seconds = 5 * lab.seconds + _OUR_TIME
     ended = recorder.record(Job(
-        command=tuple(command), environment=environment, folder=str(shown), trace=str(kept / _TRACE),
+        command=command, environment=box.environment, folder=str(shown), trace=str(kept / _TRACE),
         output=str(output), errors=str(errors), max_events=_MOST_EVENTS, seconds=seconds,
     ))  # fmt: skip
+    box.clear()
     if ended.status is None:
         return Attempt("TO", f"it had not ended after {seconds} s", output=_begin_of(output))
     if ended.status:

@@ -1,27 +1,28 @@
-"""The commands that keep a student's program within limits: prlimit(1) always, bubblewrap where it is not trusted.
+"""Where a student's program runs: within limits by prlimit(1); as a user of its own, or in bubblewrap, if a stranger's.
 
-The observer stands outside of the box and follows everything in it; what is in it sees neither the observer nor its
-files. As root, what is in the box runs as a user of its own, whom RLIMIT_NPROC counts alone (setrlimit(2)).
+The observer stands outside of the box and follows everything in it; what is in bubblewrap sees neither the observer
+nor its files. As root, what is in a box runs as a user of its own, whom RLIMIT_NPROC counts alone (setrlimit(2)).
 """
 
 from __future__ import annotations
 
+import enum
 import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ENVIRONMENT", "INSIDE", "USER", "Limits", "boxed", "limited", "why_no_box"]
+import psutil
 
-ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-"""The whole environment of a student's program: the loader and the allocator find no settings in it."""
-INSIDE: Final = Path("/box")
-"""Where the folder of the program lies in the box."""
-USER: Final = 60001
-"""The user and group in a box that root makes."""
+__all__ = ["Box", "Limits"]
+
+_ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+_INSIDE: Final = Path("/box")
+_USER: Final = 60001
 _SYSTEM: Final = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 _TMPFS: Final = 64 << 20
 
@@ -36,24 +37,66 @@ class Limits:
     processes: int = 32
 
 
-def limited(command: Sequence[str], limits: Limits, *, counted: bool) -> tuple[str, ...]:
-    """Return *command* within *limits*; processes are *counted* only where they have a user of their own."""
-    words = ["prlimit", f"--cpu={limits.seconds}:{limits.seconds + 1}", f"--as={limits.memory}", "--core=0"]
-    words += [f"--fsize={limits.file}", *([f"--nproc={limits.processes}"] if counted else [])]
-    return (*words, "--", *command)
+class Box(enum.Enum):
+    """NONE: as whoever runs this. USER: as a user of its own, made for containers of one hand-in. BUBBLEWRAP: nothing
+    but the system, read-only, and its own folder; no network, no process of others, nothing that outlives it."""
+
+    NONE = "none"
+    USER = "user"
+    BUBBLEWRAP = "bubblewrap"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the commands: a program's own has no settings for the loader or the allocator."""
+        return {"PATH": _ENVIRONMENT["PATH"]} if self is Box.BUBBLEWRAP else dict(_ENVIRONMENT)
+
+    def inside(self, folder: Path) -> Path:
+        """Return where *folder* lies for what is in the box."""
+        return _INSIDE if self is Box.BUBBLEWRAP else folder
+
+    def owns(self, folder: Path) -> None:
+        """Make *folder* that of whom the box runs as."""
+        if self is not Box.NONE and os.geteuid() == 0:
+            os.chown(folder, _USER, _USER)
+
+    def command(self, words: Sequence[str], folder: Path, limits: Limits, *, writing: bool = False) -> tuple[str, ...]:
+        """Return the command that runs *words* in the box within *limits*, *writing* into *folder* if allowed."""
+        counted = self is not Box.NONE and os.geteuid() == 0  # processes, where they have a user of their own
+        if self is Box.BUBBLEWRAP:
+            words = _bubblewrap(words, folder, writing)
+        if counted:
+            words = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--no-new-privs", *words]
+        limit = ["prlimit", f"--cpu={limits.seconds}:{limits.seconds + 1}", f"--as={limits.memory}", "--core=0"]
+        limit += [f"--fsize={limits.file}", *([f"--nproc={limits.processes}"] if counted else [])]
+        return (*limit, "--", *words)
+
+    def clear(self) -> None:
+        """End what a program has left behind: in bubblewrap it has ended with it."""
+        if self is Box.USER:
+            for process in psutil.process_iter():
+                with suppress(psutil.NoSuchProcess):
+                    if process.uids().real == _USER:
+                        process.kill()
+
+    def why_not(self, folder: Path) -> str:
+        """Return why nothing can be run in the box on this machine; empty if it can. *folder* is one to be shown."""
+        if self is Box.USER and os.geteuid() != 0:
+            return "only root runs programs as another user"
+        for tool in ("bwrap", "prlimit", "setpriv") if self is Box.BUBBLEWRAP else ("prlimit", "setpriv"):
+            if shutil.which(tool) is None:
+                return f"{tool} is not installed (apt install bubblewrap util-linux)"
+        command = self.command(["true"], folder, Limits(5, 1 << 29))
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        return "" if done.returncode == 0 else f"{self.value} does not run here: {done.stderr.strip()}"
 
 
-def boxed(command: Sequence[str], folder: Path, limits: Limits, *, writing: bool = False) -> tuple[str, ...]:
-    """Return *command* in a box: no network, the system read-only, *folder* at INSIDE, *writing* there if allowed."""
+def _bubblewrap(command: Sequence[str], folder: Path, writing: bool) -> list[str]:
     words = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
-    for name, value in ENVIRONMENT.items():
+    for name, value in _ENVIRONMENT.items():
         words += ["--setenv", name, value]
     words += ["--ro-bind", "/usr", "/usr", *_system(), "--proc", "/proc", "--dev", "/dev"]
-    words += ["--size", str(_TMPFS), "--tmpfs", "/tmp", "--bind" if writing else "--ro-bind", str(folder), str(INSIDE)]
-    words += ["--chdir", str(INSIDE), "--", *command]
-    if os.geteuid() == 0:
-        words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs", *words]
-    return limited(words, limits, counted=os.geteuid() == 0)
+    words += ["--size", str(_TMPFS), "--tmpfs", "/tmp", "--bind" if writing else "--ro-bind", str(folder), str(_INSIDE)]
+    return [*words, "--chdir", str(_INSIDE), "--", *command]
 
 
 def _system() -> list[str]:
@@ -65,13 +108,3 @@ def _system() -> list[str]:
         elif path.is_dir():
             words += ["--ro-bind", str(path), str(path)]
     return words
-
-
-def why_no_box(folder: Path) -> str:
-    """Return why nothing can be run in a box on this machine; empty if it can. *folder* is one that may be shown."""
-    for tool in ("bwrap", "prlimit", "setpriv"):
-        if shutil.which(tool) is None:
-            return f"{tool} is not installed (apt install bubblewrap util-linux)"
-    command = boxed(["true"], folder, Limits(5, 1 << 29))
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    return "" if done.returncode == 0 else f"bubblewrap does not run here: {done.stderr.strip()}"

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from observer.errors import ObserverError, UsageError
+from observer.labs.box import Box
 from observer.labs.grading import OURS, Document, Grader, failed
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Task", "here", "in_processes", "on_cluster"]
+__all__ = ["Task", "Wish", "here", "in_processes", "on_cluster"]
 
 _CONNECTING = "10s"
 _AGAIN = 5
@@ -33,28 +34,36 @@ class Task(NamedTuple):
     content: bytes
 
 
-def here(tasks: Iterable[Task], labs: Path | None) -> Iterator[tuple[int, Document]]:
+class Wish(NamedTuple):
+    """By what is graded: labs in a folder, or those of the package, perhaps one of them alone; where programs run."""
+
+    labs: Path | None = None
+    box: Box = Box.BUBBLEWRAP
+    only: str | None = None
+
+
+def here(tasks: Iterable[Task], by: Wish) -> Iterator[tuple[int, Document]]:
     """Grade *tasks* in this process, one after another."""
     for task in tasks:
-        yield task.number, _graded(task, labs)
+        yield task.number, _graded(task, by)
 
 
-def _graded(task: Task, labs: Path | None) -> Document:
+def _graded(task: Task, by: Wish) -> Document:
     try:
-        return _grader(labs).grade(task.name, task.content)
+        return _grader(by).grade(task.name, task.content)
     except Exception as error:  # whatever is wrong with us, the next hand-in is graded
         return failed(task.name, OURS, f"the grader failed: {type(error).__name__}: {error}")
 
 
 @cache
-def _grader(labs: Path | None) -> Grader:
-    return Grader(labs)  # with its process that records, for as long as this process lives
+def _grader(by: Wish) -> Grader:
+    return Grader(by.labs, by.box, by.only)  # with its process that records, for as long as this process lives
 
 
 # ---- several processes --------------------------------------------------------------------------------------
 
 
-def in_processes(tasks: Iterable[Task], labs: Path | None, jobs: int) -> Iterator[tuple[int, Document]]:
+def in_processes(tasks: Iterable[Task], by: Wish, jobs: int) -> Iterator[tuple[int, Document]]:
     """Grade *tasks* in so many processes; yield each as it is done.
 
     What was being graded when a process ended is graded again by itself; if that ends its process, too, it is XX.
@@ -64,20 +73,20 @@ def in_processes(tasks: Iterable[Task], labs: Path | None, jobs: int) -> Iterato
     while not done:
         begun: dict[int, Task] = {}
         with _pool(jobs) as pool, suppress(BrokenProcessPool):
-            done = yield from _through(pool, left, labs, jobs, begun)
+            done = yield from _through(pool, left, by, jobs, begun)
         for task in begun.values():
-            yield task.number, _alone(task, labs)
+            yield task.number, _alone(task, by)
 
 
 def _through(
-    pool: ProcessPoolExecutor, left: Iterator[Task], labs: Path | None, jobs: int, begun: dict[int, Task]
+    pool: ProcessPoolExecutor, left: Iterator[Task], by: Wish, jobs: int, begun: dict[int, Task]
 ) -> Generator[tuple[int, Document], None, bool]:
     """Have *pool* do what is *left*, so many at a time; *begun* is what is not done where it breaks."""
     futures: dict[Future[Document], int] = {}
     while True:
         while len(futures) < jobs and (task := next(left, None)) is not None:
             begun[task.number] = task
-            futures[pool.submit(_graded, task, labs)] = task.number
+            futures[pool.submit(_graded, task, by)] = task.number
         if not futures:
             return True
         for future in wait(futures, return_when=FIRST_COMPLETED).done:
@@ -86,10 +95,10 @@ def _through(
             yield number, document
 
 
-def _alone(task: Task, labs: Path | None) -> Document:
+def _alone(task: Task, by: Wish) -> Document:
     with _pool(1) as pool:
         try:
-            return pool.submit(_graded, task, labs).result()
+            return pool.submit(_graded, task, by).result()
         except BrokenProcessPool:
             return failed(task.name, OURS, "the process that graded it ended")
 
@@ -105,10 +114,10 @@ def _begin() -> None:
 # ---- a cluster ----------------------------------------------------------------------------------------------
 
 
-def on_cluster(tasks: Iterable[Task], labs: Path | None, address: str) -> Iterator[tuple[int, Document]]:
+def on_cluster(tasks: Iterable[Task], by: Wish, address: str) -> Iterator[tuple[int, Document]]:
     """Grade *tasks* on the cluster whose scheduler is at *address*; yield each as it is done.
 
-    Its workers need this package, gcc and bubblewrap, and the folder *labs* where one is named. What a worker that
+    Its workers need this package, gcc and bubblewrap, and the folder of the labs where one is named. What a worker that
     goes away was grading, another one grades.
 
     Raises:
@@ -120,7 +129,7 @@ def on_cluster(tasks: Iterable[Task], labs: Path | None, address: str) -> Iterat
     except ImportError as error:
         raise ObserverError("no cluster can be asked", str(error), "pip install 'malloc-observer[fleet]'") from error
     with _connected(Client, address) as client:
-        futures = {client.submit(_graded, task, labs, pure=False, retries=_AGAIN): task for task in tasks}
+        futures = {client.submit(_graded, task, by, pure=False, retries=_AGAIN): task for task in tasks}
         for future in as_completed(futures):  # type: ignore[no-untyped-call]
             task, reason = futures[future], future.exception()
             if reason is None:

@@ -11,7 +11,7 @@ from typing import Final, Self
 import msgspec
 
 from observer.errors import BadLab, ObserverError
-from observer.labs.box import why_no_box
+from observer.labs.box import Box
 from observer.labs.catalogue import find_lab
 from observer.labs.handin import HandIn, parse_hand_in, suspicions
 from observer.labs.judging import FAILED, PASSED, Answer, CheckResult
@@ -49,15 +49,20 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Grader:
-    """Grades hand-ins of labs that lie in *labs*, or, without it, in the package."""
+    """Grades hand-ins of labs that lie in *labs*, or, without it, in the package; their programs run in *box*.
 
-    def __init__(self, labs: Path | None = None) -> None:
+    Where one lab is named, a hand-in of any but this *only* one scores nothing.
+    """
+
+    def __init__(self, labs: Path | None = None, box: Box = Box.BUBBLEWRAP, only: str | None = None) -> None:
+        self._only = only
         self._labs = labs
+        self._box = box
         self._recorder = Recorder()
         self._marker = Marker(self._recorder)
         with tempfile.TemporaryDirectory(prefix="observer-box-") as folder:
             Path(folder).chmod(0o755)
-            self._no_box = why_no_box(Path(folder))
+            self._no_box = box.why_not(Path(folder))
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +80,8 @@ class Grader:
             return failed(name, "RE", f"{error.what}: {error.why}")
         if _NAME.fullmatch(given.lab) is None:
             return failed(name, "RE", f"{given.lab[:60]!r} is no lab's name", given)
+        if self._only is not None and given.lab != self._only:
+            return failed(name, "RE", f"it is a hand-in of {given.lab}, not of {self._only}", given)
         if self._no_box:
             return failed(name, OURS, self._no_box, given)
         try:
@@ -86,7 +93,7 @@ class Grader:
         lab = self._lab(given.lab)
         answers, notes = _answers(lab, given)
         sources = {name: text.encode(errors="replace") for name, text in given.sources.items()}
-        marked = self._marker.mark(lab, sources, given.seed, answers, trusted=False)
+        marked = self._marker.mark(lab, sources, given.seed, answers, box=self._box)
         verdict, why, is_ours = marked.attempt.verdict, marked.attempt.why, marked.attempt.verdict == OURS
         suspicious = suspicions(given)
         if suspicious and not is_ours:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from observer.labs.box import Box
 from observer.labs.judging import FAILED, PASSED, UNVERIFIABLE, Answer
 from observer.labs.lab import Lab
 from observer.labs.marking import Marked, Marker, sources_of
@@ -67,7 +68,7 @@ class _Trial:
     def _marked(self, seed: str, answers: dict[str, Answer], *folders: Path) -> Marked:
         self._linted.tried += 1
         sources = sources_of(self._lab, *folders)
-        return self._marker.mark(self._lab, sources, seed, answers, trusted=True, handout=self._given)
+        return self._marker.mark(self._lab, sources, seed, answers, box=Box.NONE, handout=self._given)
 
     def _handout(self) -> None:
         if self._given.why:

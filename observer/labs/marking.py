@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from observer.labs.attempt import Attempt, make_attempt, sources_in
+from observer.labs.box import Box
 from observer.labs.judging import Answer, CheckResult, Observed, answers_of, judge
 from observer.labs.lab import Lab
 from observer.labs.recording import Recorder
@@ -64,14 +65,14 @@ class Marker:
 
     def _observed(self, lab: Lab, seed: str) -> Handout:
         sources = sources_in(lab.folder / "handout", lab.sources)
-        attempt = make_attempt(lab, sources, seed, self._recorder, trusted=True)
+        attempt = make_attempt(lab, sources, seed, self._recorder, box=Box.NONE)
         if attempt.verdict == "XX":
             return Handout({}, attempt.why, failed=True)
         why = attempt.why if attempt.program is None else ""
         return Handout(answers_of(lab, attempt, seed), why)
 
     def mark(
-        self, lab: Lab, sources: Mapping[str, bytes], seed: str, answers: Mapping[str, Answer], *, trusted: bool,
+        self, lab: Lab, sources: Mapping[str, bytes], seed: str, answers: Mapping[str, Answer], *, box: Box,
         handout: Handout | None = None, keep: Path | None = None,
     ) -> Marked:  # fmt: skip
         """Return the marks of *sources*; *handout* is another one than that of *seed*; the trace goes to *keep*.
@@ -84,7 +85,7 @@ class Marker:
             handout = self.handout(lab, seed) if lab.questions else Handout({})
         if handout.failed:
             return Marked(Attempt("XX", handout.why))
-        attempt = make_attempt(lab, sources, seed, self._recorder, trusted=trusted, keep=keep)
+        attempt = make_attempt(lab, sources, seed, self._recorder, box=box, keep=keep)
         if attempt.verdict == "XX":
             return Marked(attempt)
         return Marked(attempt, judge(lab, Observed(lab, attempt, seed, answers, handout.answers)))

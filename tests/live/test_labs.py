@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from observer.labs.box import why_no_box
+from observer.labs.box import Box
 from observer.labs.catalogue import find_lab
 from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
 from tests.live.users import workshop
@@ -23,7 +23,7 @@ from tests.unit.labs.hand_ins import bytes_of, given
 __all__ = ["workshop"]
 
 pytestmark = [pytest.mark.timeout(240)]
-NO_BOX = why_no_box(Path("/usr"))
+NO_BOX = Box.BUBBLEWRAP.why_not(Path("/usr"))
 needs_box = pytest.mark.skipif(bool(NO_BOX), reason=NO_BOX or "there is one")
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
