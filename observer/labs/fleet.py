@@ -130,7 +130,7 @@ def on_cluster(tasks: Iterable[Task], by: Wish, address: str) -> Iterator[tuple[
         raise ObserverError("no cluster can be asked", str(error), "pip install 'malloc-observer[fleet]'") from error
     with _connected(Client, address) as client:
         futures = {client.submit(_graded, task, by, pure=False, retries=_AGAIN): task for task in tasks}
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]
             task, reason = futures[future], future.exception()
             if reason is None:
                 yield task.number, future.result()

@@ -18,7 +18,7 @@ from observer.labs.lab import Lab
 
 __all__ = ["SITES", "make_package"]
 
-_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "*.so", "assignments", "c_samples")
+_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "*.so", "assignments", "c_samples", "packages")
 _NOT_SHIPPED: Final = shutil.ignore_patterns("solution", "mistakes")
 
 
