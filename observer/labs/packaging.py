@@ -51,10 +51,10 @@ def _autolab(lab: Lab, folder: Path) -> Path:
     inside.mkdir()
     _grader(lab, inside)
     _write(inside / "driver.sh", source / "driver.sh", lab).chmod(0o755)
-    with tarfile.open(folder / "autograde.tar", "w") as tar:
-        tar.add(inside, "autograde")
     for name in ("setup.sh", "requirements.txt"):
         shutil.move(inside / name, folder / name)
+    with tarfile.open(folder / "autograde.tar", "w") as tar:
+        tar.add(inside, "autograde")
     shutil.rmtree(inside)
     shutil.copyfile(str(source / "Dockerfile"), folder / "Dockerfile")
     return _write(folder / "autograde-Makefile", source / "Makefile", lab)
