@@ -26,6 +26,7 @@ VERBS: Final = {
     "show": "tell a recorded trace again",
     "report": "write a trace as one page that opens offline",
     "export": "write a trace for other tools",
+    "query": "ask a trace, or many, in SQL",
     "plot": "draw what a run held over time",
     "simulate": "run a workload through the book's machine",
     "compare": "set a real run beside the book's machine, and explain each difference",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from observer.labs.grading import Document
+from observer.report.spreadsheet import cell
 
 __all__ = ["as_csv"]
 
@@ -19,9 +20,5 @@ def as_csv(documents: Sequence[Document]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows([_plain(getattr(each, name)) for name in _COLUMNS] for each in documents)
+    writer.writerows([cell(getattr(each, name)) for name in _COLUMNS] for each in documents)
     return out.getvalue()
-
-
-def _plain(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

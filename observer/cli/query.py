@@ -1,0 +1,117 @@
+"""observer query: SQL over the tables of a trace, or of many."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import glob
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from observer.errors import UsageError
+
+if TYPE_CHECKING:
+    from observer.trace.asking import Answer
+
+__all__ = ["configure", "run"]
+
+_DESCRIPTION: Final = """\
+Answers a question in SQL from the tables of the trace in DIR, through DuckDB.
+
+DIR may be a pattern in quotes ('term/*.trace'): the tables then hold the rows
+of all of these traces, and the column trace tells which one each is of.
+
+Tables: calls, syscalls, faults, signals, processes, library, lost. Their
+columns: describe calls; or observer export --schema.
+"""
+_EPILOG: Final = """\
+Exit status:
+  0    answered
+  2    the query is no SQL, or asks for what is not there
+  125  DIR cannot be read
+
+Examples:
+  observer query story.trace "select op, count(*) from calls group by op"
+  observer query story.trace "describe faults"
+  observer query story.trace "select max(bytes_asked) from calls" --json
+  observer query '*.trace' "select trace, count(*) from faults group by all"
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Give *parser* the options of this verb."""
+    from rich_argparse import RawDescriptionRichHelpFormatter
+
+    parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    parser.add_argument("directory", metavar="DIR", help="a trace, or a pattern that names several")
+    parser.add_argument("sql", metavar="SQL", help="what is asked for")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one object a row, one row a line")
+    form.add_argument("--csv", action="store_true", help="a table with its heading")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer the query; return the exit status."""
+    from observer.trace.asking import ask
+
+    answer = ask(_folders(arguments.directory), arguments.sql)
+    tell = _tell_json if arguments.json else _tell_csv if arguments.csv else _tell
+    tell(answer)
+    return 0
+
+
+def _folders(word: str) -> list[Path]:
+    if Path(word).exists() or not glob.has_magic(word):
+        return [Path(word)]
+    found = sorted(Path(name) for name in glob.glob(word))
+    if not found:
+        raise UsageError(f"nothing is called {word}", "", "a pattern that names traces: 'term/*.trace'")
+    return found
+
+
+def _tell_json(answer: Answer) -> None:
+    import msgspec
+
+    for row in answer.rows:
+        named = dict(zip(answer.columns, row, strict=True))
+        sys.stdout.buffer.write(msgspec.json.encode(named, enc_hook=str) + b"\n")
+    sys.stdout.flush()
+
+
+def _tell_csv(answer: Answer) -> None:
+    from observer.report.spreadsheet import cell
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([cell(value) for value in row] for row in answer.rows)
+
+
+def _tell(answer: Answer) -> None:
+    from rich.table import Table
+
+    from observer.report.screen import make_console
+
+    table = Table(box=None, pad_edge=False)
+    rows = list(answer.rows)
+    for number, name in enumerate(answer.columns):
+        table.add_column(_word(name), justify="right" if _is_numeric(row[number] for row in rows) else "left")
+    for row in rows:
+        table.add_row(*map(_word, row))
+    make_console(sys.stdout).print(table, markup=False, highlight=False)
+
+
+def _is_numeric(values: Iterable[object]) -> bool:
+    return all(value is None or isinstance(value, int | float) for value in values)
+
+
+def _word(value: object) -> str:
+    from rich.markup import escape
+
+    from observer.model.filenames import safe
+
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else escape(safe(str(value)))

@@ -1,0 +1,87 @@
+"""SQL over the tables of traces, and what cannot be answered."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from observer.cli import query
+from observer.errors import BadTrace, UsageError
+from observer.trace.asking import ask
+from tests.builders import HEAP, call, fault, site
+from tests.unit.trace.test_tables import part_of
+from tests.unit.trace.written import trace_of
+
+
+@pytest.fixture
+def traces(tmp_path: Path) -> list[Path]:
+    """Two traces: two mallocs and a fault; one malloc."""
+    folders = [tmp_path / "it's one.trace", tmp_path / "two.trace"]
+    for folder, sizes in zip(folders, ([24, 100], [7]), strict=True):
+        folder.mkdir()
+        calls = [call(n, "malloc", size=size, result=HEAP + 64 * n) for n, size in enumerate(sizes, 1)]
+        faults = [fault(9, HEAP, site=site(7))] if len(sizes) > 1 else []
+        trace_of([part_of([*calls, *faults])], folder)
+    return folders
+
+
+def rows(folders: list[Path], text: str) -> list[tuple[object, ...]]:
+    return list(ask(folders, text).rows)
+
+
+def test_a_table_holds_the_rows_of_all_traces_and_which_they_are_of(traces: list[Path]) -> None:
+    found = rows(traces, "select trace, sum(size) from calls group by trace order by trace")
+    assert found == [("it's one.trace", 124), ("two.trace", 7)]
+    assert rows(traces[:1], "select count(*) from faults") == [(1,)]
+    assert rows(traces[1:], "select count(*) from faults") == [(0,)]
+    assert ask(traces, "select n, op from calls").columns == ["n", "op"]
+
+
+@pytest.mark.parametrize("text", ["selekt 1", "select 1 from nowhere", "select nothing from calls", "", "select (("])
+def test_what_is_no_query_is_the_users_error(traces: list[Path], text: str) -> None:
+    with pytest.raises(UsageError, match="the query cannot be answered"):
+        rows(traces, text)
+
+
+def test_what_goes_wrong_while_rows_are_read_is_told(traces: list[Path]) -> None:
+    with pytest.raises(BadTrace, match="the query failed"):
+        rows(traces, "select cast(op as bigint) from calls")
+
+
+def test_what_is_no_trace_is_said_before_anything_is_asked(traces: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(BadTrace, match="is not a trace"):
+        ask([tmp_path], "select 1")
+    with pytest.raises(BadTrace, match="cannot open"):
+        ask([tmp_path / "gone"], "select 1")
+    (traces[0] / "calls.parquet").write_bytes(b"PAR1 it is not")
+    with pytest.raises(BadTrace, match="the table calls cannot be read"):
+        ask(traces, "select 1")
+
+
+def told(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    parser = argparse.ArgumentParser()
+    query.configure(parser)
+    assert query.run(parser.parse_args(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_the_answer_is_a_table_or_lines_for_a_program(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    pattern, text = str(traces[0].parent / "*.trace"), "select size, '=' || op as op from calls order by size"
+    assert [line.split() for line in told(capsys, pattern, text).splitlines()] == [
+        ["size", "op"], ["7", "=malloc"], ["24", "=malloc"], ["100", "=malloc"],
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in told(capsys, pattern, text, "--json").splitlines()]
+    assert lines == [{"size": size, "op": "=malloc"} for size in (7, 24, 100)]
+    assert told(capsys, pattern, text, "--csv") == "size,op\n7,'=malloc\n24,'=malloc\n100,'=malloc\n"
+
+
+def test_an_answer_steers_no_terminal(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "\x1b" not in told(capsys, str(traces[0]), "select chr(27) || '[2J[red]x' as \"a\x1bb\"")
+
+
+def test_a_pattern_that_names_nothing_is_said(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="nothing is called"):
+        told(capsys, str(traces[0].parent / "*.none"), "select 1")
