@@ -73,9 +73,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   what the interpreter runs.
 - `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
   `vocabulary.py` the facts they speak of, each a function of what a student's `program.py` did. `attempt.py` builds and
-  runs a source (`recorder.py` in a process of its own, `box.py` within limits), `judging.py` and `marking.py` make
-  results of it, `lint.py` proves a lab; `work.py` is a student's folder, `predictions.py` what is sealed there,
-  `handin.py` the one file that is handed in, `grading.py` judges it again; `telling.py` prints.
+  runs a source in a `box.py` (`recording.py` asks a process of its own for it, `recorder.py`), `judging.py` and
+  `marking.py` make results of it, `lint.py` proves a lab; `work.py` is a student's folder, `predictions.py` what is
+  sealed there, `handin.py` the one file that is handed in. `grading.py` judges one again, `classroom.py` those of a
+  class, by one process, several or a cluster (`fleet.py`); `formats/` are graders' formats, `gradebook.py` the tables
+  of a class, `packaging.py` with `packages/` what a grader's site needs; `telling.py` prints.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -44,20 +45,28 @@ class Wish(NamedTuple):
 
 def here(tasks: Iterable[Task], by: Wish) -> Iterator[tuple[int, Document]]:
     """Grade *tasks* in this process, one after another."""
-    for task in tasks:
-        yield task.number, _graded(task, by)
+    with Grader(by.labs, by.box, by.only) as grader:
+        for task in tasks:
+            yield task.number, _document(grader, task)
 
 
-def _graded(task: Task, by: Wish) -> Document:
+def _document(grader: Grader, task: Task) -> Document:
     try:
-        return _grader(by).grade(task.name, task.content)
+        return grader.grade(task.name, task.content)
     except Exception as error:  # whatever is wrong with us, the next hand-in is graded
         return failed(task.name, OURS, f"the grader failed: {type(error).__name__}: {error}")
 
 
+def _graded(task: Task, by: Wish) -> Document:
+    return _document(_grader(by), task)
+
+
 @cache
 def _grader(by: Wish) -> Grader:
-    return Grader(by.labs, by.box, by.only)  # with its process that records, for as long as this process lives
+    """Return the grader of a process that grades for others, which ends what it has begun when it ends."""
+    grader = Grader(by.labs, by.box, by.only)
+    Finalize(grader, grader.close, exitpriority=1)
+    return grader
 
 
 # ---- several processes --------------------------------------------------------------------------------------

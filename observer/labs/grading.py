@@ -70,6 +70,10 @@ class Grader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process that records for it."""
         self._recorder.close()
 
     def grade(self, name: str, content: bytes) -> Document:
