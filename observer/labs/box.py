@@ -9,22 +9,27 @@ from __future__ import annotations
 import enum
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-__all__ = ["Box", "Limits"]
+from observer.errors import ObserverError
+
+__all__ = ["Box", "Limits", "user_of_box"]
 
 _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 _INSIDE: Final = Path("/box")
-_USER: Final = 60001
+_USERS: Final = range(60001, 61001)
 _SYSTEM: Final = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 _TMPFS: Final = 64 << 20
+_HELD: Final[list[socket.socket]] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Box(enum.Enum):
     def owns(self, folder: Path) -> None:
         """Make *folder* that of whom the box runs as."""
         if self is not Box.NONE and os.geteuid() == 0:
-            os.chown(folder, _USER, _USER)
+            os.chown(folder, user_of_box(), user_of_box())
 
     def command(self, words: Sequence[str], folder: Path, limits: Limits, *, writing: bool = False) -> tuple[str, ...]:
         """Return the command that runs *words* in the box within *limits*, *writing* into *folder* if allowed."""
@@ -65,7 +70,14 @@ class Box(enum.Enum):
         if self is Box.BUBBLEWRAP:
             words = _bubblewrap(words, folder, writing)
         if counted:
-            words = ["setpriv", f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups", "--no-new-privs", *words]
+            words = [
+                "setpriv",
+                f"--reuid={user_of_box()}",
+                f"--regid={user_of_box()}",
+                "--clear-groups",
+                "--no-new-privs",
+                *words,
+            ]
         limit = ["prlimit", f"--cpu={limits.seconds}:{limits.seconds + 1}", f"--as={limits.memory}", "--core=0"]
         limit += [f"--fsize={limits.file}", *([f"--nproc={limits.processes}"] if counted else [])]
         return (*limit, "--", *words)
@@ -75,7 +87,7 @@ class Box(enum.Enum):
         if self is Box.USER:
             for process in psutil.process_iter():
                 with suppress(psutil.NoSuchProcess):
-                    if process.uids().real == _USER:
+                    if process.uids().real == user_of_box():
                         process.kill()
 
     def why_not(self, folder: Path) -> str:
@@ -88,6 +100,28 @@ class Box(enum.Enum):
         command = self.command(["true"], folder, Limits(5, 1 << 29))
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         return "" if done.returncode == 0 else f"{self.value} does not run here: {done.stderr.strip()}"
+
+
+@cache
+def user_of_box() -> int:
+    """Return the user whom this process's boxes run as when root makes them: no other grader's on this machine.
+
+    What one box has of processes is so nobody else's. A name in Linux's abstract space of sockets holds it for as long
+    as this process lives (unix(7)).
+
+    Raises:
+        ObserverError: each of them is taken.
+    """
+    for user in _USERS:
+        holder = socket.socket(socket.AF_UNIX)
+        try:
+            holder.bind(f"\0malloc-observer-box-{user}")
+        except OSError:
+            holder.close()
+        else:
+            _HELD.append(holder)
+            return user
+    raise ObserverError("nothing can be run in a box", f"users {_USERS[0]} to {_USERS[-1]} are all taken")
 
 
 def _bubblewrap(command: Sequence[str], folder: Path, writing: bool) -> list[str]:

@@ -16,6 +16,7 @@ import pytest
 from observer.labs.box import Box
 from observer.labs.catalogue import find_lab
 from tests.conftest import FAULT_EVENTS_REFUSED, ROOT
+from tests.live.hostile_hand_ins import program
 from tests.live.users import workshop
 from tests.ordinary import NO_HOME, PREFIX, PYTHON
 from tests.unit.labs.hand_ins import bytes_of, given
@@ -119,29 +120,6 @@ def test_predictions_count_only_as_they_were_sealed(lab: Lab, workshop: Path) ->
     assert (forged["verdict"], forged["why"].split(";")[0]) == ("SUSPECT", "the predictions are not what was sealed")
 
 
-INCLUDES = "#define _GNU_SOURCE\n#include <fcntl.h>\n#include <sched.h>\n#include <signal.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <sys/prctl.h>\n#include <sys/ptrace.h>\n#include <sys/syscall.h>\n#include <sys/wait.h>\n#include <unistd.h>\n"
-HOSTILE = {
-    "loop": ("TO", "for (;;);"),
-    "fork bomb": ("TO", "for (;;) fork();"),
-    "sleeper": ("TO", "for (;;) pause();"),
-    "ignores its limit": ("TO", "signal(SIGXCPU, SIG_IGN); for (;;);"),
-    "memory bomb": ("ML", "for (;;) memset(malloc(1 << 20), 1, 1 << 20);"),
-    "output flood": ("OL", 'for (;;) puts("a line of many, and each of them as long as this one is");'),
-    "kills all": ("OK", "kill(-1, SIGKILL); kill(getppid(), SIGKILL);"),
-    "traces all": ("OK", "for (int i = 0; i < 99; i++) ptrace(PTRACE_ATTACH, i, 0, 0); ptrace(PTRACE_TRACEME, 0, 0, 0);"),
-    "writes everywhere": ("OK", 'system("echo 10 | tee /box/x /usr/x /etc/x /proc/1/fd/1 /proc/*/fd/2; rm -rf /box") == 0;'),
-    "leaves a daemon": ("OK", "if (!fork()) { setsid(); if (!fork()) for (;;) pause(); _exit(0); } wait(0);"),
-    "hides a child": ("OK", "if (!syscall(SYS_clone, CLONE_UNTRACED | SIGCHLD, 0, 0, 0, 0)) for (;;) pause();"),
-    "killed by a filter": ("RE", "prctl(PR_SET_SECCOMP, 1); free(malloc(10));"),
-    "steers a terminal": ("OK", 'puts("\\033[2J\\033]0;owned\\007<script>alert(1)</script>");'),
-    "breaks the heap": ("RE", "char *p = malloc(24); memset(p, 7, 4000); free(p); for (int i = 0; i < 9; i++) malloc(99 * i);"),
-}  # fmt: skip
-UNBUILT = {
-    "endless include": '#include "/dev/zero"\n', "another's file": '#include "/etc/shadow"\n',
-    "huge array": "char a[1L << 40] = {1};\nint main(void) { return 0; }\n", "no C": "int main(void) { retrun 0; }\n",
-}  # fmt: skip
-
-
 def handed_in(folder: Path, name: str, source: str, **fields: object) -> str:
     path = folder / f"{name.replace(' ', '_').replace(chr(39), '')}.handin"
     path.write_bytes(bytes_of(given(lab="quick", sources={"quick.c": source}, **fields)))
@@ -158,34 +136,9 @@ def quick(workshop: Path) -> Lab:
     return run
 
 
-def processes_of_the_box() -> list[str]:
-    users = ["60001"] if os.geteuid() == 0 else [str(os.geteuid())]
-    done = subprocess.run(["ps", "-o", "args=", "-u", ",".join(users)], capture_output=True, text=True, check=False)
-    return [line for line in done.stdout.splitlines() if "/box/quick" in line]
-
-
-@needs_box
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_program_gets_its_verdict_and_leaves_nothing(quick: Lab, workshop: Path, name: str) -> None:
-    verdict, body = HOSTILE[name]
-    file = handed_in(workshop, name, f"{INCLUDES}int main(void) {{ {body} return 0; }}\n")
-    (document,) = documents(quick, "--labs", ".", file)
-    assert (document["verdict"], document["score"]) == (verdict, 0), document["why"]
-    assert processes_of_the_box() == []
-    assert sorted(path.name for path in workshop.iterdir()) == sorted(["quick", file])
-
-
-@needs_box
-@pytest.mark.parametrize("name", UNBUILT)
-def test_what_cannot_be_built_is_the_students_error(quick: Lab, workshop: Path, name: str) -> None:
-    (document,) = documents(quick, "--labs", ".", handed_in(workshop, name, UNBUILT[name]))
-    assert (document["verdict"], document["score"]) == ("RE", 0)
-    assert "it cannot be built" in document["why"]
-
-
 @needs_box
 def test_after_a_hostile_hand_in_the_next_is_graded_as_ever(quick: Lab, workshop: Path) -> None:
-    bad = handed_in(workshop, "a", f"{INCLUDES}int main(void) {{ kill(-1, SIGKILL); for (;;); }}\n")
+    bad = handed_in(workshop, "a", program("kill(-1, SIGKILL); for (;;);"))
     good = handed_in(workshop, "b", (workshop / "quick" / "solution" / "quick.c").read_text())
     assert [(each["file"], each["verdict"], each["score"]) for each in documents(quick, "--labs", ".", bad, good)] == [
         (bad, "TO", 0), (good, "OK", 2),
