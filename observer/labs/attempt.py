@@ -141,7 +141,12 @@ def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, box: Box) -> Att
     written = max(path.stat().st_size for path in (output, errors))
     verdict, why = _verdict(program, written >= limits.file)
     anchors = anchors_in(shown / name for name in lab.sources)
-    return Attempt(verdict, why, program, anchors, _begin_of(output))
+    return Attempt(verdict, why, program if _is_whole(program) else None, anchors, _begin_of(output))
+
+
+def _is_whole(program: Program) -> bool:
+    """Whether all that the program did was recorded: of a part of it no fact can be told."""
+    return program.meta.outcome.events < _MOST_EVENTS
 
 
 def _begin_of(output: Path) -> str:
@@ -157,6 +162,8 @@ def _verdict(program: Program, flooded: bool) -> tuple[str, str]:
         return "TO", "its processor time was used up"
     if killed == "SIGXFSZ" or flooded:
         return "OL", "it wrote more than it may"
+    if not _is_whole(program):
+        return "OL", f"it did more than is recorded: {_MOST_EVENTS:,} calls, system calls and page faults"
     if worst(program.meta.ledger) in FAILING:
         return "XX", f"the ledger is {worst(program.meta.ledger)}: not every event is accounted for"
     if not killed and program.status == 0:

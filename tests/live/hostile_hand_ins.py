@@ -43,7 +43,7 @@ PROGRAMS = {
     "raises its limits": ("TO", "struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY}; setrlimit(RLIMIT_CPU, &r); for (;;);"),
     # ---- memory and output ----
     "memory bomb": ("ML", "for (;;) memset(malloc(1 << 20), 1, 1 << 20);"),
-    "small pieces": ("ML", "for (;;) if (!malloc(1000)) abort();"),
+    "small pieces": ("OL", "for (;;) if (!malloc(1000)) abort();"),
     "maps all": ("OK", "while (mmap(0, 1 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED); mlockall(MCL_CURRENT);"),
     "output flood": ("OL", 'for (;;) puts("a line of many, and each of them as long as this one is");'),
     "error flood": ("OL", 'for (;;) fputs("a line of many, and each of them as long as this one is\\n", stderr);'),
@@ -51,7 +51,7 @@ PROGRAMS = {
     "many files": ("OK", 'static char b[1 << 20]; for (int i = 0; i < 99; i++) { char n[20]; sprintf(n, "/tmp/%d", i); int f = open(n, O_CREAT | O_WRONLY, 0600); write(f, b, sizeof b); close(f); }'),
     # ---- others' processes and files ----
     "kills all": ("OK", "kill(-1, SIGKILL); kill(getppid(), SIGKILL);"),
-    "stops its parent": ("OK", "kill(getppid(), SIGSTOP); kill(1, SIGSTOP);"),
+    "stops its parent": ("TO", "kill(getppid(), SIGSTOP); kill(1, SIGSTOP);"),
     "traces all": ("OK", "for (int i = 0; i < 99; i++) ptrace(PTRACE_ATTACH, i, 0, 0); ptrace(PTRACE_TRACEME, 0, 0, 0);"),
     "writes everywhere": ("OK", 'system("echo 10 | tee /box/x /usr/x /etc/x /proc/1/fd/1 /proc/*/fd/2; rm -rf /box") == 0;'),
     "writes to every descriptor": ("OK", 'for (int i = 3; i < 4096; i++) write(i, "{\\"score\\": 10}", 13);'),
