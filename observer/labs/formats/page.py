@@ -18,7 +18,7 @@ __all__ = ["as_page"]
 
 _STATUSES: Final = (PASSED, FAILED, NOT_REACHED, UNVERIFIABLE)
 _MARKS: Final = {PASSED: "✓", FAILED: "✗", NOT_REACHED: "–", UNVERIFIABLE: "?"}
-_ORDER: Final = (SUSPECT, OURS)
+_APART: Final = (SUSPECT, OURS)
 _MOST_SEEN: Final = 3
 _WIDTH: Final = 240
 
@@ -66,12 +66,12 @@ def as_page(documents: Sequence[Document]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["safe_text"] = safe
     template = environment.from_string((files(__package__) / "class.html").read_text(encoding="utf-8"))
-    named = sorted({each.lab for each in documents})
+    named = sorted({each.lab for each in documents if each.checks})
     verdicts = Counter(each.verdict for each in documents)
     return template.render(
         labs=[_lab(name, [each for each in documents if each.lab == name]) for name in named], marks=_MARKS,
         total=len(documents), verdicts=sorted(verdicts.items()), width=_WIDTH,
-        apart=[each for each in documents if each.verdict in _ORDER or each.notes],
+        apart=[each for each in documents if each.verdict in _APART or not each.checks],
     ) + "\n"  # fmt: skip
 
 

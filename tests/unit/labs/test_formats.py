@@ -130,6 +130,9 @@ def test_the_page_says_where_the_class_stumbles() -> None:
     assert 'aria-label="1 failed"' in page
 
 
-def test_no_hand_ins_and_one_of_no_lab_make_a_page() -> None:
+def test_no_hand_ins_and_one_that_is_none_make_a_page() -> None:
     assert "<h1>0 hand-ins</h1>" in told("html")
-    assert "no lab" in told("html", document(lab="", verdict="RE", why="it is no hand-in"))
+    page = told("html", document(lab="", verdict="RE", why="it is no hand-in"))
+    assert "To be looked at" in page
+    assert "it is no hand-in" in page
+    assert "To be looked at" not in told("html", GRADED)
