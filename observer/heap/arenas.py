@@ -73,6 +73,11 @@ class Found:
         """What findings call it."""
         return "the main arena" if self.is_main else f"arena {self.number}"
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether nothing was ever asked of it: the first call is what makes the bins."""
+        return not self.top and not any(self.bins)
+
     def holds(self, address: int) -> bool:
         """Whether a chunk of it may begin at *address*."""
         if address % ALIGNMENT:

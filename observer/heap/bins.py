@@ -36,6 +36,8 @@ def demangled(layout: Layout, word: int, address: int) -> int:
 
 def listed_of(image: Image, arena: Found, layout: Layout) -> Iterator[Listed]:
     """Yield what the arena's lists hold; what cannot be in them is taken down and left out."""
+    if arena.is_unused:
+        return
     for index, head in enumerate(arena.heads):
         yield from _fast(image, arena, layout, index, head)
     for index in range(1, BINS):

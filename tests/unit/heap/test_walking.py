@@ -131,6 +131,22 @@ def test_pages_that_are_not_there_are_not_read() -> None:
     assert heap.sum("in use").chunks == 13
 
 
+def test_an_arena_that_nobody_asked_anything_of_has_no_bins_and_is_not_damaged(new: Made) -> None:
+    for at in range(ARENA, ARENA + new.layout.state_size, 8):
+        new.memory.put(at, 0)
+    new.memory.put(ARENA + new.layout.next, ARENA)
+    heap = walk(new.memory, new.where(main_arena=ARENA))
+    assert (heap.findings, heap.unread, heap.arenas[0].regions) == ((), (), ())
+
+
+def test_an_arena_without_bins_that_has_chunks_is_damaged(new: Made) -> None:
+    for index in range(1, 128):
+        new.memory.put(new.bin(index) + 16, 0)
+        new.memory.put(new.bin(index) + 24, 0)
+    heap = walk(new.memory, new.where(main_arena=ARENA))
+    assert len(heap.findings) + heap.more_findings == 126
+
+
 def test_what_is_swapped_out_is_unknown_and_not_damaged() -> None:
     new = made(_2_36)
     new.memory.lose(new.at["top"], swapped=True)
