@@ -2,7 +2,8 @@
 
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
-- `model/`: the shared words, frozen values without I/O: events, the allocator family, what a memory call means
+- `model/`: the shared words, frozen values without I/O: events, the allocator family and a program's own
+  (`own_allocator.py`), what a memory call means
   (`memory_calls.py`), address spaces and their replay, names of addresses (`where.py`), what is kept of each process
   (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links

@@ -56,6 +56,7 @@ examples:
   observer run --aslr off -e trace=all -- ./prog
   observer run --lang ko --full -- ./prog
   observer run --snapshot 'every 100 calls' -- ./prog
+  observer run --malloc-functions my_malloc,drop=free -- ./prog
 """
 
 
@@ -89,6 +90,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--snapshot", metavar="WHEN", action="append", default=[],
         help="walk glibc's heap whenever a call returns that WHEN names: 'every N calls' of a process, or "
         "'line FILE:LINE' that made it; may be given several times. show --heap --at tells it beside the model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--malloc-functions", metavar="NAMES", action="append", default=[],
+        help="functions of the program's own allocator, told like malloc and free: my_malloc,my_free, or NAME=ROLE "
+        "where a name does not end with the function of malloc(3) whose arguments it has",
     )  # fmt: skip
     parser.add_argument(
         "--max-events", metavar="N", type=positive, help="record no more than N calls and system calls each"
@@ -146,17 +152,20 @@ def run(arguments: argparse.Namespace) -> int:
 def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     from observer.instruments.names import all_families, all_names
     from observer.instruments.session import Wish
+    from observer.model.own_allocator import parse_functions
     from observer.model.selection import parse
     from observer.model.snapshots import parse_when
 
     selection = parse(arguments.expression, all_names(), all_families())
-    if arguments.snapshot and "calls" not in selection.instruments:
-        why = f"-e {selection.text} sees no calls, at whose returns heaps are walked"
-        raise UsageError("--snapshot needs allocator calls", why, f"-e {selection.text},calls")
+    for option, given in (("--snapshot", arguments.snapshot), ("--malloc-functions", arguments.malloc_functions)):
+        if given and "calls" not in selection.instruments:
+            why = f"-e {selection.text} sees no calls"
+            raise UsageError(f"{option} needs allocator calls", why, f"-e {selection.text},calls")
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
+        own=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
     )  # fmt: skip
 
 

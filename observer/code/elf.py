@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from errno import ESTALE
 from functools import cached_property, lru_cache, partial
@@ -159,6 +159,10 @@ class Elf:
         calls another. In a program a hidden one is what its own code calls.
         """
         return [symbol for symbol in self._defined(names) if not symbol.is_resolver]
+
+    def functions_called(self, names: Collection[str]) -> list[Symbol]:
+        """Return all functions of *names* in this file, also those that only one of its sources means by the name."""
+        return sorted({symbol for symbol in self._symbols if symbol.name in names and not symbol.is_resolver})
 
     def resolvers_of(self, names: Iterable[str]) -> list[Symbol]:
         """Return the functions by which this file chooses, as it is loaded, what code bears some of *names*."""

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Mapping
 from time import monotonic_ns
+from types import MappingProxyType
 from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.observed import ObserversPages
-from observer.instruments.planting import Planter
+from observer.instruments.planting import Planter, family_in, named_in
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing
 from observer.linux.ptrace import RegisterSet
@@ -34,16 +36,23 @@ _RDI, _RSI, _RDX, *_ = NATIVE.registers.arguments
 _POSIX_MEMALIGN: Final = next(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 _THREE_WORDS: Final = struct.Struct("<III")
 _MASK_32: Final = 0xFFFF_FFFF
+_NO_ROLES: Final[Mapping[str, str]] = MappingProxyType({})
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class AllocatorCalls:
-    """Has breakpoints in whatever defines the family, and makes records of its outermost calls."""
+    """Has breakpoints in whatever defines the family, and makes records of its outermost calls.
+
+    So it has in functions of the program that play *roles* of the family, by their names.
+    """
 
     def __init__(
-        self, sink: Sink, pages: ObserversPages, follower: CallFollower, snapshots: HeapSnapshots | None = None
-    ) -> None:
+        self, sink: Sink, pages: ObserversPages, follower: CallFollower, snapshots: HeapSnapshots | None = None,
+        roles: Mapping[str, str] = _NO_ROLES,
+    ) -> None:  # fmt: skip
         self._sink = sink
+        self._roles = roles
+        self._unnamed = set(roles)
         self._snapshots = snapshots
         self._follower = follower
         listener = follower.tell(self)
@@ -75,19 +84,34 @@ class AllocatorCalls:
             "breakpoints_moved": self._standing.moved, "breakpoints_planted_again": self._standing.planted_again,
         }  # fmt: skip
 
+    @property
+    def nowhere(self) -> list[str]:
+        """Which functions that play a role were in no file that was loaded."""
+        return sorted(self._unnamed)
+
     def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str) -> int:
-        """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many."""
-        number = self._implementations + 1
-        planted = self._planter.plant(task, elf, bias, start, end, role, number)
-        if planted:
-            self._implementations = number
-            is_glibc = _is_glibcs(elf)
-            if is_glibc and task.memory is not None:
-                task.memory.glibcs.append((elf, bias))
-            self._sink.notes.append(
-                Allocator(pid=task.pid, t=monotonic_ns(), number=number, path=elf.path, is_glibc=is_glibc)
-            )
+        """Plant in every function of the family in *elf* that [start, end) holds; return in how many."""
+        named = named_in(elf, role, self._roles)
+        self._unnamed -= {function.name for function in named}
+        planted = 0
+        for found, is_glibc in ((family_in(elf, role), _is_glibcs(elf)), (named, False)):
+            number = self._implementations + 1
+            count = self._planter.plant(task, elf, bias, start, end, role, number, found)
+            if count:
+                self._implementations = number
+                self._note(task, elf, bias, is_glibc=is_glibc)
+            planted += count
         return planted
+
+    def _note(self, task: Task, elf: Elf, bias: int, *, is_glibc: bool) -> None:
+        """Note the allocator that was planted in last."""
+        if is_glibc and task.memory is not None:
+            task.memory.glibcs.append((elf, bias))
+        self._sink.notes.append(
+            Allocator(
+                pid=task.pid, t=monotonic_ns(), number=self._implementations, path=elf.path, is_glibc=is_glibc
+            )
+        )  # fmt: skip
 
     # ---- calls, as the follower tells of them ----
 

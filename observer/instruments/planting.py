@@ -6,7 +6,8 @@ with the bytes that the file has there, so that it can be told whether it still 
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from observer.arch.known import NATIVE
 from observer.code.definitions import definitions
@@ -18,16 +19,23 @@ from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.task import Task
 
-__all__ = ["Planter"]
+__all__ = ["Function", "Planter", "family_in", "named_in"]
 
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
 _OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
-_SYMBOLS: Final = _NUMBERS | _OPERATORS
 _EMPTIES_CACHE: Final = "__malloc_arena_thread_freeres"
 _RET: Final = b"\xc3"
 _PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
 _CODE: Final = 24
 """Bytes of code kept with a breakpoint: enough to know a copy of it again."""
+
+
+class Function(NamedTuple):
+    """A function to plant in: `operation` is its number in the family, `address` that in its file."""
+
+    operation: int
+    name: str
+    address: int
 
 
 class Planter:
@@ -41,31 +49,33 @@ class Planter:
         self.planted: dict[str, int] = {}
         self.refused: dict[str, str] = {}
 
-    def plant(self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str, number: int) -> int:
-        """Plant in every function of the family that *elf* defines and [start, end) holds; return in how many.
+    def plant(
+        self, task: Task, elf: Elf, bias: int, start: int, end: int, role: str, number: int, found: Iterable[Function]
+    ) -> int:
+        """Plant in those functions *found* in *elf* that [start, end) holds; return in how many.
 
         They are those of the allocator *number*.
         """
         memory = task.memory
         if memory is None:
             return 0
-        found = _functions(elf, role)
+        functions = sorted(found)
         home = _home(elf, bias, start, end, role)
         image = _Image(task, elf, bias, home, number, self._listener)
         entries: set[int] = set()
-        for name, address in sorted(found, key=lambda item: _SYMBOLS[item[0]]):
-            if start <= address + bias < end and address + bias not in memory.entries:
-                why = image.plant_entry(address, _SYMBOLS[name], found)
+        for function in functions:
+            if start <= function.address + bias < end and function.address + bias not in memory.entries:
+                why = image.plant_entry(function, functions)
                 if why:
-                    self.refused[f"{name} in {elf.path}"] = why
+                    self.refused[f"{function.name} in {elf.path}"] = why
                 else:
-                    entries.add(address)
+                    entries.add(function.address)
         for address in entries:
             exits = exits_of(elf, address)
             for place in sorted(exits.returns | exits.jumps):
                 image.plant_exit(place, exits.targets)
         if entries:
-            self.planted[elf.path] = len(entries)
+            self.planted[elf.path] = self.planted.get(elf.path, 0) + len(entries)
         return len(entries)
 
 
@@ -82,13 +92,20 @@ def _home(elf: Elf, bias: int, start: int, end: int, role: str) -> tuple[int, in
     return (found[0].address + bias, found[0].address + found[0].size + bias) if found else (0, 0)
 
 
-def _functions(elf: Elf, role: str) -> list[tuple[str, int]]:
-    """Return names and file addresses; a name may have several, and an address several names."""
+def family_in(elf: Elf, role: str) -> list[Function]:
+    """Return the functions of the family that *elf* defines; a name may have several addresses, and the reverse."""
     found = definitions(elf, _NUMBERS)
     if role == "library" and any(symbol.name == "malloc" for symbol in found):
         # An allocator's own operators of C++ do not go through its malloc, as those of libstdc++ do.
         found += definitions(elf, _OPERATORS)
-    return [(symbol.name, symbol.address) for symbol in found]
+    numbers = _NUMBERS | _OPERATORS
+    return [Function(numbers[symbol.name], symbol.name, symbol.address) for symbol in found]
+
+
+def named_in(elf: Elf, role: str, roles: Mapping[str, str]) -> list[Function]:
+    """Return the functions in the program or a library of its that play the *roles*, by their names."""
+    found = elf.functions_called(roles) if role in ("program", "library") else []
+    return [Function(_NUMBERS[roles[symbol.name]], symbol.name, symbol.address) for symbol in found]
 
 
 class _Image:
@@ -106,13 +123,16 @@ class _Image:
         self._implementation = implementation
         self._listener = listener
 
-    def plant_entry(self, entry: int, number: int, found: list[tuple[str, int]]) -> str:
+    def plant_entry(self, function: Function, found: list[Function]) -> str:
         """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
+        entry = function.address
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
         why = self._plant(
-            prologue.place, exits.targets, number=number, pushed=prologue.pushed, entry=entry + self._bias,
+            prologue.place, exits.targets, number=function.operation, pushed=prologue.pushed, entry=entry + self._bias,
             home=self._home, implementation=self._implementation, leaves=prologue.place in exits.returns | exits.jumps,
-            tails=frozenset(_SYMBOLS[name] for name, at in found if name in exits.names or at in exits.entered),
+            tails=frozenset(
+                each.operation for each in found if each.name in exits.names or each.address in exits.entered
+            ),
         )  # fmt: skip
         if not why:
             self._memory.entries.add(entry + self._bias)

@@ -42,7 +42,7 @@ __all__ = ["Recording", "Wish", "record"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to run and how to watch it."""
+    """What to run and how to watch it; `own` are the roles of the functions of an allocator of the program's own."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -53,6 +53,7 @@ class Wish:
     max_events: int | None = None
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ class _Session:
         self._follower = CallFollower(self._pages)
         self._snapshots = HeapSnapshots(sink, folder, wish.snapshots) if wish.snapshots else None
         has_calls = "calls" in chosen
-        self._allocator = AllocatorCalls(sink, self._pages, self._follower, self._snapshots) if has_calls else None
+        calls = AllocatorCalls(sink, self._pages, self._follower, self._snapshots, wish.own)
+        self._allocator = calls if has_calls else None
         self._library = LibraryCalls(
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
@@ -225,6 +227,7 @@ class _Session:
                     "not be read or written: such calls have no line, or no end"
                 )
             notes += [f"{name} is not observed: {why}" for name, why in self._allocator.refused.items()]
+            notes += [f"no file that was loaded has a function {name}" for name in self._allocator.nowhere]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
         notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])

@@ -46,7 +46,10 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked."""
+    """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked.
+
+    `own` are the roles that functions of the program play, as an allocator of its own.
+    """
 
     command: tuple[str, ...]
     directory: str
@@ -60,6 +63,7 @@ class Request(msgspec.Struct, frozen=True):
     aslr: str
     environment: dict[str, str]
     snapshots: tuple[str, ...] = ()
+    own: dict[str, str] = {}
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -107,6 +107,14 @@ def test_a_name_is_a_files_own_where_others_call_it_by_that_name(
 
 
 @needs_compiler
+def test_a_function_of_one_source_is_found_by_its_name_and_is_no_definition(tmp_path: Path) -> None:
+    source = "static int take(void) { return 1; }\nint give(void) { return take(); }\n"
+    elf = Elf(str(compile_c(tmp_path, "own.so", source, "-shared", "-fPIC", "-O0")))
+    assert {symbol.name for symbol in elf.functions_called({"take", "give", "lend"})} == {"take", "give"}
+    assert {symbol.name for symbol in elf.definitions_of(["take", "give", "lend"])} == {"give"}
+
+
+@needs_compiler
 def test_each_version_of_a_name_is_a_definition(tmp_path: Path) -> None:
     (tmp_path / "map").write_text("V1 { global: give; local: *; };\nV2 { global: give; } V1;\n", encoding="ascii")
     source = "int old(int x) { return x; }\nint now(int x) { return x + 1; }\n"
