@@ -71,6 +71,8 @@ def make_attempt(
     with _workshop(box) as (shown, kept):
         for name in lab.sources:
             (shown / name).write_bytes(sources[name])
+        for name, content in sources_in(lab.folder / "handout", lab.given).items():
+            (shown / name).write_bytes(content)
         (shown / HEADER).write_text(header_of(lab.values(seed)))
         failed = _build(lab, shown, box)
         attempt = failed or _run(lab, shown, kept, recorder, box)
@@ -99,7 +101,7 @@ def _workshop(box: Box) -> Iterator[tuple[Path, Path]]:
 
 def _build(lab: Lab, folder: Path, box: Box) -> Attempt | None:
     """Compile the lab's program; return the attempt if it ends here."""
-    sources = [name for name in lab.sources if name.endswith(".c")]
+    sources = [name for name in (*lab.sources, *lab.given) if name.endswith(".c")]
     words = ["gcc", *_FLAGS, *lab.flags, "-o", lab.name, *sources, "-lm"]
     command = box.command(words, folder, _BUILDING, writing=True)
     try:
@@ -130,6 +132,7 @@ def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, box: Box) -> Att
     ended = recorder.record(Job(
         command=command, environment=box.environment, folder=str(shown), trace=str(kept / _TRACE),
         output=str(output), errors=str(errors), max_events=_MOST_EVENTS, seconds=seconds,
+        own=dict(lab.own),
     ))  # fmt: skip
     box.clear()
     if ended.status is None:
@@ -140,7 +143,7 @@ def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, box: Box) -> Att
     program = program_in(trace.events(), trace.meta, str(path))
     written = max(path.stat().st_size for path in (output, errors))
     verdict, why = _verdict(program, written >= limits.file)
-    anchors = anchors_in(shown / name for name in lab.sources)
+    anchors = anchors_in(shown / name for name in (*lab.sources, *lab.given))
     return Attempt(verdict, why, program if _is_whole(program) else None, anchors, _begin_of(output))
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from observer.errors import UsageError
 from observer.labs.language import BadExpression, Expression, Words, parse
 from observer.labs.toml import Table, Text, read_table
 from observer.labs.vocabulary import FACTS, ROW_WORDS
 from observer.model.chapter import CONCEPTS
+from observer.model.own_allocator import parse_functions
 
 __all__ = ["ANSWERS", "Check", "Lab", "Question", "Range", "read_lab"]
 
@@ -63,14 +65,20 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """A lab. `seconds` of processor time and `memory_mib` are what a hand-in may use; `sources` lie in the handout."""
+    """A lab. `seconds` of processor time and `memory_mib` are what a hand-in may use.
+
+    `sources` lie in the handout and are handed in; those that are `given` are the handout's, whatever is handed in.
+    `own` are the roles of the functions of an allocator that is the program's own.
+    """
 
     folder: Path
     title: Text
     concepts: tuple[str, ...]
     sources: tuple[str, ...]
+    given: tuple[str, ...]
     flags: tuple[str, ...]
     arguments: tuple[str, ...]
+    own: Mapping[str, str]
     seconds: int
     memory_mib: int
     parameters: Mapping[str, Range]
@@ -109,15 +117,15 @@ def read_lab(folder: Path) -> Lab:
     """
     table = read_table(folder / "lab.toml")
     table.only(("title", "concepts", "points", "build", "run", "limits", "parameters"))
-    build, limits = table.table("build"), table.table("limits")
-    build.only(("sources", "flags"))
+    build, limits, run = table.table("build"), table.table("limits"), table.table("run")
+    build.only(("sources", "given", "flags"))
     limits.only(("seconds", "memory_mib"))
-    table.table("run").only(("arguments",))
+    run.only(("arguments", "allocator"))
     parameters = _parameters(table.table("parameters"))
     questions, checks = _read_checks(folder / "checks.toml", parameters)
     lab = Lab(
         folder=folder, title=table.text("title"), concepts=_concepts(table), sources=_sources(build, folder),
-        flags=build.words("flags"), arguments=table.table("run").words("arguments"),
+        given=_given(build, folder), flags=build.words("flags"), arguments=run.words("arguments"), own=_own(run),
         seconds=limits.take("seconds", int, _SECONDS), memory_mib=limits.take("memory_mib", int, _MEMORY_MIB),
         parameters=parameters, questions=questions, checks=checks,
     )  # fmt: skip
@@ -138,15 +146,36 @@ def _concepts(table: Table) -> tuple[str, ...]:
 
 
 def _sources(build: Table, folder: Path) -> tuple[str, ...]:
-    sources = build.words("sources")
-    if not sources:
+    if not build.words("sources"):
         raise build.error("sources is missing: the C files that are compiled")
-    for name in sources:
+    return _in_handout(build, "sources", folder)
+
+
+def _given(build: Table, folder: Path) -> tuple[str, ...]:
+    given = _in_handout(build, "given", folder)
+    for name in given:
+        if name in build.words("sources"):
+            raise build.error(f"{name!r} is handed in or given, not both")
+    return given
+
+
+def _in_handout(build: Table, key: str, folder: Path) -> tuple[str, ...]:
+    names = build.words(key)
+    for name in names:
         if "/" in name or name.startswith((".", "-")):
             raise build.error(f"{name!r} is no plain file name")
         if not (folder / "handout" / name).is_file():
             raise build.error(f"there is no handout/{name}")
-    return sources
+    return names
+
+
+def _own(run: Table) -> Mapping[str, str]:
+    """Return the roles of the functions that the program has for an allocator."""
+    words = run.words("allocator")
+    try:
+        return parse_functions(words) if words else {}
+    except UsageError as error:
+        raise run.error(f"allocator: {error}") from error
 
 
 def _parameters(table: Table) -> dict[str, Range]:

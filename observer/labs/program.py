@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
+from typing import TypeVar
 
 from observer.model.events import Call, Event, Fault, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
 from observer.story.breaks import Breaks
 
-__all__ = ["Program", "is_at", "program_in"]
+__all__ = ["Program", "at_line", "is_at", "is_on", "program_in"]
 
+_Event = TypeVar("_Event", Call, Fault, Syscall)
 _BIRTHS = frozenset({"fork", "vfork", "clone"})
 
 
@@ -47,6 +49,13 @@ class Program:
     def cause(self, event: Syscall | Fault) -> Call | None:
         """Return the call that *event* happened in."""
         return self.by_number.get(event.cause) if event.cause is not None else None
+
+    def is_own(self, event: Syscall) -> bool:
+        """Whether the program's own calls of the allocator, or its own lines, made *event*."""
+        call = self.cause(event)
+        if call is not None:
+            return call.origin == "program"
+        return event.cause is None and event.site is not None and event.site.line is not None
 
     def at(self, file: str, line: int) -> Iterator[Event]:
         """Yield what the line caused, in order."""
@@ -90,6 +99,19 @@ def _mapped(event: Syscall) -> int:
 def is_at(site: Site | None, file: str, line: int) -> bool:
     """Whether *site* is the *line* of the file with that base name."""
     return site is not None and site.line == line and PurePath(site.file or "").name == file
+
+
+def is_on(site: Site | None, line: str) -> bool:
+    """Whether *site* is the *line*, as `file.c:12` names it; every site is if none is named."""
+    if not line:
+        return True
+    file, _colon, number = line.rpartition(":")
+    return number.isdecimal() and is_at(site, file, int(number))
+
+
+def at_line(events: Iterable[_Event], line: str) -> Iterator[_Event]:
+    """Yield those of *events* on the line `file.c:12`; all of them if none is named."""
+    return (event for event in events if is_on(event.site, line))
 
 
 def program_in(events: Iterable[Event], meta: Meta, path: str) -> Program:

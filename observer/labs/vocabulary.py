@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
-from observer.labs.language import BadExpression
-from observer.labs.program import Program, is_at
+from observer.labs.faults import FAULT_FACTS
+from observer.labs.pieces import PIECE_FACTS
+from observer.labs.program import Program, at_line, is_on
 from observer.labs.values import Missing, Row, Unknown, Value
-from observer.model.addresses import is_numbered
-from observer.model.events import Call, Fault, Site, Syscall
+from observer.model.events import Call
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
-from observer.story.query import takes_over
 
 __all__ = ["FACTS", "ROW_WORDS", "fact_of"]
 
@@ -20,9 +19,6 @@ ROW_WORDS: Final = ("enters", "growth", "line", "mapping", "served_by", "size", 
 """What a call says of itself: whether it entered the kernel, by how many bytes memory grew in it, its line, whether it
 got a mapping of its own, where the memory came from, the bytes it asked for, the steps it took."""
 
-_BYS: Final = ("program", "allocator", "kernel", "any")
-_PROCESSES: Final = ("parent", "child", "any")
-_Event = TypeVar("_Event", Call, Fault, Syscall)
 _FACTS: dict[str, Callable[..., Value]] = {}
 
 
@@ -40,30 +36,9 @@ def fact_of(name: str) -> Callable[..., Value]:
 
 
 @_fact
-def faults(program: Program, line: str = "", by: str = "program", process: str = "any") -> Value:
-    """Page faults on the program's data (heap, memory without a file), taken by program, allocator, kernel or any."""
-    if by not in _BYS or process not in _PROCESSES:
-        raise BadExpression(f"faults: by is one of {', '.join(_BYS)}, process one of {', '.join(_PROCESSES)}")
-    if not program.meta.sees_faults:
-        return Unknown(f"page faults one by one: {program.meta.how.get('faults', 'not observed')}")
-    if by in ("kernel", "any") and not program.meta.sees_kernel_faults:
-        return Unknown(f"page faults in the kernel: {program.meta.how.get('faults in kernel mode', 'not observed')}")
-    found = _at(program.faults, line)
-    return sum(_is_data(fault) and by in (fault.toucher, "any") and _is_of(fault, program, process) for fault in found)
-
-
-def _is_data(fault: Fault) -> bool:
-    return fault.chunk is not None or fault.mapping == "[heap]" or is_numbered(fault.mapping)
-
-
-def _is_of(fault: Fault, program: Program, process: str) -> bool:
-    return process == "any" or (fault.pid == program.root) == (process == "parent")
-
-
-@_fact
 def calls(program: Program, op: str, n: int = 0, line: str = "") -> Value:
     """How many calls of *op* the program made; or, with *n*, its n-th one."""
-    found = [call for call in _at(program.own_calls, line) if call.op == op]
+    found = [call for call in at_line(program.own_calls, line) if call.op == op]
     if not n:
         return len(found)
     if not 1 <= n <= len(found):
@@ -95,14 +70,7 @@ def entering(program: Program, op: str, n: int = 0) -> Value:
 @_fact
 def syscalls(program: Program, name: str, line: str = "") -> Value:
     """System calls *name* that the program's own calls of the allocator, or its own lines, made."""
-    return sum(event.name == name and _is_own(program, event) for event in _at(program.syscalls, line))
-
-
-def _is_own(program: Program, event: Syscall) -> bool:
-    call = program.cause(event)
-    if call is not None:
-        return call.origin == "program"
-    return event.cause is None and event.site is not None and event.site.line is not None
+    return sum(event.name == name and program.is_own(event) for event in at_line(program.syscalls, line))
 
 
 @_fact
@@ -114,7 +82,7 @@ def children(program: Program) -> Value:
 @_fact
 def crashes(program: Program, line: str = "") -> Value:
     """Signals that ended a process of the program."""
-    return sum(signal.fatal and _is_on(signal.site, line) for signal in program.signals)
+    return sum(signal.fatal and is_on(signal.site, line) for signal in program.signals)
 
 
 @_fact
@@ -133,48 +101,17 @@ def status(program: Program) -> Value:
 
 
 @_fact
-def leaks(program: Program, line: str = "") -> Value:
-    """Pieces that the program's first process asked for and never gave back."""
-    alive: dict[int, Call] = {}
-    for call in program.calls:
-        _follow(alive, call, program)
-    return sum(1 for _ in _at((call for call in alive.values() if call.origin == "program"), line))
-
-
-@_fact
-def peak(program: Program) -> Value:
-    """The most bytes that its first process had asked for and not given back, at a time."""
-    alive: dict[int, Call] = {}
-    most = held = 0
-    for call in program.calls:
-        held -= _follow(alive, call, program)
-        if call.result in alive and alive[call.result] is call and call.origin == "program":
-            held += call.bytes_asked
-        most = max(most, held)
-    return most
-
-
-def _follow(alive: dict[int, Call], call: Call, program: Program) -> int:
-    """Keep the pieces *alive* of the first process; return how many bytes of the program's *call* took out."""
-    if call.pid != program.root:
-        return 0
-    gone = alive.pop(call.pointer, None) if call.pointer and takes_over(call) else None
-    if call.op in ALLOCATING and call.result:
-        alive[call.result] = call
-    return gone.bytes_asked if gone is not None and gone.origin == "program" else 0
-
-
-@_fact
 def asked(program: Program, op: str = "", line: str = "") -> Value:
     """Bytes that the program's calls asked for in all."""
-    found = _at(program.own_calls, line)
+    found = at_line(program.own_calls, line)
     return sum(call.bytes_asked for call in found if call.op in ALLOCATING and op in ("", call.op))
 
 
 @_fact
 def moves(program: Program, line: str = "") -> Value:
     """Calls of realloc that moved a piece to another address."""
-    resized = (call for call in _at(program.own_calls, line) if call.op in RESIZING and call.pointer and call.result)
+    found = at_line(program.own_calls, line)
+    resized = (call for call in found if call.op in RESIZING and call.pointer and call.result)
     return sum(call.result != call.pointer for call in resized)
 
 
@@ -188,13 +125,13 @@ def reuses(program: Program, line: str = "") -> Value:
             found.append(call)
         if call.op in FREEING and call.pointer:
             freed.add(call.pointer)
-    return sum(1 for _ in _at(found, line))
+    return sum(1 for _ in at_line(found, line))
 
 
 @_fact
 def misuses(program: Program, what: str = "", line: str = "") -> Value:
     """Calls that break the allocator's rules; *what*: "freed before", "never given", "inside" …"""
-    broken = (call for call in _at(program.own_calls, line) if call.misuse is not None)
+    broken = (call for call in at_line(program.own_calls, line) if call.misuse is not None)
     return sum(call.misuse is not None and what in ("", call.misuse.what) for call in broken)
 
 
@@ -218,13 +155,13 @@ def largest_unmapped(program: Program, op: str = "malloc") -> Value:
 @_fact
 def grows(program: Program, line: str = "") -> Value:
     """Bytes of address space that the kernel gave to the program's own calls and lines, by brk and mmap."""
-    return sum(max(program.moved[event.n], 0) for event in _at(program.syscalls, line) if _is_own(program, event))
+    return sum(max(program.moved[event.n], 0) for event in at_line(program.syscalls, line) if program.is_own(event))
 
 
 @_fact
 def gives_back(program: Program, line: str = "") -> Value:
     """Bytes of address space that the program's own calls and lines gave back, by brk and munmap."""
-    return sum(max(-program.moved[event.n], 0) for event in _at(program.syscalls, line) if _is_own(program, event))
+    return sum(max(-program.moved[event.n], 0) for event in at_line(program.syscalls, line) if program.is_own(event))
 
 
 @_fact
@@ -239,19 +176,8 @@ def page(program: Program) -> Value:
     return program.meta.machine.page_size
 
 
-# ---- where --------------------------------------------------------------------------------------------------
-
-
-def _at(events: Iterator[_Event] | list[_Event], line: str) -> Iterator[_Event]:
-    """Yield those of *events* on the line `file.c:12`; all of them if none is named."""
-    return (event for event in events if _is_on(event.site, line))
-
-
-def _is_on(site: Site | None, line: str) -> bool:
-    if not line:
-        return True
-    file, _colon, number = line.rpartition(":")
-    return number.isdecimal() and is_at(site, file, int(number))
+for _each in (*FAULT_FACTS, *PIECE_FACTS):
+    _fact(_each)
 
 
 def _signature(function: Callable[..., Value]) -> inspect.Signature:

@@ -59,6 +59,9 @@ def test_a_new_lab_can_be_read(lab: Path) -> None:
         ("lab.toml", "SIZE =", "size =", "'size' must be a C name in capitals"),
         ("lab.toml", '"mine.c"', '"../mine.c"', "no plain file name"),
         ("lab.toml", '"mine.c"', '"other.c"', "there is no handout/other.c"),
+        ("lab.toml", 'sources = ["mine.c"]', 'sources = ["mine.c"]\ngiven = ["driver.c"]', r"\[build\]: there is no handout/driver.c"),
+        ("lab.toml", 'sources = ["mine.c"]', 'sources = ["mine.c"]\ngiven = ["mine.c"]', "'mine.c' is handed in or given, not both"),
+        ("lab.toml", "[parameters]", '[run]\nallocator = ["grab"]\n[parameters]', r"\[run\]: allocator: .*'grab' does not end with its role"),
         ("checks.toml", "leaks == 0", "leak == 0", "checks.toml, check 'nothing left': that: there is no fact or parameter 'leak'"),
         ("checks.toml", "leaks == 0", "leaks ==", "check 'nothing left': that: 'leaks ==' cannot be read"),
         ("checks.toml", "points = 2", 'points = "2"', "check 'nothing left': points is '2', and must be a whole number"),
@@ -72,6 +75,12 @@ def test_a_new_lab_can_be_read(lab: Path) -> None:
 def test_an_error_names_file_place_and_what_is_wrong(lab: Path, name: str, old: str, new: str, says: str) -> None:
     with pytest.raises(BadLab, match=says):
         read_lab(changed(lab, name, old, new))
+
+
+def test_an_allocator_of_the_programs_own_has_roles(lab: Path) -> None:
+    run = '[run]\nallocator = ["my_malloc", "drop=free"]\n[parameters]'
+    assert read_lab(changed(lab, "lab.toml", "[parameters]", run)).own == {"my_malloc": "malloc", "drop": "free"}
+    assert not read_lab(changed(lab, "lab.toml", run, "[parameters]")).own
 
 
 def test_a_question_is_needed_in_both_languages(lab: Path) -> None:
