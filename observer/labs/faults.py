@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from observer.labs.language import BadExpression
-from observer.labs.program import Program, at_line
+from observer.labs.program import Program, at_line, is_on
 from observer.labs.values import Unknown, Value
 from observer.model.addresses import is_numbered
 from observer.model.events import Fault, Syscall
@@ -37,7 +37,7 @@ def touched(program: Program, line: str = "") -> Value:
     return len({_page_of(fault, program) for fault in at_line(program.faults, line) if _is_own(fault, program)})
 
 
-def frames(program: Program) -> Value:
+def frames(program: Program, line: str = "") -> Value:
     """The most pages that its first process had brought in by faults on its data and not given up, at a time.
 
     Pages are given up by madvise (MADV_DONTNEED), munmap, and a break that moves down.
@@ -50,8 +50,9 @@ def frames(program: Program) -> Value:
     events: list[Fault | Syscall] = [*program.faults, *program.syscalls]
     for event in sorted(events, key=lambda event: event.n):
         if isinstance(event, Fault):
-            held |= {_page_of(event, program)} if _is_own(event, program) else set()
-            most = max(most, len(held))
+            if _is_own(event, program) and is_on(event.site, line):
+                held.add(_page_of(event, program))
+                most = max(most, len(held))
         elif event.pid == program.root:
             start, end = _given_up(event, program)
             held = {page for page in held if not start <= page < end} if start < end else held

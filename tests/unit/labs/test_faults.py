@@ -51,6 +51,12 @@ def test_frames_are_what_was_brought_in_and_not_given_up(run: Script) -> None:
     assert fact("frames", run) == 4
 
 
+def test_frames_of_a_line_are_those_that_it_brought_in(run: Script) -> None:
+    for page in range(5):
+        run.fault(MAP + page * PAGE, site=site(7 if page < 3 else 8))
+    assert [fact("frames", run, line=f"story.c:{line}") for line in (7, 8, 9)] == [3, 2, 0]
+
+
 @pytest.mark.parametrize(
     ("name", "words", "fields", "most"),
     [
