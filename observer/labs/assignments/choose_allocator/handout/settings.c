@@ -1,0 +1,6 @@
+/* settings.c: everything as glibc has it. */
+#include "settings.h"
+
+void settings(void)
+{
+}
