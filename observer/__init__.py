@@ -3,9 +3,9 @@
 The map of the house. Data flows one way, from top to bottom; a room imports only from rooms above it.
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family and a program's own
-  (`own_allocator.py`), what a memory call means (`memory_calls.py`), address spaces and their replay, names of addresses
-  (`where.py`), what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the chapter
-  and the departures from it.
+  (`own_allocator.py`), what a memory call means (`memory_calls.py`), address spaces and their replay, names of
+  addresses (`where.py`), what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the
+  chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting. `compiled.py`: the hot modules, compiled, in the place of their sources.
 - `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
@@ -74,11 +74,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   what the interpreter runs.
 - `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
   `vocabulary.py` (with `pieces.py` and `faults.py`) the facts they speak of, each a function of what a student's
-  `program.py` did. `attempt.py` builds and runs a source in a `box.py` (`recording.py` asks a process of its own for it, `recorder.py`), `judging.py` and
-  `marking.py` make results of it, `lint.py` proves a lab; `work.py` is a student's folder, `predictions.py` what is
-  sealed there, `handin.py` the one file that is handed in. `grading.py` judges one again, `classroom.py` those of a
-  class, by one process, several or a cluster (`fleet.py`); `formats/` are graders' formats, `gradebook.py` the tables
-  of a class, `packaging.py` with `packages/` what a grader's site needs; `telling.py` prints.
+  `program.py` did. `attempt.py` builds and runs a source in a `box.py` (`recording.py` asks a process of its own for
+  it, `recorder.py`), `judging.py` and `marking.py` make results of it, `lint.py` proves a lab; `work.py` is a student's
+  folder, `predictions.py` what is sealed there, `handin.py` the one file that is handed in. `grading.py` judges one
+  again, `classroom.py` those of a class, by one process, several or a cluster (`fleet.py`); `formats/` are graders'
+  formats, `gradebook.py` the tables of a class, `packaging.py` with `packages/` what a grader's site needs;
+  `telling.py` prints.
 - `cli/`: one module a verb: parse, call, print, exit status.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py`

@@ -165,7 +165,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
-        own=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
+        malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
     )  # fmt: skip
 
 

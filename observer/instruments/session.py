@@ -42,7 +42,7 @@ __all__ = ["Recording", "Wish", "record"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to run and how to watch it; `own` are the roles of the functions of an allocator of the program's own."""
+    """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -53,7 +53,7 @@ class Wish:
     max_events: int | None = None
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
-    own: Mapping[str, str] = field(default_factory=dict)
+    malloc_functions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class _Session:
         self._follower = CallFollower(self._pages)
         self._snapshots = HeapSnapshots(sink, folder, wish.snapshots) if wish.snapshots else None
         has_calls = "calls" in chosen
-        calls = AllocatorCalls(sink, self._pages, self._follower, self._snapshots, wish.own)
+        calls = AllocatorCalls(sink, self._pages, self._follower, self._snapshots, wish.malloc_functions)
         self._allocator = calls if has_calls else None
         self._library = LibraryCalls(
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso

@@ -68,7 +68,7 @@ class Lab:
     """A lab. `seconds` of processor time and `memory_mib` are what a hand-in may use.
 
     `sources` lie in the handout and are handed in; those that are `given` are the handout's, whatever is handed in.
-    `own` are the roles of the functions of an allocator that is the program's own.
+    `allocator` are the roles of the functions that the program has for one.
     """
 
     folder: Path
@@ -78,7 +78,7 @@ class Lab:
     given: tuple[str, ...]
     flags: tuple[str, ...]
     arguments: tuple[str, ...]
-    own: Mapping[str, str]
+    allocator: Mapping[str, str]
     seconds: int
     memory_mib: int
     parameters: Mapping[str, Range]
@@ -125,9 +125,10 @@ def read_lab(folder: Path) -> Lab:
     questions, checks = _read_checks(folder / "checks.toml", parameters)
     lab = Lab(
         folder=folder, title=table.text("title"), concepts=_concepts(table), sources=_sources(build, folder),
-        given=_given(build, folder), flags=build.words("flags"), arguments=run.words("arguments"), own=_own(run),
-        seconds=limits.take("seconds", int, _SECONDS), memory_mib=limits.take("memory_mib", int, _MEMORY_MIB),
-        parameters=parameters, questions=questions, checks=checks,
+        given=_given(build, folder), flags=build.words("flags"), arguments=run.words("arguments"),
+        allocator=_allocator(run), seconds=limits.take("seconds", int, _SECONDS),
+        memory_mib=limits.take("memory_mib", int, _MEMORY_MIB), parameters=parameters, questions=questions,
+        checks=checks,
     )  # fmt: skip
     if table.take("points", int) != lab.points:
         raise table.error(f"points is {table.take('points', int)}, and its checks give {lab.points}")
@@ -169,7 +170,7 @@ def _in_handout(build: Table, key: str, folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _own(run: Table) -> Mapping[str, str]:
+def _allocator(run: Table) -> Mapping[str, str]:
     """Return the roles of the functions that the program has for an allocator."""
     words = run.words("allocator")
     try:

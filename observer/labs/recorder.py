@@ -36,7 +36,7 @@ class Job(msgspec.Struct, frozen=True):
     """What is to be recorded, in which folder: the command and its environment; the trace's new folder.
 
     The program's output goes into the file `output`, its errors and the recorder's into `errors`.
-    `own` are the roles of the functions of an allocator that is the program's own.
+    `malloc_functions` are the roles of the functions of an allocator that is the program's own.
     """
 
     command: tuple[str, ...]
@@ -47,7 +47,7 @@ class Job(msgspec.Struct, frozen=True):
     errors: str
     max_events: int
     seconds: int
-    own: dict[str, str]
+    malloc_functions: dict[str, str]
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -125,7 +125,7 @@ def _record(job: Job) -> None:
     # Huge pages would make one fault of hundreds, on some machines.
     wish = Wish(
         argv=job.command, environment=job.environment, selection=parse("trace=memory", all_names(), all_families()),
-        max_events=job.max_events, huge_pages=False, own=job.own,
+        max_events=job.max_events, huge_pages=False, malloc_functions=job.malloc_functions,
     )  # fmt: skip
     record_run(wish, Path(job.trace), listeners=[Sources()])
 

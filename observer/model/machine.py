@@ -48,7 +48,7 @@ class Machine(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked.
 
-    `own` are the roles that functions of the program play, as an allocator of its own.
+    `malloc_functions` are the roles that functions of the program play, as an allocator of its own.
     """
 
     command: tuple[str, ...]
@@ -63,7 +63,7 @@ class Request(msgspec.Struct, frozen=True):
     aslr: str
     environment: dict[str, str]
     snapshots: tuple[str, ...] = ()
-    own: dict[str, str] = {}
+    malloc_functions: dict[str, str] = {}
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -38,7 +38,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
         expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
         instruments=tuple(sorted(wish.selection.instruments)), recorder="breakpoint", stack=wish.stack_bytes,
         max_events=wish.max_events, allow_loss=allow_loss, aslr=_ASLR[wish.randomize], environment=kept,
-        snapshots=tuple(map(str, wish.snapshots)), own=dict(wish.own),
+        snapshots=tuple(map(str, wish.snapshots)), malloc_functions=dict(wish.malloc_functions),
     )  # fmt: skip
 
 

@@ -105,6 +105,21 @@ def test_a_lab_from_start_to_grade(lab: Lab, workshop: Path, name: str, predicte
 
 
 @needs_box
+def test_what_is_given_is_the_handouts_whatever_is_handed_in(lab: Lab, workshop: Path) -> None:
+    lab("start", "own_malloc", "mine", "--seed", "4121")
+    solve("own_malloc", workshop / "mine")
+    lab("submit", "mine", "-o", "a.handin")
+    given = json.loads((workshop / "a.handin").read_text())
+    assert list(given["sources"]) == ["own_malloc.c"]
+    given["sources"]["driver.c"] = "int main(void) { return 0; }"
+    (workshop / "b.handin").write_text(json.dumps(given))
+    (document,) = documents(lab, "b.handin")
+    assert {check["name"]: check["status"] for check in document["checks"] if check["name"] in ("used again", "played to the end")} == {
+        "used again": "passed", "played to the end": "passed",
+    }  # fmt: skip
+
+
+@needs_box
 def test_predictions_count_only_as_they_were_sealed(lab: Lab, workshop: Path) -> None:
     lab("start", "threshold", "mine", "--seed", "4121")
     lab("predict", "mine", typed="no\n1\nyes\n")

@@ -69,7 +69,7 @@ def test_functions_of_the_programs_own_are_told_like_malloc(tmp_path: Path, flag
     run.assert_balanced()
     own = {call.n for call in run.calls if call.allocator == "own"}
     assert {event.name for event in run.syscalls if event.cause in own} == {"brk"}
-    assert run.trace.meta.request.own == {
+    assert run.trace.meta.request.malloc_functions == {
         "my_malloc": "malloc", "my_calloc": "calloc", "my_realloc": "realloc", "grab": "malloc", "drop": "free",
     }  # fmt: skip
 

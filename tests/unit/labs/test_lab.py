@@ -79,8 +79,8 @@ def test_an_error_names_file_place_and_what_is_wrong(lab: Path, name: str, old: 
 
 def test_an_allocator_of_the_programs_own_has_roles(lab: Path) -> None:
     run = '[run]\nallocator = ["my_malloc", "drop=free"]\n[parameters]'
-    assert read_lab(changed(lab, "lab.toml", "[parameters]", run)).own == {"my_malloc": "malloc", "drop": "free"}
-    assert not read_lab(changed(lab, "lab.toml", run, "[parameters]")).own
+    assert read_lab(changed(lab, "lab.toml", "[parameters]", run)).allocator == {"my_malloc": "malloc", "drop": "free"}
+    assert not read_lab(changed(lab, "lab.toml", run, "[parameters]")).allocator
 
 
 def test_a_question_is_needed_in_both_languages(lab: Path) -> None:
