@@ -73,7 +73,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `holdings.py`) one program under several allocators, `builds.py` one source under several C libraries; `workloads.py`
   what the interpreter runs.
 - `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
-  `vocabulary.py` (with `pieces.py` and `faults.py`) the facts they speak of, each a function of what a student's
+  `vocabulary.py` (with `fault_facts.py` and its like) the facts they speak of, each a function of what a student's
   `program.py` did. `attempt.py` builds and runs a source in a `box.py` (`recording.py` asks a process of its own for
   it, `recorder.py`), `judging.py` and `marking.py` make results of it, `lint.py` proves a lab; `work.py` is a student's
   folder, `predictions.py` what is sealed there, `handin.py` the one file that is handed in. `grading.py` judges one

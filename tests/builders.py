@@ -120,7 +120,10 @@ class Script:
         self.events: list[Event] = []
 
     def __getattr__(self, name: str) -> Any:
-        maker = {"call": call, "free": free, "syscall": syscall, "fault": fault, "process": process, "signal": signal}
+        maker = {
+            "call": call, "free": free, "syscall": syscall, "fault": fault, "process": process, "signal": signal,
+            "library": library,
+        }  # fmt: skip
         return lambda *args, **fields: self._keep(maker[name](len(self.events), *args, **fields))
 
     def _keep(self, event: Event) -> int:

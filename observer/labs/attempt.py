@@ -132,7 +132,7 @@ def _run(lab: Lab, shown: Path, kept: Path, recorder: Recorder, box: Box) -> Att
     ended = recorder.record(Job(
         command=command, environment=box.environment, folder=str(shown), trace=str(kept / _TRACE),
         output=str(output), errors=str(errors), max_events=_MOST_EVENTS, seconds=seconds,
-        malloc_functions=dict(lab.allocator),
+        malloc_functions=dict(lab.allocator), expression=lab.expression,
     ))  # fmt: skip
     box.clear()
     if ended.status is None:

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from observer.errors import UsageError
+from observer.instruments.names import all_families, all_names
 from observer.labs.language import BadExpression, Expression, Words, parse
 from observer.labs.toml import Table, Text, read_table
 from observer.labs.vocabulary import FACTS, ROW_WORDS
 from observer.model.chapter import CONCEPTS
 from observer.model.own_allocator import parse_functions
+from observer.model.selection import Selection
+from observer.model.selection import parse as parse_selection
 
 __all__ = ["ANSWERS", "Check", "Lab", "Question", "Range", "read_lab"]
 
@@ -69,6 +72,7 @@ class Lab:
 
     `sources` lie in the handout and are handed in; those that are `given` are the handout's, whatever is handed in.
     `allocator` are the roles of the functions that the program has for one.
+    `expression` says what is recorded, in the grammar of -e: every memory call, and whatever else checks speak of.
     """
 
     folder: Path
@@ -79,6 +83,7 @@ class Lab:
     flags: tuple[str, ...]
     arguments: tuple[str, ...]
     allocator: Mapping[str, str]
+    expression: str
     seconds: int
     memory_mib: int
     parameters: Mapping[str, Range]
@@ -120,13 +125,13 @@ def read_lab(folder: Path) -> Lab:
     build, limits, run = table.table("build"), table.table("limits"), table.table("run")
     build.only(("sources", "given", "flags"))
     limits.only(("seconds", "memory_mib"))
-    run.only(("arguments", "allocator"))
+    run.only(("arguments", "allocator", "trace"))
     parameters = _parameters(table.table("parameters"))
     questions, checks = _read_checks(folder / "checks.toml", parameters)
     lab = Lab(
         folder=folder, title=table.text("title"), concepts=_concepts(table), sources=_sources(build, folder),
         given=_given(build, folder), flags=build.words("flags"), arguments=run.words("arguments"),
-        allocator=_allocator(run), seconds=limits.take("seconds", int, _SECONDS),
+        allocator=_allocator(run), expression=_expression_of(run), seconds=limits.take("seconds", int, _SECONDS),
         memory_mib=limits.take("memory_mib", int, _MEMORY_MIB), parameters=parameters, questions=questions,
         checks=checks,
     )  # fmt: skip
@@ -177,6 +182,18 @@ def _allocator(run: Table) -> Mapping[str, str]:
         return parse_functions(words) if words else {}
     except UsageError as error:
         raise run.error(f"allocator: {error}") from error
+
+
+def _expression_of(run: Table) -> str:
+    """Return what is to be recorded: every memory call at least, which facts rely on."""
+    expression = f"trace={run.take('trace', str, 'memory')}"
+    try:
+        selection = parse_selection(expression, all_names(), all_families())
+    except UsageError as error:
+        raise run.error(f"trace: {error.what}") from error
+    if not selection.has_all_memory_calls or selection.instruments != Selection().instruments:
+        raise run.error("trace must hold memory, and name no instrument: memory,read,write")
+    return expression
 
 
 def _parameters(table: Table) -> dict[str, Range]:

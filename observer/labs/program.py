@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TypeVar
 
-from observer.model.events import Call, Event, Fault, Process, Signal, Site, Syscall
+from observer.model.events import Call, Event, Fault, Library, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
 from observer.story.breaks import Breaks
 
@@ -24,7 +24,8 @@ class Program:
 
     `calls` are all of the allocator's, `by_number` those by their numbers; `crossings` counts system calls in a call.
     `moved` are the bytes of address space that a system call gave (or took: below 0), by its number.
-    `status` is the exit status, `killed` the signal that ended the first process (empty if none did).
+    `status` is the exit status, `killed` the signal that ended the first process (empty if none did); `exits` are the
+    statuses of all processes that exited. `libraries` are calls into the vDSO, where those were recorded.
     """
 
     meta: Meta
@@ -33,6 +34,8 @@ class Program:
     syscalls: list[Syscall] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    libraries: list[Library] = field(default_factory=list)
+    exits: list[int] = field(default_factory=list)
     children: int = 0
     status: int | None = None
     killed: str = ""
@@ -77,11 +80,15 @@ class Program:
             self.faults.append(event)
         elif isinstance(event, Signal):
             self.signals.append(event)
+        elif isinstance(event, Library):
+            self.libraries.append(event)
         elif isinstance(event, Process):
             self._life(event)
 
     def _life(self, event: Process) -> None:
         self.children += event.what in ("fork", "vfork")
+        if event.what == "exit" and event.tid == event.pid and event.status is not None:
+            self.exits.append(event.status)
         if event.pid == self.root and event.tid == event.pid:
             if event.what == "exit":
                 self.status = event.status

@@ -37,11 +37,13 @@ class Job(msgspec.Struct, frozen=True):
 
     The program's output goes into the file `output`, its errors and the recorder's into `errors`.
     `malloc_functions` are the roles of the functions of an allocator that is the program's own.
+    `expression` chooses what is recorded, in the grammar of -e.
     """
 
     command: tuple[str, ...]
     environment: dict[str, str]
     folder: str
+    expression: str
     trace: str
     output: str
     errors: str
@@ -124,7 +126,7 @@ def _do(job: Job, said: int) -> None:
 def _record(job: Job) -> None:
     # Huge pages would make one fault of hundreds, on some machines.
     wish = Wish(
-        argv=job.command, environment=job.environment, selection=parse("trace=memory", all_names(), all_families()),
+        argv=job.command, environment=job.environment, selection=parse(job.expression, all_names(), all_families()),
         max_events=job.max_events, huge_pages=False, malloc_functions=job.malloc_functions,
     )  # fmt: skip
     record_run(wish, Path(job.trace), listeners=[Sources()])

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Final
 
-from observer.labs.faults import FAULT_FACTS
-from observer.labs.pieces import PIECE_FACTS
+from observer.labs import fault_facts, memory_facts, piece_facts, portal_facts, refusal_facts
+from observer.labs.portal_facts import require_recorded
 from observer.labs.program import Program, at_line, is_on
 from observer.labs.values import Missing, Row, Unknown, Value
 from observer.model.events import Call
@@ -70,6 +70,7 @@ def entering(program: Program, op: str, n: int = 0) -> Value:
 @_fact
 def syscalls(program: Program, name: str, line: str = "") -> Value:
     """System calls *name* that the program's own calls of the allocator, or its own lines, made."""
+    require_recorded(program, name)
     return sum(event.name == name and program.is_own(event) for event in at_line(program.syscalls, line))
 
 
@@ -80,9 +81,10 @@ def children(program: Program) -> Value:
 
 
 @_fact
-def crashes(program: Program, line: str = "") -> Value:
-    """Signals that ended a process of the program."""
-    return sum(signal.fatal and is_on(signal.site, line) for signal in program.signals)
+def crashes(program: Program, line: str = "", name: str = "") -> Value:
+    """Signals that ended a process of the program; with *name*, those of that name ("SIGSEGV")."""
+    fatal = (event for event in program.signals if event.fatal and name in ("", event.signal))
+    return sum(is_on(event.site, line) for event in fatal)
 
 
 @_fact
@@ -95,6 +97,12 @@ def signal(program: Program) -> Value:
 def status(program: Program) -> Value:
     """The exit status."""
     return program.status if program.status is not None else Missing(f"it was ended by {program.killed or 'a signal'}")
+
+
+@_fact
+def exits(program: Program, status: int) -> Value:
+    """How many processes of the program ended with that exit *status*."""
+    return program.exits.count(status)
 
 
 # ---- pieces -------------------------------------------------------------------------------------------------
@@ -176,7 +184,10 @@ def page(program: Program) -> Value:
     return program.meta.machine.page_size
 
 
-for _each in (*FAULT_FACTS, *PIECE_FACTS):
+_ELSEWHERE: Final[tuple[Callable[..., Value], ...]] = (
+    *fault_facts.FACTS, *memory_facts.FACTS, *piece_facts.FACTS, *portal_facts.FACTS, *refusal_facts.FACTS,
+)  # fmt: skip
+for _each in _ELSEWHERE:
     _fact(_each)
 
 

@@ -72,7 +72,7 @@ def test_whole_runs_print_nothing_and_know_no_kernel() -> None:
 
 def test_labs_know_no_kernel_and_keep_the_student_program_out_of_their_process() -> None:
     assert offenders(lambda module: module.room == "labs" and "linux" in module.rooms_imported) == []
-    recording = {"observer.runs.record", "observer.instruments"}
+    recording = {"observer.runs.record", "observer.instruments.session"}
     found = offenders(lambda module: module.room == "labs" and module.imports_any_of(*recording))
     assert found == ["observer.labs.recorder"]
 

@@ -80,7 +80,7 @@ def solve(name: str, folder: Path) -> None:
 
 
 @needs_box
-@pytest.mark.parametrize(("name", "predicted"), [("threshold", 3), ("use_after_free", 3)])
+@pytest.mark.parametrize(("name", "predicted"), [("threshold", 3), ("use_after_free", 3), ("rings", 3)])
 def test_a_lab_from_start_to_grade(lab: Lab, workshop: Path, name: str, predicted: int) -> None:
     started = lab("start", name, "mine", "--seed", "4121")
     assert started.returncode == 0, started.stderr
@@ -117,6 +117,17 @@ def test_what_is_given_is_the_handouts_whatever_is_handed_in(lab: Lab, workshop:
     assert {check["name"]: check["status"] for check in document["checks"] if check["name"] in ("used again", "played to the end")} == {
         "used again": "passed", "played to the end": "passed",
     }  # fmt: skip
+
+
+@needs_box
+def test_in_the_box_the_system_calls_of_the_lab_are_recorded_and_the_vdso(lab: Lab, workshop: Path) -> None:
+    lab("start", "portal", "mine", "--seed", "4121")
+    solve("portal", workshop / "mine")
+    lab("submit", "mine", "-o", "a.handin")
+    (document,) = documents(lab, "a.handin")
+    failed = [check["name"] for check in document["checks"] if check["status"] == "failed"]
+    predictions = ["predicted library", "predicted clock", "predicted time", "predicted gate"]
+    assert (document["verdict"], failed) == ("OK", predictions), document  # no kernel need have the old gate
 
 
 @needs_box

@@ -116,3 +116,29 @@ def test_a_lab_has_a_plain_name(tmp_path: Path, name: str) -> None:
 def test_what_is_there_is_not_replaced(lab: Path) -> None:
     with pytest.raises(BadLab, match="File exists"):
         make_lab(lab)
+
+
+def run_table(lab: Path, trace: str) -> Path:
+    with (lab / "lab.toml").open("a") as file:
+        file.write(f'\n[run]\ntrace = "{trace}"\n')
+    return lab
+
+
+def test_a_lab_records_memory_calls_and_what_it_names_beside_them(lab: Path) -> None:
+    assert read_lab(lab).expression == "trace=memory"
+    assert read_lab(run_table(lab, "memory,read,%file")).expression == "trace=memory,read,%file"
+
+
+@pytest.mark.parametrize(
+    ("trace", "says"),
+    [
+        ("memory,raed", r"lab.toml, \[run\]: trace: .*'raed' is neither a system call"),
+        ("read,write", "trace must hold memory, and name no instrument"),
+        ("!memory", "trace must hold memory"),
+        ("memory,calls", "name no instrument"),
+        ("", "names nothing"),
+    ],
+)
+def test_what_is_recorded_must_exist_and_hold_what_facts_rely_on(lab: Path, trace: str, says: str) -> None:
+    with pytest.raises(BadLab, match=says):
+        read_lab(run_table(lab, trace))

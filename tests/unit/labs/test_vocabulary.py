@@ -21,7 +21,7 @@ def program(events: Sequence[Event], **fields: object) -> Program:
     return program_in(events, meta(**fields), PATH)
 
 
-def fact(name: str, *words: Value, of: Program | None = None, **named: Value) -> Value:
+def fact(name: str, /, *words: Value, of: Program | None = None, **named: Value) -> Value:
     return fact_of(name)(of if of is not None else program(story_run()), *words, **named)
 
 
@@ -123,3 +123,16 @@ def test_parent_and_child_are_told_apart() -> None:
     seen = program(run.events)
     assert [fact("faults", of=seen, process=who) for who in ("child", "parent", "any")] == [5, 1, 6]
     assert fact("children", of=seen) == 1
+
+
+def test_exit_statuses_are_those_of_processes_not_of_threads() -> None:
+    run = Script()
+    run.process("start", path=PATH)
+    for child, status in ((1, 13), (2, 13), (3, 7)):
+        run.process("fork", child=PID + child)
+        run.process("exit", status=status, pid=PID + child, tid=PID + child)
+    run.process("exit", status=13, tid=PID + 9)
+    run.process("killed", path="SIGSEGV", pid=PID + 4, tid=PID + 4)
+    run.process("exit", status=0)
+    seen = program(run.events)
+    assert [fact("exits", status, of=seen) for status in (13, 7, 0, 11)] == [2, 1, 1, 0]

@@ -12,7 +12,7 @@ from observer.model.addresses import is_numbered
 from observer.model.events import Fault, Syscall
 from observer.model.memory_calls import Advise, Break, Unmap, memory_call
 
-__all__ = ["FAULT_FACTS"]
+__all__ = ["FACTS"]
 
 _BYS: Final = ("program", "allocator", "kernel", "any")
 _PROCESSES: Final = ("parent", "child", "any")
@@ -96,4 +96,4 @@ def _given_up(event: Syscall, program: Program) -> tuple[int, int]:
     return 0, 0
 
 
-FAULT_FACTS: Final[tuple[Callable[..., Value], ...]] = (faults, touched, frames)
+FACTS: Final[tuple[Callable[..., Value], ...]] = (faults, touched, frames)

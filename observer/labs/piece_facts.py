@@ -12,7 +12,7 @@ from observer.model.events import Call
 from observer.model.operations import ALLOCATING
 from observer.story.query import takes_over
 
-__all__ = ["PIECE_FACTS"]
+__all__ = ["FACTS"]
 
 
 def leaks(program: Program, line: str = "") -> Value:
@@ -114,4 +114,4 @@ def utilisation(program: Program, line: str = "") -> Value:
     return 100 * peak(program, line) // needed if needed > 0 else Missing("its calls got no memory from the kernel")
 
 
-PIECE_FACTS: Final[tuple[Callable[..., Value], ...]] = (leaks, peak, overlaps, alignment, space, utilisation)
+FACTS: Final[tuple[Callable[..., Value], ...]] = (leaks, peak, overlaps, alignment, space, utilisation)
