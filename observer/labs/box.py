@@ -1,13 +1,15 @@
 """Where a student's program runs: within limits by prlimit(1); as a user of its own, or in bubblewrap, if a stranger's.
 
 The observer stands outside of the box and follows everything in it; what is in bubblewrap sees neither the observer
-nor its files. As root, what is in a box runs as a user of its own, whom RLIMIT_NPROC counts alone (setrlimit(2)).
+nor its files. As root, what is in a box runs as a user of its own, whom RLIMIT_NPROC counts alone (setrlimit(2)); else
+newer kernels count by itself what is in a user namespace.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -68,6 +70,8 @@ class Box(enum.Enum):
         """Return the command that runs *words* in the box within *limits*, *writing* into *folder* if allowed."""
         counted = self is not Box.NONE and os.geteuid() == 0  # processes, where they have a user of their own
         if self is Box.BUBBLEWRAP:
+            if not counted and _counts_in_box():
+                words = ["prlimit", f"--nproc={limits.processes}", "--", *words]
             words = _bubblewrap(words, folder, writing)
         if counted:
             words = [
@@ -100,6 +104,13 @@ class Box(enum.Enum):
         command = self.command(["true"], folder, Limits(5, 1 << 29))
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         return "" if done.returncode == 0 else f"{self.value} does not run here: {done.stderr.strip()}"
+
+
+@cache
+def _counts_in_box() -> bool:
+    """Whether RLIMIT_NPROC counts what is in a user namespace by itself: Linux does since 5.14."""
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return found is not None and (int(found[1]), int(found[2])) >= (5, 14)
 
 
 @cache
