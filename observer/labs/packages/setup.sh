@@ -2,7 +2,7 @@
 # Installs what grading needs, as root, on Debian or Ubuntu; the second time it changes nothing.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
-venv=/opt/malloc-observer
+venv=/opt/malloc-observer-venv
 export DEBIAN_FRONTEND=noninteractive
 
 recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }

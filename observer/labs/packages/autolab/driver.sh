@@ -2,5 +2,5 @@
 # Grades $lab.handin, which lies beside this; the last line has the scores.
 cd "$$(dirname "$$(readlink -f "$$0")")" || exit 125
 export PYTHONPATH=$$PWD/package
-/opt/malloc-observer/bin/python -P -m observer lab grade "$lab.handin" --lab "$lab" --labs labs --box user --format autolab
+/opt/malloc-observer-venv/bin/python -P -m observer lab grade "$lab.handin" --lab "$lab" --labs labs --box user --format autolab
 [ $$? -le 1 ]
