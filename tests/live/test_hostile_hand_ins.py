@@ -45,7 +45,8 @@ def nothing_is_left(grader: Grader, labs: Path) -> Iterator[None]:
     yield
     assert traces() == before
     good = (labs / "quick" / "solution" / "quick.c").read_text()
-    assert (graded(grader, good).verdict, graded(grader, good).score) == ("OK", 2)
+    document = graded(grader, good)
+    assert (document.verdict, document.score) == ("OK", 2)
 
 
 def traces() -> dict[str, object]:
