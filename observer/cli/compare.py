@@ -25,12 +25,16 @@ __all__ = ["configure", "run"]
 
 _NOT_FOUND: Final = 127
 _TOLD_EVERY: Final = 1 << 14
+_MEASURES: Final = ("bytes", "calls", "live", "resident", "waste", "faults")
 _DESCRIPTION: Final = """\
 Set a real run beside the reference simulator. TARGET is a program (run and
 recorded now), a workload (run on the real allocator by a small C interpreter)
 or the folder of a recorded run. The same calls go through the book's
 allocator, the same touches through the model of Linux's paging; each
 difference is named by the rule that explains it, with the evidence.
+
+Two recorded runs, or one --at two moments, are set beside each other instead:
+what each place asked for, holds, and brought in, in the one and in the other.
 """
 _EPILOG: Final = """\
 Exit status:
@@ -42,6 +46,8 @@ Examples:
   observer compare fragmentation --confirm
   observer compare --ask six_steps         predict first, then look
   observer compare --json -- ./prog arg
+  observer compare story.trace prog.trace  two runs, place by place
+  observer compare story.trace --at 'malloc #1' --at 'malloc #3' --by live
   observer compare prog.trace --all        options may stand behind a trace or a
                                            workload, but not behind a program
 """
@@ -70,7 +76,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--ask", action="store_true", help="let me predict before the answers are shown")
     parser.add_argument("--questions", metavar="N", type=positive, default=10, help="with --ask: so many (default: 10)")
-    parser.add_argument("--all", action="store_true", help="leave no row of the aligned list out")
+    parser.add_argument("--all", action="store_true", help="leave no row of the list out")
+    parser.add_argument(
+        "--at", action="append", metavar="N", help="given twice: two moments of one trace, events N as show names them"
+    )
+    parser.add_argument(
+        "--by", choices=_MEASURES, default="bytes", metavar="BY",
+        help=f"of two runs: the places that differ most in {', '.join(_MEASURES)} (default: bytes)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("-o", metavar="DIR", dest="directory", help="keep the recorded trace in this new folder")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="TARGET [ARG ...]", help="what to compare")
@@ -90,6 +103,11 @@ def _complain(meta: Meta) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare and tell on standard output; return the exit status."""
+    traces = _traces(arguments)
+    if len(traces) > 1 or (traces and arguments.at):
+        from observer.cli.differences import run_differences
+
+        return run_differences(arguments, traces)
     with scratch_folder("compare") as scratch:
         target = _target(arguments, scratch)
         _check(arguments)
@@ -150,6 +168,22 @@ def _counted(events: Iterator[Event], total: int) -> Iterator[Event]:
 # ---- what TARGET is -----------------------------------------------------------------------------------------
 
 
+def _traces(arguments: argparse.Namespace) -> list[Path]:
+    """Return the traces that the words begin with; where there are several, or --at, take in what stands behind."""
+    from observer.cli.workloads import take_options_behind
+
+    words = arguments.words
+    count = next((at for at, word in enumerate(words) if not _is_trace(word)), len(words))
+    traces = [Path(word) for word in words[:count]]
+    if count > 1 or (count and "--at" in words):
+        take_options_behind(arguments, words[count - 1 :])
+    return traces
+
+
+def _is_trace(word: str) -> bool:
+    return (Path(word) / "meta.json").is_file()
+
+
 def _target(arguments: argparse.Namespace, scratch: Path) -> Target:
     """Return what is compared; where it is a trace or a workload, what stands behind it is read into *arguments*."""
     from observer.cli.workloads import take_options_behind
@@ -163,6 +197,8 @@ def _target(arguments: argparse.Namespace, scratch: Path) -> Target:
     from observer.runs.target import Target
     from observer.runs.workloads import interpreted
 
+    if arguments.at:
+        raise UsageError("--at is about a recorded run", "", "observer compare A.trace --at N --at M")
     if trace is not None:
         return Target(trace=trace)
     return Target(tuple(words)) if workload is None else Target(workload=interpreted(workload, scratch))
@@ -173,7 +209,7 @@ def _named(word: str, scratch: Path) -> tuple[Path | None, Path | None]:
     from observer.cli.workloads import find_workload, guess
 
     path = Path(word)
-    if (path / "meta.json").is_file():
+    if _is_trace(word):
         return path, None
     if path.is_dir():
         raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")

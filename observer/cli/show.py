@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import NothingFound, UsageError
+from observer.cli.events import event_number
+from observer.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -251,22 +252,3 @@ def _lifeline(trace: Trace, named: str) -> list[Call]:
     if call is None:
         raise UsageError(f"--call {named}", f"event {n} is not an allocator call", "--kind call lists them")
     return lifeline(call, trace.giver, trace.ender)
-
-
-def event_number(trace: Trace, named: str) -> int:
-    """Return the number of the event that is *named*, by its number or by what it is in every run.
-
-    Raises:
-        NothingFound: there are not so many.
-        UsageError: it is no name of an event.
-    """
-    from observer.model.named import Nth, parse_event
-
-    event = parse_event(named)
-    if not isinstance(event, Nth):
-        return event
-    n = trace.nth(event)
-    if n is None:
-        what = event.op or f"{event.file}:{event.line}"
-        raise NothingFound(f"there is no {named}", f"{what} has fewer than {event.ordinal} events", "--kind call")
-    return n
