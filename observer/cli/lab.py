@@ -145,7 +145,8 @@ def _sealed(work: Work, language: str) -> None:
         answers = ask(work.lab.questions, language, input, print)
     except EOFError as error:
         why = "nothing is sealed, and nothing was run"
-        raise BadLab("a prediction is missing", why, f"observer lab predict {work.folder}") from error
+        what = "the input ended before all was predicted and confirmed"
+        raise BadLab(what, why, f"observer lab predict {work.folder}") from error
     work.keep(answers)
 
 
@@ -192,6 +193,7 @@ def _submit(arguments: argparse.Namespace) -> int:
         checks = {result.name: result.status for result in marked.results}
         hand_in(work, output, trace if trace.is_dir() else None, checks)
     print(safe(str(output)))
+    print(f"observer: hand it in; here it scores {marked.score} of {marked.max_score}", file=sys.stderr)
     return 0
 
 

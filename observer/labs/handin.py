@@ -95,7 +95,7 @@ def hand_in(work: Work, to: Path, trace: Path | None = None, checks: Mapping[str
         with to.open("xb") as file:
             file.write(content)
     except OSError as error:
-        raise BadLab(f"cannot write {to}", error.strerror or "", "another name: -o FILE") from error
+        raise BadLab(f"cannot write {to}", error.strerror or "", "remove it, or another name: -o FILE") from error
     return sealed(made)
 
 

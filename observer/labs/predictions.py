@@ -73,7 +73,10 @@ def ask(
     Answers are shown once more and may be taken back until they are confirmed: no slip of the fingers is sealed, and
     none reveals anything.
     """
-    confirm = {"en": "Seal these answers (yes or no)? ", "ko": "이 답을 봉인합니까(예 또는 아니요)? "}[language]
+    confirm = {
+        "en": "Seal these answers? They cannot be changed afterwards (yes or no): ",
+        "ko": "이 답을 봉인합니까? 나중에 바꿀 수 없습니다(예 또는 아니요): ",
+    }[language]
     while True:
         answers = {question.id: _asked(question, language, ask_for, say) for question in questions}
         for question in questions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from inspect import Parameter
 from typing import Final
 
@@ -17,7 +17,7 @@ from observer.labs.lint import Linted
 from observer.labs.marking import Marked
 from observer.labs.vocabulary import FACTS, ROW_WORDS, fact_of
 from observer.labs.work import Work
-from observer.report.screen import heading, paragraph, put, safe
+from observer.report.screen import heading, paragraph, put, right, safe
 
 __all__ = ["tell_documents", "tell_labs", "tell_linted", "tell_marked", "tell_started", "tell_words"]
 
@@ -28,15 +28,19 @@ _WORDS: Final = {
         "expected": "expected", "seen": "seen", "line": "line", "why": "because", "hint": "hint", "asks": "asks",
         "predicted": "predicted", "observed": "observed", "happened": "happened",
         "score": "score", "output": "the program printed", "hidden": "a hidden check",
+        "required": "must hold",
     },
     "ko": {
         PASSED: "통과", FAILED: "실패", NOT_REACHED: "아직", UNVERIFIABLE: "여기서는 확인할 수 없음",
         "expected": "기대", "seen": "관찰", "line": "줄", "why": "이유", "hint": "힌트", "asks": "조건",
         "predicted": "예측", "observed": "관찰", "happened": "일어난 일",
-        "score": "점수", "output": "프로그램의 출력", "hidden": "숨은 검사",
+        "score": "점수", "output": "프로그램의 출력", "hidden": "숨은 검사", "required": "꼭 필요",
     },
 }  # fmt: skip
 _ASIDE: Final = 12
+_POINTS: Final = 9
+_ITEM: Final = re.compile(r"\s*(?:[-*] |\d+\. |#)")
+_BEGIN: Final = re.compile(r"\s*(?:[-*] |\d+\. )?")
 _PREDICTION: Final = re.compile(r"prediction\.\w+ == observed(\.\w+)?")
 
 
@@ -67,11 +71,10 @@ def tell_started(console: Console, work: Work, language: str) -> None:
     lab, folder = work.lab, safe(str(work.folder))
     put(console, f"{folder}: {lab.title.of(language)}")
     put(console)
-    for line in lab.question(language).read_text(encoding="utf-8").splitlines():
-        put(console, f"  {line}" if line else "")
+    _tell_text(console, lab.question(language).read_text(encoding="utf-8"))
     put(console)
     for name, value in lab.values(work.seed).items():
-        put(console, f"  {name} = {value:,}")
+        put(console, f"  {name} = {value}")
     put(console)
     if lab.questions:
         put(console, f"  observer lab predict {folder}")
@@ -79,11 +82,38 @@ def tell_started(console: Console, work: Work, language: str) -> None:
     put(console, f"  observer lab submit {folder}")
 
 
+def _tell_text(console: Console, text: str) -> None:
+    """Print *text*, Markdown of a question, as wide as the terminal is: paragraphs and items are wrapped anew."""
+    for passage in _passages(text):
+        begin = _BEGIN.match(passage)
+        lead = begin[0] if begin is not None else ""
+        if passage:
+            paragraph(console, safe(passage[len(lead) :]), first=f"  {lead}", hanging=2 + len(lead))
+        else:
+            put(console)
+
+
+def _passages(text: str) -> Iterator[str]:
+    """Yield the paragraphs, items and headings of *text* as lines; what stands between paragraphs is an empty one."""
+    passage = ""
+    for line in text.splitlines():
+        if not line.strip() or _ITEM.match(line):
+            if passage:
+                yield passage
+            passage = line
+            if not line.strip():
+                yield ""
+        else:
+            passage = f"{passage} {line.strip()}" if passage else line
+    if passage:
+        yield passage
+
+
 def tell_marked(console: Console, marked: Marked, language: str) -> None:
     """Print each check: what was expected, what was seen, where, and what to think about."""
     words = _WORDS[language]
     for result in marked.results:
-        _tell_result(console, result, words, language)
+        _tell_result(console, result, words, language, is_brief=marked.attempt.program is None)
     heading(console, f"{words['score']}: {marked.score} / {marked.max_score}", _ending(marked))
     if marked.attempt.output:
         put(console, f"{words['output']}:")
@@ -96,14 +126,21 @@ def _ending(marked: Marked) -> str:
     return "" if attempt.verdict == "OK" else safe(f"{attempt.verdict}: {attempt.why}")
 
 
-def _tell_result(console: Console, result: CheckResult, words: dict[str, str], language: str) -> None:
+def _tell_result(
+    console: Console, result: CheckResult, words: dict[str, str], language: str, *, is_brief: bool
+) -> None:  # fmt: skip
+    """Print what became of one check; that alone, if the program could not be run (`is_brief`): the end says why."""
     hidden = result.visibility == "hidden"
     name = words["hidden"] if hidden else result.name
-    points = f"{result.points} / {result.max_points}"
-    put(console, Line.assemble(f"  {points:>7}  ", (words[result.status], _STYLES[result.status]), f"  {name}"))
-    if hidden:
-        return
+    is_required = not result.max_points and result.status != UNVERIFIABLE
+    points = words["required"] if is_required else f"{result.points} / {result.max_points}"
+    put(
+        console,
+        Line.assemble(f"  {right(points, _POINTS)}  ", (words[result.status], _STYLES[result.status]), f"  {name}"),
+    )
     is_prediction = _PREDICTION.fullmatch(result.that) is not None
+    if hidden or (is_brief and not is_prediction):
+        return
     rows = {"predicted" if is_prediction else "seen": result.seen, "observed" if is_prediction else "expected": (
         result.expected
     )} if is_prediction or result.status == FAILED else {}  # fmt: skip
