@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_FORMS: Final = ("jsonl", "workload", "rep", "perfetto", "flamegraph", "speedscope")
+_FORMS: Final = ("jsonl", "workload", "rep", "perfetto", "flamegraph", "pprof", "speedscope")
+_WEIGHTS: Final = ("bytes", "calls", "time", "frames", "faults", "live")
 _DESCRIPTION: Final = """\
 Write the events of the trace in DIR for other programs.
 
@@ -32,8 +33,10 @@ workload  the allocator calls, first touches, mappings and forks as a workload
 rep     the allocator calls as a trace file of the CS:APP malloc lab.
 perfetto    a trace for ui.perfetto.dev: calls, what happened in them, and what
         each process holds, over time.
-flamegraph  the bytes that each place asked for, as collapsed stacks.
-speedscope  the same, and calls, time and frames, for speedscope.app.
+flamegraph  what each place asked for, as collapsed stacks; or, --by another
+        weight: calls, time, frames, faults, live (bytes not freed).
+pprof       all of these, for pprof (go tool pprof -http : FILE).
+speedscope  all of these, for speedscope.app.
 """
 _EPILOG: Final = """\
 Exit status:
@@ -46,6 +49,8 @@ Examples:
   observer export story.trace --to jsonl | jq 'select(.major) | .where'
   observer export story.trace --to workload -o story.workload
   observer export story.trace --to perfetto -o story.json
+  observer export story.trace --to flamegraph --by live -o story.folded
+  observer export story.trace --to pprof -o story.pb.gz
   observer export --schema > event.schema.json
 """
 
@@ -60,6 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "directory", metavar="DIR", type=Path, nargs="?", help="a trace: the folder that observer run left"
     )
     parser.add_argument("--to", choices=_FORMS, metavar="FORMAT", help="one of those above")
+    parser.add_argument(
+        "--by", choices=_WEIGHTS, metavar="WEIGHT", help=f"of a flamegraph: {', '.join(_WEIGHTS)} (default: bytes)"
+    )
     parser.add_argument("--schema", action="store_true", help="write the JSON Schema of jsonl's lines; needs no DIR")
     parser.add_argument(
         "-o", "--output", metavar="FILE", help="write to FILE, replacing it; - or nothing: standard output"
@@ -90,6 +98,10 @@ def _writer(arguments: argparse.Namespace) -> Callable[[BinaryIO], None]:
         return _write_schema
     if arguments.directory is None or arguments.to is None:
         raise UsageError("a trace and a format are needed", "", "observer export DIR --to jsonl, or --schema")
+    if arguments.by is not None and arguments.to != "flamegraph":
+        raise UsageError("--by is about a flamegraph", "the others hold every weight", "--to flamegraph --by live")
+    if arguments.to in ("flamegraph", "pprof", "speedscope"):
+        return partial(_write_weights, arguments.to, Trace.open(arguments.directory), arguments.by or "bytes")
     return partial(_write, arguments.to, Trace.open(arguments.directory))
 
 
@@ -108,17 +120,22 @@ def _write(form: str, trace: Trace, out: BinaryIO) -> None:
         from observer.report.perfetto import write_perfetto
 
         write_perfetto(trace.events(), out, trace.meta.machine.page_size)
-    elif form in ("flamegraph", "speedscope"):
-        from observer.report.flame import write_collapsed, write_speedscope
-        from observer.story.weights import weigh
-
-        weights = weigh(trace.events())
-        if form == "flamegraph":
-            write_collapsed(weights, out)
-        else:
-            write_speedscope(weights, shlex.join(trace.meta.request.command), out)
     else:
         _write_workload(form, trace, out)
+
+
+def _write_weights(form: str, trace: Trace, by: str, out: BinaryIO) -> None:
+    from observer.report.flame import write_collapsed, write_speedscope
+    from observer.report.pprof import write_pprof
+    from observer.story.weights import weigh
+
+    weights = weigh(trace.events())
+    if form == "flamegraph":
+        write_collapsed(weights, out, by)
+    elif form == "pprof":
+        write_pprof(weights, out)
+    else:
+        write_speedscope(weights, shlex.join(trace.meta.request.command), out)
 
 
 def _write_workload(form: str, trace: Trace, out: BinaryIO) -> None:

@@ -6,36 +6,50 @@ Formats: a line `frame;frame;frame WEIGHT` each; https://www.speedscope.app/file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from observer.report.jsonl import encoded
 from observer.story.weights import Stack, Weights
 
-__all__ = ["write_collapsed", "write_speedscope"]
+__all__ = ["KINDS", "write_collapsed", "write_speedscope"]
 
 _SCHEMA: Final = "https://www.speedscope.app/file-format-schema.json"
-_PROFILES: Final[tuple[tuple[str, str, Callable[[Weights], int]], ...]] = (
-    ("bytes asked", "bytes", lambda weights: weights.bytes),
-    ("allocator calls and system calls", "none", lambda weights: weights.calls),
-    ("time inside them", "nanoseconds", lambda weights: weights.ns),
-    ("frames brought in", "none", lambda weights: weights.frames),
-)
+
+
+class Kind(NamedTuple):
+    """A kind of weight: what it is, speedscope's name of its unit, how much of it there is."""
+
+    text: str
+    unit: str
+    of: Callable[[Weights], int]
+
+
+KINDS: Final = {
+    "bytes": Kind("bytes asked", "bytes", lambda weights: weights.bytes),
+    "calls": Kind("allocator calls and system calls", "none", lambda weights: weights.calls),
+    "time": Kind("time inside them", "nanoseconds", lambda weights: weights.ns),
+    "frames": Kind("frames brought in", "none", lambda weights: weights.frames),
+    "faults": Kind("page faults", "none", lambda weights: weights.faults),
+    "live": Kind("bytes not freed", "bytes", lambda weights: weights.live),
+}
+"""The kinds of weight, by name."""
 _SEPARATES: Final = str.maketrans({";": ":", "\n": " ", "\r": " "})
 
 
-def write_collapsed(weights: Mapping[Stack, Weights], out: BinaryIO) -> None:
-    """Write the bytes that were asked for, a line a stack; what asked for none has no line."""
+def write_collapsed(weights: Mapping[Stack, Weights], out: BinaryIO, by: str = "bytes") -> None:
+    """Write one of KINDS, a line a stack; what has none of it has no line."""
+    of = KINDS[by].of
     for stack, weight in weights.items():
-        if weight.bytes:
+        if of(weight) > 0:
             told = ";".join(frame.translate(_SEPARATES) for frame in stack)
-            out.write(f"{told} {weight.bytes}\n".encode("utf-8", "backslashreplace"))
+            out.write(f"{told} {of(weight)}\n".encode("utf-8", "backslashreplace"))
 
 
 def write_speedscope(weights: Mapping[Stack, Weights], name: str, out: BinaryIO) -> None:
     """Write one profile for each kind of weight, of the run called *name*."""
     frames: dict[str, int] = {}
     stacks = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in weights]
-    profiles = [_profile(what, unit, stacks, list(map(of, weights.values()))) for what, unit, of in _PROFILES]
+    profiles = [_profile(what, unit, stacks, list(map(of, weights.values()))) for what, unit, of in KINDS.values()]
     record = {
         "$schema": _SCHEMA, "name": name, "exporter": "malloc-observer", "activeProfileIndex": 0,
         "shared": {"frames": [{"name": frame} for frame in frames]}, "profiles": profiles,

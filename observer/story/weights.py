@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Fault, Process, Site, Syscall
+from observer.model.operations import ALLOCATING
+from observer.story.query import takes_over
 from observer.story.steps import is_step_six
 
 __all__ = ["Stack", "Weights", "weigh"]
@@ -17,19 +19,24 @@ _STEP_SIX: Final = "page fault"
 
 
 class Weights(NamedTuple):
-    """What happened at one stack, without what happened further in: `bytes` asked for, `ns` spent, `frames` brought."""
+    """What happened at one stack, without what happened further in: `bytes` asked for, `ns` spent, `frames` brought in
+    by so many `faults`, and how many of the bytes are `live` at the end."""
 
     calls: int = 0
     bytes: int = 0
     ns: int = 0
     frames: int = 0
+    faults: int = 0
+    live: int = 0
 
 
 def weigh(events: Iterable[Event]) -> dict[Stack, Weights]:
     """Return the weights of every stack, in the order in which they were met.
 
-    *events* are in order of n; memory grows with the places, and with the calls that are under way.
+    *events* are in order of n; memory grows with the places, with the calls that are under way, and with the pieces
+    that live at once.
     """
+    pieces: dict[int, dict[int, tuple[Stack, int]]] = {}
     found: dict[Stack, Weights] = {}
     programs: dict[int, str] = {}
     calls: dict[int, tuple[int, Stack]] = {}
@@ -37,20 +44,34 @@ def weigh(events: Iterable[Event]) -> dict[Stack, Weights]:
         program = programs.get(event.pid, "?")
         if isinstance(event, Process):
             _follow(event, programs)
+            if event.what == "exec":
+                pieces.pop(event.pid, None)
         elif isinstance(event, Call):
             stack = (program, *_place(event.site), event.op)
             calls[event.tid] = event.n, stack
             _add(found, stack, Weights(1, event.bytes_asked, _time(event)))
+            _hold(pieces.setdefault(event.pid, {}), event, stack)
         elif isinstance(event, Syscall | Fault) and (isinstance(event, Syscall) or is_step_six(event)):
             caller = calls.get(event.tid)
             outer = caller[1] if caller is not None and caller[0] == event.cause else (program, *_place(event.site))
             if isinstance(event, Fault):
-                _add(found, (*outer, _STEP_SIX), Weights(frames=int(event.access != "read")))
+                _add(found, (*outer, _STEP_SIX), Weights(frames=int(event.access != "read"), faults=1))
                 continue
             _add(found, (*outer, event.name), Weights(1, ns=_time(event)))
             if caller is not None and outer is caller[1]:
                 _add(found, outer, Weights(ns=-_time(event)))
+    for alive in pieces.values():
+        for stack, size in alive.values():
+            _add(found, stack, Weights(live=size))
     return found
+
+
+def _hold(alive: dict[int, tuple[Stack, int]], call: Call, stack: Stack) -> None:
+    """Keep what lives in the process of *call*, by address."""
+    if call.pointer and takes_over(call):
+        alive.pop(call.pointer, None)
+    if call.op in ALLOCATING and call.result:
+        alive[call.result] = stack, call.bytes_asked
 
 
 def _follow(event: Process, programs: dict[int, str]) -> None:

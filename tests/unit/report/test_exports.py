@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from observer.model.events import Call, Event, Library, Syscall
-from observer.report.flame import write_collapsed, write_speedscope
+from observer.report.flame import KINDS, write_collapsed, write_speedscope
 from observer.report.perfetto import write_perfetto
+from observer.report.pprof import write_pprof
 from observer.story.weights import Weights, weigh
 from tests.builders import HEAP, PAGE, Script, library, site, story_run
 
@@ -81,5 +84,89 @@ def test_speedscope_has_a_profile_for_each_weight_and_no_weight_below_one() -> N
     assert read["shared"]["frames"] == [{"name": "a"}, {"name": "b"}, {"name": "c"}]
     assert [(p["unit"], p["samples"], p["weights"], p["endValue"]) for p in read["profiles"]] == [
         ("bytes", [[0, 1]], [10], 10), ("none", [[0, 1], [0, 1, 2]], [1, 2], 3), ("nanoseconds", [[0, 1]], [5], 5),
-        ("none", [[0, 1, 2]], [3], 3),
+        ("none", [[0, 1, 2]], [3], 3), ("none", [], [], 0), ("bytes", [], [], 0),
     ]  # fmt: skip
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield numbers and values of a message of protocol buffers: whole numbers, and what has a length."""
+    at = 0
+
+    def whole() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        key = whole()
+        if key & 7 == 0:
+            yield key >> 3, whole()
+        else:
+            assert key & 7 == 2
+            length = whole()
+            yield key >> 3, data[at : at + length]
+            at += length
+
+
+def packed(data: int | bytes) -> list[int]:
+    """Return the numbers of a packed field: each as if it were the value of a field with number 1."""
+    assert isinstance(data, bytes)
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
+def read_pprof(data: bytes) -> tuple[list[str], dict[tuple[str, ...], list[int]]]:
+    """Return the types of values, and the values of each stack from the outside in."""
+    message = list(fields(gzip.decompress(data)))
+    strings = [value.decode() for number, value in message if number == 6 and isinstance(value, bytes)]
+    types = [
+        strings[int(dict(fields(value))[1])] for number, value in message if number == 1 and isinstance(value, bytes)
+    ]
+    functions: dict[int, str] = {}
+    places: dict[int, str] = {}
+    for number, value in message:
+        if number == 5 and isinstance(value, bytes):
+            inside = dict(fields(value))
+            functions[int(inside[1])] = strings[int(inside[2])]
+    for number, value in message:
+        if number == 4 and isinstance(value, bytes):
+            inside = dict(fields(value))
+            line = inside[4]
+            assert isinstance(line, bytes)
+            places[int(inside[1])] = functions[int(dict(fields(line))[1])]
+    samples = {}
+    for number, value in message:
+        if number == 2 and isinstance(value, bytes):
+            inside = dict(fields(value))
+            samples[tuple(places[each] for each in reversed(packed(inside[1])))] = packed(inside[2])
+    return types, samples
+
+
+def test_pprof_holds_every_weight_of_every_stack() -> None:
+    weights, out = weigh(story_run()), io.BytesIO()
+    write_pprof(weights, out)
+    types, samples = read_pprof(out.getvalue())
+    assert types == list(KINDS)
+    expected = {stack: [max(kind.of(each), 0) for kind in KINDS.values()] for stack, each in weights.items()}
+    assert samples == {stack: values for stack, values in expected.items() if any(values)}
+
+
+def test_a_flamegraph_may_weigh_anything() -> None:
+    weights = weigh(story_run())
+    for name, kind in KINDS.items():
+        out = io.BytesIO()
+        write_collapsed(weights, out, name)
+        told = sum(int(line.rsplit(" ", 1)[1]) for line in out.getvalue().decode().splitlines())
+        assert told == sum(kind.of(each) for each in weights.values() if kind.of(each) > 0)

@@ -30,7 +30,7 @@ def test_what_happens_in_a_call_stands_under_it_and_its_time_is_not_the_calls() 
     run.fault(HEAP, cause=n, mapping="[heap]", toucher="allocator")
     under = ("story", "main", "story.c:28", "malloc")
     assert weigh(run.events) == {
-        under: Weights(1, 100, 700), (*under, "brk"): Weights(1, 0, 200), (*under, "page fault"): Weights(frames=1),
+        under: Weights(1, 100, 700, live=100), (*under, "brk"): Weights(1, 0, 200), (*under, "page fault"): Weights(frames=1, faults=1),
     }  # fmt: skip
 
 
@@ -44,3 +44,16 @@ def test_a_child_has_its_parents_name_until_it_is_another_program() -> None:
     assert {stack: weights.bytes for stack, weights in weigh(run.events).items()} == {
         ("story", "main", "story.c:28", "malloc"): 1, ("true", "?", "malloc"): 2,
     }  # fmt: skip
+
+
+def test_what_is_freed_moved_or_replaced_by_another_program_does_not_live() -> None:
+    run = Script()
+    run.process("start", path="/home/ada/story")
+    for number, size in enumerate((10, 20, 40)):
+        run.call("malloc", size, result=HEAP + 64 * number, site=site(5))
+    run.call("free", None, pointer=HEAP, site=site(6))
+    run.call("realloc", 80, pointer=HEAP + 64, result=HEAP + 512, site=site(7))
+    live = {stack[2]: weights.live for stack, weights in weigh(run.events).items() if weights.live}
+    assert live == {"story.c:5": 40, "story.c:7": 80}
+    run.process("exec", path="/bin/true")
+    assert not [weights for weights in weigh(run.events).values() if weights.live]
