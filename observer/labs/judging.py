@@ -15,6 +15,7 @@ from observer.labs.language import BadExpression, Verdict
 from observer.labs.program import Program
 from observer.labs.values import Missing, Unknown, Value
 from observer.labs.vocabulary import fact_of
+from observer.model.chapter import SECTIONS
 from observer.story.sentences import sentence
 
 __all__ = [
@@ -41,7 +42,8 @@ _OUTCOMES: Final = {True: PASSED, False: FAILED, None: UNVERIFIABLE}
 class CheckResult(msgspec.Struct, frozen=True):
     """What became of one check. `max_points` is 0 where it cannot be verified here: it never counts against anybody.
 
-    `seen`, `expected` and `why` are words; `lines` are the source lines it speaks of, `row` the first event there.
+    `seen`, `expected` and `why` are words; `lines` are the source lines it speaks of, `row` the first event there;
+    `book` names the sections of the book that it is about.
     """
 
     name: str
@@ -56,6 +58,7 @@ class CheckResult(msgspec.Struct, frozen=True):
     row: str = ""
     hint: dict[str, str] = {}
     visibility: str = "visible"
+    book: str = ""
 
 
 class Observed:
@@ -122,14 +125,15 @@ def judge(lab: Lab, observed: Observed) -> list[CheckResult]:
     for check in lab.checks:
         status = {result.name: result.status for result in results}
         failed = [name for name in check.needs if status[name] in (FAILED, NOT_REACHED)]
-        results.append(_not_reached(check, failed[0]) if failed else _judged(lab, check, observed))
+        results.append(_not_reached(lab, check, failed[0]) if failed else _judged(lab, check, observed))
     return results
 
 
-def _not_reached(check: Check, because: str) -> CheckResult:
+def _not_reached(lab: Lab, check: Check, because: str) -> CheckResult:
     return CheckResult(
         name=check.name, status=NOT_REACHED, points=0, max_points=check.points, that=check.that.text,
         why=f"{because!r} must pass first", visibility=_visibility(check), hint=check.hint._asdict(),
+        book=_book(lab, check),
     )  # fmt: skip
 
 
@@ -138,17 +142,22 @@ def _judged(lab: Lab, check: Check, observed: Observed) -> CheckResult:
         verdict = check.that.judge(observed)
     except BadExpression as error:
         raise BadLab(f"{lab.folder / 'checks.toml'}, check {check.name!r}: that: {error}") from error
-    return _result(check, verdict, observed)
+    return _result(lab, check, verdict, observed)
 
 
-def _result(check: Check, verdict: Verdict, observed: Observed) -> CheckResult:
+def _result(lab: Lab, check: Check, verdict: Verdict, observed: Observed) -> CheckResult:
     lines = tuple(line for line in map(observed.place, check.that.anchors) if isinstance(line, str))
     return CheckResult(
         name=check.name, status=_OUTCOMES[verdict.holds], points=check.points if verdict.holds else 0,
         max_points=0 if verdict.holds is None else check.points, that=check.that.text, seen=verdict.seen,
         expected=verdict.expected, why=verdict.why, lines=lines, row=_row(observed.program, lines),
-        hint=check.hint._asdict(), visibility=_visibility(check),
+        hint=check.hint._asdict(), visibility=_visibility(check), book=_book(lab, check),
     )  # fmt: skip
+
+
+def _book(lab: Lab, check: Check) -> str:
+    """Return the sections of the book that explain what *check* is about."""
+    return ", ".join(dict.fromkeys(SECTIONS[concept] for concept in check.concepts or lab.concepts))
 
 
 def _visibility(check: Check) -> str:

@@ -56,7 +56,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A fact that must hold: `that`. It is judged only when the checks that it `needs` have passed."""
+    """A fact that must hold: `that`. It is judged only when the checks that it `needs` have passed.
+
+    `concepts` are those of the book that it is about; where it names none, those of its lab.
+    """
 
     name: str
     that: Expression
@@ -64,6 +67,7 @@ class Check:
     hint: Text
     visible: bool
     needs: tuple[str, ...]
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +245,7 @@ def _question(table: Table, words: Words) -> Question:
 
 
 def _check(table: Table, words: Words, before: list[str]) -> Check:
-    table.only(("name", "that", "points", "hint", "visibility", "needs"))
+    table.only(("name", "that", "points", "hint", "visibility", "needs", "concepts"))
     visibility = table.take("visibility", str, "visible")
     if visibility not in _VISIBLE:
         raise table.error(f"visibility is {visibility!r}, and must be one of {', '.join(_VISIBLE)}")
@@ -254,7 +258,7 @@ def _check(table: Table, words: Words, before: list[str]) -> Check:
         raise table.error(f"points is {points}, and must not be below 0")
     return Check(
         name=table.take("name", str), that=_expression(table, "that", words), points=points, hint=table.text("hint"),
-        visible=visibility == "visible", needs=needs,
+        visible=visibility == "visible", needs=needs, concepts=_concepts(table),
     )  # fmt: skip
 
 

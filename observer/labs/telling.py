@@ -28,13 +28,14 @@ _WORDS: Final = {
         "expected": "expected", "seen": "seen", "line": "line", "why": "because", "hint": "hint", "asks": "asks",
         "predicted": "predicted", "observed": "observed", "happened": "happened",
         "score": "score", "output": "the program printed", "hidden": "a hidden check",
-        "required": "must hold",
+        "required": "must hold", "book": "book", "section": "section",
     },
     "ko": {
         PASSED: "통과", FAILED: "실패", NOT_REACHED: "아직", UNVERIFIABLE: "여기서는 확인할 수 없음",
         "expected": "기대", "seen": "관찰", "line": "줄", "why": "이유", "hint": "힌트", "asks": "조건",
         "predicted": "예측", "observed": "관찰", "happened": "일어난 일",
         "score": "점수", "output": "프로그램의 출력", "hidden": "숨은 검사", "required": "꼭 필요",
+        "book": "책", "section": "절",
     },
 }  # fmt: skip
 _ASIDE: Final = 12
@@ -149,6 +150,7 @@ def _tell_result(
     rows |= {"why": result.why} if result.why else {}
     if result.status == FAILED:
         rows |= {"line": ", ".join(result.lines), "happened": result.row, "hint": result.hint.get(language, "")}
+        rows["book"] = f"{words['section']} {result.book}" if result.book else ""
         if not is_prediction:
             rows = {"asks": result.that, **rows}
     for key, text in rows.items():

@@ -6,7 +6,7 @@ from typing import Final
 
 from observer.model.operations import ALLOCATING
 
-__all__ = ["CONCEPTS", "GROWING", "STEPS", "steps_of", "took_step"]
+__all__ = ["CONCEPTS", "GROWING", "SECTIONS", "STEPS", "steps_of", "took_step"]
 
 CONCEPTS: Final = {
     "rings": "privilege levels, 0 (kernel) to 3 (applications)",
@@ -21,6 +21,12 @@ CONCEPTS: Final = {
     "story": "the six steps from malloc to a page frame",
 }
 """Concept ids of the chapter, used in events, stories and labs alike."""
+
+SECTIONS: Final = {
+    "rings": "3.5.1", "modes": "3.5.2", "portal": "3.5.3", "stdlib": "3.5.4", "allocators": "3.5.4", "gap": "3.5.5",
+    "brk": "3.5.5 and 3.5.6", "virtual": "3.5.7", "two-level": "3.5.7", "story": "3.5.8",
+}  # fmt: skip
+"""The section of the chapter that each concept is explained in."""
 
 STEPS: Final = {
     1: "malloc searches a free piece",

@@ -45,5 +45,5 @@ def details(check: CheckResult) -> str:
     rows = [("asks", check.that), ("seen", check.seen), ("expected", check.expected), ("because", check.why)]
     rows += [("line", ", ".join(check.lines)), ("happened", check.row)]
     if check.status == FAILED:
-        rows.append(("hint", check.hint.get("en", "")))
+        rows += [("hint", check.hint.get("en", "")), ("book", f"section {check.book}" if check.book else "")]
     return "\n".join([check.status, *(f"{key}: {safe(text)}" for key, text in rows if text)])

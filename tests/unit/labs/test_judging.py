@@ -55,7 +55,15 @@ def test_a_failed_check_says_what_was_seen_expected_and_where(lab: Lab) -> None:
     assert (asks.status, asks.seen, asks.expected) == ("failed", "77", f"{size_of(lab):,}")
     assert asks.lines == ("mine.c:7",)
     assert "malloc(77)" in asks.row
+    assert asks.book == "3.5.7"
     assert asks.hint == {"en": "Ask for SIZE bytes at @ASK.", "ko": "@ASK에서 SIZE바이트를 요청하십시오."}
+
+
+def test_a_check_may_be_about_other_concepts_than_its_lab(lab: Lab) -> None:
+    lab = read_lab(changed(lab.folder, "checks.toml", "points = 2", 'points = 2\nconcepts = ["brk", "rings"]'))
+    assert judged(lab, attempt(77, frees=True))[2].book == "3.5.5 and 3.5.6, 3.5.1"
+    with pytest.raises(BadLab, match="'nowhere' is no concept"):
+        read_lab(changed(lab.folder, "checks.toml", '"rings"', '"nowhere"'))
 
 
 def test_what_needs_a_check_that_failed_is_not_reached_and_gives_nothing(lab: Lab) -> None:
