@@ -198,3 +198,31 @@ def test_lint_finds_a_solution_for_one_students_sizes_only(quick: Lab, workshop:
     done = quick("lint", "./quick")
     assert done.returncode == 1
     assert "solution: 'asks' failed with SIZE" in " ".join(done.stdout.split())
+
+
+@needs_box
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("name", ["leak_hunt", "sparse_array", "arenas"])
+def test_a_hand_in_scores_the_same_whoever_grades_it_where(workshop: Path, name: str) -> None:
+    first = runner(workshop, nobody=False)
+    first("start", name, "mine", "--seed", "4121")
+    (workshop / "mine").chmod(0o777)
+    solve(name, workshop / "mine")
+    assert first("submit", "mine", "-o", "a.handin").returncode == 0
+    deny = workshop / "deny"
+    subprocess.run(["gcc", "-o", str(deny), str(Path(__file__).parent / "deny.c")], check=True)
+    surroundings = {"as started": first, "no randomisation": runner(workshop, nobody=False, before=["setarch", "-R"])}
+    if os.geteuid() == 0 and PYTHON is not None:
+        surroundings["ordinary"] = runner(workshop, nobody=True)
+    surroundings["without perf"] = runner(
+        workshop, nobody=os.geteuid() == 0 and PYTHON is not None, before=[str(deny), "298"]
+    )
+    found = {where: documents(lab, "a.handin")[0] for where, lab in surroundings.items()}
+    assert {each["verdict"] for each in found.values()} == {"OK"}
+    outcomes = {where: {check["name"]: check["status"] for check in each["checks"]} for where, each in found.items()}
+    for where, each in outcomes.items():
+        differ = {check for check, status in each.items() if status != outcomes["as started"][check]}
+        assert not differ or where == "without perf", (where, differ)
+        assert {each[check] for check in differ} <= {"not verifiable here", "not reached"}
+        points = sum(check["points"] for check in found["as started"]["checks"] if check["name"] not in differ)
+        assert found[where]["score"] == points
