@@ -35,7 +35,7 @@ Exit status:
 Examples:
   observer query story.trace "select op, count(*) from calls group by op"
   observer query story.trace "describe faults"
-  observer query story.trace "select max(bytes_asked) from calls" --json
+  observer query story.trace "select max(size) from calls" --json
   observer query '*.trace' "select trace, count(*) from faults group by all"
 """
 

@@ -43,7 +43,7 @@ PROGRAMS = {
     "raises its limits": ("TO", "struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY}; setrlimit(RLIMIT_CPU, &r); for (;;);"),
     # ---- memory and output ----
     "memory bomb": ("ML", "for (;;) memset(malloc(1 << 20), 1, 1 << 20);"),
-    "small pieces": ("OL", "for (;;) if (!malloc(1000)) abort();"),
+    "small pieces": ("ML", "for (;;) if (!malloc(5000)) abort();"),
     "maps all": ("OK", "while (mmap(0, 1 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED); mlockall(MCL_CURRENT);"),
     "output flood": ("OL", 'for (;;) puts("a line of many, and each of them as long as this one is");'),
     "error flood": ("OL", 'for (;;) fputs("a line of many, and each of them as long as this one is\\n", stderr);'),
@@ -73,7 +73,7 @@ PROGRAMS = {
     "preloads": ("OK", 'if (!getenv("LD_PRELOAD")) { setenv("LD_PRELOAD", "/tmp/x.so", 1); execv("/proc/self/exe", argv); }'),
     "says that it failed": ("RE", "exit(3);"),
     "killed by itself": ("RE", "raise(SIGKILL);"),
-    "killed by a filter": ("RE", "prctl(PR_SET_SECCOMP, 1); free(malloc(10));"),
+    "killed by a filter": ("RE", "if (prctl(PR_SET_SECCOMP, 1)) raise(SIGKILL); free(malloc(10));"),
     "killed by a filter of its own": ("RE", _FILTER % ("getppid", "SECCOMP_RET_KILL_PROCESS") + "getppid();"),
     "refuses itself memory": ("ML", _FILTER % ("brk", "SECCOMP_RET_ERRNO | 12") + _FILTER.replace("f[]", "g[]").replace(", f}", ", g}").replace("sock_fprog p", "sock_fprog q").replace("&p", "&q") % ("mmap", "SECCOMP_RET_ERRNO | 12") + "if (!malloc(100)) return 4;"),
     "traps": ("RE", '__asm__("int3");'),

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from observer.labs import attempt
 from observer.labs.box import user_of_box
 from observer.labs.grading import Document, Grader
 from observer.labs.handin import HandIn
@@ -72,6 +73,13 @@ def test_a_program_gets_its_verdict_and_no_point(grader: Grader, name: str) -> N
     verdict, body = PROGRAMS[name]
     document = graded(grader, program(body))
     assert (document.verdict, document.score) == (verdict, 0), document.why
+
+
+def test_who_does_more_than_is_recorded_has_used_it_up(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt, "_MOST_EVENTS", 1009)
+    document = graded(grader, program("for (int i = 0; i < 1500; i++) free(malloc(10));"))
+    assert (document.verdict, document.score) == ("OL", 0)
+    assert "more than is recorded: 1,009 calls" in document.why
 
 
 @pytest.mark.parametrize("name", BUILDS)
