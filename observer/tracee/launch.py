@@ -95,8 +95,9 @@ def launch(start: Start) -> Launched:
     """Fork, seize, and let the child exec; it stops at EVENT_EXEC.
 
     Raises:
-        CannotObserve: ptrace is refused.
+        CannotObserve: ptrace is refused, or /proc does not show our processes.
     """
+    _check_proc()
     environment = as_given(start.environment)
     go_read, go_write = os.pipe()
     report_read, report_write = os.pipe()
@@ -122,6 +123,19 @@ def launch(start: Start) -> Launched:
     os.write(go_write, b"g")
     os.close(go_write)
     return Launched(pid, report_read)
+
+
+def _check_proc() -> None:
+    """Refuse a /proc in which our numbers of processes are those of others, or nobody's (pid_namespaces(7))."""
+    remedy = "mount -t proc proc /proc, in the namespaces of this process (unshare --pid --fork --mount-proc)"
+    try:
+        shown = os.readlink("/proc/self")
+    except OSError as error:
+        raise CannotObserve(
+            "cannot trace the program", f"/proc/self: {os.strerror(error.errno or 0)}", remedy
+        ) from error
+    if shown != str(os.getpid()):
+        raise CannotObserve("cannot trace the program", "/proc is that of another pid namespace", remedy)
 
 
 def check_exec(report: int, path: str) -> None:

@@ -188,6 +188,17 @@ def test_a_number_that_is_used_again_is_another_process(workshop: Path, tmp_path
     assert sum(event.what == "exit" and event.tid == event.pid for event in found.processes) == 18
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a pid namespace without a user namespace")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
+def test_a_proc_that_shows_the_processes_of_others_is_refused(workshop: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", *OBSERVER, "run", "-o", str(tmp_path / "trace"), "true"],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, "/proc is that of another pid namespace" in done.stderr) == (125, True), done.stderr
+    assert not (tmp_path / "trace").exists()
+
+
 # ---- huge pages ----------------------------------------------------------------------------------------------
 
 
