@@ -96,13 +96,22 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
             parts[f"may have come or gone by {', '.join(evidence.beyond)}, which does not say when"] += rest
     why = "fault samples were lost" if evidence.count("faults_lost") else ""
     excluded = tuple(Exclusion(count, reason) for reason, count in parts.items())
-    return balance(_HEAP_PAGES, seen, expected, excluded=excluded, cannot_verify=why)
+    unread = sum(not note.frames for note in evidence.ends)
+    note = f"{unread} processes whose pages could not be read" if unread else ""
+    if unread == len(evidence.ends):
+        why = why or note
+    return balance(_HEAP_PAGES, seen, expected, excluded=excluded, cannot_verify=why, note=note)
 
 
 def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], int]]:
-    """Yield for each process what is known of its heap, the pages that came and are there, how many are swapped."""
+    """Yield for each process what is known of its heap, the pages that came and are there, how many are swapped.
+
+    Those are left out whose pagemap could not be read: a process that lives has pages.
+    """
     spaces = zip(evidence.ends, evidence.findings.replayed, evidence.findings.heap_pages, strict=True)
     for note, space, known in spaces:
+        if not note.frames:
+            continue
         low, high = page_up(space.break_start), page_up(space.break_end)
         areas = [(max(m.start, low), min(m.end, high)) for m in note.mappings if m.path == "[heap]"]
         inside = {page for page in known.came if any(start <= page < end for start, end in areas)}

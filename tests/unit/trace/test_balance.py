@@ -595,6 +595,15 @@ def test_huge_pages_that_madvise_asks_for_are_huge_pages_too(recorder: Recorder)
     assert ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES].verdict == "COMPLETE WITH EXCLUSIONS"
 
 
+def test_heap_pages_of_a_process_whose_pagemap_was_refused_are_not_balanced(recorder: Recorder) -> None:
+    replayed(recorder)
+    recorder.fault(HEAP, 20)
+    end(recorder, 30, *REAL)
+    recorder.exit(31)
+    line = ledger(recorder, instruments=RESIDENCY)[HEAP_PAGES]
+    assert (line.verdict, line.note) == ("UNVERIFIABLE", "1 processes whose pages could not be read")
+
+
 def test_lost_samples_make_heap_pages_unverifiable(recorder: Recorder) -> None:
     heap_of_two_pages(recorder, 0, 1, 2)
     assert ledger(recorder, instruments=RESIDENCY, faults_lost=1)[HEAP_PAGES].verdict == "UNVERIFIABLE"
