@@ -98,8 +98,8 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
     excluded = tuple(Exclusion(count, reason) for reason, count in parts.items())
     unread = sum(not note.frames for note in evidence.ends)
     note = f"{unread} processes whose pages could not be read" if unread else ""
-    if unread == len(evidence.ends):
-        why = why or note
+    if unread and unread == len(evidence.ends):
+        return unverifiable(_HEAP_PAGES, note)
     return balance(_HEAP_PAGES, seen, expected, excluded=excluded, cannot_verify=why, note=note)
 
 
