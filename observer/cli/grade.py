@@ -35,7 +35,7 @@ Verdicts:
   RE       it crashed, failed, or cannot be built
   TO       its time was over
   ML       it got no more memory
-  OL       it wrote more than it may
+  OL       it wrote, or did, more than it may
   SUSPECT  it was changed after it had been made, or holds another's recording;
            the score is what its sources earn
   XX       our failure: never scored, to be graded again
