@@ -171,13 +171,14 @@ def test_help_is_answered_before_anything_is_made(script: str, checkout: Path) -
 
 
 def test_there_are_scripts_in_python() -> None:
-    assert IN_PYTHON == ["accuracy", "bench", "chapter", "crossing", "golden", "pressure", "soak"]
+    assert IN_PYTHON == ["accuracy", "bench", "chapter", "classroom", "crossing", "golden", "pressure", "soak"]
 
 
 @pytest.mark.parametrize(
     "words",
     [
         "accuracy nothing", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
+        "classroom --students 0", "classroom --labs none", "classroom --jobs x",
         "pressure w 0", "soak --jobs 0", "soak --length x", "soak --minutes 1", "soak --mixture --minutes 1 --programs 1",
         "soak --mixture --library here",
     ],
