@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Task", "Wish", "here", "in_processes", "on_cluster"]
 
 _CONNECTING = "10s"
+_ONE_AT_A_TIME = threading.Lock()
+"""A process has one that records; a worker of a cluster may have several threads."""
 _AGAIN = 5
 """How often a cluster tries what took a worker with it."""
 
@@ -58,7 +61,8 @@ def _document(grader: Grader, task: Task) -> Document:
 
 
 def _graded(task: Task, by: Wish) -> Document:
-    return _document(_grader(by), task)
+    with _ONE_AT_A_TIME:
+        return _document(_grader(by), task)
 
 
 @cache
