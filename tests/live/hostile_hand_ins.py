@@ -43,7 +43,7 @@ PROGRAMS = {
     "raises its limits": ("TO", "struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY}; setrlimit(RLIMIT_CPU, &r); for (;;);"),
     # ---- memory and output ----
     "memory bomb": ("ML", "for (;;) memset(malloc(1 << 20), 1, 1 << 20);"),
-    "small pieces": ("ML", "for (;;) if (!malloc(5000)) abort();"),
+    "small pieces": ("ML", "for (;;) if (!malloc(100000)) abort();"),
     "maps all": ("OK", "while (mmap(0, 1 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED); mlockall(MCL_CURRENT);"),
     "output flood": ("OL", 'for (;;) puts("a line of many, and each of them as long as this one is");'),
     "error flood": ("OL", 'for (;;) fputs("a line of many, and each of them as long as this one is\\n", stderr);'),
