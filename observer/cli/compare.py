@@ -175,7 +175,7 @@ def _traces(arguments: argparse.Namespace) -> list[Path]:
     words = arguments.words
     count = next((at for at, word in enumerate(words) if not _is_trace(word)), len(words))
     traces = [Path(word) for word in words[:count]]
-    if count > 1 or (count and "--at" in words):
+    if count > 1 or (count and any(word.partition("=")[0] == "--at" for word in words)):
         take_options_behind(arguments, words[count - 1 :])
     return traces
 

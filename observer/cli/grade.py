@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from observer.labs.classroom import Fleet
+    from observer.labs.fleet import Wish
     from observer.labs.grading import Document
 
 __all__ = ["configure_grade", "run_grade"]
@@ -89,9 +90,10 @@ def run_grade(arguments: argparse.Namespace) -> int:
     if arguments.output is not None and arguments.format is None:
         raise UsageError("-o needs --format", "", "observer lab grade FILE --format gradescope -o results.json")
     labs = arguments.labs.resolve() if arguments.labs is not None else None
-    results = Results(arguments.results, labs) if arguments.results is not None else None
+    wish = _wish(arguments, labs)
+    results = Results(arguments.results, wish) if arguments.results is not None else None
     documents = []
-    for document in grade_class(files_of(arguments.paths), _fleet(arguments, labs), results):
+    for document in grade_class(files_of(arguments.paths), _fleet(arguments, wish), results):
         documents.append(document)
         if arguments.json:  # each as soon as it is known: what is graded is not lost with what comes
             _print_json(document)
@@ -103,13 +105,19 @@ def run_grade(arguments: argparse.Namespace) -> int:
     return 0 if all(each.verdict == "OK" and each.score == each.max_score for each in documents) else 1
 
 
-def _fleet(arguments: argparse.Namespace, labs: Path | None) -> Fleet:
+def _wish(arguments: argparse.Namespace, labs: Path | None) -> Wish:
     from observer.labs.box import Box
-    from observer.labs.fleet import Wish, here, in_processes, on_cluster
+    from observer.labs.fleet import Wish
 
     wish = Wish(labs, Box(arguments.box), arguments.lab)
     if wish.box is Box.USER and (arguments.jobs > 1 or arguments.scheduler is not None):
         raise UsageError("--box user is for one hand-in at a time", "its programs have one user for all", "--jobs 1")
+    return wish
+
+
+def _fleet(arguments: argparse.Namespace, wish: Wish) -> Fleet:
+    from observer.labs.fleet import here, in_processes, on_cluster
+
     if arguments.scheduler is not None:
         return partial(on_cluster, by=wish, address=arguments.scheduler)
     if arguments.jobs > 1:

@@ -74,14 +74,8 @@ class Box(enum.Enum):
                 words = ["prlimit", f"--nproc={limits.processes}", "--", *words]
             words = _bubblewrap(words, folder, writing)
         if counted:
-            words = [
-                "setpriv",
-                f"--reuid={user_of_box()}",
-                f"--regid={user_of_box()}",
-                "--clear-groups",
-                "--no-new-privs",
-                *words,
-            ]
+            user = user_of_box()
+            words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs", *words]
         limit = ["prlimit", f"--cpu={limits.seconds}:{limits.seconds + 1}", f"--as={limits.memory}", "--core=0"]
         limit += [f"--fsize={limits.file}", *([f"--nproc={limits.processes}"] if counted else [])]
         return (*limit, "--", *words)

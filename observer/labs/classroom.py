@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,18 +21,19 @@ from observer import __version__
 from observer.errors import BadLab, ObserverError, UsageError
 from observer.files import Folder
 from observer.labs.catalogue import folder_of_labs
-from observer.labs.fleet import Task
+from observer.labs.fleet import Task, Wish
 from observer.labs.grading import OURS, SUSPECT, Document, failed
 from observer.labs.handin import SUFFIX, content_of, parse_hand_in
 
 __all__ = ["Fleet", "Results", "files_of", "grade_class"]
 
 _LARGEST: Final = 1 << 24
+_PERF_SETTING: Final = Path("/proc/sys/kernel/perf_event_paranoid")
 Fleet = Callable[[Iterable[Task]], Iterator[tuple[int, Document]]]
 
 
 def files_of(paths: Iterable[Path]) -> list[Path]:
-    """Return the hand-in files that *paths* name: files, and of folders those that end in SUFFIX, sorted.
+    """Return the hand-in files that *paths* name, each once: files, and of folders those that end in SUFFIX, sorted.
 
     Raises:
         UsageError: there is none.
@@ -42,23 +44,37 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
         if not inside:
             raise UsageError(f"there is nothing to grade in {path}", f"no file in it ends in {SUFFIX}")
         found += inside
-    return found
+    once: dict[Path, Path] = {}
+    for path in found:
+        once.setdefault(path.resolve(), path)
+    return list(once.values())
 
 
 class Results:
     """The folder of what was graded: a document by the hash of what it depends on.
 
-    That is the hand-in, the labs, this version, the kernel and the C library; what was our failure is not kept.
+    That is the hand-in, what it is graded *by* (labs, box, the one lab), this version, the kernel, the C library, and
+    what the kernel lets whoever grades see (kernel.perf_event_paranoid; a filter that refuses perf is not noticed). What
+    was our failure is not kept.
     """
 
-    def __init__(self, path: Path, labs: Path | None) -> None:
+    def __init__(self, path: Path, by: Wish) -> None:
         try:
             path.mkdir(exist_ok=True)
             self._folder = Folder.open(path)
         except OSError as error:
             raise ObserverError(f"cannot write {path}", error.strerror or str(error), "another folder") from error
         self._circumstances = msgspec.json.encode(
-            [__version__, platform.release(), platform.libc_ver(), _digest_of(folder_of_labs(labs))]
+            [
+                __version__,
+                platform.release(),
+                platform.libc_ver(),
+                _digest_of(folder_of_labs(by.labs)),
+                by.box.value,
+                by.only,
+                os.geteuid() == 0,
+                _perf_setting(),
+            ]
         )
 
     def key(self, content: bytes) -> str:
@@ -83,6 +99,12 @@ class Results:
             self._folder.replace(name, content)
         except OSError as error:
             raise ObserverError(f"cannot write {self._folder.path / name}", error.strerror or str(error)) from error
+
+
+def _perf_setting() -> str:
+    with suppress(OSError):
+        return _PERF_SETTING.read_text().strip()
+    return ""  # a kernel without perf
 
 
 def _digest_of(labs: Path) -> str:

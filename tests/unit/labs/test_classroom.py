@@ -10,8 +10,9 @@ import duckdb
 import pytest
 
 from observer.errors import UsageError
+from observer.labs.box import Box
 from observer.labs.classroom import Results, files_of, grade_class
-from observer.labs.fleet import Task
+from observer.labs.fleet import Task, Wish
 from observer.labs.gradebook import write_gradebook
 from observer.labs.grading import Document
 from tests.unit.labs.hand_ins import bytes_of, check, document, given, recorded
@@ -69,9 +70,9 @@ def test_a_file_that_is_gone_is_our_failure_and_has_no_score(tmp_path: Path) -> 
 def test_what_was_graded_is_not_graded_again_whatever_its_file_is_called(tmp_path: Path) -> None:
     files = [put(tmp_path, "a.handin"), put(tmp_path, "b.handin", seed="2")]
     first, second = Fleet(), Fleet()
-    before = list(grade_class(files, first, Results(tmp_path / "kept", None)))
+    before = list(grade_class(files, first, Results(tmp_path / "kept", Wish())))
     files[0] = files[0].rename(tmp_path / "c.handin")
-    after = list(grade_class(files, second, Results(tmp_path / "kept", None)))
+    after = list(grade_class(files, second, Results(tmp_path / "kept", Wish())))
     assert (sorted(first.asked), second.asked) == (["a.handin", "b.handin"], [])
     assert [each.file for each in after] == ["c.handin", "b.handin"]
     assert after[1] == before[1]
@@ -86,7 +87,7 @@ def test_another_hand_in_or_a_changed_lab_is_graded(tmp_path: Path) -> None:
         if change is not None:
             change[0].write_text(change[1])
         fleet = Fleet()
-        list(grade_class([path], fleet, Results(tmp_path / "kept", tmp_path / "labs")))
+        list(grade_class([path], fleet, Results(tmp_path / "kept", Wish(tmp_path / "labs"))))
         asked.append(len(fleet.asked))
     assert asked == [1, 1, 1, 0]
 
@@ -94,13 +95,13 @@ def test_another_hand_in_or_a_changed_lab_is_graded(tmp_path: Path) -> None:
 def test_our_failures_and_damaged_documents_are_graded_again(tmp_path: Path) -> None:
     path = put(tmp_path, "a.handin")
     for fleet in (Fleet(verdict="XX", score=None), Fleet(), Fleet()):
-        list(grade_class([path], fleet, Results(tmp_path / "kept", None)))
+        list(grade_class([path], fleet, Results(tmp_path / "kept", Wish())))
         asked = fleet.asked
     assert asked == []
     (kept,) = (tmp_path / "kept").glob("*.json")
     kept.write_text("{")
     again = Fleet()
-    list(grade_class([path], again, Results(tmp_path / "kept", None)))
+    list(grade_class([path], again, Results(tmp_path / "kept", Wish())))
     assert again.asked == ["a.handin"]
 
 
@@ -117,9 +118,9 @@ def test_what_is_cut_off_loses_only_what_was_not_known(tmp_path: Path) -> None:
             yield task.number, document(task.name)
 
     with pytest.raises(Cut):
-        list(grade_class(files, dies, Results(tmp_path / "kept", None)))
+        list(grade_class(files, dies, Results(tmp_path / "kept", Wish())))
     rest = Fleet()
-    assert len(list(grade_class(files, rest, Results(tmp_path / "kept", None)))) == 3
+    assert len(list(grade_class(files, rest, Results(tmp_path / "kept", Wish())))) == 3
     assert rest.asked == ["c.handin"]
 
 
@@ -135,7 +136,7 @@ def test_the_same_recording_handed_in_twice_is_named(tmp_path: Path) -> None:
 
 
 def test_the_gradebook_is_a_table_and_parquet(tmp_path: Path) -> None:
-    results = Results(tmp_path / "it's kept", None)
+    results = Results(tmp_path / "it's kept", Wish())
     documents = [
         document("a.handin", checks=[check(), check("asks", "failed", seen="4", expected="5")]),
         document("b.handin", verdict="XX", score=None, why="no gcc", notes=["late"]),
@@ -147,3 +148,20 @@ def test_the_gradebook_is_a_table_and_parquet(tmp_path: Path) -> None:
     assert rows == [("a.handin", "nothing left", "passed", ""), ("a.handin", "asks", "failed", "4")]
     assert (tmp_path / "it's kept" / "gradebook.csv").read_text().count("\n") == 3
     assert "<title>" in (tmp_path / "it's kept" / "class.html").read_text()
+
+
+@pytest.mark.parametrize("by", [Wish(only="threshold"), Wish(box=Box.USER)])
+def test_what_was_graded_by_other_rules_is_graded_again(tmp_path: Path, by: Wish) -> None:
+    path, again = put(tmp_path, "a.handin"), Fleet()
+    list(grade_class([path], Fleet(), Results(tmp_path / "kept", by)))
+    list(grade_class([path], again, Results(tmp_path / "kept", Wish())))
+    assert again.asked == ["a.handin"]
+
+
+def test_a_file_that_is_named_twice_is_nobodys_twin(tmp_path: Path) -> None:
+    path = put(tmp_path, "a.handin", recording=recorded())
+    put(tmp_path, "b.handin")
+    (tmp_path / "c.handin").symlink_to(path)
+    files = files_of([path, tmp_path])
+    assert [each.name for each in files] == ["a.handin", "b.handin"]
+    assert [each.verdict for each in grade_class(files, Fleet(), None)] == ["OK", "OK"]
