@@ -54,8 +54,8 @@ class Results:
     """The folder of what was graded: a document by the hash of what it depends on.
 
     That is the hand-in, what it is graded *by* (labs, box, the one lab), this version, the kernel, the C library, and
-    what the kernel lets whoever grades see (kernel.perf_event_paranoid; a filter that refuses perf is not noticed). What
-    was our failure is not kept.
+    what the kernel lets whoever grades see (kernel.perf_event_paranoid; a filter that refuses perf is not noticed).
+    What was our failure is not kept.
     """
 
     def __init__(self, path: Path, by: Wish) -> None:
