@@ -79,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--recorder",
-        choices=("auto", "breakpoint"),
+        choices=("auto", "inline", "breakpoint"),
         default="auto",
         help="how allocator calls are seen (default: auto)",
     )
@@ -166,6 +166,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
+        recorder=arguments.recorder,
     )  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from time import monotonic_ns
 from types import MappingProxyType
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
 from observer.instruments.heap_snapshots import HeapSnapshots
@@ -38,6 +41,8 @@ _THREE_WORDS: Final = struct.Struct("<III")
 _MASK_32: Final = 0xFFFF_FFFF
 _NO_ROLES: Final[Mapping[str, str]] = MappingProxyType({})
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+_MOST_PIECES: Final = 1 << 12
+"""Pieces of stack that are compared with those that come: a loop has the same ones again and again."""
 
 
 class AllocatorCalls:
@@ -63,6 +68,8 @@ class AllocatorCalls:
         self._returned = 0
         self._left = 0
         self._cut = 0
+        self.inline = 0
+        self._pieces: dict[tuple[int, int, int, bytes], int] = {}
 
     @property
     def refused(self) -> dict[str, str]:
@@ -78,7 +85,7 @@ class AllocatorCalls:
         """Return how many calls were begun, returned, left by a jump, and cut by their thread's end."""
         return {
             "calls_begun": self._begun, "calls_returned": self._returned, "calls_left": self._left,
-            "calls_unreturned": self._cut, "calls_internal": self._follower.internal,
+            "calls_unreturned": self._cut, "calls_inline": self.inline, "calls_internal": self._follower.internal,
             "calls_unread": self._follower.unread, "calls_refused": len(self.refused),
             "breakpoints": self._standing.expected, "breakpoints_standing": self._standing.found,
             "breakpoints_moved": self._standing.moved, "breakpoints_planted_again": self._standing.planted_again,
@@ -150,6 +157,43 @@ class AllocatorCalls:
             self._follower.unread += 1
             return 0
 
+    # ---- calls, as the inline recorder tells of them ----
+
+    def recorded(
+        self, calls: npt.NDArray[np.void], pieces: npt.NDArray[np.void], of_calls: npt.NDArray[np.int64]
+    ) -> None:  # fmt: skip
+        """See InlineCalls."""
+        for call, piece in of_calls.T.tolist():
+            calls["stack"][call] = self._keep(pieces[piece], int(calls["began"][call]))
+        self._begun += len(calls)
+        self._returned += len(calls)
+        self.inline += len(calls)
+        self._sink.calls.append_all(calls)
+
+    def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
+        """See InlineCalls."""
+        self._begun += 1
+        if piece is not None:
+            frame.stack = self._keep(piece, frame.began)
+
+    def internal(self, count: int) -> None:
+        """See InlineCalls."""
+        self._follower.internal += count
+
+    def _keep(self, piece: np.void, now: int) -> int:
+        """Return the number of the piece of stack, which is stored if it is another than those before."""
+        sp, bp, bx = int(piece["sp"]), int(piece["bp"]), int(piece["bx"])
+        data = piece["bytes"].tobytes()[: int(piece["length"])]
+        key = sp, bp, bx, data
+        number = self._pieces.get(key, 0)
+        if not number:
+            if len(self._pieces) >= _MOST_PIECES:
+                self._pieces.clear()
+            number = self._pieces[key] = self._sink.stacks.append(now, sp, bp, bx, data)
+        return number
+
+    # ---- and of both ----
+
     def lost(self, task: Task, frame: Frame, now: int, how: int) -> None:
         """See Listener."""
         if how == LEFT:
@@ -175,10 +219,12 @@ class AllocatorCalls:
 
     # ---- breakpoints are looked after ----
 
-    def text_changed(self, task: Task, start: int, end: int) -> None:
-        """A call of the program's returned that may have changed the code of [start, end)."""
+    def text_changed(self, task: Task, start: int, end: int, *, is_writable: bool = False) -> None:
+        """A call of the program's returned that may have changed the code of [start, end), or allows to change it."""
         if task.memory is not None and task.memory.holds_any(start, end):
             task.memory.tid = task.tid
+            if is_writable and self._follower.inline is not None:
+                self._follower.inline.remove(task, start, end)  # who copies code copies an int3, not half a jump
             self._standing.check(task, start, end)
 
     def settle(self, task: Task) -> None:

@@ -46,6 +46,8 @@ class Births:
 
     def _copied(self, child: Task) -> None:
         mappings = procfs.read_mappings(child.tid)
+        if child.memory is not None:
+            mappings = child.memory.inline.without_ours(mappings)
         pages = _present_pages(child.tid, [mapping for mapping in mappings if mapping.path == "[heap]"])
         now = time.monotonic_ns()
         self._sink.notes.append(Copied(pid=child.pid, t=now, mappings=tuple(mappings), pages=tuple(pages)))

@@ -17,6 +17,7 @@ from observer.code.instructions import decode, emulation_of
 from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.breakpoints import Breakpoint
+from observer.tracee.inline.annex import Plan
 from observer.tracee.task import Task
 
 __all__ = ["Function", "Planter", "family_in", "named_in"]
@@ -76,6 +77,8 @@ class Planter:
                 image.plant_exit(place, exits.targets)
         if entries:
             self.planted[elf.path] = self.planted.get(elf.path, 0) + len(entries)
+            if role != "loader":  # its own allocator serves a start of a few calls
+                memory.inline.plans[number] = image.plan(entries)
         return len(entries)
 
 
@@ -137,6 +140,19 @@ class _Image:
         if not why:
             self._memory.entries.add(entry + self._bias)
         return why
+
+    def plan(self, entries: Iterable[int]) -> Plan:
+        """Return what was planted in the functions that begin at *entries*."""
+        bias, planted = self._bias, self._memory.breakpoints
+        ends: set[int] = set()
+        for entry in entries:
+            exits = exits_of(self._elf, entry)
+            ends |= exits.returns | exits.jumps
+        places = {entry: prologue_of(self._elf, entry).place for entry in entries}
+        return Plan(
+            self._elf, bias, {entry: planted[place + bias] for entry, place in places.items()},
+            {place: planted[place + bias] for place in ends if place + bias in planted},
+        )  # fmt: skip
 
     def plant_exit(self, address: int, reached: set[int]) -> None:
         """Plant where a function may end, whose jumps lead to *reached*."""

@@ -12,6 +12,7 @@ from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.compat import foreign_by_argument, foreign_numbers
 from observer.code.syscalls import numbers_of
+from observer.errors import CannotLaunch
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.faults import FaultInstrument, FaultTotals
@@ -22,13 +23,17 @@ from observer.instruments.probes import LibraryCalls
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
+from observer.linux.features import programs_read_thread_base
 from observer.linux.seccomp import build_filter, is_allowed
+from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
 from observer.tracee.calls import CallFollower
 from observer.tracee.engine import Engine
+from observer.tracee.inline.assembled import Stub, assembled
+from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
@@ -54,6 +59,7 @@ class Wish:
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
     malloc_functions: Mapping[str, str] = field(default_factory=dict)
+    recorder: str = "auto"
 
 
 @dataclass(slots=True)
@@ -95,6 +101,19 @@ def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
     return recording
 
 
+def why_not_inline(wish: Wish) -> str:
+    """Return why *wish* is recorded by breakpoints alone; empty if calls may be recorded inside the program."""
+    if wish.recorder == "breakpoint":
+        return "--recorder breakpoint"
+    if wish.snapshots:
+        return "--snapshot looks at the heap as calls return"
+    if "library" in wish.selection.instruments:
+        return "-e library looks at the program's calls one by one"
+    if not programs_read_thread_base():
+        return "this kernel or processor does not let programs read their thread's base (FSGSBASE, Linux 5.9)"
+    return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's time-stamp counter"
+
+
 class _Session:
     """The instruments of one run, wired together."""
 
@@ -102,6 +121,8 @@ class _Session:
         self, wish: Wish, path: str, sink: Sink, folder: Folder, interrupts: Interrupts, files: tuple[int, int]
     ) -> None:
         chosen = wish.selection.instruments
+        self._sink = sink
+        self._only_breakpoints = ""
         self._wish = wish
         self._path = path
         self._interrupts = interrupts
@@ -127,6 +148,7 @@ class _Session:
 
     def run(self) -> Recording:
         program_filter = self._filter() if is_allowed() else None
+        stub = self._stub()
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
@@ -135,13 +157,48 @@ class _Session:
         )  # fmt: skip
         launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
-        self._interrupts.watch(launched.pid, engine.known, engine.delivered, engine.pace)
+        inline = self._follower.inline = self._inline_recorder(engine, stub)
+
+        def pace(seconds: float) -> None:
+            engine.pace(seconds)
+            if inline is not None:
+                inline.pace()
+
+        self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)
         seconds = (time.monotonic_ns() - began) / 1e9
         check_exec(launched.report, self._path)
         after = procfs.child_counters()
         return self._result(engine, status, seconds, totals, after.total - before.total)
+
+    def _stub(self) -> Stub | None:
+        """Return the code that records inside the program, None where breakpoints do; `_only_breakpoints` says why.
+
+        It is made before anything is counted: a compiler's page faults are not the program's.
+        """
+        if self._allocator is None:
+            return None
+        self._only_breakpoints = why_not_inline(self._wish)
+        if self._only_breakpoints:
+            return None
+        try:
+            return assembled()
+        except (CannotLaunch, OSError) as error:
+            self._only_breakpoints = str(error)
+            return None
+
+    def _inline_recorder(self, engine: Engine, stub: Stub | None) -> InlineRecorder | None:
+        if self._allocator is None or stub is None:
+            return None
+        try:
+            return InlineRecorder(
+                stub, self._sink, self._pages, self._allocator,
+                spread=lambda: self._affinity.part(engine.known()), is_alone=engine.is_alone,
+            )  # fmt: skip
+        except OSError as error:
+            self._only_breakpoints = f"no memory can be made executable here ({error.strerror})"
+            return None
 
     def _filter(self) -> bytes:
         selection = self._wish.selection

@@ -43,6 +43,7 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
             stack = keep_stack(sink, task.memory, now, sp, registers, frames=task.frames)
         behind = _present(task.memory, ip - _BEHIND, _BEHIND)
         there = _present(task.memory, ip, NATIVE.longest_instruction)
+        ip = task.memory.inline.original(ip)
     raised = name in FAULT_SIGNALS and code > 0
     bits, word_at = bits_of(words), partial(_word, task.memory)
     sink.notes.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -42,14 +42,29 @@ class Snapshot:
     break_start: int = 0
 
 
-def take_snapshot(tid: int) -> Snapshot:
-    """Return the mappings, Rss by mapping, rollup and break of the stopped task's process."""
-    snapshot = Snapshot(read_mappings(tid))
+def take_snapshot(tid: int, own: Callable[[list[Mapping]], list[Mapping]]) -> Snapshot:
+    """Return the mappings, Rss by mapping, rollup and break of the stopped task's process.
+
+    *own* leaves those of a list of mappings that are the program's own.
+    """
+    every = read_mappings(tid)
+    snapshot = Snapshot(own(every))
     with contextlib.suppress(OSError):
-        snapshot.resident = {start: rss for start, (_size, rss) in read_mapped_resident(tid).items()}
+        resident = {start: rss for start, (_size, rss) in read_mapped_resident(tid).items()}
+        snapshot.resident = {mapping.start: resident.get(mapping.start, 0) for mapping in snapshot.mappings}
         snapshot.rss = read_resident_bytes(tid)
+        for mapping in every if len(every) > len(snapshot.mappings) else ():
+            if mapping.start not in snapshot.resident:
+                _leave_out(snapshot.rss, resident.get(mapping.start, 0), shared=mapping.shared)
         snapshot.break_start = heap_start(tid)
     return snapshot
+
+
+def _leave_out(rss: dict[str, int], count: int, *, shared: bool) -> None:
+    """Take *count* bytes of ours out of a process's sums; what is *shared* is shared with us, and nobody else."""
+    rss["resident"] -= count
+    rss["proportional"] -= count // 2 if shared else count
+    rss["anonymous"] -= 0 if shared else count
 
 
 class Frames:

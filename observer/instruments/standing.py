@@ -40,7 +40,7 @@ class Standing:
         with self._pages.excluded():
             for point in here:
                 if _bytes_at(memory, point) == point.code[: len(point.planted)]:
-                    memory.plant(task.tid, point)
+                    memory.put(task.tid, point)
                     self.planted_again += 1
 
     def settle(self, task: Task) -> None:
@@ -63,7 +63,8 @@ class Standing:
                 self.altered[FAMILY[point.number].name if point.number != NO_CALL else "a return"] += 1
 
     def _planted(self, memory: Memory) -> list[Breakpoint]:
-        return [point for point in memory.breakpoints.values() if point.listener == self._listener]
+        points = (*memory.breakpoints.values(), *memory.inline.hooks.values())
+        return [point for point in points if point.listener == self._listener]
 
 
 def _bytes_at(memory: Memory, point: Breakpoint) -> bytes:

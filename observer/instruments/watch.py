@@ -181,7 +181,10 @@ class Watch:
             note_remapped(self._sink, task, number, args, result, now)
 
     def _note_mappings(self, task: Task, now: int) -> None:
-        if mappings := self._readable_mappings(task):
+        mappings = self._readable_mappings(task)
+        if task.memory is not None:
+            mappings = task.memory.inline.without_ours(mappings)
+        if mappings:
             end = mappings[-1].end
             self._sink.notes.append(Region(pid=task.pid, t=now, start=0, end=end, mappings=tuple(mappings)))
 
@@ -189,7 +192,8 @@ class Watch:
     def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
         """Take breakpoints off the list that went with their pages; see to those whose pages may have changed."""
         if number in _CHANGING_TEXT:
-            allocator.text_changed(task, args[0], args[0] + args[1])
+            is_writable = number != _MADVISE and "w" in protection_of(args[2])
+            allocator.text_changed(task, args[0], args[0] + args[1], is_writable=is_writable)
         elif task.memory is None:
             return
         elif number == _MUNMAP or (number == _MREMAP and result != args[0]):
@@ -249,11 +253,15 @@ class Watch:
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
             self._faults = self._unsampled = None
+            if self._follower.inline is not None:
+                self._follower.inline.allows = False  # pages are told from calls by the stops between
             self.intervals = FaultIntervals(self._sink)
 
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
         self.births += 1
+        if how == "vfork" and self._follower.inline is not None:
+            self._follower.inline.lend(parent, child)
         if self.intervals is not None:
             self.intervals.born(parent, child)
         self._sink.notes.append(
@@ -271,6 +279,7 @@ class Watch:
         """See Watcher."""
         if not task.has_exec:
             return
+        self._follower.interrupted(task, self._registers)
         note_signal(self._sink, task, self._registers)
         self.selectors[self._registers.words[NATIVE.registers.mode]] += 1
         blocked, caught = procfs.signal_sets(task.tid)
@@ -279,6 +288,16 @@ class Watch:
         self.traps.delivering(task, number, blocked)
         if task.frames:
             self._follower.handler_began(task, self._registers.words[NATIVE.registers.sp])
+
+    def ready(self, task: Task) -> None:
+        """See Watcher."""
+        if self._follower.inline is not None:
+            self._follower.inline.ready(task)
+
+    def idle(self) -> None:
+        """See Watcher."""
+        if self._follower.inline is not None:
+            self._follower.inline.flush()
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""
@@ -313,7 +332,7 @@ class Watch:
 
     def _snapshot(self, task: Task) -> Snapshot | None:
         try:
-            return take_snapshot(task.tid)
+            return take_snapshot(task.tid, task.memory.inline.without_ours if task.memory is not None else list)
         except PermissionError:
             self.unreadable.add("a process forbade to be read (PR_SET_DUMPABLE): its end is not compared")
             return None

@@ -27,6 +27,7 @@ __all__ = [
     "read_pagemap",
     "read_resident_bytes",
     "read_status_field",
+    "seccomp_filters",
     "signal_sets",
     "task_counters",
 ]
@@ -171,6 +172,14 @@ def read_status_field(pid: int, field: str) -> str:
         if name.decode("ascii", "replace") == field:
             return value.strip().decode("ascii", "replace")
     raise OSError(f"no field {field} in /proc/{pid}/status")
+
+
+def seccomp_filters(tid: int) -> int:
+    """Return how many filters a task's system calls pass through (Linux 5.9); -1 where that is not told."""
+    try:
+        return int(read_status_field(tid, "Seccomp_filters"))
+    except OSError:
+        return -1
 
 
 _ROLLUP: Final = {b"Rss": "resident", b"Pss": "proportional", b"Anonymous": "anonymous", b"Swap": "swapped"}

@@ -20,13 +20,16 @@ from msgspec import Meta, Struct
 from observer.model.addresses import Mapping
 
 __all__ = [
-    "FILE", "KINDS", "Allocator", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
+    "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
     "Region", "Rings", "Signalled", "Snapped", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
 """The name of their file, among the spools."""
+
+OWN_MEMORY: Final = -1
+"""Stands for the number of a system call that was made for us."""
 
 _PATH: Final = 1 << 16  # characters: PATH_MAX bytes, each written as \xff at the most
 _PAGES: Final = 1 << 24  # that one interval brings in: 64 GiB
@@ -233,6 +236,17 @@ class MappedImage(_OfProcess, frozen=True, kw_only=True, tag="image"):
     file: tuple[int, int, int, int]
 
 
+class Annexed(_OfProcess, frozen=True, kw_only=True, tag="annexed"):
+    """Code of ours was put into [start, end), where some of the program's own code is done.
+
+    `places` are (first address, bytes, the address that it stands for).
+    """
+
+    start: _Word
+    end: _Word
+    places: tuple[tuple[_UserAddress, _Small, _UserAddress], ...]
+
+
 class Leaving(_OfTask, frozen=True, kw_only=True, tag="leaving"):
     """Memory that may have huge pages is about to be given back.
 
@@ -265,7 +279,8 @@ class Interval(_OfTask, frozen=True, kw_only=True, tag="interval"):
 class Populated(_OfTask, frozen=True, kw_only=True, tag="populated"):
     """A system call that brings pages in without fault events: how many its caller's counters grew by from t to end.
 
-    `caller` is the task that entered it (an exec comes back under its leader's number), `number` the native one.
+    `caller` is the task that entered it (an exec comes back under its leader's number), `number` the native one, or
+    OWN_MEMORY for calls that we made in its place, to map memory of our own.
     """
 
     end: _Time
@@ -321,7 +336,7 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 Note = (
     Layouts | Exec | Born | Copied | Exiting | End | Walked | Snapped | Gone | Signalled | Region | Detached
-    | MappedFile | MappedImage | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved
+    | MappedFile | MappedImage | Annexed | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved
     | ProbedFunction | Handler | Aside
 )  # fmt: skip
 """Any of them."""

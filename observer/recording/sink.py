@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from observer.recording.notes import Note
 
 __all__ = ["Records", "Sink"]
@@ -16,6 +19,9 @@ class Records(Protocol):
 
     def append(self, *fields: Any) -> int:
         """Write one record; return its number from 1, or 0 when it was lost."""
+
+    def append_all(self, records: npt.NDArray[np.void]) -> None:
+        """Write records that are laid out already."""
 
 
 class Notes(Protocol):

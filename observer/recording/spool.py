@@ -13,6 +13,8 @@ import time
 from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from observer.files import Folder, NewFile
 from observer.model.filenames import as_text
@@ -49,6 +51,20 @@ class Spool:
                 return self.count
         self.lost += 1
         return 0
+
+    def append_all(self, records: npt.NDArray[np.void]) -> None:
+        """Write records that are laid out already, as many as there is room for."""
+        room = len(records) if self._most is None else min(len(records), self._most - self.count)
+        if self.error is None and room:
+            try:
+                self._append(memoryview(records[:room]).cast("B"))
+            except OSError as error:
+                self.error = error
+            else:
+                self.count += room
+                self.lost += len(records) - room
+                return
+        self.lost += len(records)
 
 
 def _readable(value: Any) -> Any:

@@ -36,7 +36,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
     return Request(
         command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),
         expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
-        instruments=tuple(sorted(wish.selection.instruments)), recorder="breakpoint", stack=wish.stack_bytes,
+        instruments=tuple(sorted(wish.selection.instruments)), recorder=wish.recorder, stack=wish.stack_bytes,
         max_events=wish.max_events, allow_loss=allow_loss, aslr=_ASLR[wish.randomize], environment=kept,
         snapshots=tuple(map(str, wish.snapshots)), malloc_functions=dict(wish.malloc_functions),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
+from observer.recording.notes import OWN_MEMORY
 from observer.trace.evidence import EXEC_CALLS, Evidence, Life
 
 __all__ = ["fault_lines", "unsampled_faults"]
@@ -23,6 +24,7 @@ _LATE: Final = "taken after the task's last reading"
 _LATE_AND_HIDDEN: Final = "taken in kernel mode after the task's last reading, which this user may not see"
 _WORKERS: Final = "taken by threads of io_uring's, which no tracer sees"
 _POPULATED: Final = "pages populated by mlock, MAP_POPULATE or the like"
+_OWN: Final = "pages of the inline recorder's own memory"
 _REACHED: Final = "pages that process_vm_readv, vmsplice or io_submit reached first"
 _UNFOLLOWED: Final = (
     "pages that system calls reached first without a fault event (direct input, futexes in shared memory, io_uring)"
@@ -84,6 +86,8 @@ def _measured(evidence: Evidence) -> Counter[str]:
 
 
 def _reason(number: int) -> str:
+    if number == OWN_MEMORY:
+        return _OWN
     if number in EXEC_CALLS:
         return "exec argument pages"
     return _REACHED if number in _REACHING else _POPULATED

@@ -76,9 +76,13 @@ class Affinity:
 
     def thread_born(self, tasks: Iterable[int], newborn: int) -> None:
         """A second thread is there: the sharing ends for now. *tasks* and *newborn* get the original mask."""
+        self.part([*tasks, newborn])
+
+    def part(self, tasks: Iterable[int]) -> None:
+        """Stops will be few: the sharing ends for now, as with a second thread."""
         if self.processor is not None and not self._threaded:
             self._threaded = True
-            self._spread([*tasks, newborn])
+            self._spread(tasks)
 
     def _spread(self, tasks: Iterable[int]) -> None:
         self._shared = False

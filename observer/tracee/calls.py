@@ -26,6 +26,7 @@ from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
 from observer.tracee.copied import copied_breakpoint
 from observer.tracee.frames import Frame
+from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
 from observer.tracee.nested import NestedCalls
@@ -58,6 +59,7 @@ class CallFollower:
         self.exchanged = 0
         self.unread = 0
         self.stuck: set[str] = set()
+        self.inline: InlineRecorder | None = None
 
     def tell(self, listener: Listener) -> int:
         """Take *listener* in; return the number that its breakpoints bear."""
@@ -77,6 +79,12 @@ class CallFollower:
         registers.read(tid)
         words = registers.words
         place = words[_RIP] - _BEHIND
+        if place in memory.inline.traps:
+            assert self.inline is not None
+            place = self.inline.trapped(task, memory, registers)
+            if not place:
+                return True
+            words[_RIP] = place + _BEHIND
         point = memory.breakpoints.get(place) or self._copied(task, memory, place)
         if point is None:
             return False
@@ -85,6 +93,16 @@ class CallFollower:
         memory.tid = tid
         if point.is_trap:
             return self._nested.back(task, memory, registers)
+        if self.inline is None or point.nests:
+            return self._carried(task, memory, point, registers)
+        self.inline.take_over(task, memory, words)
+        carried = self._carried(task, memory, point, registers)
+        self.inline.settle(task, memory)
+        return carried
+
+    def _carried(self, task: Task, memory: Memory, point: Breakpoint, registers: RegisterSet) -> bool:
+        """Take down what happens at *point* and carry its instruction out; return True."""
+        words = registers.words
         try:
             if point.nests:
                 self._nested.begin(task, memory, point, registers)
@@ -99,7 +117,9 @@ class CallFollower:
             self._not_reached(error, point)
             self._step_over(task, memory, point, registers)
             return True
-        registers.write(tid)
+        if self.inline is not None and memory.inline.plans and point.number != NO_CALL:
+            self.inline.came_by(task, memory, point, words)
+        registers.write(task.tid)
         return True
 
     @staticmethod
@@ -211,11 +231,21 @@ class CallFollower:
     # ---- signals, ends ----
 
     def handler_began(self, task: Task, sp: int) -> None:
-        """A signal for which the program has a handler is delivered at the stack pointer *sp*."""
+        """A signal for which the program has a handler is delivered at the stack pointer *sp*.
+
+        It was told of as `interrupted` before.
+        """
         if task.frames and task.memory is not None:
             self._outermost.enclosing(task, task.memory, sp - 1, NO_CALL)
         if task.frames or task.handlers:
             self._outermost.handler_began(task, sp)
+
+    def interrupted(self, task: Task, registers: RegisterSet) -> None:
+        """A signal is about to be delivered to *task*; what the inline recorder has under way is ours from now on."""
+        memory = task.memory
+        if self.inline is not None and memory is not None and memory.inline.ring is not None:
+            registers.read(task.tid)
+            self.inline.interrupted(task, memory, registers)
 
     def handler_returned(self, task: Task) -> None:
         """A signal handler returns (sigreturn(2))."""
@@ -224,6 +254,8 @@ class CallFollower:
 
     def ended(self, task: Task) -> None:
         """*task* ends, or its address space does: the calls it is in never return."""
+        if self.inline is not None:
+            self.inline.ended(task)
         now = monotonic_ns()
         self._outermost.ended(task, now)
         self._nested.ended(task, now)

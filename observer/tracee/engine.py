@@ -65,6 +65,12 @@ class Watcher(Protocol):
     def signalled(self, task: Task, number: int) -> None:
         """A signal is about to be delivered."""
 
+    def ready(self, task: Task) -> None:
+        """*task*, whose birth was told, stands before its first instruction."""
+
+    def idle(self) -> None:
+        """A stop was handled, and its task runs again, most likely."""
+
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """*task* is about to end; its address space can be read once more if *last* of its process."""
 
@@ -108,6 +114,7 @@ class Engine:
                 collect(pending)
                 while pending:
                     self._handle(*pending.popleft())
+            self._watcher.idle()
         return self.root_status
 
     def known(self) -> tuple[int, ...]:
@@ -184,6 +191,10 @@ class Engine:
                 kill(tid)
                 with contextlib.suppress(OSError):
                     ptrace.cont(tid)
+
+    def is_alone(self, memory: Memory) -> bool:
+        """Whether only one task has *memory*."""
+        return not self._nursery and sum(task.memory is memory for task in self.tasks.values()) == 1
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
@@ -287,6 +298,7 @@ class Engine:
             self._put_back(task)
             self._registers.read(task.tid)
             task.stack = task.stack or self._registers.words[NATIVE.registers.sp]
+            self._watcher.ready(task)
             self._resume(task)
         elif number in _GROUP_STOPS:
             ptrace.listen(task.tid)
@@ -389,6 +401,6 @@ class Engine:
         self._nursery.ended(task)
         if task.parent == 0:
             self.root_status = status
-        self._close_if_unused(task.memory)
         if task.has_exec:
             self._watcher.gone(task, status)
+        self._close_if_unused(task.memory)

@@ -11,7 +11,7 @@ from typing import Final
 
 from observer.errors import CannotLaunch
 
-__all__ = ["FLAGS", "build", "source"]
+__all__ = ["FLAGS", "build", "cache_folder", "source"]
 
 FLAGS: Final = ("-O0", "-g", "-fno-omit-frame-pointer", "-fno-builtin", "-std=gnu11", "-Wl,-z,now")
 """How it is compiled: slow and plain, so that each operation stays a call."""
@@ -40,14 +40,14 @@ def build(spare: Path) -> Path:
     """
     text = source()
     name = f"workload-{hashlib.sha256(text.read_bytes()).hexdigest()[:16]}"
-    folder = _cache() or spare
+    folder = cache_folder() or spare
     built = folder / name
     if not os.access(built, os.X_OK):
         _compile(text, built)
     return built
 
 
-def _cache() -> Path | None:
+def cache_folder() -> Path | None:
     """Return the user's cache folder, or None for a user without a home that can be written."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder = Path(base) / "malloc-observer"

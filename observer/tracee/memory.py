@@ -22,6 +22,7 @@ from observer.linux.ptrace import peek, poke
 from observer.model.machine import Image
 from observer.tracee.breakpoints import Breakpoint, trap_at
 from observer.tracee.frames import Frame
+from observer.tracee.inline.space import Space
 
 __all__ = ["Memory"]
 
@@ -46,7 +47,7 @@ class Memory:
     were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
     return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
     `glibcs` are the files whose allocator is glibc's own and is watched, with their load biases; `images` all files
-    with code, in the order in which they were mapped.
+    with code, in the order in which they were mapped. `inline` is what the inline recorder has here.
 
     Raises:
         OSError: the process is gone.
@@ -74,6 +75,7 @@ class Memory:
         self.libc_text: list[tuple[int, int]] = []
         self.glibcs: list[tuple[Elf, int]] = []
         self.images: list[Image] = []
+        self.inline = Space()
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
@@ -82,6 +84,7 @@ class Memory:
         child.word = self.word
         child.trap_home, child.trap = self.trap_home, self.trap
         child.libc_text, child.glibcs, child.images = list(self.libc_text), list(self.glibcs), list(self.images)
+        child.inline = self.inline.fork()
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
@@ -128,17 +131,26 @@ class Memory:
         return int.from_bytes(raw, "little")
 
     def holds_any(self, start: int, end: int) -> bool:
-        """Whether a breakpoint stands in [start, end)."""
-        return any(start <= address < end for address in self.breakpoints)
+        """Whether a breakpoint stands in [start, end), or a jump of ours."""
+        return any(start <= address < end for address in (*self.breakpoints, *self.inline.hooks))
 
     def plant(self, tid: int, breakpoint_: Breakpoint) -> None:
         """Put int3 over the first byte of an instruction, through the stopped task *tid*."""
-        _put(tid, breakpoint_.address, breakpoint_.planted)
+        self.put(tid, breakpoint_)
         self.breakpoints[breakpoint_.address] = breakpoint_
+
+    def put(self, tid: int, breakpoint_: Breakpoint) -> None:
+        """Write what is planted for a breakpoint that is known already, through the stopped task *tid*."""
+        self.poke(tid, breakpoint_.address, breakpoint_.planted)
+
+    @staticmethod
+    def poke(tid: int, address: int, data: bytes) -> None:
+        """Write up to 8 bytes of code through the stopped task *tid*."""
+        _put(tid, address, data)
 
     def lift(self, tid: int, breakpoint_: Breakpoint) -> None:
         """Put the code under a breakpoint back, through the stopped task *tid*."""
-        _put(tid, breakpoint_.address, breakpoint_.code[: len(breakpoint_.planted)])
+        self.poke(tid, breakpoint_.address, breakpoint_.code[: len(breakpoint_.planted)])
 
     def arm_trap(self, tid: int) -> None:
         """Put int3 at `trap_home`, to which exchanged return addresses lead from now on."""
@@ -173,9 +185,11 @@ class Memory:
             for address in [address for address in self.breakpoints if start <= address < end]:
                 del self.breakpoints[address]
             self.entries = {entry for entry in self.entries if not start <= entry < end}
+            self.inline.drop(self.inline.hooks_within(start, end))
 
     def close(self) -> None:
-        """Close the descriptor."""
+        """Close the descriptor, and let go of what is shared with the program."""
+        self.inline.close()
         if self.fd >= 0:
             os.close(self.fd)
 

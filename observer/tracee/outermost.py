@@ -19,7 +19,7 @@ from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["OutermostCalls"]
+__all__ = ["OutermostCalls", "stack_area"]
 
 _INNER: Final = 1 << 15
 """So deep, in bytes, may a call lie below the one that it is part of on a stack that is no thread's own."""
@@ -121,15 +121,22 @@ def _stands(memory: Memory, frame: Frame) -> bool:
 
 def _on_one_stack(task: Task, sp: int, other: int) -> bool:
     """Whether two stack pointers of *task* lie in one stack: its own, or near each other elsewhere."""
-    if not task.stack_area[1]:
-        task.stack_area = _stack_area(task)
-    low, high = task.stack_area
+    low, high = stack_area(task)
     inside = (low <= sp < high) + (low <= other < high)
     return inside == 2 or (inside == 0 and abs(sp - other) < _INNER)
 
 
-def _stack_area(task: Task) -> tuple[int, int]:
-    """Return what holds the stack that *task* began with; that of a process may grow down to what lies below it."""
+def stack_area(task: Task) -> tuple[int, int]:
+    """Return what holds the stack that *task* began with; that of a process may grow down to what lies below it.
+
+    (0, 1) where that cannot be known.
+    """
+    if not task.stack_area[1]:
+        task.stack_area = _area_of(task)
+    return task.stack_area
+
+
+def _area_of(task: Task) -> tuple[int, int]:
     lowest = 0
     try:
         mappings = read_mappings(task.tid)

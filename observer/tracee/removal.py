@@ -43,6 +43,11 @@ def take_out(memory: Memory, tasks: Collection[Task]) -> None:
         with _reached():
             if memory.read(point.address, len(point.planted)) == point.planted:
                 memory.lift(memory.tid, point)
+    for hook in memory.inline.hooks.values():
+        with _reached():
+            if memory.read(hook.address, len(hook.planted)) == hook.planted:
+                memory.lift(memory.tid, hook)
+    memory.inline.drop(memory.inline.hooks_within(0, NATIVE.kernel_half))
     memory.breakpoints.clear()
     memory.entries.clear()
     memory.exchanged.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.frames import Frame, Interruption
+from observer.tracee.inline.ring import Block
 from observer.tracee.memory import Memory
 
 __all__ = ["Task"]
@@ -16,11 +17,11 @@ class Task:
     `frames` are its open calls of the functions whose outermost calls are followed, the innermost last, `handlers` the
     signal handlers that run on top of them, `nested` its open calls of the functions each of whose calls is followed.
     `stack` is an address in its stack, known from its birth (0: the process's own stack), `stack_area` what is known to
-    hold it. `stepping` is the breakpoint that is lifted for one step.
+    hold it. `stepping` is the breakpoint that is lifted for one step. `block` is where the inline recorder keeps its calls.
     """
 
     __slots__ = (
-        "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "is_strict", "memory", "nested",
+        "block", "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "is_strict", "memory", "nested",
         "parent", "pid", "put_back", "stack", "stack_area", "started", "stepping", "tid",
     )  # fmt: skip
 
@@ -35,6 +36,7 @@ class Task:
         self.stack = 0
         self.stack_area = (0, 0)
         self.stepping: Breakpoint | None = None
+        self.block: Block | None = None
         self.is_strict = False
         self.put_back: tuple[int, int] | None = None
         self.blocks_trap = False
@@ -46,6 +48,8 @@ class Task:
     @property
     def is_in_call(self) -> bool:
         """Whether what it does now is the work of one of its `frames`, and not of a signal handler."""
+        if self.block is not None and self.block.is_open:
+            return True
         return len(self.frames) > (self.handlers[-1].frames if self.handlers else 0)
 
     def inherit_calls(self, parent: Task) -> None:
@@ -64,5 +68,5 @@ class Task:
 
     def forget_calls(self) -> None:
         """Begin anew, as an exec does."""
-        self.frames, self.handlers, self.nested = [], [], []
+        self.frames, self.handlers, self.nested, self.block = [], [], [], None
         self.stack, self.stack_area, self.stepping = 0, (0, 0), None

@@ -1,0 +1,275 @@
+"""What is put near a library to serve its functions: the stub, descriptors of functions and ends, landings.
+
+All of it is code and constants, the same for all threads; it is never written to by the program.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from observer.code.elf import Elf
+from observer.code.exits import exits_of
+from observer.code.instructions import NOTHING, Emulation, emulation_of
+from observer.code.moving import JUMP, Stretch, covered, entry_stretch, exit_stretch, jump, moved
+from observer.tracee.breakpoints import NO_CALL, Breakpoint
+from observer.tracee.inline.assembled import Stub
+
+__all__ = ["Annex", "Hook", "Plan", "lay_out", "room_for"]
+
+_DESCRIPTOR: Final = struct.Struct("<7QII")
+_RANGE: Final = struct.Struct("<QQ")
+_STORES_ITS_RESULT: Final = 1 << 31
+_TO_DESCRIPTOR: Final = b"\x4c\x8d\x1d"  # lea rel32(%rip), %r11
+_LEA: Final = 7
+_INT3: Final = b"\xcc"
+_RET: Final = b"\xc3"
+_NOP: Final = b"\x90"
+_DOWN, _UP = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"  # sub, add $8, %rsp
+_CALL: Final = 5
+_LANDING: Final = 128
+"""Bytes that no landing exceeds."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The functions of one allocator in one file, as breakpoints stand in them, by their file addresses.
+
+    `entries` are by where functions begin, `ends` by where they end.
+    """
+
+    elf: Elf
+    bias: int
+    entries: Mapping[int, Breakpoint]
+    ends: Mapping[int, Breakpoint]
+
+
+class Hook(NamedTuple):
+    """A jump that takes the place of a stretch of code: its address, what stands there now, what stood there.
+
+    `instead_of` are the breakpoints that it is instead of.
+    """
+
+    address: int
+    planted: bytes
+    code: bytes
+    instead_of: tuple[Breakpoint, ...]
+
+
+@dataclass
+class Annex:
+    """What was laid out at the address `start`: `code`, and what must be known of it.
+
+    `hooks` are the jumps to be put into the library, `points` the int3s of the annex by their addresses, `begins` the
+    places where a landing may be begun again by the addresses of descriptors. `kept` names what keeps its breakpoint.
+    """
+
+    start: int
+    stub: Stub
+    code: bytearray
+    hooks: list[Hook] = field(default_factory=list)
+    points: dict[int, Breakpoint] = field(default_factory=dict)
+    begins: dict[int, int] = field(default_factory=dict)
+    places: list[tuple[int, int, int]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+
+    @property
+    def end(self) -> int:
+        """The address behind it."""
+        return self.start + len(self.code)
+
+    def original(self, address: int) -> int:
+        """Return what an address of a landing stands for in the library."""
+        index = bisect_right(self.places, (address, 1 << 62, 0)) - 1
+        return self.places[index][2] if index >= 0 else address
+
+    def here(self, address: int) -> int:
+        """Return where the code is done that stood at *address*; the same if it was not moved."""
+        for new, _length, old in self.places:
+            if old == address and any(hook.address < old < hook.address + len(hook.code) for hook in self.hooks):
+                return new
+        return address
+
+
+def room_for(plan: Plan, stub: Stub) -> int:
+    """Return how many bytes an annex for *plan* takes: whole pages."""
+    size = len(stub.code) + 2 * (len(plan.entries) + 2 * len(plan.ends)) * (_DESCRIPTOR.size + _LANDING)
+    return -(-size // 4096) * 4096
+
+
+def lay_out(
+    plan: Plan, stub: Stub, start: int, *, table: int, libc: Sequence[tuple[int, int]], number: Callable[[Breakpoint], int],
+    stores: Collection[int], stands: Callable[[Stretch], bool],
+) -> Annex:  # fmt: skip
+    """Return an annex for *plan* at the address *start*.
+
+    Args:
+        table: where the program has the threads' table.
+        libc: the code whose callers are looked for on the stack, [start, end) each, no more than the stub has room for.
+        number: gives a function its number, told the breakpoint by which it is followed from outside.
+        stores: the operations that store their result where the first argument points.
+        stands: says whether a stretch, by its address in memory, is as the file has it, but for our breakpoints.
+    """
+    return _Layout(plan, stub, start, table, libc, number, stores, stands).annex()
+
+
+class _Layout:
+    def __init__(
+        self, plan: Plan, stub: Stub, start: int, table: int, libc: Sequence[tuple[int, int]],
+        number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
+    ) -> None:  # fmt: skip
+        self._plan, self._stub = plan, stub
+        self._libc = min((low for low, _high in libc), default=0), max((high for _low, high in libc), default=0)
+        self._number, self._stores, self._stands = number, stores, stands
+        self._out = Annex(start, stub, bytearray(room_for(plan, stub)))
+        self._put(start, stub.code)
+        self._put(start + stub.table, table.to_bytes(8, "little"))
+        self._put(start + stub.ranges, b"".join(_RANGE.pack(low, high - low) for low, high in libc))
+        self._descriptor = start + -(-len(stub.code) // 64) * 64
+        self._at = self._descriptor + (len(plan.entries) + 2 * len(plan.ends)) * _DESCRIPTOR.size
+        self._targets = {*plan.entries}
+        for entry in plan.entries:
+            self._targets |= exits_of(plan.elf, entry).targets
+        self._taken: list[Stretch] = []
+
+    def annex(self) -> Annex:
+        plan, kept = self._plan, set()
+        for entry, point in plan.entries.items():
+            if not self._entry(entry, point):
+                kept.add(point.address - plan.bias)
+                self._out.kept.append(point.number)
+        for place, point in plan.ends.items():
+            stretch = self._end_stretch(place, point)
+            if stretch is not None and not any(stretch.address <= at < stretch.end for at in kept):
+                self._end(stretch, point)
+        self._out.places.sort()
+        return self._out
+
+    def _put(self, address: int, code: bytes) -> None:
+        at = address - self._out.start
+        self._out.code[at : at + len(code)] = code
+
+    def _write(self, code: bytes) -> None:
+        self._put(self._at, code)
+        self._at += len(code)
+
+    def _move(self, stretch: Stretch) -> bool:
+        """Write the instructions of *stretch*; return whether they can be done here."""
+        address = stretch.address + self._plan.bias
+        new = moved(stretch.code, address, self._at)
+        if new is None:
+            return False
+        self._out.places += [(self._at + at, length, old) for at, length, old in new.places]
+        self._write(new.code)
+        return True
+
+    def _give_way(self, stretch: Stretch, landing: int) -> None:
+        self._taken.append(stretch)
+        address = stretch.address + self._plan.bias
+        covered_ones = [
+            point for point in {*self._plan.entries.values(), *self._plan.ends.values()}
+            if address <= point.address < address + len(stretch.code)
+        ]  # fmt: skip
+        self._out.hooks.append(Hook(address, jump(address, landing), stretch.code, tuple(covered_ones)))
+
+    def _lead(self, to: int, *words: int, number: int = 0) -> int:
+        """Write what loads a new descriptor and goes to the stub; return where that begins."""
+        begin, descriptor = self._at, self._descriptor
+        self._descriptor += _DESCRIPTOR.size
+        self._write(_TO_DESCRIPTOR + (descriptor - begin - _LEA).to_bytes(4, "little", signed=True))
+        self._write(jump(self._at, self._out.start + to))
+        slow = self._at
+        given = [*words, *[0] * (5 - len(words))]
+        self._put(descriptor, _DESCRIPTOR.pack(slow + 1, slow, *given, number, 0))
+        self._out.begins[descriptor] = begin
+        return begin
+
+    def _entry(self, entry: int, point: Breakpoint) -> bool:
+        stretch = entry_stretch(self._plan.elf, entry, self._targets)
+        if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
+            return False
+        landing, mark = self._at, len(self._out.places)
+        slow = Breakpoint(
+            landing + _LEA + JUMP, _NOP, Emulation(1, NOTHING, None, "nop"), number=point.number,
+            listener=point.listener, is_certain=False, home=point.home, entry=point.entry, tails=point.tails,
+            implementation=point.implementation,
+        )  # fmt: skip
+        number = self._number(slow) | (_STORES_ITS_RESULT if point.number in self._stores else 0)
+        home, libc = point.home, self._libc
+        self._lead(
+            self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number
+        )
+        self._write(_INT3)
+        self._out.places.append((landing, self._at - landing, stretch.address + self._plan.bias))
+        if not self._move(stretch):
+            del self._out.places[mark:]
+            return False
+        self._write(jump(self._at, stretch.end + self._plan.bias))
+        self._out.points[slow.address] = slow
+        self._give_way(stretch, landing)
+        return True
+
+    def _in_memory(self, stretch: Stretch) -> Stretch:
+        return stretch._replace(address=stretch.address + self._plan.bias)
+
+    def _end_stretch(self, place: int, point: Breakpoint) -> Stretch | None:
+        elf = self._plan.elf
+        if point.emulation.is_return:
+            stretch = exit_stretch(elf, place, self._targets)
+        else:
+            code = elf.read(place, JUMP)
+            stretch = Stretch(place, code) if code[:1] == b"\xe9" else None
+        if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
+            return None
+        return stretch
+
+    def _end(self, stretch: Stretch, point: Breakpoint) -> None:
+        """Have the end of a function at *point* come by the stub."""
+        place = point.address - self._plan.bias
+        landing, mark = self._at, len(self._out.places)
+        if not point.emulation.is_return:
+            self._end_by_jump(stretch, point)
+            return
+        if not self._move(Stretch(stretch.address, stretch.code[: place - stretch.address])):
+            del self._out.places[mark:]
+            return
+        self._at_return(point)
+        self._give_way(stretch, landing)
+
+    def _at_return(self, point: Breakpoint) -> int:
+        """Write a `ret` that is come by; return where that begins."""
+        begin = self._lead(self._stub.leave)
+        emulation = emulation_of(_RET, self._at, 64)
+        assert emulation is not None
+        slow = replace(
+            point, address=self._at, code=_NOP + _RET, emulation=emulation, planted=_INT3 + _RET, goes_on=True,
+            is_certain=False, leaves=True, number=NO_CALL, before=b"",
+        )  # fmt: skip
+        self._out.points[self._at] = slow
+        self._write(_INT3 + _RET)
+        self._out.places.append((begin, self._at - begin, point.address))
+        return begin
+
+    def _end_by_jump(self, stretch: Stretch, point: Breakpoint) -> None:
+        """Write a jump to another file's function: where it ends an open call, a call and a `ret` take its place."""
+        target = point.address + JUMP + int.from_bytes(stretch.code[1:], "little", signed=True)
+        back = self._at_return(point)
+        through = self._at
+        self._write(_DOWN)
+        self._write(b"\xe8" + jump(self._at, target)[1:])
+        self._write(_UP)
+        self._write(jump(self._at, back))
+        landing = self._lead(self._stub.tail, through)
+        at = self._at
+        emulation = emulation_of(jump(at + 1, target), at + 1, 64)
+        assert emulation is not None
+        self._out.points[at] = replace(
+            point, address=at, code=_NOP, emulation=emulation, planted=_INT3, is_certain=False, before=b""
+        )
+        self._write(_INT3)
+        self._write(jump(self._at, target))
+        self._out.places.append((through, self._at - through, point.address))
+        self._give_way(stretch, landing)

@@ -1,0 +1,270 @@
+"""The inline recorder put into an address space: memory of its own, mapped in the program's place, and jumps to it.
+
+All of that is done at a stop of the only thread there is, so that nobody executes what is exchanged. The memory lies
+where the program's own mappings will hardly come: in a gap a gigabyte from the library, in reach of its jumps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from observer.arch.known import NATIVE
+from observer.code.moving import Stretch
+from observer.linux.procfs import read_mappings, seccomp_filters, task_counters
+from observer.model.addresses import Mapping
+from observer.model.operations import FAMILY
+from observer.recording.notes import OWN_MEMORY, Annexed, Populated
+from observer.recording.sink import Sink
+from observer.tracee.breakpoints import Breakpoint
+from observer.tracee.carrying import Footprint
+from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
+from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.ring import Ring
+from observer.tracee.injection import call_in
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
+
+__all__ = ["Installer", "Refused"]
+
+_MMAP, _MUNMAP, _MREMAP, _MADVISE, _CLOSE, _MEMFD = NATIVE.numbers(
+    "mmap", "munmap", "mremap", "madvise", "close", "memfd_create"
+)  # fmt: skip
+_READ, _WRITE, _EXEC = 1, 2, 4
+_SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _POPULATE, _NO_REPLACE = 1, 2, 0x10, 0x20, 0x8000, 0x100000
+_POPULATE_WRITE: Final = 23
+_CLOSE_ON_EXEC: Final = 1
+_NO_FILE: Final = (1 << 64) - 1
+_NAME: Final = b"malloc observer\0"
+_GIGABYTE: Final = 1 << 30
+_REACH: Final = (1 << 31) - (1 << 24)
+_LOWEST: Final = 1 << 16  # vm.mmap_min_addr
+_GAP: Final = 1 << 28
+"""Bytes that the ring may grow by."""
+_TRAP: Final = NATIVE.trap.code
+_STORING: Final = frozenset(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
+
+
+class Refused(Exception):
+    """The program's breakpoints stay; the text says why."""
+
+
+class Installer:
+    """Puts stubs into programs. `number` gives a function its number, told the breakpoint that follows it instead."""
+
+    def __init__(
+        self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int]
+    ) -> None:  # fmt: skip
+        self._stub, self._sink, self._pages, self._number = stub, sink, pages, number
+
+    def install(self, task: Task, memory: Memory, plan: Plan) -> Annex:
+        """Exchange breakpoints of *plan* for jumps; the only task of *memory* stands at one of them.
+
+        Raises:
+            Refused: nothing was exchanged.
+            OSError: the task is gone.
+        """
+        space = memory.inline
+        if len(memory.libc_text) > self._stub.MOST_RANGES:
+            raise Refused("the C library is in too many pieces")
+        self._check_filters(task)
+        mappings = read_mappings(task.tid)
+        start = _near(mappings, plan, room_for(plan, self._stub))
+        with self._pages.excluded():
+            flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
+            self._call(task, memory, _MMAP, start, room_for(plan, self._stub), _READ | _EXEC, flags, _NO_FILE, 0)
+            if space.ring is None:
+                self._map_ring(task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP))
+            annex = lay_out(
+                plan, self._stub, start, table=space.ring_address, libc=memory.libc_text, number=self._number,
+                stores=_STORING, stands=lambda stretch: _stands(memory, stretch),
+            )  # fmt: skip
+            memory.pwrite(bytes(annex.code), start)
+            self._exchange(task, memory, annex)
+        places = tuple((at, length, was) for at, length, was in annex.places)
+        self._sink.notes.append(
+            Annexed(pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=places)
+        )
+        return annex
+
+    def _exchange(self, task: Task, memory: Memory, annex: Annex) -> None:
+        space = memory.inline
+        listener = next(iter(annex.points.values())).listener if annex.points else 0
+        for hook in annex.hooks:
+            for point in hook.instead_of:
+                memory.lift(task.tid, point)
+                del memory.breakpoints[point.address]
+        memory.breakpoints.update(annex.points)
+        space.add(annex, listener)
+        for hook in annex.hooks:
+            memory.put(task.tid, space.hooks[hook.address])
+
+    def _check_filters(self, task: Task) -> None:
+        if seccomp_filters(task.tid) > 1:
+            raise Refused("the program filters its own system calls")
+        if task.memory is None or task.memory.fd < 0:
+            raise Refused("the process forbids to be read (PR_SET_DUMPABLE)")
+
+    def _call(self, task: Task, memory: Memory, number: int, *args: int) -> int:
+        code = memory.syscall_instruction()
+        if not code:
+            raise Refused("it has no system call instruction to lend")
+        result = call_in(task.tid, memory, code, number, args)
+        if -4096 < result < 0:
+            raise Refused(os.strerror(-result))
+        return result
+
+    # ---- the ring ----
+
+    def _map_ring(self, task: Task, memory: Memory, scratch: int, address: int) -> None:
+        """Make a ring and have the program map it at *address*; its name is written to *scratch* for that while."""
+        if not address:
+            raise Refused("its address space is too full")
+        self._pages_of_ring(task, memory, scratch, address, _NO_REPLACE)
+
+    def wake(self, task: Task, memory: Memory) -> None:
+        """Make the ring of a forked child, in the place of its parent's, which it has until then.
+
+        Raises:
+            Refused: it has none now, and its functions are as they would be with breakpoints.
+            OSError: the task is gone.
+        """
+        space = memory.inline
+        space.is_asleep = False
+        try:
+            self._check_filters(task)
+            with self._pages.excluded():
+                self._pages_of_ring(task, memory, space.annexes[0].end - len(_NAME), space.ring_address, 0)
+        except Refused:
+            self.remove(task, memory, 0, 1 << 64)
+            raise
+        finally:
+            self._stir(task, memory)
+
+    def lull(self, task: Task, memory: Memory) -> None:
+        """Have a forked child, which has not run yet, come to us at its first call: its ring is its parent's."""
+        with self._pages.excluded():
+            for annex in memory.inline.annexes:
+                for at in (annex.stub.enter, annex.stub.leave, annex.stub.tail):
+                    memory.inline.traps.add(annex.start + at)
+                    memory.poke(task.tid, annex.start + at, _TRAP)
+
+    def _stir(self, task: Task, memory: Memory) -> None:
+        with self._pages.excluded():
+            for annex in memory.inline.annexes:
+                for at in (annex.stub.enter, annex.stub.leave, annex.stub.tail):
+                    memory.inline.traps.discard(annex.start + at)
+                    memory.poke(task.tid, annex.start + at, annex.stub.code[at : at + len(_TRAP)])
+
+    def _pages_of_ring(self, task: Task, memory: Memory, scratch: int, address: int, flag: int) -> None:
+        began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
+        memory.pwrite(_NAME, scratch)
+        theirs = self._call(task, memory, _MEMFD, scratch, _CLOSE_ON_EXEC)
+        try:
+            ours = os.open(f"/proc/{task.tid}/fd/{theirs}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            self._call(task, memory, _CLOSE, theirs)
+            raise Refused(f"its memory cannot be shared ({error.strerror})") from error
+        ring = Ring(ours, address)
+        try:
+            flags = _SHARED | _FIXED | _POPULATE | flag
+            self._call(task, memory, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
+        except Refused:
+            ring.close()
+            raise
+        finally:
+            self._call(task, memory, _CLOSE, theirs)
+        memory.inline.ring, memory.inline.ring_address = ring, address
+        self._note_pages(task, began, before)
+
+    def _note_pages(self, task: Task, began: int, before: int) -> None:
+        faults = task_counters(task.pid, task.tid).total - before
+        self._sink.notes.append(
+            Populated(
+                pid=task.pid, tid=task.tid, caller=task.tid, t=began, end=time.monotonic_ns(), number=OWN_MEMORY,
+                faults=faults,
+            )
+        )  # fmt: skip
+
+    def enlarge(self, task: Task, memory: Memory) -> bool:
+        """Make room for further threads in the ring; return whether it could be done."""
+        space = memory.inline
+        if space.ring is None or seccomp_filters(task.tid) > 1:
+            return False
+        began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
+        ring = space.ring
+        try:
+            ring.enlarge()
+            self._call(task, memory, _MREMAP, ring.address, ring.size, ring.size + ring.MORE, 0)
+        except (Refused, OSError):
+            return False
+        code = memory.syscall_instruction()  # older kernels refuse it: then its pages come in as they are written to
+        call_in(task.tid, memory, code, _MADVISE, (ring.address + ring.size, ring.MORE, _POPULATE_WRITE))
+        ring.enlarged()
+        self._note_pages(task, began, before)
+        return True
+
+    # ---- and taken out ----
+
+    def remove(self, task: Task, memory: Memory, start: int, end: int) -> None:
+        """Put the code back that was exchanged in [start, end), with the breakpoints that stood in it before.
+
+        The annexes stay: a thread may be on its way through one.
+        """
+        space = memory.inline
+        hooks: Sequence[Hook] = space.hooks_within(start, end)
+        with self._pages.excluded():
+            for hook in hooks:
+                memory.lift(task.tid, space.hooks[hook.address])
+                for point in hook.instead_of:
+                    memory.plant(task.tid, point)
+        space.drop(hooks)
+
+
+def _stands(memory: Memory, stretch: Stretch) -> bool:
+    """Whether the code of *stretch* is what the file has, where no breakpoint of ours stands."""
+    there = bytearray(memory.read(stretch.address, len(stretch.code)))
+    for address, point in memory.breakpoints.items():
+        at = address - stretch.address
+        if -len(point.planted) < at < len(there):
+            if at < 0 or there[at : at + len(point.planted)] != point.planted[: len(there) - at]:
+                return False
+            there[at : at + len(point.planted)] = point.code[: min(len(point.planted), len(there) - at)]
+    return bytes(there) == stretch.code
+
+
+def _near(mappings: Sequence[Mapping], plan: Plan, size: int) -> int:
+    """Return where *size* bytes are free in reach of the plan's functions."""
+    places = [address + plan.bias for address in (*plan.entries, *plan.ends)]
+    low, high = max(max(places) - _REACH, _LOWEST), min(places)
+    found = _free_below(mappings, high - _GIGABYTE, size, low) or _free_below(mappings, high, size, low)
+    if not found:
+        raise Refused("there is no room in reach of its functions")
+    return found
+
+
+def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _LOWEST) -> int:
+    """Return the highest page in a gap that has *size* bytes below *limit* and from *low* on; 0 if there is none."""
+    end = 0
+    found = 0
+    for mapping in [*mappings, None]:
+        start = mapping.start if mapping is not None else limit
+        top = min(start, limit) - size & -4096
+        if top >= max(end, low):
+            found = top
+        if mapping is None or mapping.start >= limit:
+            break
+        end = mapping.end
+    return found
+
+
+def _high(mappings: Sequence[Mapping], size: int) -> int:
+    """Return a place for *size* bytes in the largest gap."""
+    gaps = [
+        (later.start - earlier.end, earlier.end) for earlier, later in zip(mappings, mappings[1:], strict=False)
+        if later.start < NATIVE.kernel_half
+    ]  # fmt: skip
+    length, start = max(gaps, default=(0, 0))
+    return start + length // 2 & -4096 if length > 2 * size else 0

@@ -1,0 +1,337 @@
+"""Calls recorded inside the program, and the few stops at which the observer is asked.
+
+A thread's calls are followed in one of two ways. While it enters and leaves functions in good order, one call open at
+a time and calls within it, the stub writes its records. Where that is not so (a signal handler in the midst of a call, a
+coroutine, a jump out of one) the open call is taken over: the thread is slow then, its landings come by int3s, and the
+follower of breakpoints knows what to do; when none of its calls is open any longer, the stub goes on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.arch.known import NATIVE
+from observer.linux.pagemap import present_runs
+from observer.linux.procfs import PAGE
+from observer.linux.ptrace import RegisterSet
+from observer.linux.timestamps import TimeStamps
+from observer.recording.records import CALL, RETURNED
+from observer.tracee.breakpoints import Breakpoint
+from observer.tracee.carrying import Footprint
+from observer.tracee.frames import Frame
+from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.installing import Installer, Refused
+from observer.tracee.inline.ring import Block, Filled
+from observer.tracee.inline.space import Space
+from observer.tracee.memory import Memory
+from observer.tracee.outermost import stack_area
+from observer.tracee.task import Task
+from observer.recording.sink import Sink
+
+__all__ = ["InlineCalls", "InlineRecorder"]
+
+_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
+_PLACES: Final = NATIVE.registers.places
+_BASE, _DESCRIPTOR, _KEPT_RESULT, _KEPT_SECOND = (_PLACES[name] for name in ("fs_base", "r11", "rcx", "r9"))
+_ARGUMENTS: Final = NATIVE.registers.arguments[:3]
+_RDX: Final = _PLACES["rdx"]
+_TO_SLOW: Final = 12
+"""Bytes from where a landing can be begun again to its int3."""
+_ENOUGH: Final = 8
+"""Hits of an allocator's breakpoints before its functions are exchanged: what makes no calls pays nothing."""
+_MOST_KNOWN: Final = 1 << 16
+"""Bytes of stack that are looked at for pages at once."""
+_PIECE: Final = 3072
+_NUMBER: Final = (1 << 31) - 1
+
+
+class InlineCalls(Protocol):
+    """Who is told of the calls that the stub saw."""
+
+    def recorded(self, calls: npt.NDArray[np.void], pieces: npt.NDArray[np.void], of_calls: npt.NDArray[np.int64]) -> None:
+        """Take *calls*, of the layout `records.CALL`, which returned; *of_calls* says which has which of *pieces*."""
+
+    def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
+        """A call that the stub saw begin is *task*'s frame from now on; *piece* is its piece of stack, if there is."""
+
+    def internal(self, count: int) -> None:
+        """So many calls more were the library's own business."""
+
+
+class InlineRecorder:
+    """Has stubs installed where that may be, and answers for them.
+
+    `spread` is called when stops become few, `is_alone` says whether one task only has a memory.
+
+    `allows` may be set to False at any time: then nothing more is installed. `installed` counts the address spaces
+    where it was, `kept` says for each file how many functions keep their breakpoints there, `refused` why nothing was
+    installed in some, with the count.
+    """
+
+    def __init__(
+        self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
+        is_alone: Callable[[Memory], bool],
+    ) -> None:  # fmt: skip
+        self._stub = stub
+        self._listener = listener
+        self._spread = spread
+        self._is_alone = is_alone
+        self._clock = TimeStamps(stub.code, stub.sample)
+        self._points: list[Breakpoint] = []
+        self._operations = np.zeros(0, dtype=np.uint16)
+        self._implementations = np.zeros(0, dtype=np.uint64)
+        self._installer = Installer(stub, sink, pages, self._number)
+        self._pending: deque[Block] = deque()
+        self._lenders: dict[int, tuple[int, int]] = {}
+        self.allows = True
+        self.installed = 0
+        self.helped = 0
+        self.kept: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+
+    def _number(self, point: Breakpoint) -> int:
+        self._points.append(point)
+        self._operations = np.append(self._operations, np.uint16(point.number))
+        self._implementations = np.append(self._implementations, np.uint64(point.implementation))
+        return len(self._points) - 1
+
+    def pace(self) -> None:
+        """Called regularly, from any thread: keeps counter and clock together."""
+        self._clock.sample()
+
+    # ---- installing ----
+
+    def came_by(self, task: Task, memory: Memory, point: Breakpoint, words: memoryview) -> None:
+        """*task* has been at a breakpoint: exchange those of its allocator for jumps, if it is time and may be.
+
+        The task's registers *words* may point into what is exchanged.
+        """
+        space = memory.inline
+        plan = space.plans.get(point.implementation)
+        if plan is None or not self.allows:
+            return
+        space.hits[point.implementation] += 1
+        if space.hits[point.implementation] < _ENOUGH or task.handlers or memory.word != NATIVE.word or not self._is_alone(memory):
+            return
+        del space.plans[point.implementation]
+        try:
+            annex = self._installer.install(task, memory, plan)
+        except Refused as why:
+            self.refused[str(why)] = self.refused.get(str(why), 0) + 1
+            return
+        self.installed += 1
+        if annex.kept:
+            self.kept[plan.elf.path] = len(annex.kept)
+        words[_RIP] = annex.here(words[_RIP])
+        if space.block_of(words[_BASE]) is None:
+            self._begin(task, memory, words[_BASE])
+        self._spread()
+        self.settle(task, memory)
+
+    def ready(self, task: Task) -> None:
+        """*task*, just born, stands before its first instruction."""
+        memory = task.memory
+        if memory is not None and memory.inline.is_asleep and memory.owner == task.pid:
+            self._installer.lull(task, memory)
+
+    def remove(self, task: Task, start: int, end: int) -> None:
+        """Have breakpoints in [start, end) again: the program may look at its code there, or change it."""
+        if task.memory is not None and task.memory.inline.hooks:
+            self._installer.remove(task, task.memory, start, end)
+
+    # ---- blocks ----
+
+    def _begin(self, task: Task, memory: Memory, base: int) -> Block | None:
+        ring = memory.inline.ring
+        if ring is None:
+            return None
+        if task.block is not None and task.block.base and task.tid not in self._lenders:
+            self._let_go(task, memory)  # the thread has another %fs base from now on
+        if ring.needs_more and not self._installer.enlarge(task, memory):
+            return None
+        block = ring.block_for(base)
+        if block is not None:
+            block.pid, block.tid = task.pid, task.tid
+            task.block = block
+            block.is_slow = bool(task.frames or task.handlers or memory.set_aside or memory.exchanged)
+        return block
+
+    def _let_go(self, task: Task, memory: Memory) -> None:
+        """Take what the block of *task* holds; the block is anybody's from now on."""
+        block, task.block = task.block, None
+        ring = memory.inline.ring
+        if block is None or ring is None:
+            return
+        self._drain(block)
+        if task.tid in self._lenders:
+            block.pid, block.tid = self._lenders.pop(task.tid)
+            block.is_slow = True  # its lender's calls are looked at anew
+        elif block.base:
+            ring.forget(block)
+
+    def lend(self, parent: Task, child: Task) -> None:
+        """*child* runs on the memory and the thread's base of *parent*, which waits for it (vfork(2))."""
+        block = parent.block
+        if block is None or child.memory is not parent.memory:
+            return
+        self._drain(block)
+        self._lenders[child.tid] = block.pid, block.tid
+        block.pid, block.tid = child.pid, child.tid
+        child.block = block
+
+    def ended(self, task: Task) -> None:
+        """*task* ends, or its address space does."""
+        if task.memory is not None and task.block is not None:
+            self._take_over(task, task.block)
+            self._let_go(task, task.memory)
+
+    # ---- stops ----
+
+    def trapped(self, task: Task, memory: Memory, registers: RegisterSet) -> int:
+        """Answer a stub; return the address of the int3 from which its thread is followed now, 0 if it goes on."""
+        self.helped += 1
+        words, space = registers.words, memory.inline
+        begin = self._landing(space, words)
+        if space.is_asleep:
+            try:
+                self._installer.wake(task, memory)
+            except Refused as why:
+                self.refused[str(why)] = self.refused.get(str(why), 0) + 1
+                return begin + _TO_SLOW
+        block = space.block_of(words[_BASE])
+        if block is None or block.tid != task.tid:
+            block = self._begin(task, memory, words[_BASE]) if block is None else block
+        elif block.is_full:
+            self._empty(block)
+            self._pending.append(block)
+            block.turn()
+        elif not self._know_stack(task, block, words[_RSP]):
+            block = None
+        if block is None:
+            return begin + _TO_SLOW
+        words[_RIP] = begin
+        registers.write(task.tid)
+        return 0
+
+    @staticmethod
+    def _landing(space: Space, words: memoryview) -> int:
+        annex = space.annex_at(words[_RIP] - 1)
+        return annex.begins[words[_DESCRIPTOR]] if annex is not None else 0
+
+    def take_over(self, task: Task, memory: Memory, words: memoryview) -> None:
+        """Have the follower of breakpoints go on with the call that the thread with the registers *words* is in."""
+        block = memory.inline.block_of(words[_BASE])
+        if block is not None:
+            self._take_over(task, block)
+
+    def _take_over(self, task: Task, block: Block) -> None:
+        if not block.is_open:
+            return
+        record = block.record_at_hand()
+        piece = block.piece_of(record)
+        point = self._points[int(record["function"]) & _NUMBER]
+        self._clock.sample()
+        [began] = self._clock.nanoseconds(np.array([record["began"]])).tolist()
+        frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), began)
+        frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
+        frame.inner = int(record["inner"])
+        block.give_up_call()
+        block.is_slow = True
+        task.frames.insert(0, frame)
+        self._listener.taken_over(task, frame, piece)
+
+    def settle(self, task: Task, memory: Memory) -> None:
+        """Have the stub go on where nothing is left to be followed from outside."""
+        aside = bool(memory.set_aside or memory.exchanged)
+        if aside and memory.inline.ring is not None:
+            for block in memory.inline.ring.blocks.values():
+                block.is_slow = True
+        if task.block is not None:
+            task.block.is_slow = aside or bool(task.frames or task.handlers)
+
+    def interrupted(self, task: Task, memory: Memory, registers: RegisterSet) -> None:
+        """A signal is about to be delivered: what the stub was about is begun anew behind it, an open call is ours."""
+        words = registers.words
+        annex = memory.inline.annex_at(words[_RIP])
+        block = memory.inline.block_of(words[_BASE])
+        if annex is not None and block is not None:
+            at = words[_RIP] - annex.start
+            if any(first <= at < end for first, end in self._stub.again):
+                self._begin_again(task, annex.begins[words[_DESCRIPTOR]], at, block, registers)
+        if block is not None:
+            self._take_over(task, block)
+
+    def _begin_again(self, task: Task, begin: int, at: int, block: Block, registers: RegisterSet) -> None:
+        words = registers.words
+        if self._stub.filled <= at < self._stub.again[0][1]:
+            record = block.record_at_hand()
+            for register, name in zip(_ARGUMENTS, ("a0", "a1", "a2"), strict=True):
+                words[register] = int(record[name])
+        elif self._stub.timed <= at < self._stub.closed:
+            words[_RAX], words[_RDX] = words[_KEPT_RESULT], words[_KEPT_SECOND]
+        words[_RIP] = begin
+        registers.write(task.tid)
+
+    def _know_stack(self, task: Task, block: Block, sp: int) -> bool:
+        """Find out how much stack above *sp* is there; return whether a call that lies at *sp* may be recorded."""
+        low = sp & -PAGE
+        area_start, area_end = stack_area(task)
+        if not area_start <= sp < area_end:
+            return False
+        end = min(area_end, low + _MOST_KNOWN)
+        there = _present_from(task.tid, low, end)
+        span = there - low if there == area_end else there - _PIECE + 1 - low
+        if sp - low >= span:
+            return False
+        block.know_stack(low, span, there)
+        return True
+
+    # ---- records ----
+
+    def flush(self) -> None:
+        """Take what full halves of blocks hold: called when their threads run again."""
+        while self._pending:
+            self._empty(self._pending[0])
+            self._pending.popleft()
+
+    def _empty(self, block: Block) -> None:
+        filled, block.pending = block.pending, None
+        if filled is not None:
+            self._take(block, filled)
+
+    def _drain(self, block: Block) -> None:
+        self._empty(block)
+        self._take(block, block.take())
+
+    def _take(self, block: Block, filled: Filled) -> None:
+        if internal := block.take_internal():
+            self._listener.internal(internal)
+        records = filled.records
+        if not len(records):
+            return
+        self._clock.sample()
+        functions = records["function"] & _NUMBER
+        calls = np.zeros(len(records), dtype=CALL.dtype)
+        calls["began"] = self._clock.nanoseconds(records["began"])
+        calls["ended"] = self._clock.nanoseconds(records["ended"])
+        calls["pid"], calls["tid"], calls["flags"] = block.pid, block.tid, RETURNED
+        calls["op"] = self._operations[functions]
+        calls["implementation"] = self._implementations[functions]
+        for name in ("inner", "a0", "a1", "a2", "result", "ret", "sp"):
+            calls[name] = records[name]
+        has_piece = np.nonzero(records["piece"])[0]
+        numbers = (records["piece"][has_piece] - np.uint64(filled.first)) // np.uint64(filled.pieces.dtype.itemsize)
+        of_calls = np.stack([has_piece.astype(np.int64), numbers.astype(np.int64)])
+        self._listener.recorded(calls, filled.pieces, of_calls)
+
+
+def _present_from(tid: int, start: int, end: int) -> int:
+    """Return the end of the pages that are there in one stretch from *start* on, at most *end*."""
+    with open(f"/proc/{tid}/pagemap", "rb", buffering=0) as pagemap:
+        first, last = next(present_runs(pagemap.fileno(), start, end, end - start), (end, start))
+    return last if first == start else start

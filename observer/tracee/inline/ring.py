@@ -1,0 +1,264 @@
+"""The memory that stub and observer share: a table of threads, and for each thread a block with its records.
+
+The program has it mapped as a file without a name (memfd_create(2)); so have we. A thread fills one half of its block
+while the other is emptied. Nobody looks at a block while its thread runs.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PIECE", "RECORD", "Block", "Filled", "Ring"]
+
+RECORD: Final = np.dtype([
+    ("began", "<u8"), ("ended", "<u8"), ("a0", "<u8"), ("a1", "<u8"), ("a2", "<u8"), ("result", "<u8"), ("ret", "<u8"),
+    ("sp", "<u8"), ("function", "<u4"), ("inner", "<u4"), ("piece", "<u8"),
+])  # fmt: skip
+"""What the stub writes of a call, as in stub.S; `began` and `ended` are of the time-stamp counter."""
+
+PIECE: Final = np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", "V3072")])
+"""A piece of stack, as in stub.S."""
+
+_SLOTS: Final = 4096
+_SPARE_SLOTS: Final = 64
+"""Behind the last slot, so that nothing wraps around."""
+_TABLE: Final = 16 * (_SLOTS + _SPARE_SLOTS)
+_GONE: Final = 0xFFFF_FFFF_FFFF_FFFF
+_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+_STATE, _LIMIT, _IS_SLOW, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(9)
+_HEAD: Final = 128
+_AT_ONCE: Final = 8
+"""Blocks for further threads that are made together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many records and pieces of stack a half of a block holds."""
+
+    records: int
+    pieces: int
+
+    @property
+    def half(self) -> int:
+        """Bytes of a half."""
+        return self.records * RECORD.itemsize + self.pieces * PIECE.itemsize
+
+    @property
+    def size(self) -> int:
+        """Bytes of a block: whole pages."""
+        return -(-(_HEAD + 2 * self.half) // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+LARGE: Final = Shape(4096, 16)
+SMALL: Final = Shape(512, 8)
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a thread has written, where it lies. `first` is the address of the first piece."""
+
+    records: npt.NDArray[np.void]
+    pieces: npt.NDArray[np.void]
+    first: int
+
+
+class Block:
+    """The part of one thread; `pid` and `tid` say whose calls it holds, `base` is its %fs base.
+
+    It lies at *offset* of *view*, which the program has at the address *start*. A half that is full is `pending` until it
+    was taken.
+    """
+
+    def __init__(self, view: mmap.mmap, start: int, offset: int, shape: Shape) -> None:
+        self._view = view
+        self._start_of_view = start
+        self._offset = offset
+        self.shape = shape
+        self._words = memoryview(view)[offset : offset + _HEAD].cast("Q")
+        self._half = 0
+        self.pid = self.tid = self.base = 0
+        self.pending: Filled | None = None
+        self._begin_half()
+        self._words[_IS_SLOW] = self._words[_INTERNAL] = 0
+        self.know_stack(0, 0, 0)
+
+    @property
+    def address(self) -> int:
+        """Where the program has it."""
+        return self._start_of_view + self._offset
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a call is open."""
+        return bool(self._words[_STATE] & 1)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its thread's calls are followed from outside."""
+        return bool(self._words[_IS_SLOW])
+
+    @is_slow.setter
+    def is_slow(self, value: bool) -> None:
+        self._words[_IS_SLOW] = value
+
+    @property
+    def next(self) -> int:
+        """The address of the record that is written next, or is open."""
+        return self._words[_STATE] & ~1
+
+    def record_at_hand(self) -> np.void:
+        """Return a copy of that record."""
+        at = self.next - self._start_of_view
+        record: np.void = np.frombuffer(self._view, dtype=RECORD, count=1, offset=at)[0].copy()
+        return record
+
+    def piece_of(self, record: np.void) -> np.void | None:
+        """Return a copy of the piece of stack that belongs to a record of the half at hand, None if there is none."""
+        if not record["piece"]:
+            return None
+        at = int(record["piece"]) - self._start_of_view
+        piece: np.void = np.frombuffer(self._view, dtype=PIECE, count=1, offset=at)[0].copy()
+        return piece
+
+    def give_up_call(self) -> None:
+        """The open call goes on as somebody else's: its record will be written over."""
+        self._words[_STATE] &= _MASK - 1
+
+    def take_internal(self) -> int:
+        """Return how many calls the library made to itself since this was asked last."""
+        count, self._words[_INTERNAL] = self._words[_INTERNAL], 0
+        return count
+
+    def know_stack(self, low: int, span: int, end: int) -> None:
+        """Pointers from *low* on, *span* of them, are in stack that is there, which goes on up to *end*."""
+        self._words[_STACK], self._words[_STACK_SPAN], self._words[_STACK_END] = low, span, end
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the half at hand has no room for another record, or none for another piece."""
+        words = self._words
+        return words[_STATE] == words[_LIMIT] or words[_PIECE] == words[_PIECE_LIMIT]
+
+    def turn(self) -> None:
+        """Go on in the other half, which nobody needs any longer; what is in this one is `pending`."""
+        self.pending = self._filled()
+        self._half ^= 1
+        self._begin_half()
+
+    def take(self) -> Filled:
+        """Return what is in the half at hand, to be looked at before its thread goes on, and begin it anew."""
+        filled = self._filled()
+        self._begin_half()
+        return filled
+
+    def _start(self) -> int:
+        return self._offset + _HEAD + self._half * self.shape.half
+
+    def _begin_half(self) -> None:
+        records = self._start_of_view + self._start()
+        pieces = records + self.shape.records * RECORD.itemsize
+        self._words[_STATE], self._words[_LIMIT] = records, pieces
+        self._words[_PIECE], self._words[_PIECE_LIMIT] = pieces, pieces + self.shape.pieces * PIECE.itemsize
+
+    def _filled(self) -> Filled:
+        start, address = self._start(), self._start_of_view
+        first = start + self.shape.records * RECORD.itemsize
+        records = (self.next - address - start) // RECORD.itemsize
+        pieces = (self._words[_PIECE] - address - first) // PIECE.itemsize
+        view = self._view
+        return Filled(
+            np.frombuffer(view, dtype=RECORD, count=records, offset=start),
+            np.frombuffer(view, dtype=PIECE, count=pieces, offset=first), address + first,
+        )  # fmt: skip
+
+    def release(self) -> None:
+        """Let go of the shared memory."""
+        self.pending = None
+        self._words.release()
+
+
+class Ring:
+    """One address space's shared memory: the file *fd*, which the program has at *address*.
+
+    Its first `FIRST` bytes hold the table and a block for the first thread; the file is made larger for others.
+    """
+
+    TABLE: Final = -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE
+    FIRST: Final = TABLE + LARGE.size
+    MORE: Final = _AT_ONCE * SMALL.size
+
+    def __init__(self, fd: int, address: int) -> None:
+        self._fd = fd
+        self.address = address
+        self.size = self.FIRST
+        os.ftruncate(fd, self.size)
+        self._table = mmap.mmap(fd, self.size)
+        self.blocks: dict[int, Block] = {}
+        self._free = [Block(self._table, address, self.TABLE, LARGE)]
+
+    def block_for(self, base: int) -> Block | None:
+        """Return a block for the thread with this %fs base, which the table has from now on; None: none is free."""
+        slot = self._slot(base, is_new=True)
+        if not self._free or slot is None:
+            return None
+        block = self._free.pop()
+        self._write(slot, base + 1 & _MASK, block.address)
+        block.base = base
+        self.blocks[base] = block
+        return block
+
+    def forget(self, block: Block) -> None:
+        """The block's thread has no need of it: another may have it."""
+        slot = self._slot(block.base)
+        if slot is not None:
+            self._write(slot, _GONE, 0)
+        self.blocks.pop(block.base, None)
+        block.base = block.pid = block.tid = 0
+        block.is_slow = False
+        block.know_stack(0, 0, 0)
+        self._free.append(block)
+
+    def _slot(self, base: int, *, is_new: bool = False) -> int | None:
+        """Return where the table has *base*, or, if it *is_new*, has room for it; None if nowhere."""
+        at = 16 * (base >> 12 & _SLOTS - 1)
+        while at < _TABLE - 16:  # the last one stays empty: who looks for what is not there ends there
+            key = int.from_bytes(self._table[at : at + 8], "little")
+            if key == (base + 1 & _MASK) or (is_new and key in (0, _GONE)):
+                return at
+            if key == 0:
+                return None
+            at += 16
+        return None
+
+    def _write(self, slot: int, key: int, block: int) -> None:
+        self._table[slot : slot + 16] = key.to_bytes(8, "little") + block.to_bytes(8, "little")
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether the next thread finds no block."""
+        return not self._free
+
+    def enlarge(self) -> None:
+        """Make the file larger, by `MORE`. The program must have that part mapped before one of its blocks is used."""
+        os.ftruncate(self._fd, self.size + self.MORE)
+
+    def enlarged(self) -> None:
+        """The program has mapped what `enlarge` made."""
+        view = mmap.mmap(self._fd, self.MORE, offset=self.size)
+        start = self.address + self.size
+        self._free += [Block(view, start, i * SMALL.size, SMALL) for i in range(_AT_ONCE)]
+        self.size += self.MORE
+
+    def close(self) -> None:
+        """Let go of the memory, and of the file."""
+        for block in (*self.blocks.values(), *self._free):
+            block.release()
+        self.blocks.clear()
+        self._free.clear()
+        os.close(self._fd)

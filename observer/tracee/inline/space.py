@@ -1,0 +1,91 @@
+"""What the inline recorder has in one address space: annexes, jumps to them, the ring; where it may yet be put."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from observer.code.instructions import NOTHING, Emulation
+from observer.model.addresses import Mapping
+from observer.tracee.breakpoints import NO_CALL, Breakpoint
+from observer.tracee.inline.annex import Annex, Hook, Plan
+from observer.tracee.inline.ring import Block, Ring
+
+__all__ = ["Space"]
+
+
+class Space:
+    """The state of one address space.
+
+    `plans` are allocators that have breakpoints and might be recorded inline, by their number, `hits` how often one of
+    their breakpoints was come by. `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the
+    child makes a call: its ring is still to be made. `refused` says why no more is recorded inline here.
+    """
+
+    def __init__(self) -> None:
+        self.plans: dict[int, Plan] = {}
+        self.hits: Counter[int] = Counter()
+        self.annexes: list[Annex] = []
+        self.hooks: dict[int, Breakpoint] = {}
+        self._hooked: dict[int, Hook] = {}
+        self.traps: set[int] = set()
+        self.ring: Ring | None = None
+        self.ring_address = 0
+        self.is_asleep = False
+        self.refused = ""
+
+    def fork(self) -> Space:
+        """Return the copy that a forked child has: all but the ring, which is its parent's."""
+        child = Space()
+        child.plans, child.hits, child.refused = dict(self.plans), Counter(self.hits), self.refused
+        child.annexes, child.hooks, child._hooked = list(self.annexes), dict(self.hooks), dict(self._hooked)
+        child.traps, child.ring_address = set(self.traps), self.ring_address
+        child.is_asleep = bool(self.annexes)
+        return child
+
+    def add(self, annex: Annex, listener: int) -> None:
+        """Take an annex in whose jumps stand now."""
+        self.annexes.append(annex)
+        self.traps.add(annex.start + annex.stub.help)
+        for hook in annex.hooks:
+            effect = Emulation(len(hook.planted), NOTHING, None, "jmp")
+            number = next((point.number for point in hook.instead_of if point.number != NO_CALL), NO_CALL)
+            self.hooks[hook.address] = Breakpoint(
+                hook.address, hook.code, effect, number=number, listener=listener, planted=hook.planted
+            )
+            self._hooked[hook.address] = hook
+
+    def hooks_within(self, start: int, end: int) -> list[Hook]:
+        """Return the jumps of which some part lies in [start, end)."""
+        return [hook for hook in self._hooked.values() if hook.address < end and start < hook.address + len(hook.code)]
+
+    def drop(self, hooks: Iterable[Hook]) -> None:
+        """Those do not stand any longer."""
+        for hook in hooks:
+            del self.hooks[hook.address], self._hooked[hook.address]
+
+    def annex_at(self, address: int) -> Annex | None:
+        """Return the annex that holds *address*, None if it is no code of ours."""
+        return next((annex for annex in self.annexes if annex.start <= address < annex.end), None)
+
+    def original(self, address: int) -> int:
+        """Return what an address of ours stands for in the program's own code; the same if it is none of ours."""
+        annex = self.annex_at(address)
+        return annex.original(address) if annex is not None else address
+
+    def block_of(self, base: int) -> Block | None:
+        """Return the block of the thread with this %fs base."""
+        return self.ring.blocks.get(base) if self.ring is not None else None
+
+    def without_ours(self, mappings: Iterable[Mapping]) -> list[Mapping]:
+        """Return *mappings* but for what was put there for the recorder."""
+        ours = [(annex.start, annex.end) for annex in self.annexes]
+        if self.ring_address:
+            ours.append((self.ring_address, self.ring_address + (self.ring.size if self.ring is not None else 1)))
+        return [each for each in mappings if not any(low < each.end and each.start < high for low, high in ours)]
+
+    def close(self) -> None:
+        """Let go of the shared memory."""
+        if self.ring is not None:
+            self.ring.close()
+            self.ring = None

@@ -1,0 +1,241 @@
+# The recorder that runs inside the program: what is done where a watched function is entered, and where it ends.
+#
+# A function's first instructions are exchanged for a jump to a landing of its own, which puts the address of a
+# descriptor into %r11 and jumps to `enter`; what stands before each `ret` is exchanged for one that goes to `leave`.
+# Neither touches the program's stack. At an entry %rdi, %rsi and %rdx are arguments, and kept; %rax, %rcx and %r8 to %r11
+# hold nothing that a function may rely on that has no fourth argument. At an end %rax and %rdx are kept, %rcx and %r8 to
+# %r11 belong to nobody (System V ABI, AMD64 supplement, 3.2.1).
+#
+# What is done until a call is open, or closed, is done again from its landing when a signal comes before that: the marks
+# tell the observer where.
+
+        .set RESUME, 0                  # descriptor: where to go on
+        .set SLOW, 8                    #   an int3 in front of that
+        .set THROUGH, 16                #   of a jump that ends a function: where it is made a call
+        .set HOME, 16                   #   code whose direct calls of this function are its library's own business
+        .set HOME_LENGTH, 24
+        .set ENTRY, 32
+        .set LIBC, 40                   #   what spans all code whose callers are looked for in a piece of stack
+        .set LIBC_LENGTH, 48
+        .set FUNCTION_NUMBER, 56        #   32 bits, the highest of which says that it stores its result at %rdi
+
+        .set STATE, 0                   # block of a thread: its next record, | 1 while a call is open
+        .set LIMIT, 8                   #   the end of the records that may be written
+        .set IS_SLOW, 16                #   whether its calls are followed from outside
+        .set INTERNAL, 24               #   calls that a library made to itself
+        .set PIECE, 32                  #   the next piece of stack
+        .set PIECE_LIMIT, 40
+        .set STACK, 48                  #   stack that is known to be there: the lowest pointer, how many, their end
+        .set STACK_SPAN, 56
+        .set STACK_END, 64
+
+        .set BEGAN, 0                   # record
+        .set ENDED, 8
+        .set A0, 16
+        .set A1, 24
+        .set A2, 32
+        .set RESULT, 40
+        .set RETURNS_TO, 48
+        .set SP, 56
+        .set FUNCTION, 64
+        .set INNER, 68
+        .set STACK_PIECE, 72
+        .set RECORD_BYTES, 80
+
+        .set PIECE_HEAD, 32             # piece of stack: its length, %rsp, %rbp, %rbx, and the bytes
+        .set PIECE_BYTES, 3072
+
+        .set PAGE, 4096
+        .set SLOTS, 4096                # of the table: two words each, %fs base + 1 and the block
+
+        .text
+        .globl _start
+_start:
+marks:  .long   enter, leave, tail, help, sample
+        .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
+        .long   nested, counted         # between these, begin again
+        .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
+        .balign 8
+table:  .quad   0
+ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a beginning of 0 ends them
+
+        .macro  find_block scratch, key, missing
+        rdfsbase \scratch
+        mov     table(%rip), %r10
+        lea     1(\scratch), \key
+        shr     $12, \scratch
+        and     $SLOTS - 1, \scratch
+        shl     $4, \scratch
+        add     \scratch, %r10
+1:      cmp     \key, (%r10)
+        je      2f
+        cmpq    $0, (%r10)
+        je      \missing
+        add     $16, %r10
+        jmp     1b
+2:      mov     8(%r10), %r10
+        .endm
+
+help:   int3                            # the observer has a look, and begins again
+
+enter:  find_block %rax, %rcx, help
+        cmpl    $0, IS_SLOW(%r10)
+        jne     slow
+        mov     STATE(%r10), %rax
+        test    $1, %al
+        jne     nested
+        cmp     LIMIT(%r10), %rax
+        je      help
+        mov     %rdi, A0(%rax)
+        mov     %rsi, A1(%rax)
+        mov     %rdx, A2(%rax)
+filled: mov     (%rsp), %rcx
+        mov     %rcx, RETURNS_TO(%rax)
+        mov     %rsp, SP(%rax)
+        mov     FUNCTION_NUMBER(%r11), %r8d
+        mov     %r8, FUNCTION(%rax)     # and no inner calls
+        movq    $0, STACK_PIECE(%rax)
+        mov     %rcx, %r8
+        sub     HOME(%r11), %r8
+        cmp     HOME_LENGTH(%r11), %r8
+        jae     2f
+        cmpb    $0xe8, -5(%rcx)         # call rel32, of this function
+        jne     2f
+        movslq  -4(%rcx), %r8
+        add     %rcx, %r8
+        cmp     ENTRY(%r11), %r8
+        je      internal
+2:      mov     %rcx, %r8
+        sub     LIBC(%r11), %r8
+        cmp     LIBC_LENGTH(%r11), %r8
+        jae     4f
+        lea     ranges - 16(%rip), %r9
+5:      add     $16, %r9
+        cmpq    $0, (%r9)
+        je      4f
+        mov     %rcx, %r8
+        sub     (%r9), %r8
+        cmp     8(%r9), %r8
+        jae     5b
+        mov     %rsp, %rcx
+        sub     STACK(%r10), %rcx
+        cmp     STACK_SPAN(%r10), %rcx
+        jae     help
+        mov     PIECE(%r10), %r8
+        cmp     PIECE_LIMIT(%r10), %r8
+        je      help
+        mov     STACK_END(%r10), %rcx
+        sub     %rsp, %rcx
+        cmp     $PIECE_BYTES, %rcx
+        jbe     3f
+        mov     $PIECE_BYTES, %ecx
+3:      mov     %rcx, (%r8)
+        mov     %rsp, 8(%r8)
+        mov     %rbp, 16(%r8)
+        mov     %rbx, 24(%r8)
+        mov     %rsp, %rsi
+        lea     PIECE_HEAD(%r8), %rdi
+        rep movsb
+        mov     A0(%rax), %rdi
+        mov     A1(%rax), %rsi
+        mov     %r8, STACK_PIECE(%rax)
+        add     $PIECE_HEAD + PIECE_BYTES, %r8
+        mov     %r8, PIECE(%r10)
+4:      mov     %rax, %rcx
+        mov     %rdx, %r8
+        rdtsc
+        shl     $32, %rdx
+        or      %rdx, %rax
+        mov     %rax, BEGAN(%rcx)
+        mov     %r8, %rdx
+        or      $1, %rcx
+        mov     %rcx, STATE(%r10)
+opened: jmp     *RESUME(%r11)
+
+internal:
+        incq    INTERNAL(%r10)
+        jmp     *RESUME(%r11)
+
+# A call inside an open one, if it lies deeper on the same page of stack and what it would return to still stands there.
+nested: dec     %rax
+        mov     SP(%rax), %rcx
+        cmp     %rsp, %rcx
+        jbe     slow
+        mov     %rcx, %r8
+        xor     %rsp, %r8
+        cmp     $PAGE, %r8
+        jae     slow
+        mov     (%rcx), %r8
+        cmp     RETURNS_TO(%rax), %r8
+        jne     slow
+        incl    INNER(%rax)
+counted:
+        jmp     *RESUME(%r11)
+
+slow:   jmp     *SLOW(%r11)
+
+leave:  find_block %rcx, %r8, slow
+        cmpl    $0, IS_SLOW(%r10)
+        jne     slow
+        mov     STATE(%r10), %r8
+        test    $1, %r8b
+        je      closed
+        dec     %r8
+        cmp     %rsp, SP(%r8)
+        jne     closed
+        mov     %rax, RESULT(%r8)
+        cmpl    $0, FUNCTION(%r8)
+        jge     2f
+        movq    $0, RESULT(%r8)
+        test    %eax, %eax
+        jne     2f
+        mov     A0(%r8), %r9
+        mov     (%r9), %r9
+        mov     %r9, RESULT(%r8)
+2:      mov     %rax, %rcx
+        mov     %rdx, %r9
+timed:  rdtsc
+        shl     $32, %rdx
+        or      %rdx, %rax
+        mov     %rax, ENDED(%r8)
+        mov     %rcx, %rax
+        mov     %r9, %rdx
+        add     $RECORD_BYTES, %r8
+        mov     %r8, STATE(%r10)
+closed: jmp     *RESUME(%r11)
+
+# A function ends by a jump to another's code: if an open call ends so, it is made a call, to come by its end.
+tail:   find_block %rax, %rcx, slow
+        cmpl    $0, IS_SLOW(%r10)
+        jne     slow
+        mov     STATE(%r10), %rax
+        test    $1, %al
+        je      closed
+        cmp     %rsp, SP - 1(%rax)
+        jne     closed
+        jmp     *THROUGH(%r11)
+
+# int64_t at[3] = counter, clock, counter: called by the observer in itself as sample(clock_gettime, at).
+sample: push    %rbx
+        push    %rbp
+        sub     $24, %rsp
+        mov     %rdi, %rbp
+        mov     %rsi, %rbx
+        rdtsc
+        shl     $32, %rdx
+        or      %rdx, %rax
+        mov     %rax, (%rbx)
+        mov     $1, %edi                # CLOCK_MONOTONIC
+        mov     %rsp, %rsi
+        call    *%rbp
+        rdtsc
+        shl     $32, %rdx
+        or      %rdx, %rax
+        mov     %rax, 16(%rbx)
+        imul    $1000000000, (%rsp), %rax
+        add     8(%rsp), %rax
+        mov     %rax, 8(%rbx)
+        add     $24, %rsp
+        pop     %rbp
+        pop     %rbx
+        ret
