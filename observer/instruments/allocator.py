@@ -159,22 +159,22 @@ class AllocatorCalls:
 
     # ---- calls, as the inline recorder tells of them ----
 
-    def recorded(
-        self, calls: npt.NDArray[np.void], pieces: npt.NDArray[np.void], of_calls: npt.NDArray[np.int64]
-    ) -> None:  # fmt: skip
+    def recorded(self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void]) -> None:
         """See InlineCalls."""
-        for call, piece in of_calls.T.tolist():
-            calls["stack"][call] = self._keep(pieces[piece], int(calls["began"][call]))
-        self._begun += len(calls)
-        self._returned += len(calls)
-        self.inline += len(calls)
-        self._sink.calls.append_all(calls)
+        if len(pieces):
+            now = monotonic_ns()
+            numbers = np.array([0, *(self._keep(piece, now) for piece in pieces)], dtype=np.uint64)
+            records["stack"] = numbers[records["stack"]]
+        self._begun += len(records)
+        self._returned += len(records)
+        self.inline += len(records)
+        self._sink.inline.append_of(pid, tid, records)
 
     def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
         """See InlineCalls."""
         self._begun += 1
         if piece is not None:
-            frame.stack = self._keep(piece, frame.began)
+            frame.stack = self._keep(piece, max(frame.began, 1))
 
     def internal(self, count: int) -> None:
         """See InlineCalls."""

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from observer.linux.libc import libc
 
@@ -23,9 +22,6 @@ _CLOCKSOURCE: Final = Path("/sys/devices/system/clocksource/clocksource0/current
 _BY_COUNTER: Final = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page"})
 _FLAGS: Final = frozenset({"constant_tsc", "nonstop_tsc"})
 _ATTEMPTS: Final = 5
-_KEPT: Final = 4096
-
-Integers = npt.NDArray[np.int64]
 
 
 def counts_by_time_stamp() -> bool:
@@ -36,51 +32,41 @@ def counts_by_time_stamp() -> bool:
             flags = next((line for line in file if line.startswith("flags")), "").split()
     except OSError:
         return False
-    return source in _BY_COUNTER and _FLAGS <= {*flags}
+    return source in _BY_COUNTER and {*flags} >= _FLAGS
 
 
 class TimeStamps:
     """Pairs of (counter, nanoseconds) read together by *code*, whose function at *offset* is called in ourselves.
 
+    Each later than the one before; *keep* is told of them. `sample` may be called by any thread.
+
     Raises:
         OSError: no memory can be made executable here.
     """
 
-    def __init__(self, code: bytes, offset: int) -> None:
+    def __init__(self, code: bytes, offset: int, keep: Callable[[int, int], object]) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self.last = (0, 0)
         self._page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self._page.write(code)
         self._view = (ctypes.c_char * mmap.PAGESIZE).from_buffer(self._page)
         self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(ctypes.addressof(self._view) + offset)
         self._clock = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
         self._words = (ctypes.c_int64 * 3)()
-        self._counters: list[int] = []
-        self._clocks: list[int] = []
         self.sample()
 
-    def sample(self) -> None:
-        """Read both once more; of a few readings the one that took the least time counts."""
-        best: tuple[int, int, int] | None = None
-        for _ in range(_ATTEMPTS):
-            self._sample(self._clock, ctypes.addressof(self._words))
-            before, clock, after = self._words
-            if best is None or after - before < best[0]:
-                best = after - before, before + (after - before) // 2, clock
-        assert best is not None
-        if self._counters and best[1] <= self._counters[-1]:
-            return
-        self._counters.append(best[1])
-        self._clocks.append(best[2])
-        if len(self._counters) > _KEPT:
-            del self._counters[: _KEPT // 2], self._clocks[: _KEPT // 2]
-
-    def nanoseconds(self, counters: npt.NDArray[np.uint64]) -> Integers:
-        """Return the clock's nanoseconds at each of *counters*, which lie before the last sample but one at most."""
-        known, clocks = np.array(self._counters, dtype=np.int64), np.array(self._clocks, dtype=np.int64)
-        start = clocks[0]
-        if len(known) == 1:
-            return np.full(len(counters), start, dtype=np.int64)
-        asked = counters.astype(np.int64)
-        behind = np.clip(np.searchsorted(known, asked, side="right"), 1, len(known) - 1)
-        low, high = known[behind - 1], known[behind]
-        slope = (clocks[behind] - clocks[behind - 1]) / (high - low)
-        return clocks[behind - 1] + np.rint((asked - low) * slope).astype(np.int64)
+    def sample(self) -> tuple[int, int]:
+        """Read both once more; of a few readings the one that took the least time counts. Return the last pair."""
+        with self._lock:
+            best: tuple[int, int, int] | None = None
+            for _ in range(_ATTEMPTS):
+                self._sample(self._clock, ctypes.addressof(self._words))
+                before, clock, after = self._words
+                if best is None or after - before < best[0]:
+                    best = after - before, before + (after - before) // 2, clock
+            assert best is not None
+            if best[1] > self.last[0] and best[2] > self.last[1]:
+                self.last = best[1], best[2]
+                self._keep(*self.last)
+            return self.last

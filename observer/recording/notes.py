@@ -237,14 +237,17 @@ class MappedImage(_OfProcess, frozen=True, kw_only=True, tag="image"):
 
 
 class Annexed(_OfProcess, frozen=True, kw_only=True, tag="annexed"):
-    """Code of ours was put into [start, end), where some of the program's own code is done.
+    """Code of ours was put into [start, end), where some of the program's own code is done; `memory` is what it uses.
 
-    `places` are (first address, bytes, the address that it stands for).
+    `places` are (first address, bytes, the address that it stands for), `functions` what the numbers in the records of
+    `records.INLINE` stand for: (number, place in `model.operations.FAMILY`, number of the allocator).
     """
 
     start: _Word
     end: _Word
     places: tuple[tuple[_UserAddress, _Small, _UserAddress], ...]
+    functions: tuple[tuple[_Count, _Small, _Count], ...]
+    memory: tuple[_UserAddress, _UserAddress]
 
 
 class Leaving(_OfTask, frozen=True, kw_only=True, tag="leaving"):

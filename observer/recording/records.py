@@ -13,12 +13,12 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "ENTRY_ONLY", "HEAP_CHUNK", "INFERRED", "IN_USE", "KIND",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK", "ENTRY_ONLY", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_USE", "KIND",
     "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK",
     "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
 ]  # fmt: skip
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of all layouts together; another one wherever a field is added, leaves, moves or means something else."""
 
 ARGUMENT_BYTES: Final = 160
@@ -75,6 +75,21 @@ CALL: Final = Layout(
 piece, `implementation` that of the allocator whose function was called, as notes name it.
 """
 
+INLINE: Final = Layout(
+    "inline.bin", began="u64", ended="u64", a0="u64", a1="u64", a2="u64", result="u64", ret="u64", sp="u64",
+    function="u32", inner="u32", stack="u64",
+)  # fmt: skip
+"""One allocator call as the program itself recorded it: it returned.
+
+Times are counters of the processor, which the CLOCK records tell how to read. `function` is a number that notes
+explain, its highest bit set aside. In front of the records that one thread wrote stands a head, of the same layout:
+`began` is HEAD and their count, `ended` the pid in its upper half and the tid in its lower.
+"""
+HEAD: Final = 1 << 63
+
+CLOCK: Final = Layout("clock.bin", counter="u64", nanoseconds="u64")
+"""A counter of the processor and CLOCK_MONOTONIC, read together; each later than the record before."""
+
 SYSCALL: Final = Layout(
     "syscalls.bin", began="u64", ended="u64", pid="u32", tid="u32", number="u32", arch="u32", a0="u64", a1="u64",
     a2="u64", a3="u64", a4="u64", a5="u64", result="i64", ip="u64", sp="u64", cs="u32", flags="u32", stack="u64",
@@ -123,5 +138,5 @@ about where a part of the heap begins.
 """
 NOT_IN_USE: Final = 4
 
-LAYOUTS: Final = (CALL, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
+LAYOUTS: Final = (CALL, INLINE, CLOCK, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
 """All kinds of records."""

@@ -20,8 +20,13 @@ class Records(Protocol):
     def append(self, *fields: Any) -> int:
         """Write one record; return its number from 1, or 0 when it was lost."""
 
-    def append_all(self, records: npt.NDArray[np.void]) -> None:
-        """Write records that are laid out already."""
+
+
+class InlineRecords(Protocol):
+    """A file of what programs recorded themselves."""
+
+    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
+        """Write the records of one thread."""
 
 
 class Notes(Protocol):
@@ -37,6 +42,14 @@ class Sink(Protocol):
     @property
     def calls(self) -> Records:
         """Allocator calls."""
+
+    @property
+    def inline(self) -> InlineRecords:
+        """Allocator calls that the program recorded."""
+
+    @property
+    def clock(self) -> Records:
+        """The processor's counter beside the clock."""
 
     @property
     def syscalls(self) -> Records:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -19,9 +19,22 @@ import numpy.typing as npt
 from observer.files import Folder, NewFile
 from observer.model.filenames import as_text
 from observer.recording.notes import FILE, Layouts, Note
-from observer.recording.records import ARGUMENT, CALL, LIBRARY_CALL, STACK_PIECE, SYSCALL, VERSION, Layout
+from observer.recording.records import (
+    ARGUMENT,
+    CALL,
+    CLOCK,
+    HEAD,
+    INLINE,
+    LIBRARY_CALL,
+    STACK_PIECE,
+    SYSCALL,
+    VERSION,
+    Layout,
+)
 
-__all__ = ["NoteFile", "Spool", "Spools"]
+__all__ = ["InlineSpool", "NoteFile", "Spool", "Spools"]
+
+_NO_FIELDS: Final = (0,) * (len(INLINE.dtype.names or ()) - 2)
 
 
 class Spool:
@@ -52,19 +65,30 @@ class Spool:
         self.lost += 1
         return 0
 
-    def append_all(self, records: npt.NDArray[np.void]) -> None:
-        """Write records that are laid out already, as many as there is room for."""
-        room = len(records) if self._most is None else min(len(records), self._most - self.count)
-        if self.error is None and room:
+
+class InlineSpool(Spool):
+    """The file of the calls that programs recorded themselves; with those of *others* at *most* so many."""
+
+    def __init__(self, folder: Folder, others: Spool, most: int | None = None) -> None:
+        super().__init__(folder, INLINE, most)
+        self._others = others
+
+    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
+        """Write what one thread recorded, as much as there is room for."""
+        count = len(records)
+        if self._most is not None:
+            count = max(min(count, self._most - self.count - self._others.count), 0)
+        if self.error is None and count:
+            head = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS)
             try:
-                self._append(memoryview(records[:room]).cast("B"))
+                self._append(head)
+                self._append(memoryview(records[:count].view(np.uint8)))
             except OSError as error:
-                self.error = error
-            else:
-                self.count += room
-                self.lost += len(records) - room
-                return
-        self.lost += len(records)
+                self.error, count = error, 0
+            self.count += count
+        else:
+            count = 0
+        self.lost += len(records) - count
 
 
 def _readable(value: Any) -> Any:
@@ -115,6 +139,9 @@ class Spools:
                 return made
 
             self.calls = spool(CALL, most)
+            self.inline = InlineSpool(folder, self.calls, most)
+            opened.callback(self.inline.file.close)
+            self.clock = spool(CLOCK)
             self.syscalls = spool(SYSCALL, most)
             self.into_libraries = spool(LIBRARY_CALL, most)
             self.arguments = spool(ARGUMENT)
@@ -125,13 +152,15 @@ class Spools:
 
     def _all(self) -> dict[str, Spool | NoteFile]:
         return {
-            "calls": self.calls, "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
+            "calls": self.calls, "inline": self.inline, "clock": self.clock, "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
             "stacks": self.stacks, "notes": self.notes,
         }  # fmt: skip
 
     def lost(self) -> dict[str, int]:
         """Return how many records of each kind could not be stored."""
-        return {name: spool.lost for name, spool in self._all().items() if name != "stacks"}
+        lost = {name: spool.lost for name, spool in self._all().items() if name not in ("stacks", "clock")}
+        lost["calls"] += lost.pop("inline")
+        return lost
 
     def error(self) -> OSError | None:
         """Return the first reason why something could not be stored."""

@@ -102,7 +102,7 @@ def _into_spools(wish: Wish, folder: Folder) -> Recording:
     with closing(spools):
         recording = run_instruments(wish, spools, folder)
         recording.changed += spools.changed()
-    recording.totals |= {"calls": spools.calls.count, "syscalls": spools.syscalls.count}
+    recording.totals |= {"calls": spools.calls.count + spools.inline.count, "syscalls": spools.syscalls.count}
     recording.lost = spools.lost()
     error_seen = spools.error()
     if error_seen is not None:

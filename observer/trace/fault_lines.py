@@ -39,8 +39,9 @@ def fault_lines(evidence: Evidence) -> list[LedgerLine]:
     if "faults" in evidence.not_observed:
         return [_unplaced_line(evidence), unverifiable(_SAMPLES, evidence.not_observed["faults"])]
     seen, lost = len(evidence.spooled.faults), evidence.count("faults_lost")
+    own = (Exclusion(evidence.spooled.own_faults, _OWN),)
     lines = [
-        balance(_SAMPLES, seen, evidence.count("faults_counted"), lost=lost),
+        balance(_SAMPLES, seen, evidence.count("faults_counted"), lost=lost, excluded=own),
         _counter_line(evidence, seen, lost),
         _rusage_line(evidence),
     ]
@@ -69,7 +70,13 @@ def _unplaced_line(evidence: Evidence) -> LedgerLine:
 def _counter_line(evidence: Evidence, seen: int, lost: int) -> LedgerLine:
     late = -sum(life.late for life in evidence.lives)
     workers = -sum(life.of_workers for life in evidence.lives)
-    parts = [*_measured(evidence).items(), (_LATE, late), (_WORKERS, workers), *_rests(evidence, lost).items()]
+    rests, own = _rests(evidence, lost), 0
+    for why in rests:  # they are counted, and no sample tells of them any longer
+        told = min(rests[why], evidence.spooled.own_faults - own)
+        rests[why] -= told
+        own += told
+    measured = _measured(evidence) + Counter({_OWN: own})
+    parts = [*measured.items(), (_LATE, late), (_WORKERS, workers), *rests.items()]
     return balance(
         _COUNTERS, seen, _expected(evidence), lost=lost, excluded=tuple(Exclusion(count, why) for why, count in parts),
         cannot_verify=evidence.unread_tasks(),

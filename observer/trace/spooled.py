@@ -25,11 +25,13 @@ from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SA
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
-from observer.recording.notes import FILE, End, Interval, Layouts, Note, Snapped, Walked, read_notes
+from observer.recording.notes import FILE, Annexed, End, Interval, Layouts, Note, Snapped, Walked, read_notes
 from observer.recording.records import (
     ARGUMENT,
     CALL,
+    CLOCK,
     HEAP_CHUNK,
+    INLINE,
     LIBRARY_CALL,
     SNAPSHOT_CHUNK,
     STACK_PIECE,
@@ -37,6 +39,8 @@ from observer.recording.records import (
     VERSION,
     Layout,
 )
+from observer.trace.annexes import Annexes
+from observer.trace.inline_calls import InlineCalls
 
 __all__ = ["Arguments", "HeapChunks", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
@@ -111,6 +115,10 @@ class Stored:
     def __len__(self) -> int:
         return sum(self._counts)
 
+    def and_of(self, part: Callable[[], Iterator[Records]]) -> Stored:
+        """Return these records and those of one part more."""
+        return Stored(self.layout, self.time, [*self._parts, part])
+
     def pieces(self) -> Iterator[Records]:
         """Yield all records."""
         for part in self._parts:
@@ -162,7 +170,8 @@ class Arguments:
 class Spooled:
     """The records of one recording.
 
-    `damaged` counts the records (of notes.jsonl the lines) of a file that could not be read.
+    `damaged` counts the records (of notes.jsonl the lines) of a file that could not be read, `own_faults` the fault
+    samples that are left out, as they were taken in memory of the observer's own.
     """
 
     calls: Stored
@@ -176,6 +185,7 @@ class Spooled:
     heaps: HeapChunks
     snapshots: HeapChunks
     damaged: dict[str, int]
+    own_faults: int
 
 
 def read_spools(folder: Folder, stack_bytes: int) -> Spooled:
@@ -191,12 +201,13 @@ class _Reading:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._damaged: Counter[str] = Counter()
+        self._own_faults = 0
 
     def all(self, layout: SampleLayout) -> Spooled:
         frames, heaps, snapshots = self._frames(), self._chunks(HEAP_CHUNK), self._chunks(SNAPSHOT_CHUNK)
         notes = self._notes(len(frames), heaps, snapshots)
         return Spooled(
-            calls=self._records(CALL, _whole_calls),
+            calls=self._records(CALL, _whole_calls).and_of(self._inline(notes)),
             syscalls=self._records(SYSCALL, _whole_syscalls),
             into_libraries=self._records(LIBRARY_CALL, _in_time),
             arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
@@ -207,6 +218,7 @@ class _Reading:
             heaps=heaps,
             snapshots=snapshots,
             damaged=dict(+self._damaged),
+            own_faults=self._own_faults,
         )
 
     def _file(self, name: str, most: int | None = None) -> File:
@@ -235,6 +247,13 @@ class _Reading:
         stored = Stored(layout.dtype, time, [pieces])
         self._damaged[layout.file] = count - len(stored)
         return stored
+
+    def _inline(self, notes: list[Note]) -> Callable[[], Iterator[Records]]:
+        """Return what yields the calls that programs recorded themselves, as CALL records."""
+        clock = np.concatenate([*self._records(CLOCK, _true, "counter").pieces(), np.empty(0, dtype=CLOCK.dtype)])
+        inline = InlineCalls(self._file(INLINE.file), clock, [note for note in notes if isinstance(note, Annexed)])
+        self._damaged[INLINE.file] = inline.damaged
+        return inline.pieces
 
     def _notes(self, frames: int, heaps: HeapChunks, snapshots: HeapChunks) -> list[Note]:
         notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
@@ -266,14 +285,17 @@ class _Reading:
 
     def _faults(self, dtype: np.dtype[np.void], notes: list[Note]) -> Stored:
         names = sorted(name for name in self._folder.names() if _FAULTS.fullmatch(name))
+        annexes = Annexes(notes)
         placed = [note for note in notes if isinstance(note, Interval)]
         if sum(length for note in placed for _first, length in note.pages) > _MOST_PLACED:
             self._damaged[FILE] += len(placed)
             placed = []
-        parts = [partial(self._samples, name, self._file(name), dtype) for name in names]
-        return Stored(dtype, "time", [*parts, partial(_placed_by_pages, placed, dtype)])
+        parts = [partial(self._samples, name, self._file(name), dtype, annexes) for name in names]
+        stored = Stored(dtype, "time", [*parts, partial(_placed_by_pages, placed, dtype)])
+        self._own_faults, annexes.own_faults = annexes.own_faults, 0
+        return stored
 
-    def _samples(self, name: str, file: File, dtype: np.dtype[np.void]) -> Iterator[Records]:
+    def _samples(self, name: str, file: File, dtype: np.dtype[np.void], annexes: Annexes) -> Iterator[Records]:
         """Take the samples out of what a ring held: most have the same length, but other records lie between them."""
         at = odd = 0
         while raw := file.read_at(at, _AT_ONCE // dtype.itemsize * dtype.itemsize):
@@ -281,7 +303,7 @@ class _Reading:
             found = np.frombuffer(samples, dtype=dtype)
             good = (found["time"] > 0) & (found["time"] < _LATEST)
             odd += int((~good).sum())
-            yield found[good]
+            yield annexes.left_out(found[good])
             if not taken:
                 break
             at += taken
@@ -296,6 +318,10 @@ def _before_first(whole: _Checked) -> int:
 def _in_time(records: Records) -> _Checked:
     checked: _Checked = (records["began"] > 0) & (records["began"] < _LATEST) & (records["ended"] < _LATEST)
     return checked
+
+
+def _true(records: Records) -> _Checked:
+    return np.ones(len(records), dtype=np.bool_)
 
 
 def _whole_calls(records: Records) -> _Checked:

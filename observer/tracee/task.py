@@ -17,7 +17,8 @@ class Task:
     `frames` are its open calls of the functions whose outermost calls are followed, the innermost last, `handlers` the
     signal handlers that run on top of them, `nested` its open calls of the functions each of whose calls is followed.
     `stack` is an address in its stack, known from its birth (0: the process's own stack), `stack_area` what is known to
-    hold it. `stepping` is the breakpoint that is lifted for one step. `block` is where the inline recorder keeps its calls.
+    hold it. `stepping` is the breakpoint that is lifted for one step. `block` is where the inline recorder keeps its
+    calls.
     """
 
     __slots__ = (

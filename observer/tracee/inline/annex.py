@@ -64,7 +64,8 @@ class Annex:
     """What was laid out at the address `start`: `code`, and what must be known of it.
 
     `hooks` are the jumps to be put into the library, `points` the int3s of the annex by their addresses, `begins` the
-    places where a landing may be begun again by the addresses of descriptors. `kept` names what keeps its breakpoint.
+    places where a landing may be begun again by the addresses of descriptors, `places` and `functions` as in the note
+    `Annexed`. `kept` names what keeps its breakpoint.
     """
 
     start: int
@@ -74,6 +75,7 @@ class Annex:
     points: dict[int, Breakpoint] = field(default_factory=dict)
     begins: dict[int, int] = field(default_factory=dict)
     places: list[tuple[int, int, int]] = field(default_factory=list)
+    functions: list[tuple[int, int, int]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
 
     @property
@@ -197,7 +199,9 @@ class _Layout:
             listener=point.listener, is_certain=False, home=point.home, entry=point.entry, tails=point.tails,
             implementation=point.implementation,
         )  # fmt: skip
-        number = self._number(slow) | (_STORES_ITS_RESULT if point.number in self._stores else 0)
+        number = self._number(slow)
+        self._out.functions.append((number, slow.number, slow.implementation))
+        number |= _STORES_ITS_RESULT if point.number in self._stores else 0
         home, libc = point.home, self._libc
         self._lead(
             self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number

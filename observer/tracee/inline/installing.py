@@ -20,10 +20,10 @@ from observer.recording.notes import OWN_MEMORY, Annexed, Populated
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
+from observer.tracee.injection import call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.ring import Ring
-from observer.tracee.injection import call_in
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -83,9 +83,12 @@ class Installer:
             )  # fmt: skip
             memory.pwrite(bytes(annex.code), start)
             self._exchange(task, memory, annex)
-        places = tuple((at, length, was) for at, length, was in annex.places)
+        places = tuple(annex.places)
         self._sink.notes.append(
-            Annexed(pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=places)
+            Annexed(
+                pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=places,
+                functions=tuple(annex.functions), memory=(space.ring_address, space.ring_address + _GAP),
+            )
         )
         return annex
 

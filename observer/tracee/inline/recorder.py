@@ -20,7 +20,8 @@ from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet
 from observer.linux.timestamps import TimeStamps
-from observer.recording.records import CALL, RETURNED
+from observer.recording.clock import nanoseconds
+from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
 from observer.tracee.frames import Frame
@@ -31,7 +32,6 @@ from observer.tracee.inline.space import Space
 from observer.tracee.memory import Memory
 from observer.tracee.outermost import stack_area
 from observer.tracee.task import Task
-from observer.recording.sink import Sink
 
 __all__ = ["InlineCalls", "InlineRecorder"]
 
@@ -53,8 +53,8 @@ _NUMBER: Final = (1 << 31) - 1
 class InlineCalls(Protocol):
     """Who is told of the calls that the stub saw."""
 
-    def recorded(self, calls: npt.NDArray[np.void], pieces: npt.NDArray[np.void], of_calls: npt.NDArray[np.int64]) -> None:
-        """Take *calls*, of the layout `records.CALL`, which returned; *of_calls* says which has which of *pieces*."""
+    def recorded(self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void]) -> None:
+        """Take the calls of a thread, of the layout `records.INLINE`; their `stack` is a place in *pieces*, from 1."""
 
     def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
         """A call that the stub saw begin is *task*'s frame from now on; *piece* is its piece of stack, if there is."""
@@ -81,10 +81,9 @@ class InlineRecorder:
         self._listener = listener
         self._spread = spread
         self._is_alone = is_alone
-        self._clock = TimeStamps(stub.code, stub.sample)
+        self._clock = TimeStamps(stub.code, stub.sample, sink.clock.append)
+        self._started = self._clock.last
         self._points: list[Breakpoint] = []
-        self._operations = np.zeros(0, dtype=np.uint16)
-        self._implementations = np.zeros(0, dtype=np.uint64)
         self._installer = Installer(stub, sink, pages, self._number)
         self._pending: deque[Block] = deque()
         self._lenders: dict[int, tuple[int, int]] = {}
@@ -96,8 +95,6 @@ class InlineRecorder:
 
     def _number(self, point: Breakpoint) -> int:
         self._points.append(point)
-        self._operations = np.append(self._operations, np.uint16(point.number))
-        self._implementations = np.append(self._implementations, np.uint64(point.implementation))
         return len(self._points) - 1
 
     def pace(self) -> None:
@@ -116,7 +113,8 @@ class InlineRecorder:
         if plan is None or not self.allows:
             return
         space.hits[point.implementation] += 1
-        if space.hits[point.implementation] < _ENOUGH or task.handlers or memory.word != NATIVE.word or not self._is_alone(memory):
+        is_time = space.hits[point.implementation] >= _ENOUGH and memory.word == NATIVE.word
+        if not is_time or task.handlers or not self._is_alone(memory):
             return
         del space.plans[point.implementation]
         try:
@@ -235,8 +233,8 @@ class InlineRecorder:
         record = block.record_at_hand()
         piece = block.piece_of(record)
         point = self._points[int(record["function"]) & _NUMBER]
-        self._clock.sample()
-        [began] = self._clock.nanoseconds(np.array([record["began"]])).tolist()
+        known = np.array([self._started, self._clock.sample()], dtype=np.int64)
+        [began] = nanoseconds(np.array([record["began"]]), known[:, 0], known[:, 1]).tolist()
         frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), began)
         frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
         frame.inner = int(record["inner"])
@@ -314,20 +312,11 @@ class InlineRecorder:
         records = filled.records
         if not len(records):
             return
-        self._clock.sample()
-        functions = records["function"] & _NUMBER
-        calls = np.zeros(len(records), dtype=CALL.dtype)
-        calls["began"] = self._clock.nanoseconds(records["began"])
-        calls["ended"] = self._clock.nanoseconds(records["ended"])
-        calls["pid"], calls["tid"], calls["flags"] = block.pid, block.tid, RETURNED
-        calls["op"] = self._operations[functions]
-        calls["implementation"] = self._implementations[functions]
-        for name in ("inner", "a0", "a1", "a2", "result", "ret", "sp"):
-            calls[name] = records[name]
-        has_piece = np.nonzero(records["piece"])[0]
-        numbers = (records["piece"][has_piece] - np.uint64(filled.first)) // np.uint64(filled.pieces.dtype.itemsize)
-        of_calls = np.stack([has_piece.astype(np.int64), numbers.astype(np.int64)])
-        self._listener.recorded(calls, filled.pieces, of_calls)
+        has_piece = np.nonzero(records["stack"])[0]
+        if len(has_piece):
+            size = np.uint64(filled.pieces.dtype.itemsize)
+            records["stack"][has_piece] = (records["stack"][has_piece] - np.uint64(filled.first)) // size + np.uint64(1)
+        self._listener.recorded(block.pid, block.tid, records, filled.pieces)
 
 
 def _present_from(tid: int, start: int, end: int) -> int:

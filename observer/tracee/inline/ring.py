@@ -14,13 +14,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.recording.records import INLINE
+
 __all__ = ["PIECE", "RECORD", "Block", "Filled", "Ring"]
 
-RECORD: Final = np.dtype([
-    ("began", "<u8"), ("ended", "<u8"), ("a0", "<u8"), ("a1", "<u8"), ("a2", "<u8"), ("result", "<u8"), ("ret", "<u8"),
-    ("sp", "<u8"), ("function", "<u4"), ("inner", "<u4"), ("piece", "<u8"),
-])  # fmt: skip
-"""What the stub writes of a call, as in stub.S; `began` and `ended` are of the time-stamp counter."""
+RECORD: Final = INLINE.dtype
+"""What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
 
 PIECE: Final = np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", "V3072")])
 """A piece of stack, as in stub.S."""
@@ -71,8 +70,8 @@ class Filled:
 class Block:
     """The part of one thread; `pid` and `tid` say whose calls it holds, `base` is its %fs base.
 
-    It lies at *offset* of *view*, which the program has at the address *start*. A half that is full is `pending` until it
-    was taken.
+    It lies at *offset* of *view*, which the program has at the address *start*. A half that is full is `pending` until
+    it was taken.
     """
 
     def __init__(self, view: mmap.mmap, start: int, offset: int, shape: Shape) -> None:
@@ -120,9 +119,9 @@ class Block:
 
     def piece_of(self, record: np.void) -> np.void | None:
         """Return a copy of the piece of stack that belongs to a record of the half at hand, None if there is none."""
-        if not record["piece"]:
+        if not record["stack"]:
             return None
-        at = int(record["piece"]) - self._start_of_view
+        at = int(record["stack"]) - self._start_of_view
         piece: np.void = np.frombuffer(self._view, dtype=PIECE, count=1, offset=at)[0].copy()
         return piece
 
