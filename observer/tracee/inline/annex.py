@@ -50,13 +50,13 @@ class Plan:
 class Hook(NamedTuple):
     """A jump that takes the place of a stretch of code: its address, what stands there now, what stood there.
 
-    `instead_of` are the breakpoints that it is instead of.
+    `instead_of` is the breakpoint that it is instead of, which may stand behind that code.
     """
 
     address: int
     planted: bytes
     code: bytes
-    instead_of: tuple[Breakpoint, ...]
+    instead_of: Breakpoint
 
 
 @dataclass
@@ -145,7 +145,8 @@ class _Layout:
                 self._out.kept.append(point.number)
         for place, point in plan.ends.items():
             stretch = self._end_stretch(place, point)
-            if stretch is not None and not any(stretch.address <= at < stretch.end for at in kept):
+            others = kept | {*plan.ends} - {place}
+            if stretch is not None and not any(stretch.address <= at < stretch.end for at in others):
                 self._end(stretch, point)
         self._out.places.sort()
         return self._out
@@ -168,14 +169,10 @@ class _Layout:
         self._write(new.code)
         return True
 
-    def _give_way(self, stretch: Stretch, landing: int) -> None:
+    def _give_way(self, stretch: Stretch, landing: int, instead_of: Breakpoint) -> None:
         self._taken.append(stretch)
         address = stretch.address + self._plan.bias
-        covered_ones = [
-            point for point in {*self._plan.entries.values(), *self._plan.ends.values()}
-            if address <= point.address < address + len(stretch.code)
-        ]  # fmt: skip
-        self._out.hooks.append(Hook(address, jump(address, landing), stretch.code, tuple(covered_ones)))
+        self._out.hooks.append(Hook(address, jump(address, landing), stretch.code, instead_of))
 
     def _lead(self, to: int, *words: int, number: int = 0) -> int:
         """Write what loads a new descriptor and goes to the stub; return where that begins."""
@@ -213,7 +210,7 @@ class _Layout:
             return False
         self._write(jump(self._at, stretch.end + self._plan.bias))
         self._out.points[slow.address] = slow
-        self._give_way(stretch, landing)
+        self._give_way(stretch, landing, point)
         return True
 
     def _in_memory(self, stretch: Stretch) -> Stretch:
@@ -241,7 +238,7 @@ class _Layout:
             del self._out.places[mark:]
             return
         self._at_return(point)
-        self._give_way(stretch, landing)
+        self._give_way(stretch, landing, point)
 
     def _at_return(self, point: Breakpoint) -> int:
         """Write a `ret` that is come by; return where that begins."""
@@ -276,4 +273,4 @@ class _Layout:
         self._write(_INT3)
         self._write(jump(self._at, target))
         self._out.places.append((through, self._at - through, point.address))
-        self._give_way(stretch, landing)
+        self._give_way(stretch, landing, point)

@@ -96,9 +96,9 @@ class Installer:
         space = memory.inline
         listener = next(iter(annex.points.values())).listener if annex.points else 0
         for hook in annex.hooks:
-            for point in hook.instead_of:
-                memory.lift(task.tid, point)
-                del memory.breakpoints[point.address]
+            point = hook.instead_of
+            memory.lift(task.tid, point)
+            del memory.breakpoints[point.address]
         memory.breakpoints.update(annex.points)
         space.add(annex, listener)
         for hook in annex.hooks:
@@ -221,8 +221,7 @@ class Installer:
         with self._pages.excluded():
             for hook in hooks:
                 memory.lift(task.tid, space.hooks[hook.address])
-                for point in hook.instead_of:
-                    memory.plant(task.tid, point)
+                memory.plant(task.tid, hook.instead_of)
         space.drop(hooks)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from observer.code.instructions import NOTHING, Emulation
 from observer.model.addresses import Mapping
-from observer.tracee.breakpoints import NO_CALL, Breakpoint
+from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.inline.annex import Annex, Hook, Plan
 from observer.tracee.inline.ring import Block, Ring
 
@@ -49,9 +49,8 @@ class Space:
         self.traps.add(annex.start + annex.stub.help)
         for hook in annex.hooks:
             effect = Emulation(len(hook.planted), NOTHING, None, "jmp")
-            number = next((point.number for point in hook.instead_of if point.number != NO_CALL), NO_CALL)
             self.hooks[hook.address] = Breakpoint(
-                hook.address, hook.code, effect, number=number, listener=listener, planted=hook.planted
+                hook.address, hook.code, effect, number=hook.instead_of.number, listener=listener, planted=hook.planted
             )
             self._hooked[hook.address] = hook
 
