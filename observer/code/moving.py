@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from capstone import x86
 
 from observer.code.elf import Elf
 from observer.code.exits import piece_of
-from observer.code.instructions import decode, decode_all
+from observer.code.instructions import decode, decode_all, decode_briefly
 
 __all__ = ["JUMP", "Moved", "Stretch", "covered", "entry_stretch", "exit_stretch", "jump", "moved"]
 
@@ -104,11 +105,9 @@ def exit_stretch(elf: Elf, place: int, targets: Collection[int]) -> Stretch | No
     behind = _padding(elf, end, piece[1] + _ALIGNED - 1 & -_ALIGNED)
     if end + behind - place >= JUMP and not _is_entered(targets, place, end + behind):
         return Stretch(place, elf.read(place, end + behind - place))
-    before = list(decode_all(elf.read(piece[0], place - piece[0]), piece[0]))
-    if not before or before[-1].address + before[-1].size != place or any(map(_is_table_jump, before)):
-        return None
+    starts = _straight_before(elf, piece[0], place)
     start = place
-    for earlier in reversed(before):
+    for earlier in reversed(list(decode_all(elf.read(starts[0], place - starts[0]), starts[0])) if starts else []):
         if not _stays(earlier) or _is_jump(earlier) or _is_entered(targets, earlier.address, end):
             return None
         start = earlier.address
@@ -136,9 +135,20 @@ def _is_jump(instruction: Any) -> bool:
     return x86.X86_GRP_JUMP in instruction.groups
 
 
-def _is_table_jump(instruction: Any) -> bool:
-    """Whether it jumps to where its operand says: into a table of the function's own, perhaps."""
-    return _is_jump(instruction) and instruction.operands[0].type != x86.X86_OP_IMM
+@lru_cache(maxsize=4096)
+def _straight_before(elf: Elf, start: int, place: int) -> list[int]:
+    """Return where the last instructions from *start* on begin before *place*, as far as they may be needed.
+
+    None where they do not lead up to it, or where a jump through a table may lead into their midst.
+    """
+    starts: list[int] = []
+    end = start
+    for address, size, mnemonic, operand in decode_briefly(elf.read(start, place - start), start):
+        if mnemonic.split()[-1].startswith("j") and not operand[:1].isdigit():
+            return []
+        starts.append(address)
+        end = address + size
+    return [at for at in starts if at >= place - _LONGEST] if end == place else []
 
 
 def _stays(instruction: Any) -> bool:

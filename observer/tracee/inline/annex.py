@@ -9,6 +9,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from observer.code.elf import Elf
@@ -27,6 +28,7 @@ _TO_DESCRIPTOR: Final = b"\x4c\x8d\x1d"  # lea rel32(%rip), %r11
 _LEA: Final = 7
 _INT3: Final = b"\xcc"
 _RET: Final = b"\xc3"
+_JMP: Final = b"\xe9"
 _NOP: Final = b"\x90"
 _DOWN, _UP = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"  # sub, add $8, %rsp
 _CALL: Final = 5
@@ -118,6 +120,31 @@ def lay_out(
     return _Layout(plan, stub, start, table, libc, number, stores, stands).annex()
 
 
+@lru_cache(maxsize=256)
+def _stretches(
+    elf: Elf, entries: tuple[int, ...], ends: tuple[int, ...], jumps: frozenset[int]
+) -> Mapping[int, Stretch | None]:  # fmt: skip
+    """Return what can give way at the *entries* and *ends* of functions; at *jumps* among these a jump ends them."""
+    targets = {*entries}
+    for entry in entries:
+        targets |= exits_of(elf, entry).targets
+    found = {entry: entry_stretch(elf, entry, targets) for entry in entries}
+    for place in ends:
+        if place in jumps:
+            code = elf.read(place, JUMP)
+            found[place] = Stretch(place, code) if code[:1] == _JMP else None
+        else:
+            found[place] = exit_stretch(elf, place, targets)
+    return found
+
+
+@cache
+def _return() -> Emulation:
+    emulation = emulation_of(_RET, 0, 64)
+    assert emulation is not None
+    return emulation
+
+
 class _Layout:
     def __init__(
         self, plan: Plan, stub: Stub, start: int, table: int, libc: Sequence[tuple[int, int]],
@@ -132,9 +159,8 @@ class _Layout:
         self._put(start + stub.ranges, b"".join(_RANGE.pack(low, high - low) for low, high in libc))
         self._descriptor = start + -(-len(stub.code) // 64) * 64
         self._at = self._descriptor + (len(plan.entries) + 2 * len(plan.ends)) * _DESCRIPTOR.size
-        self._targets = {*plan.entries}
-        for entry in plan.entries:
-            self._targets |= exits_of(plan.elf, entry).targets
+        jumps = frozenset(place for place, point in plan.ends.items() if not point.emulation.is_return)
+        self._stretches = _stretches(plan.elf, tuple(plan.entries), tuple(plan.ends), jumps)
         self._taken: list[Stretch] = []
 
     def annex(self) -> Annex:
@@ -144,7 +170,7 @@ class _Layout:
                 kept.add(point.address - plan.bias)
                 self._out.kept.append(point.number)
         for place, point in plan.ends.items():
-            stretch = self._end_stretch(place, point)
+            stretch = self._end_stretch(place)
             others = kept | {*plan.ends} - {place}
             if stretch is not None and not any(stretch.address <= at < stretch.end for at in others):
                 self._end(stretch, point)
@@ -187,7 +213,7 @@ class _Layout:
         return begin
 
     def _entry(self, entry: int, point: Breakpoint) -> bool:
-        stretch = entry_stretch(self._plan.elf, entry, self._targets)
+        stretch = self._stretches[entry]
         if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
             return False
         landing, mark = self._at, len(self._out.places)
@@ -216,13 +242,8 @@ class _Layout:
     def _in_memory(self, stretch: Stretch) -> Stretch:
         return stretch._replace(address=stretch.address + self._plan.bias)
 
-    def _end_stretch(self, place: int, point: Breakpoint) -> Stretch | None:
-        elf = self._plan.elf
-        if point.emulation.is_return:
-            stretch = exit_stretch(elf, place, self._targets)
-        else:
-            code = elf.read(place, JUMP)
-            stretch = Stretch(place, code) if code[:1] == b"\xe9" else None
+    def _end_stretch(self, place: int) -> Stretch | None:
+        stretch = self._stretches[place]
         if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
             return None
         return stretch
@@ -243,10 +264,8 @@ class _Layout:
     def _at_return(self, point: Breakpoint) -> int:
         """Write a `ret` that is come by; return where that begins."""
         begin = self._lead(self._stub.leave)
-        emulation = emulation_of(_RET, self._at, 64)
-        assert emulation is not None
         slow = replace(
-            point, address=self._at, code=_NOP + _RET, emulation=emulation, planted=_INT3 + _RET, goes_on=True,
+            point, address=self._at, code=_NOP + _RET, emulation=_return(), planted=_INT3 + _RET, goes_on=True,
             is_certain=False, leaves=True, number=NO_CALL, before=b"",
         )  # fmt: skip
         self._out.points[self._at] = slow

@@ -42,7 +42,7 @@ _ARGUMENTS: Final = NATIVE.registers.arguments[:3]
 _RDX: Final = _PLACES["rdx"]
 _TO_SLOW: Final = 12
 """Bytes from where a landing can be begun again to its int3."""
-_ENOUGH: Final = 8
+_ENOUGH: Final = 1
 """Hits of an allocator's breakpoints before its functions are exchanged: what makes no calls pays nothing."""
 _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""
