@@ -1,7 +1,7 @@
 """x86-64 instructions that are done elsewhere than where the compiler put them, and stretches that can give way.
 
-A stretch of whole instructions gives way to a jump of five bytes (JMP rel32) if nobody jumps into the midst of it. What
-counts from the instruction pointer is made to count from the new place (Intel SDM vol. 2, 2.2.1.6; JMP and Jcc, vol. 2A).
+A stretch of whole instructions gives way to a jump of five bytes (JMP rel32) if nobody jumps into the midst of it.
+What counts from the instruction pointer is made to count from the new place (Intel SDM vol. 2, 2.2.1.6; JMP, Jcc).
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from msgspec import Meta, Struct
 from observer.model.addresses import Mapping
 
 __all__ = [
-    "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside", "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
+    "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside",
+    "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
     "Region", "Rings", "Signalled", "Snapped", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip

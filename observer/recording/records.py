@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK", "ENTRY_ONLY", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_USE", "KIND",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK",
+    "ENTRY_ONLY", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_USE", "KIND",
     "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK",
     "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
 ]  # fmt: skip

@@ -21,7 +21,6 @@ class Records(Protocol):
         """Write one record; return its number from 1, or 0 when it was lost."""
 
 
-
 class InlineRecords(Protocol):
     """A file of what programs recorded themselves."""
 

@@ -82,7 +82,7 @@ class InlineSpool(Spool):
             head = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS)
             try:
                 self._append(head)
-                self._append(memoryview(records[:count].view(np.uint8)))
+                self._append(records[:count].view(np.uint8).data)
             except OSError as error:
                 self.error, count = error, 0
             self.count += count
@@ -152,7 +152,8 @@ class Spools:
 
     def _all(self) -> dict[str, Spool | NoteFile]:
         return {
-            "calls": self.calls, "inline": self.inline, "clock": self.clock, "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
+            "calls": self.calls, "inline": self.inline, "clock": self.clock,
+            "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
             "stacks": self.stacks, "notes": self.notes,
         }  # fmt: skip
 

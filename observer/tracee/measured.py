@@ -150,6 +150,12 @@ class _Ends:
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
 
+    def ready(self, task: Task) -> None:
+        """See Watcher."""
+
+    def idle(self) -> None:
+        """See Watcher."""
+
     def signalled(self, task: Task, number: int) -> None:
         """See Watcher."""
 

@@ -105,8 +105,8 @@ def room_for(plan: Plan, stub: Stub) -> int:
 
 
 def lay_out(
-    plan: Plan, stub: Stub, start: int, *, table: int, libc: Sequence[tuple[int, int]], number: Callable[[Breakpoint], int],
-    stores: Collection[int], stands: Callable[[Stretch], bool],
+    plan: Plan, stub: Stub, start: int, *, table: int, libc: Sequence[tuple[int, int]],
+    number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
 ) -> Annex:  # fmt: skip
     """Return an annex for *plan* at the address *start*.
 
@@ -226,9 +226,7 @@ class _Layout:
         self._out.functions.append((number, slow.number, slow.implementation))
         number |= _STORES_ITS_RESULT if point.number in self._stores else 0
         home, libc = point.home, self._libc
-        self._lead(
-            self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number
-        )
+        self._lead(self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number)
         self._write(_INT3)
         self._out.places.append((landing, self._at - landing, stretch.address + self._plan.bias))
         if not self._move(stretch):

@@ -6,6 +6,7 @@ where the program's own mappings will hardly come: in a gap a gigabyte from the 
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -86,8 +87,13 @@ class Installer:
         places = tuple(annex.places)
         self._sink.notes.append(
             Annexed(
-                pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=places,
-                functions=tuple(annex.functions), memory=(space.ring_address, space.ring_address + _GAP),
+                pid=task.pid,
+                t=time.monotonic_ns(),
+                start=annex.start,
+                end=annex.end,
+                places=places,
+                functions=tuple(annex.functions),
+                memory=(space.ring_address, space.ring_address + _GAP),
             )
         )
         return annex
@@ -265,7 +271,7 @@ def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _
 def _high(mappings: Sequence[Mapping], size: int) -> int:
     """Return a place for *size* bytes in the largest gap."""
     gaps = [
-        (later.start - earlier.end, earlier.end) for earlier, later in zip(mappings, mappings[1:], strict=False)
+        (later.start - earlier.end, earlier.end) for earlier, later in itertools.pairwise(mappings)
         if later.start < NATIVE.kernel_half
     ]  # fmt: skip
     length, start = max(gaps, default=(0, 0))

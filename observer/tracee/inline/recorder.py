@@ -1,9 +1,9 @@
 """Calls recorded inside the program, and the few stops at which the observer is asked.
 
 A thread's calls are followed in one of two ways. While it enters and leaves functions in good order, one call open at
-a time and calls within it, the stub writes its records. Where that is not so (a signal handler in the midst of a call, a
-coroutine, a jump out of one) the open call is taken over: the thread is slow then, its landings come by int3s, and the
-follower of breakpoints knows what to do; when none of its calls is open any longer, the stub goes on.
+a time and calls within it, the stub writes its records. Where that is not so (a signal handler in the midst of a call,
+a coroutine, a jump out of one) the open call is taken over: the thread is slow then, its landings come by int3s, and
+the follower of breakpoints knows what to do; when none of its calls is open any longer, the stub goes on.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class InlineRecorder:
         if block is not None:
             block.pid, block.tid = task.pid, task.tid
             task.block = block
-            block.is_slow = bool(task.frames or task.handlers or memory.set_aside or memory.exchanged)
+            block.be_slow(bool(task.frames or task.handlers or memory.set_aside or memory.exchanged))
         return block
 
     def _let_go(self, task: Task, memory: Memory) -> None:
@@ -168,7 +168,7 @@ class InlineRecorder:
         self._drain(block)
         if task.tid in self._lenders:
             block.pid, block.tid = self._lenders.pop(task.tid)
-            block.is_slow = True  # its lender's calls are looked at anew
+            block.be_slow(True)  # its lender's calls are looked at anew
         elif block.base:
             ring.forget(block)
 
@@ -239,7 +239,7 @@ class InlineRecorder:
         frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
         frame.inner = int(record["inner"])
         block.give_up_call()
-        block.is_slow = True
+        block.be_slow(True)
         task.frames.insert(0, frame)
         self._listener.taken_over(task, frame, piece)
 
@@ -248,9 +248,9 @@ class InlineRecorder:
         aside = bool(memory.set_aside or memory.exchanged)
         if aside and memory.inline.ring is not None:
             for block in memory.inline.ring.blocks.values():
-                block.is_slow = True
+                block.be_slow(True)
         if task.block is not None:
-            task.block.is_slow = aside or bool(task.frames or task.handlers)
+            task.block.be_slow(aside or bool(task.frames or task.handlers))
 
     def interrupted(self, task: Task, memory: Memory, registers: RegisterSet) -> None:
         """A signal is about to be delivered: what the stub was about is begun anew behind it, an open call is ours."""

@@ -102,8 +102,8 @@ class Block:
         """Whether its thread's calls are followed from outside."""
         return bool(self._words[_IS_SLOW])
 
-    @is_slow.setter
-    def is_slow(self, value: bool) -> None:
+    def be_slow(self, value: bool) -> None:
+        """Have its thread's calls followed from outside, or no longer."""
         self._words[_IS_SLOW] = value
 
     @property
@@ -219,7 +219,7 @@ class Ring:
             self._write(slot, _GONE, 0)
         self.blocks.pop(block.base, None)
         block.base = block.pid = block.tid = 0
-        block.is_slow = False
+        block.be_slow(False)
         block.know_stack(0, 0, 0)
         self._free.append(block)
 

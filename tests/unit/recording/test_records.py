@@ -13,6 +13,8 @@ from observer.recording.records import (
     ARGUMENT,
     ARGUMENT_BYTES,
     CALL,
+    CLOCK,
+    INLINE,
     LAYOUTS,
     LIBRARY_CALL,
     STACK_PIECE,
@@ -44,13 +46,15 @@ def test_every_field_lies_where_c_puts_it(layout: Layout) -> None:
 
 
 def test_a_layout_that_changes_has_another_version() -> None:
-    assert VERSION == 1
+    assert VERSION == 2
     assert {layout.file: layout.packed.format for layout in LAYOUTS} == {
-        "calls.bin": "<QQIIHHIQQQQQQQQ", "syscalls.bin": "<QQIIIIQQQQQQqQQIIQ", "library.bin": "<QQIIIIQQQQ",
+        "calls.bin": "<QQIIHHIQQQQQQQQ", "inline.bin": "<QQQQQQQQIIQ", "clock.bin": "<QQ", "syscalls.bin": "<QQIIIIQQQQQQqQQIIQ", "library.bin": "<QQIIIIQQQQ",
         "arguments.bin": "<QHHI160s", "stacks.bin": "<QQQQ3072s",
     }  # fmt: skip
-    assert [" ".join(layout.dtype.names or ()) for layout in (CALL, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)] == [
+    layouts = (CALL, INLINE, CLOCK, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
+    assert [" ".join(layout.dtype.names or ()) for layout in layouts] == [
         "began ended pid tid op flags inner a0 a1 a2 result ret sp stack implementation",
+        "began ended a0 a1 a2 result ret sp function inner stack", "counter nanoseconds",
         "began ended pid tid number arch a0 a1 a2 a3 a4 a5 result ip sp cs flags stack",
         "began ended pid tid probe flags result site sp stack", "syscall index what length bytes", "time sp bp bx bytes",
     ]  # fmt: skip

@@ -10,11 +10,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from observer.files import Folder
 from observer.recording.notes import FILE, Gone, MappedFile, Unobserved
-from observer.recording.records import LAYOUTS, Layout
+from observer.recording.records import INLINE, LAYOUTS, Layout
 from observer.recording.spool import NoteFile, Spool, Spools
 
 PAIR = Layout("x", first="u64", second="u64")
@@ -135,7 +136,7 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
     spools.close()
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]}
     assert modes == {
-        "spool": 0o700, "calls.bin": 0o600, "syscalls.bin": 0o600, "library.bin": 0o600, "arguments.bin": 0o600, "stacks.bin": 0o600,
+        "spool": 0o700, "calls.bin": 0o600, "inline.bin": 0o600, "clock.bin": 0o600, "syscalls.bin": 0o600, "library.bin": 0o600, "arguments.bin": 0o600, "stacks.bin": 0o600,
         "notes.jsonl": 0o600,
     }  # fmt: skip
 
@@ -153,16 +154,19 @@ def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None
 def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) -> None:
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     spools.calls.append(*range(1, 16))
+    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype))
+    spools.clock.append(1, 2)
     spools.syscalls.append(*range(1, 19))
     spools.into_libraries.append(*range(1, 11))
     spools.arguments.append(1, 2, 3, 4, b"x")
     spools.stacks.append(1, 2, 3, 4, b"x")
     spools.close()
     sizes = {layout.file: (tmp_path / "spool" / layout.file).stat().st_size for layout in LAYOUTS}
-    assert sizes == {layout.file: layout.dtype.itemsize for layout in LAYOUTS}
+    head_too = {INLINE.file: 3 * INLINE.size}
+    assert sizes == {layout.file: layout.dtype.itemsize for layout in LAYOUTS} | head_too
 
 
-VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":1}')
+VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":2}')
 
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_wish_is_kept_as_it_was_with_what_the_loader_and_the_allocator_read() 
     assert kept.command == ("/bin/true", "-x")
     assert (kept.directory, kept.expression, kept.syscalls) == ("/t/story.trace", "trace=mmap,brk", ("brk", "mmap"))
     assert kept.instruments == ("calls", "faults", "residency")
-    assert (kept.recorder, kept.stack, kept.max_events, kept.allow_loss) == ("breakpoint", 512, 7, True)
+    assert (kept.recorder, kept.stack, kept.max_events, kept.allow_loss) == ("auto", 512, 7, True)
     assert set(kept.environment) == {"GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "LD_PRELOAD"}
 
 

@@ -1,0 +1,98 @@
+"""Calls that programs recorded themselves, read back as CALL records: counters become times, numbers functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.files import File
+from observer.model.operations import FAMILY
+from observer.recording.clock import nanoseconds
+from observer.recording.notes import Annexed
+from observer.recording.records import CALL, HEAD, INLINE, RETURNED
+
+__all__ = ["InlineCalls"]
+
+Records = npt.NDArray[np.void]
+
+_AT_ONCE: Final = 1 << 12
+"""Records that are read at once."""
+_NUMBER: Final = np.uint32((1 << 31) - 1)
+_LATEST: Final = 1 << 62
+_SAME: Final = ("inner", "a0", "a1", "a2", "result", "ret", "sp", "stack")
+
+
+class InlineCalls:
+    """The records in *file*, their times by the *clock* records, their functions by *notes*.
+
+    `damaged` counts those that could not be read: all behind the first that cannot be.
+    """
+
+    def __init__(self, file: File, clock: Records, notes: Sequence[Annexed]) -> None:
+        self._file = file
+        self._known, self._clocks = _ascending(clock)
+        self._operations, self._implementations = _functions(notes)
+        self.damaged = file.size // INLINE.size - sum(len(piece) + heads for piece, heads in self._read())
+
+    def pieces(self) -> Iterator[Records]:
+        """Yield them as CALL records, those of a thread in their order."""
+        for piece, _heads in self._read():
+            yield piece
+
+    def _read(self) -> Iterator[tuple[Records, int]]:
+        at, size = 0, INLINE.size
+        while at + size <= self._file.size:
+            head = np.frombuffer(self._file.read_at(at, size).ljust(size, b"\0"), dtype=INLINE.dtype)[0]
+            count, owner = int(head["began"]) ^ HEAD, int(head["ended"])
+            if not 0 < count < HEAD:
+                return
+            at += size
+            heads = 1
+            while count and at + size <= self._file.size:
+                raw = self._file.read_at(at, min(count, _AT_ONCE) * size)
+                records = np.frombuffer(raw, dtype=INLINE.dtype, count=len(raw) // size)
+                calls = self._calls(records, owner)
+                yield calls, heads
+                if len(calls) < len(records) or not len(records):
+                    return
+                heads, count, at = 0, count - len(records), at + len(records) * size
+
+    def _calls(self, records: Records, owner: int) -> Records:
+        numbers = records["function"] & _NUMBER
+        good = (numbers < len(self._operations)) & (records["ended"] >= records["began"])
+        good &= (records["began"] > 0) & (records["ended"] < np.uint64(_LATEST))
+        if not good.all():
+            count = int(np.argmin(good))
+            records, numbers = records[:count], numbers[:count]
+        calls = np.zeros(len(records), dtype=CALL.dtype)
+        calls["began"] = np.maximum(nanoseconds(records["began"], self._known, self._clocks), 1)
+        calls["ended"] = np.maximum(nanoseconds(records["ended"], self._known, self._clocks), 1)
+        calls["pid"], calls["tid"], calls["flags"] = owner >> 32, owner & 0xFFFF_FFFF, RETURNED
+        calls["op"], calls["implementation"] = self._operations[numbers], self._implementations[numbers]
+        for name in _SAME:
+            calls[name] = records[name]
+        return calls
+
+
+def _ascending(clock: Records) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return counters and nanoseconds of the pairs that are later than all before them."""
+    counters, clocks = clock["counter"].astype(np.int64), clock["nanoseconds"].astype(np.int64)
+    is_later = np.ones(len(clock), dtype=np.bool_)
+    for values in (counters, clocks):
+        is_later[1:] &= values[1:] > np.maximum.accumulate(values)[:-1]
+    is_later &= (counters > 0) & (clocks > 0) & (counters < _LATEST) & (clocks < _LATEST)
+    return counters[is_later], clocks[is_later]
+
+
+def _functions(notes: Sequence[Annexed]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64]]:
+    """Return operation and allocator by the numbers of functions, as far as numbers are known without a gap."""
+    known = {number: rest for note in notes for number, *rest in note.functions}
+    operations: list[int] = []
+    implementations: list[int] = []
+    while (rest := known.get(len(operations))) is not None and 0 <= rest[0] < len(FAMILY):
+        operations.append(rest[0])
+        implementations.append(rest[1])
+    return np.array(operations, dtype=np.uint16), np.array(implementations, dtype=np.uint64)

@@ -1,0 +1,47 @@
+"""Who is told what comes by at stops."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from observer.linux.ptrace import RegisterSet
+from observer.tracee.task import Task
+
+__all__ = ["Watcher"]
+
+
+class Watcher(Protocol):
+    """What the engine tells of. Called at a stop of *task*; may read the tracee, must be quick."""
+
+    def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
+        """Return whether the SIGTRAP was one of ours (then the registers were put right)."""
+
+    def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
+        """*entry* is (time, op, arch, ip, sp, nr, args…). Return whether the exit is wanted, too."""
+
+    def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
+        """The call in *entry* came back with *result* (negative errno on failure; None: it never did)."""
+
+    def executing(self, task: Task) -> None:
+        """*task* has left its old address space; the calls it was in will not return."""
+
+    def executed(self, task: Task, former_tid: int) -> None:
+        """*task* runs a new program, in a new address space."""
+
+    def born(self, parent: Task, child: Task, how: str) -> None:
+        """*parent* made *child*; *how* is fork, vfork or clone."""
+
+    def signalled(self, task: Task, number: int) -> None:
+        """A signal is about to be delivered."""
+
+    def ready(self, task: Task) -> None:
+        """*task*, whose birth was told, stands before its first instruction."""
+
+    def idle(self) -> None:
+        """A stop was handled, and its task runs again, most likely."""
+
+    def exiting(self, task: Task, status: int, last: bool) -> None:
+        """*task* is about to end; its address space can be read once more if *last* of its process."""
+
+    def gone(self, task: Task, status: int) -> None:
+        """*task* was reaped with wait status *status*."""
