@@ -85,9 +85,11 @@ def entry_stretch(elf: Elf, entry: int, targets: Collection[int]) -> Stretch | N
     start = entry + len(_ENDBR64) * code.startswith(_ENDBR64)
     end = start
     for instruction in decode_all(code[start - entry :], start):
+        end = instruction.address + instruction.size
+        if instruction.id == x86.X86_INS_JMP and instruction.operands[0].type == x86.X86_OP_IMM:
+            break  # it ends there, by another function
         if not _stays(instruction):
             return None
-        end = instruction.address + instruction.size
         if end - start >= JUMP:
             break
     if end - start < JUMP or _is_entered(targets, start, end):
@@ -174,7 +176,9 @@ def _rewritten(instruction: Any, to: int) -> bytes | None:
 
 
 def _far(code: bytes, target: int, to: int) -> bytes | None:
-    """Return a conditional jump to *target* with four bytes of distance, for the address *to*."""
+    """Return a jump to *target* with four bytes of distance, for the address *to*."""
+    if code[0] in (0xE9, 0xEB):
+        return jump(to, target)
     if 0x70 <= code[0] <= 0x7F:
         condition = code[0] & 15
     elif code[0] == 0x0F and 0x80 <= code[1] <= 0x8F:

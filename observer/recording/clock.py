@@ -31,4 +31,5 @@ def nanoseconds(counters: npt.NDArray[np.uint64], known: Integers, clocks: Integ
         return at
     behind = np.clip(np.searchsorted(known, asked, side="right"), 1, len(known) - 1)
     slopes = (clocks[behind] - clocks[behind - 1]) / (known[behind] - known[behind - 1])
-    return clocks[behind - 1] + np.rint((asked - known[behind - 1]) * slopes).astype(np.int64)
+    since: Integers = np.rint((asked - known[behind - 1]) * slopes).astype(np.int64)
+    return np.add(clocks[behind - 1], since)

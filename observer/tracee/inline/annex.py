@@ -21,7 +21,7 @@ from observer.tracee.inline.assembled import Stub
 
 __all__ = ["Annex", "Hook", "Plan", "lay_out", "room_for"]
 
-_DESCRIPTOR: Final = struct.Struct("<7QII")
+_DESCRIPTOR: Final = struct.Struct("<7QII2Q")
 _RANGE: Final = struct.Struct("<QQ")
 _STORES_ITS_RESULT: Final = 1 << 31
 _TO_DESCRIPTOR: Final = b"\x4c\x8d\x1d"  # lea rel32(%rip), %r11
@@ -200,7 +200,7 @@ class _Layout:
         address = stretch.address + self._plan.bias
         self._out.hooks.append(Hook(address, jump(address, landing), stretch.code, instead_of))
 
-    def _lead(self, to: int, *words: int, number: int = 0) -> int:
+    def _lead(self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0) -> int:
         """Write what loads a new descriptor and goes to the stub; return where that begins."""
         begin, descriptor = self._at, self._descriptor
         self._descriptor += _DESCRIPTOR.size
@@ -208,7 +208,7 @@ class _Layout:
         self._write(jump(self._at, self._out.start + to))
         slow = self._at
         given = [*words, *[0] * (5 - len(words))]
-        self._put(descriptor, _DESCRIPTOR.pack(slow + 1, slow, *given, number, 0))
+        self._put(descriptor, _DESCRIPTOR.pack(slow + 1, slow, *given, number, 0, tails, operation))
         self._out.begins[descriptor] = begin
         return begin
 
@@ -226,7 +226,10 @@ class _Layout:
         self._out.functions.append((number, slow.number, slow.implementation))
         number |= _STORES_ITS_RESULT if point.number in self._stores else 0
         home, libc = point.home, self._libc
-        self._lead(self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number)
+        self._lead(
+            self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number,
+            tails=sum(1 << tail for tail in point.tails), operation=1 << point.number,
+        )  # fmt: skip
         self._write(_INT3)
         self._out.places.append((landing, self._at - landing, stretch.address + self._plan.bias))
         if not self._move(stretch):

@@ -18,6 +18,8 @@
         .set LIBC, 40                   #   what spans all code whose callers are looked for in a piece of stack
         .set LIBC_LENGTH, 48
         .set FUNCTION_NUMBER, 56        #   32 bits, the highest of which says that it stores its result at %rdi
+        .set TAILS, 64                  #   a bit for each operation whose function it may end by jumping to
+        .set OPERATION, 72              #   the bit of its own operation
 
         .set STATE, 0                   # block of a thread: its next record, | 1 while a call is open
         .set LIMIT, 8                   #   the end of the records that may be written
@@ -28,6 +30,7 @@
         .set STACK, 48                  #   stack that is known to be there: the lowest pointer, how many, their end
         .set STACK_SPAN, 56
         .set STACK_END, 64
+        .set OPEN_TAILS, 72             #   TAILS of the open call's function
 
         .set BEGAN, 0                   # record
         .set ENDED, 8
@@ -45,7 +48,7 @@
         .set PIECE_HEAD, 32             # piece of stack: its length, %rsp, %rbp, %rbx, and the bytes
         .set PIECE_BYTES, 3072
 
-        .set PAGE, 4096
+        .set NEAR, 2048                 # so deep below a call lie those that its allocator makes itself
         .set SLOTS, 4096                # of the table: two words each, %fs base + 1 and the block
 
         .text
@@ -94,6 +97,8 @@ filled: mov     (%rsp), %rcx
         mov     %rsp, SP(%rax)
         mov     FUNCTION_NUMBER(%r11), %r8d
         mov     %r8, FUNCTION(%rax)     # and no inner calls
+        mov     TAILS(%r11), %r8
+        mov     %r8, OPEN_TAILS(%r10)
         movq    $0, STACK_PIECE(%rax)
         mov     %rcx, %r8
         sub     HOME(%r11), %r8
@@ -156,16 +161,20 @@ internal:
         incq    INTERNAL(%r10)
         jmp     *RESUME(%r11)
 
-# A call inside an open one, if it lies deeper on the same page of stack and what it would return to still stands there.
+# A call inside an open one, if it lies a little deeper on the stack and what that would return to still stands there; or
+# one that takes its place, if its function may.
 nested: dec     %rax
         mov     SP(%rax), %rcx
-        cmp     %rsp, %rcx
-        jbe     slow
         mov     %rcx, %r8
-        xor     %rsp, %r8
-        cmp     $PAGE, %r8
+        sub     %rsp, %r8
+        je      2f
+        cmp     $NEAR, %r8
         jae     slow
-        mov     (%rcx), %r8
+        jmp     3f
+2:      mov     OPEN_TAILS(%r10), %r8
+        test    OPERATION(%r11), %r8
+        je      slow
+3:      mov     (%rcx), %r8
         cmp     RETURNS_TO(%rax), %r8
         jne     slow
         incl    INNER(%rax)
