@@ -30,15 +30,15 @@ from observer.tracee.task import Task
 
 __all__ = ["Installer", "Refused"]
 
-_MMAP, _MUNMAP, _MREMAP, _MADVISE, _CLOSE, _MEMFD = NATIVE.numbers(
-    "mmap", "munmap", "mremap", "madvise", "close", "memfd_create"
+_MMAP, _MREMAP, _MADVISE, _CLOSE, _MEMFD = NATIVE.numbers(
+    "mmap", "mremap", "madvise", "close", "memfd_create"
 )  # fmt: skip
 _READ, _WRITE, _EXEC = 1, 2, 4
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _POPULATE, _NO_REPLACE = 1, 2, 0x10, 0x20, 0x8000, 0x100000
 _POPULATE_WRITE: Final = 23
 _CLOSE_ON_EXEC: Final = 1
 _NO_FILE: Final = (1 << 64) - 1
-_NAME: Final = b"malloc observer\0"
+_GATE: Final = NATIVE.calls.gates[0].code
 _GIGABYTE: Final = 1 << 30
 _REACH: Final = (1 << 31) - (1 << 24)
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
@@ -74,8 +74,7 @@ class Installer:
         mappings = read_mappings(task.tid)
         start = _near(mappings, plan, room_for(plan, self._stub))
         with self._pages.excluded():
-            flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
-            self._call(task, memory, _MMAP, start, room_for(plan, self._stub), _READ | _EXEC, flags, _NO_FILE, 0)
+            self._map_annex(task, memory, plan, start)
             if space.ring is None:
                 self._map_ring(task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP))
             annex = lay_out(
@@ -98,6 +97,23 @@ class Installer:
         )
         return annex
 
+    def _map_annex(self, task: Task, memory: Memory, plan: Plan, start: int) -> None:
+        """Have the program map an annex at *start*, with the stub in it.
+
+        It lends the code of one of its functions, which has become private by its breakpoint, for the instruction:
+        elsewhere a page might be brought in by looking.
+        """
+        place = next(iter(plan.entries.values())).address
+        lent = memory.read(place, len(_GATE))
+        memory.poke(task.tid, place, _GATE)
+        try:
+            flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
+            args = (start, room_for(plan, self._stub), _READ | _EXEC, flags, _NO_FILE, 0)
+            _checked(call_in(task.tid, memory, place, _MMAP, args))
+        finally:
+            memory.poke(task.tid, place, lent)
+        memory.pwrite(self._stub.code, start)
+
     def _exchange(self, task: Task, memory: Memory, annex: Annex) -> None:
         space = memory.inline
         listener = next(iter(annex.points.values())).listener if annex.points else 0
@@ -116,22 +132,17 @@ class Installer:
         if task.memory is None or task.memory.fd < 0:
             raise Refused("the process forbids to be read (PR_SET_DUMPABLE)")
 
-    def _call(self, task: Task, memory: Memory, number: int, *args: int) -> int:
-        code = memory.syscall_instruction()
-        if not code:
-            raise Refused("it has no system call instruction to lend")
-        result = call_in(task.tid, memory, code, number, args)
-        if -4096 < result < 0:
-            raise Refused(os.strerror(-result))
-        return result
+    def _call(self, task: Task, memory: Memory, annex: int, number: int, *args: int) -> int:
+        """Make a system call by the gate of the annex at the address *annex*."""
+        return _checked(call_in(task.tid, memory, annex + self._stub.gate, number, args))
 
     # ---- the ring ----
 
-    def _map_ring(self, task: Task, memory: Memory, scratch: int, address: int) -> None:
-        """Make a ring and have the program map it at *address*; its name is written to *scratch* for that while."""
+    def _map_ring(self, task: Task, memory: Memory, annex: int, address: int) -> None:
+        """Make a ring and have the program map it at *address*, by the annex at the address *annex*."""
         if not address:
             raise Refused("its address space is too full")
-        self._pages_of_ring(task, memory, scratch, address, _NO_REPLACE)
+        self._pages_of_ring(task, memory, annex, address, _NO_REPLACE)
 
     def wake(self, task: Task, memory: Memory) -> None:
         """Make the ring of a forked child, in the place of its parent's, which it has until then.
@@ -145,7 +156,7 @@ class Installer:
         try:
             self._check_filters(task)
             with self._pages.excluded():
-                self._pages_of_ring(task, memory, space.annexes[0].end - len(_NAME), space.ring_address, 0)
+                self._pages_of_ring(task, memory, space.annexes[0].start, space.ring_address, 0)
         except Refused:
             self.remove(task, memory, 0, 1 << 64)
             raise
@@ -167,24 +178,23 @@ class Installer:
                     memory.inline.traps.discard(annex.start + at)
                     memory.poke(task.tid, annex.start + at, annex.stub.code[at : at + len(_TRAP)])
 
-    def _pages_of_ring(self, task: Task, memory: Memory, scratch: int, address: int, flag: int) -> None:
+    def _pages_of_ring(self, task: Task, memory: Memory, annex: int, address: int, flag: int) -> None:
         began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
-        memory.pwrite(_NAME, scratch)
-        theirs = self._call(task, memory, _MEMFD, scratch, _CLOSE_ON_EXEC)
+        theirs = self._call(task, memory, annex, _MEMFD, annex + self._stub.name, _CLOSE_ON_EXEC)
         try:
             ours = os.open(f"/proc/{task.tid}/fd/{theirs}", os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
-            self._call(task, memory, _CLOSE, theirs)
+            self._call(task, memory, annex, _CLOSE, theirs)
             raise Refused(f"its memory cannot be shared ({error.strerror})") from error
         ring = Ring(ours, address)
         try:
             flags = _SHARED | _FIXED | _POPULATE | flag
-            self._call(task, memory, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
+            self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
         except Refused:
             ring.close()
             raise
         finally:
-            self._call(task, memory, _CLOSE, theirs)
+            self._call(task, memory, annex, _CLOSE, theirs)
         memory.inline.ring, memory.inline.ring_address = ring, address
         self._note_pages(task, began, before)
 
@@ -206,11 +216,17 @@ class Installer:
         ring = space.ring
         try:
             ring.enlarge()
-            self._call(task, memory, _MREMAP, ring.address, ring.size, ring.size + ring.MORE, 0)
+            self._call(task, memory, space.annexes[0].start, _MREMAP, ring.address, ring.size, ring.size + ring.MORE, 0)
         except (Refused, OSError):
             return False
-        code = memory.syscall_instruction()  # older kernels refuse it: then its pages come in as they are written to
-        call_in(task.tid, memory, code, _MADVISE, (ring.address + ring.size, ring.MORE, _POPULATE_WRITE))
+        # Older kernels refuse it: then its pages come in as they are written to.
+        call_in(
+            task.tid,
+            memory,
+            space.annexes[0].start + self._stub.gate,
+            _MADVISE,
+            (ring.address + ring.size, ring.MORE, _POPULATE_WRITE),
+        )
         ring.enlarged()
         self._note_pages(task, began, before)
         return True
@@ -229,6 +245,12 @@ class Installer:
                 memory.lift(task.tid, space.hooks[hook.address])
                 memory.plant(task.tid, hook.instead_of)
         space.drop(hooks)
+
+
+def _checked(result: int) -> int:
+    if -4096 < result < 0:
+        raise Refused(os.strerror(-result))
+    return result
 
 
 def _stands(memory: Memory, stretch: Stretch) -> bool:

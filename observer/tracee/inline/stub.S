@@ -54,7 +54,7 @@
         .text
         .globl _start
 _start:
-marks:  .long   enter, leave, tail, help, sample
+marks:  .long   enter, leave, tail, help, gate, name, sample
         .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
         .long   nested, counted         # between these, begin again
         .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
@@ -80,6 +80,10 @@ ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a b
         .endm
 
 help:   int3                            # the observer has a look, and begins again
+
+name:   .asciz  "malloc observer"       # of the memory that is shared
+
+gate:   syscall                         # lent to calls that the observer makes in the program's place
 
 enter:  find_block %rax, %rcx, help
         cmpl    $0, IS_SLOW(%r10)
