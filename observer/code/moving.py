@@ -17,10 +17,24 @@ from observer.code.elf import Elf
 from observer.code.exits import piece_of
 from observer.code.instructions import decode, decode_all, decode_briefly
 
-__all__ = ["JUMP", "Moved", "Stretch", "covered", "entry_stretch", "exit_stretch", "jump", "moved"]
+__all__ = [
+    "FAR_JUMP",
+    "JUMP",
+    "Moved",
+    "Stretch",
+    "covered",
+    "entry_stretch",
+    "exit_stretch",
+    "far_jump",
+    "jump",
+    "moved",
+]
 
 JUMP: Final = 5
 """Bytes of a jump to anywhere within 2 GiB."""
+
+FAR_JUMP: Final = 7
+"""Bytes of a jump through a word in the lowest 2 GiB: the same wherever it stands, so that it may be copied."""
 
 _ENDBR64: Final = b"\xf3\x0f\x1e\xfa"
 _RELATIVE: Final = struct.Struct("<i")
@@ -58,6 +72,11 @@ def jump(at: int, to: int) -> bytes:
     return b"\xe9" + _distance(to - at - JUMP)
 
 
+def far_jump(word: int) -> bytes:
+    """Return the jump to where the *word* at that address leads (JMP m64, absolute)."""
+    return b"\xff\x24\x25" + word.to_bytes(4, "little")
+
+
 def moved(code: bytes, address: int, to: int) -> Moved | None:
     """Return the instructions *code* at *address* as they must be to be done at *to*; None if that cannot be."""
     made = b""
@@ -79,20 +98,24 @@ def decode_sizes(code: bytes, address: int) -> list[int]:
     return [instruction.size for instruction in decode_all(code, address)]
 
 
-def entry_stretch(elf: Elf, entry: int, targets: Collection[int]) -> Stretch | None:
-    """Return what can give way at the beginning of the function at *entry*, to whose places *targets* it jumps."""
+def entry_stretch(elf: Elf, entry: int, targets: Collection[int], room: int) -> Stretch | None:
+    """Return what can give way at the beginning of the function at *entry* to a jump of *room* bytes.
+
+    *targets* are the places that it jumps to.
+    """
     code = elf.read(entry, _LOOKED_AT)
     start = entry + len(_ENDBR64) * code.startswith(_ENDBR64)
     end = start
     for instruction in decode_all(code[start - entry :], start):
         end = instruction.address + instruction.size
         if instruction.id == x86.X86_INS_JMP and instruction.operands[0].type == x86.X86_OP_IMM:
-            break  # it ends there, by another function
+            end += _padding(elf, end, end)  # it ends there, by another function
+            break
         if not _stays(instruction):
             return None
-        if end - start >= JUMP:
+        if end - start >= room:
             break
-    if end - start < JUMP or _is_entered(targets, start, end):
+    if end - start < room or _is_entered(targets, start, end):
         return None
     return Stretch(start, code[start - entry : end - entry])
 
@@ -104,7 +127,7 @@ def exit_stretch(elf: Elf, place: int, targets: Collection[int]) -> Stretch | No
     if piece is None or instruction is None or not piece[0] <= place < piece[1]:
         return None
     end = place + instruction.size
-    behind = _padding(elf, end, piece[1] + _ALIGNED - 1 & -_ALIGNED)
+    behind = _padding(elf, end, piece[1])
     if end + behind - place >= JUMP and not _is_entered(targets, place, end + behind):
         return Stretch(place, elf.read(place, end + behind - place))
     starts = _straight_before(elf, piece[0], place)
@@ -118,9 +141,12 @@ def exit_stretch(elf: Elf, place: int, targets: Collection[int]) -> Stretch | No
     return None
 
 
-def _padding(elf: Elf, start: int, limit: int) -> int:
-    """Return how many bytes of instructions that do nothing stand at *start*, before *limit*."""
-    at = start
+def _padding(elf: Elf, start: int, end: int) -> int:
+    """Return how many bytes of instructions that do nothing stand at *start*, in a piece of code up to *end* or behind.
+
+    What follows the piece begins at a multiple of 16 bytes.
+    """
+    at, limit = start, end + _ALIGNED - 1 & -_ALIGNED
     for instruction in decode_all(elf.read(start, _LONGEST), start):
         if instruction.mnemonic not in ("nop", "int3") or at >= limit:
             break

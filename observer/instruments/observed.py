@@ -74,8 +74,10 @@ class ObserversPages:
     def excluded(self) -> Iterator[None]:
         """Count what happens inside as planting breakpoints, which makes text pages private."""
         before = self._now()
-        yield
-        self._planting += self._now() - before
+        try:
+            yield
+        finally:  # whoever is killed meanwhile may have been given pages all the same
+            self._planting += self._now() - before
 
     @contextlib.contextmanager
     def pushing(self) -> Iterator[None]:

@@ -52,7 +52,7 @@ class Standing:
         points = self._planted(memory)
         with self._pages.excluded():
             there = {point: _bytes_at(memory, point) for point in points if not point.is_copy}
-        copied = {point.number for point in points if point.is_copy}
+        copied = {point.number for point in points if point.is_copy} | memory.inline.still_seen
         for point, code in there.items():
             self.expected += 1
             if code == point.planted:

@@ -34,11 +34,13 @@ __all__ = [
     "peek",
     "poke",
     "seize",
+    "set_signal_info",
     "set_signal_mask",
     "signal_info",
     "signal_mask",
     "step",
     "to_syscall_exit",
+    "whole_signal_info",
 ]
 
 PTRACE_PEEKDATA: Final = 2
@@ -51,6 +53,7 @@ PTRACE_SETREGS: Final = 13
 PTRACE_SYSCALL: Final = 24
 PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
+PTRACE_SETSIGINFO: Final = 0x4203
 PTRACE_SEIZE: Final = 0x4206
 PTRACE_LISTEN: Final = 0x4208
 PTRACE_GETSIGMASK: Final = 0x420A
@@ -147,6 +150,18 @@ def signal_info(tid: int) -> tuple[int, int, int]:
     _request(PTRACE_GETSIGINFO, tid, 0, _siginfo_address)
     signo, _errno, code, _pad, address = struct.unpack_from("iiiiQ", _siginfo)
     return signo, code, address
+
+
+def whole_signal_info(tid: int) -> bytes:
+    """Return the siginfo_t of the signal that stopped *tid*."""
+    _request(PTRACE_GETSIGINFO, tid, 0, _siginfo_address)
+    return bytes(_siginfo)
+
+
+def set_signal_info(tid: int, info: bytes) -> None:
+    """Give the signal before whose delivery *tid* stands the siginfo_t *info*."""
+    buffer = ctypes.create_string_buffer(info, len(info))
+    _request(PTRACE_SETSIGINFO, tid, 0, ctypes.addressof(buffer))
 
 
 def signal_mask(tid: int) -> int:

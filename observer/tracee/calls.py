@@ -240,12 +240,18 @@ class CallFollower:
         if task.frames or task.handlers:
             self._outermost.handler_began(task, sp)
 
+    def _vacate(self, task: Task, memory: Memory, registers: RegisterSet) -> None:
+        registers.read(task.tid)
+        memory.tid = task.tid
+        if self.inline is not None:
+            self.inline.interrupted(task, memory, registers, self._carried)
+            self.inline.settle(task, memory)
+
     def interrupted(self, task: Task, registers: RegisterSet) -> None:
         """A signal is about to be delivered to *task*; what the inline recorder has under way is ours from now on."""
         memory = task.memory
         if self.inline is not None and memory is not None and memory.inline.ring is not None:
-            registers.read(task.tid)
-            self.inline.interrupted(task, memory, registers)
+            self._vacate(task, memory, registers)
 
     def handler_returned(self, task: Task) -> None:
         """A signal handler returns (sigreturn(2))."""
@@ -271,6 +277,7 @@ class CallFollower:
             OSError: ESRCH, a task is gone.
         """
         for task in tasks:
+            self._vacate(task, memory, RegisterSet())
             self.ended(task)
         take_out(memory, tasks)
 

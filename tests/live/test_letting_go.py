@@ -54,13 +54,34 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-@pytest.mark.parametrize("selection", ["trace=memory", "library", "trace=all,library"])
-@pytest.mark.parametrize("hits", [1, 6, 7, 13, 14, 17])
-def test_taken_out_at_any_stop_the_program_ends_as_it_would(hits: int, selection: str, tmp_path: Path) -> None:
+BREAKPOINTS = [
+    (hits, "breakpoint", selection) for hits in (1, 6, 7, 13, 14, 17)
+    for selection in ("trace=memory", "library", "trace=all,library")
+]  # fmt: skip
+# Inline there are few stops before the program has threads, all of which would have to be stopped.
+INLINE = [(hits, "inline", "trace=memory") for hits in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(("hits", "recorder", "selection"), BREAKPOINTS + INLINE)
+def test_taken_out_at_any_stop_the_program_ends_as_it_would(
+    hits: int, recorder: str, selection: str, tmp_path: Path
+) -> None:  # fmt: skip
     program = compile_c(JUMPS, tmp_path / "jumps")
     alone = subprocess.run([program], capture_output=True, text=True, check=False)
     told = tmp_path / "told"
-    words = [str(hits), str(told), "run", "-q", "--allow-loss", "-e", selection, "-o", str(tmp_path / "trace")]
+    words = [
+        str(hits),
+        str(told),
+        "run",
+        "-q",
+        "--allow-loss",
+        "--recorder",
+        recorder,
+        "-e",
+        selection,
+        "-o",
+        str(tmp_path / "trace"),
+    ]
     done = subprocess.run(
         [sys.executable, "-c", TAKING_OUT, *words, "--", program],
         capture_output=True, text=True, check=False, env=environment_of_commands(), timeout=60,

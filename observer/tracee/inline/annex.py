@@ -15,11 +15,21 @@ from typing import Final, NamedTuple
 from observer.code.elf import Elf
 from observer.code.exits import exits_of
 from observer.code.instructions import NOTHING, Emulation, emulation_of
-from observer.code.moving import JUMP, Stretch, covered, entry_stretch, exit_stretch, jump, moved
+from observer.code.moving import (
+    FAR_JUMP,
+    JUMP,
+    Stretch,
+    covered,
+    entry_stretch,
+    exit_stretch,
+    far_jump,
+    jump,
+    moved,
+)
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.inline.assembled import Stub
 
-__all__ = ["Annex", "Hook", "Plan", "lay_out", "room_for"]
+__all__ = ["Annex", "Hook", "Landing", "Plan", "lay_out", "room_for"]
 
 _DESCRIPTOR: Final = struct.Struct("<7QII2Q")
 _RANGE: Final = struct.Struct("<QQ")
@@ -32,6 +42,7 @@ _JMP: Final = b"\xe9"
 _NOP: Final = b"\x90"
 _DOWN, _UP = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"  # sub, add $8, %rsp
 _CALL: Final = 5
+_WORDS: Final = 4096
 _LANDING: Final = 128
 """Bytes that no landing exceeds."""
 
@@ -52,22 +63,41 @@ class Plan:
 class Hook(NamedTuple):
     """A jump that takes the place of a stretch of code: its address, what stands there now, what stood there.
 
-    `instead_of` is the breakpoint that it is instead of, which may stand behind that code.
+    `instead_of` is the breakpoint that it is instead of, which may stand behind that code. `function` is the number of
+    the function that begins there, -1 for none.
     """
 
     address: int
     planted: bytes
     code: bytes
     instead_of: Breakpoint
+    function: int = -1
+
+
+class Landing(NamedTuple):
+    """What a jump leads to, by addresses from `start` to `end`.
+
+    From `lead` on it goes to the stub, and comes back to `resume`; an int3 stands in front of that. At an entry, what
+    stood at `origin` is done behind `resume`; at an end, in front of `lead`, and a `ret` stands at `resume`. `through`
+    is where a jump that ends a function is made a call, 0 elsewhere.
+    """
+
+    start: int
+    lead: int
+    resume: int
+    end: int
+    origin: int
+    is_entry: bool
+    through: int = 0
 
 
 @dataclass
 class Annex:
     """What was laid out at the address `start`: `code`, and what must be known of it.
 
-    `hooks` are the jumps to be put into the library, `points` the int3s of the annex by their addresses, `begins` the
-    places where a landing may be begun again by the addresses of descriptors, `places` and `functions` as in the note
-    `Annexed`. `kept` names what keeps its breakpoint.
+    `hooks` are the jumps to be put into the library, `points` the int3s of the annex by their addresses, `landings` by
+    the addresses of their descriptors, `places` and `functions` as in the note `Annexed`. `kept` names what keeps its
+    breakpoint. `words` stand at the address `words_at`, in the lowest 2 GiB: jumps lead through them.
     """
 
     start: int
@@ -75,10 +105,12 @@ class Annex:
     code: bytearray
     hooks: list[Hook] = field(default_factory=list)
     points: dict[int, Breakpoint] = field(default_factory=dict)
-    begins: dict[int, int] = field(default_factory=dict)
+    landings: dict[int, Landing] = field(default_factory=dict)
     places: list[tuple[int, int, int]] = field(default_factory=list)
     functions: list[tuple[int, int, int]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
+    words_at: int = 0
+    words: bytearray = field(default_factory=bytearray)
 
     @property
     def end(self) -> int:
@@ -89,6 +121,10 @@ class Annex:
         """Return what an address of a landing stands for in the library."""
         index = bisect_right(self.places, (address, 1 << 62, 0)) - 1
         return self.places[index][2] if index >= 0 else address
+
+    def landing_at(self, address: int) -> Landing | None:
+        """Return the landing that holds *address*, None if it is not in one."""
+        return next((each for each in self.landings.values() if each.start <= address < each.end), None)
 
     def here(self, address: int) -> int:
         """Return where the code is done that stood at *address*; the same if it was not moved."""
@@ -105,30 +141,37 @@ def room_for(plan: Plan, stub: Stub) -> int:
 
 
 def lay_out(
-    plan: Plan, stub: Stub, start: int, *, table: int, libc: Sequence[tuple[int, int]],
+    plan: Plan, stub: Stub, start: int, *, words: int, table: int, libc: Sequence[tuple[int, int]],
     number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
 ) -> Annex:  # fmt: skip
     """Return an annex for *plan* at the address *start*.
 
     Args:
+        words: a page in the lowest 2 GiB, 0 if there is none.
         table: where the program has the threads' table.
         libc: the code whose callers are looked for on the stack, [start, end) each, no more than the stub has room for.
         number: gives a function its number, told the breakpoint by which it is followed from outside.
         stores: the operations that store their result where the first argument points.
         stands: says whether a stretch, by its address in memory, is as the file has it, but for our breakpoints.
     """
-    return _Layout(plan, stub, start, table, libc, number, stores, stands).annex()
+    return _Layout(plan, stub, start, words, table, libc, number, stores, stands).annex()
 
 
 @lru_cache(maxsize=256)
 def _stretches(
-    elf: Elf, entries: tuple[int, ...], ends: tuple[int, ...], jumps: frozenset[int]
+    elf: Elf, entries: tuple[int, ...], ends: tuple[int, ...], jumps: frozenset[int], *, far: bool
 ) -> Mapping[int, Stretch | None]:  # fmt: skip
-    """Return what can give way at the *entries* and *ends* of functions; at *jumps* among these a jump ends them."""
+    """Return what can give way at the *entries* and *ends* of functions; at *jumps* among these a jump ends them.
+
+    Where functions begin it is to a jump that may stand anywhere, if there is room for it, and if it is to be *far*.
+    """
     targets = {*entries}
     for entry in entries:
         targets |= exits_of(elf, entry).targets
-    found = {entry: entry_stretch(elf, entry, targets) for entry in entries}
+    found = {
+        entry: (entry_stretch(elf, entry, targets, FAR_JUMP) if far else None)
+        or entry_stretch(elf, entry, targets, JUMP) for entry in entries
+    }  # fmt: skip
     for place in ends:
         if place in jumps:
             code = elf.read(place, JUMP)
@@ -147,20 +190,20 @@ def _return() -> Emulation:
 
 class _Layout:
     def __init__(
-        self, plan: Plan, stub: Stub, start: int, table: int, libc: Sequence[tuple[int, int]],
+        self, plan: Plan, stub: Stub, start: int, words: int, table: int, libc: Sequence[tuple[int, int]],
         number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
     ) -> None:  # fmt: skip
         self._plan, self._stub = plan, stub
         self._libc = min((low for low, _high in libc), default=0), max((high for _low, high in libc), default=0)
         self._number, self._stores, self._stands = number, stores, stands
-        self._out = Annex(start, stub, bytearray(room_for(plan, stub)))
+        self._out = Annex(start, stub, bytearray(room_for(plan, stub)), words_at=words)
         self._put(start, stub.code)
         self._put(start + stub.table, table.to_bytes(8, "little"))
         self._put(start + stub.ranges, b"".join(_RANGE.pack(low, high - low) for low, high in libc))
         self._descriptor = start + -(-len(stub.code) // 64) * 64
         self._at = self._descriptor + (len(plan.entries) + 2 * len(plan.ends)) * _DESCRIPTOR.size
         jumps = frozenset(place for place, point in plan.ends.items() if not point.emulation.is_return)
-        self._stretches = _stretches(plan.elf, tuple(plan.entries), tuple(plan.ends), jumps)
+        self._stretches = _stretches(plan.elf, tuple(plan.entries), tuple(plan.ends), jumps, far=bool(words))
         self._taken: list[Stretch] = []
 
     def annex(self) -> Annex:
@@ -195,13 +238,17 @@ class _Layout:
         self._write(new.code)
         return True
 
-    def _give_way(self, stretch: Stretch, landing: int, instead_of: Breakpoint) -> None:
+    def _give_way(self, stretch: Stretch, landing: int, instead_of: Breakpoint, function: int = -1) -> None:
         self._taken.append(stretch)
         address = stretch.address + self._plan.bias
-        self._out.hooks.append(Hook(address, jump(address, landing), stretch.code, instead_of))
+        planted = jump(address, landing)
+        if function >= 0 and self._out.words_at and len(stretch.code) >= FAR_JUMP and len(self._out.words) < _WORDS:
+            planted = far_jump(self._out.words_at + len(self._out.words))
+            self._out.words += landing.to_bytes(8, "little")
+        self._out.hooks.append(Hook(address, planted, stretch.code, instead_of, function))
 
-    def _lead(self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0) -> int:
-        """Write what loads a new descriptor and goes to the stub; return where that begins."""
+    def _lead(self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0) -> tuple[int, int]:
+        """Write what loads a new descriptor and goes to the stub; return the descriptor, and where that begins."""
         begin, descriptor = self._at, self._descriptor
         self._descriptor += _DESCRIPTOR.size
         self._write(_TO_DESCRIPTOR + (descriptor - begin - _LEA).to_bytes(4, "little", signed=True))
@@ -209,8 +256,7 @@ class _Layout:
         slow = self._at
         given = [*words, *[0] * (5 - len(words))]
         self._put(descriptor, _DESCRIPTOR.pack(slow + 1, slow, *given, number, 0, tails, operation))
-        self._out.begins[descriptor] = begin
-        return begin
+        return descriptor, begin
 
     def _entry(self, entry: int, point: Breakpoint) -> bool:
         stretch = self._stretches[entry]
@@ -226,7 +272,7 @@ class _Layout:
         self._out.functions.append((number, slow.number, slow.implementation))
         number |= _STORES_ITS_RESULT if point.number in self._stores else 0
         home, libc = point.home, self._libc
-        self._lead(
+        descriptor, lead = self._lead(
             self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number,
             tails=sum(1 << tail for tail in point.tails), operation=1 << point.number,
         )  # fmt: skip
@@ -237,7 +283,9 @@ class _Layout:
             return False
         self._write(jump(self._at, stretch.end + self._plan.bias))
         self._out.points[slow.address] = slow
-        self._give_way(stretch, landing, point)
+        origin = stretch.address + self._plan.bias
+        self._out.landings[descriptor] = Landing(landing, lead, slow.address + 1, self._at, origin, is_entry=True)
+        self._give_way(stretch, landing, point, number & ~_STORES_ITS_RESULT)
         return True
 
     def _in_memory(self, stretch: Stretch) -> Stretch:
@@ -259,12 +307,12 @@ class _Layout:
         if not self._move(Stretch(stretch.address, stretch.code[: place - stretch.address])):
             del self._out.places[mark:]
             return
-        self._at_return(point)
+        self._at_return(point, landing)
         self._give_way(stretch, landing, point)
 
-    def _at_return(self, point: Breakpoint) -> int:
-        """Write a `ret` that is come by; return where that begins."""
-        begin = self._lead(self._stub.leave)
+    def _at_return(self, point: Breakpoint, start: int) -> int:
+        """Write a `ret` that is come by, for the landing that has its *start* already; return where it leads off."""
+        descriptor, begin = self._lead(self._stub.leave)
         slow = replace(
             point, address=self._at, code=_NOP + _RET, emulation=_return(), planted=_INT3 + _RET, goes_on=True,
             is_certain=False, leaves=True, number=NO_CALL, before=b"",
@@ -272,18 +320,19 @@ class _Layout:
         self._out.points[self._at] = slow
         self._write(_INT3 + _RET)
         self._out.places.append((begin, self._at - begin, point.address))
+        self._out.landings[descriptor] = Landing(start, begin, self._at - 1, self._at, point.address, is_entry=False)
         return begin
 
     def _end_by_jump(self, stretch: Stretch, point: Breakpoint) -> None:
         """Write a jump to another file's function: where it ends an open call, a call and a `ret` take its place."""
         target = point.address + JUMP + int.from_bytes(stretch.code[1:], "little", signed=True)
-        back = self._at_return(point)
+        back = self._at_return(point, self._at)
         through = self._at
         self._write(_DOWN)
         self._write(b"\xe8" + jump(self._at, target)[1:])
         self._write(_UP)
         self._write(jump(self._at, back))
-        landing = self._lead(self._stub.tail, through)
+        descriptor, landing = self._lead(self._stub.tail, through)
         at = self._at
         emulation = emulation_of(jump(at + 1, target), at + 1, 64)
         assert emulation is not None
@@ -292,5 +341,8 @@ class _Layout:
         )
         self._write(_INT3)
         self._write(jump(self._at, target))
+        self._out.landings[descriptor] = Landing(
+            through, landing, at + 1, self._at, point.address, is_entry=False, through=through
+        )
         self._out.places.append((through, self._at - through, point.address))
         self._give_way(stretch, landing, point)

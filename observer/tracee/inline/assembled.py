@@ -18,7 +18,7 @@ from observer.tracee.interpreter import cache_folder
 __all__ = ["Stub", "assembled"]
 
 _SOURCE: Final = Path(__file__).with_name("stub.S")
-_MARKS: Final = struct.Struct("<13I")
+_MARKS: Final = struct.Struct("<14I")
 _TABLE: Final = (_MARKS.size + 7) & ~7
 _LEAST, _MOST = 256, 4096
 """Bytes that it may have: what a cache holds is not to be trusted with more."""
@@ -30,9 +30,9 @@ class Stub:
 
     `enter`, `leave` and `tail` are where landings lead; `help` asks the observer, `gate` is a system call instruction,
     `name` that of the shared memory, `sample` is for ourselves. A signal that comes in one of `again` must find the
-    work not begun: (first, end) each. From `filled` on the arguments are in the record, from `timed` to `closed` the
-    results in other registers. `table` is the word that says where the table of threads lies, `ranges` where up to
-    `MOST_RANGES` beginnings and lengths of code stand.
+    work not begun: (first, end) each; at one of `done` all is done. From `filled` on the arguments are in the record,
+    from `timed` to `closed` the results in other registers. `table` is the word that says where the table of threads
+    lies, `ranges` where up to `MOST_RANGES` beginnings and lengths of code stand.
     """
 
     code: bytes
@@ -47,6 +47,7 @@ class Stub:
     timed: int
     closed: int
     again: tuple[tuple[int, int], ...]
+    done: frozenset[int]
     table: int = _TABLE
     ranges: int = _TABLE + 8
 
@@ -99,10 +100,11 @@ def _made(folder: Path, name: str) -> Path:
 
 def _read(path: Path) -> Stub:
     code = path.read_bytes()
-    enter, leave, tail, help_, gate, name, sample, filled, opened, nested, counted, timed, closed = _MARKS.unpack_from(
-        code
+    enter, leave, tail, help_, gate, name, sample, filled, opened, nested, counted, timed, closed, interned = (
+        _MARKS.unpack_from(code)
     )
     return Stub(
         code=code, enter=enter, leave=leave, tail=tail, help=help_, gate=gate, name=name, sample=sample, filled=filled,
         timed=timed, closed=closed, again=((enter, opened), (nested, counted), (leave, closed)),
+        done=frozenset({opened, counted, closed, interned}),
     )  # fmt: skip

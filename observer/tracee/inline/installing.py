@@ -6,6 +6,7 @@ where the program's own mappings will hardly come: in a gap a gigabyte from the 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -21,7 +22,7 @@ from observer.recording.notes import OWN_MEMORY, Annexed, Populated
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
-from observer.tracee.injection import call_in
+from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.ring import Ring
@@ -41,6 +42,8 @@ _NO_FILE: Final = (1 << 64) - 1
 _GATE: Final = NATIVE.calls.gates[0].code
 _GIGABYTE: Final = 1 << 30
 _REACH: Final = (1 << 31) - (1 << 24)
+_PAGE: Final = 4096
+_LOW: Final = 0x7000_0000
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
 _GAP: Final = 1 << 28
 """Bytes that the ring may grow by."""
@@ -78,10 +81,13 @@ class Installer:
             if space.ring is None:
                 self._map_ring(task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP))
             annex = lay_out(
-                plan, self._stub, start, table=space.ring_address, libc=memory.libc_text, number=self._number,
+                plan, self._stub, start, words=self._map_words(task, memory, start, mappings),
+                table=space.ring_address, libc=memory.libc_text, number=self._number,
                 stores=_STORING, stands=lambda stretch: _stands(memory, stretch),
             )  # fmt: skip
             memory.pwrite(bytes(annex.code), start)
+            if annex.words_at:
+                memory.pwrite(bytes(annex.words), annex.words_at)
             self._exchange(task, memory, annex)
         places = tuple(annex.places)
         self._sink.notes.append(
@@ -103,28 +109,47 @@ class Installer:
         It lends the code of one of its functions, which has become private by its breakpoint, for the instruction:
         elsewhere a page might be brought in by looking.
         """
+        memory.inline.ours.append((start, start + room_for(plan, self._stub)))
         place = next(iter(plan.entries.values())).address
         lent = memory.read(place, len(_GATE))
         memory.poke(task.tid, place, _GATE)
+        flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
+        args = (start, room_for(plan, self._stub), _READ | _EXEC, flags, _NO_FILE, 0)
         try:
-            flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
-            args = (start, room_for(plan, self._stub), _READ | _EXEC, flags, _NO_FILE, 0)
-            _checked(call_in(task.tid, memory, place, _MMAP, args))
-        finally:
-            memory.poke(task.tid, place, lent)
+            result = call_in(task.tid, memory, place, _MMAP, args)
+        except EndedMeanwhile:
+            with contextlib.suppress(OSError):
+                memory.pwrite(lent, place)
+            raise
+        memory.poke(task.tid, place, lent)
+        _checked(result)
         memory.pwrite(self._stub.code, start)
 
+    def _map_words(self, task: Task, memory: Memory, annex: int, mappings: Sequence[Mapping]) -> int:
+        """Have the program map a page in the lowest 2 GiB; return its address, 0 if it cannot be had."""
+        first = mappings[0].start if mappings else 0
+        place = _free_below(mappings, min(_LOW, first) if first else _LOW, _PAGE)
+        flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
+        memory.inline.ours.append((place, place + _PAGE))
+        try:
+            self._call(task, memory, annex, _MMAP, place, _PAGE, _READ, flags, _NO_FILE, 0)
+        except Refused:
+            memory.inline.ours.pop()
+            return 0
+        return place
+
     def _exchange(self, task: Task, memory: Memory, annex: Annex) -> None:
-        space = memory.inline
-        listener = next(iter(annex.points.values())).listener if annex.points else 0
+        """Put the jumps in the breakpoints' place, one by one: the task may be killed between."""
+        memory.inline.add(annex)
+        memory.breakpoints.update(annex.points)
         for hook in annex.hooks:
             point = hook.instead_of
-            memory.lift(task.tid, point)
+            memory.poke(task.tid, hook.address, hook.planted)
+            memory.inline.hooked(hook)
             del memory.breakpoints[point.address]
-        memory.breakpoints.update(annex.points)
-        space.add(annex, listener)
-        for hook in annex.hooks:
-            memory.put(task.tid, space.hooks[hook.address])
+            at = max(hook.address + len(hook.planted) - point.address, 0)
+            if rest := point.code[at : len(point.planted)]:
+                memory.poke(task.tid, point.address + at, rest)
 
     def _check_filters(self, task: Task) -> None:
         if seccomp_filters(task.tid) > 1:
@@ -142,6 +167,7 @@ class Installer:
         """Make a ring and have the program map it at *address*, by the annex at the address *annex*."""
         if not address:
             raise Refused("its address space is too full")
+        memory.inline.ours.append((address, address + _GAP))
         self._pages_of_ring(task, memory, annex, address, _NO_REPLACE)
 
     def wake(self, task: Task, memory: Memory) -> None:
@@ -159,9 +185,9 @@ class Installer:
                 self._pages_of_ring(task, memory, space.annexes[0].start, space.ring_address, 0)
         except Refused:
             self.remove(task, memory, 0, 1 << 64)
-            raise
-        finally:
             self._stir(task, memory)
+            raise
+        self._stir(task, memory)
 
     def lull(self, task: Task, memory: Memory) -> None:
         """Have a forked child, which has not run yet, come to us at its first call: its ring is its parent's."""
@@ -192,9 +218,12 @@ class Installer:
             self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
         except Refused:
             ring.close()
-            raise
-        finally:
             self._call(task, memory, annex, _CLOSE, theirs)
+            raise
+        except EndedMeanwhile:
+            ring.close()
+            raise
+        self._call(task, memory, annex, _CLOSE, theirs)
         memory.inline.ring, memory.inline.ring_address = ring, address
         self._note_pages(task, began, before)
 
@@ -281,7 +310,7 @@ def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _
     found = 0
     for mapping in [*mappings, None]:
         start = mapping.start if mapping is not None else limit
-        top = min(start, limit) - size & -4096
+        top = min(start, limit) - size & -_PAGE
         if top >= max(end, low):
             found = top
         if mapping is None or mapping.start >= limit:
@@ -297,4 +326,4 @@ def _high(mappings: Sequence[Mapping], size: int) -> int:
         if later.start < NATIVE.kernel_half
     ]  # fmt: skip
     length, start = max(gaps, default=(0, 0))
-    return start + length // 2 & -4096 if length > 2 * size else 0
+    return start + length // 2 & -_PAGE if length > 2 * size else 0

@@ -25,23 +25,21 @@ from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
 from observer.tracee.frames import Frame
+from observer.tracee.inline.annex import Landing
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.installing import Installer, Refused
 from observer.tracee.inline.ring import Block, Filled
 from observer.tracee.inline.space import Space
+from observer.tracee.inline.vacating import Follow, Vacating
 from observer.tracee.memory import Memory
 from observer.tracee.outermost import stack_area
 from observer.tracee.task import Task
 
 __all__ = ["InlineCalls", "InlineRecorder"]
 
-_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
+_RIP, _RSP = NATIVE.registers.ip, NATIVE.registers.sp
 _PLACES: Final = NATIVE.registers.places
-_BASE, _DESCRIPTOR, _KEPT_RESULT, _KEPT_SECOND = (_PLACES[name] for name in ("fs_base", "r11", "rcx", "r9"))
-_ARGUMENTS: Final = NATIVE.registers.arguments[:3]
-_RDX: Final = _PLACES["rdx"]
-_TO_SLOW: Final = 12
-"""Bytes from where a landing can be begun again to its int3."""
+_BASE, _DESCRIPTOR = (_PLACES[name] for name in ("fs_base", "r11"))
 _ENOUGH: Final = 1
 """Hits of an allocator's breakpoints before its functions are exchanged: what makes no calls pays nothing."""
 _MOST_KNOWN: Final = 1 << 16
@@ -85,7 +83,8 @@ class InlineRecorder:
         self._started = self._clock.last
         self._points: list[Breakpoint] = []
         self._installer = Installer(stub, sink, pages, self._number)
-        self._pending: deque[Block] = deque()
+        self._vacating = Vacating(stub)
+        self._pending: deque[tuple[Block, Space]] = deque()
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True
         self.installed = 0
@@ -165,7 +164,7 @@ class InlineRecorder:
         ring = memory.inline.ring
         if block is None or ring is None:
             return
-        self._drain(block)
+        self._drain(block, memory.inline)
         if task.tid in self._lenders:
             block.pid, block.tid = self._lenders.pop(task.tid)
             block.be_slow(True)  # its lender's calls are looked at anew
@@ -175,9 +174,9 @@ class InlineRecorder:
     def lend(self, parent: Task, child: Task) -> None:
         """*child* runs on the memory and the thread's base of *parent*, which waits for it (vfork(2))."""
         block = parent.block
-        if block is None or child.memory is not parent.memory:
+        if block is None or parent.memory is None or child.memory is not parent.memory:
             return
-        self._drain(block)
+        self._drain(block, parent.memory.inline)
         self._lenders[child.tid] = block.pid, block.tid
         block.pid, block.tid = child.pid, child.tid
         child.block = block
@@ -194,32 +193,33 @@ class InlineRecorder:
         """Answer a stub; return the address of the int3 from which its thread is followed now, 0 if it goes on."""
         self.helped += 1
         words, space = registers.words, memory.inline
-        begin = self._landing(space, words)
+        landing = self._landing(space, words)
         if space.is_asleep:
             try:
                 self._installer.wake(task, memory)
             except Refused as why:
                 self.refused[str(why)] = self.refused.get(str(why), 0) + 1
-                return begin + _TO_SLOW
+                return landing.resume - 1
         block = space.block_of(words[_BASE])
         if block is None or block.tid != task.tid:
             block = self._begin(task, memory, words[_BASE]) if block is None else block
         elif block.is_full:
-            self._empty(block)
-            self._pending.append(block)
+            self._empty(block, space)
+            self._pending.append((block, space))
             block.turn()
         elif not self._know_stack(task, block, words[_RSP]):
             block = None
         if block is None:
-            return begin + _TO_SLOW
-        words[_RIP] = begin
+            return landing.resume - 1
+        words[_RIP] = landing.lead
         registers.write(task.tid)
         return 0
 
     @staticmethod
-    def _landing(space: Space, words: memoryview) -> int:
+    def _landing(space: Space, words: memoryview) -> Landing:
         annex = space.annex_at(words[_RIP] - 1)
-        return annex.begins[words[_DESCRIPTOR]] if annex is not None else 0
+        assert annex is not None
+        return annex.landings[words[_DESCRIPTOR]]
 
     def take_over(self, task: Task, memory: Memory, words: memoryview) -> None:
         """Have the follower of breakpoints go on with the call that the thread with the registers *words* is in."""
@@ -252,28 +252,15 @@ class InlineRecorder:
         if task.block is not None:
             task.block.be_slow(aside or bool(task.frames or task.handlers))
 
-    def interrupted(self, task: Task, memory: Memory, registers: RegisterSet) -> None:
-        """A signal is about to be delivered: what the stub was about is begun anew behind it, an open call is ours."""
-        words = registers.words
-        annex = memory.inline.annex_at(words[_RIP])
-        block = memory.inline.block_of(words[_BASE])
-        if annex is not None and block is not None:
-            at = words[_RIP] - annex.start
-            if any(first <= at < end for first, end in self._stub.again):
-                self._begin_again(task, annex.begins[words[_DESCRIPTOR]], at, block, registers)
+    def interrupted(self, task: Task, memory: Memory, registers: RegisterSet, follow: Follow) -> None:
+        """A signal is about to be delivered, or we let go: have *task* stand in the program's own code.
+
+        A call that is open is ours from now on. *follow* takes down what happens at a breakpoint.
+        """
+        self._vacating.vacate(task, memory, registers, follow)
+        block = memory.inline.block_of(registers.words[_BASE])
         if block is not None:
             self._take_over(task, block)
-
-    def _begin_again(self, task: Task, begin: int, at: int, block: Block, registers: RegisterSet) -> None:
-        words = registers.words
-        if self._stub.filled <= at < self._stub.again[0][1]:
-            record = block.record_at_hand()
-            for register, name in zip(_ARGUMENTS, ("a0", "a1", "a2"), strict=True):
-                words[register] = int(record[name])
-        elif self._stub.timed <= at < self._stub.closed:
-            words[_RAX], words[_RDX] = words[_KEPT_RESULT], words[_KEPT_SECOND]
-        words[_RIP] = begin
-        registers.write(task.tid)
 
     def _know_stack(self, task: Task, block: Block, sp: int) -> bool:
         """Find out how much stack above *sp* is there; return whether a call that lies at *sp* may be recorded."""
@@ -294,24 +281,27 @@ class InlineRecorder:
     def flush(self) -> None:
         """Take what full halves of blocks hold: called when their threads run again."""
         while self._pending:
-            self._empty(self._pending[0])
+            self._empty(*self._pending[0])
             self._pending.popleft()
 
-    def _empty(self, block: Block) -> None:
+    def _empty(self, block: Block, space: Space) -> None:
         filled, block.pending = block.pending, None
         if filled is not None:
-            self._take(block, filled)
+            self._take(block, filled, space)
 
-    def _drain(self, block: Block) -> None:
-        self._empty(block)
-        self._take(block, block.take())
+    def _drain(self, block: Block, space: Space) -> None:
+        self._empty(block, space)
+        self._take(block, block.take(), space)
 
-    def _take(self, block: Block, filled: Filled) -> None:
+    def _take(self, block: Block, filled: Filled, space: Space) -> None:
         if internal := block.take_internal():
             self._listener.internal(internal)
         records = filled.records
         if not len(records):
             return
+        if space.unhooked:
+            seen = {*(records["function"] & _NUMBER).tolist()}
+            space.still_seen |= {number for function, number in space.unhooked.items() if function in seen}
         has_piece = np.nonzero(records["stack"])[0]
         if len(has_piece):
             size = np.uint64(filled.pieces.dtype.itemsize)

@@ -19,7 +19,9 @@ class Space:
 
     `plans` are allocators that have breakpoints and might be recorded inline, by their number, `hits` how often one of
     their breakpoints was come by. `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the
-    child makes a call: its ring is still to be made. `refused` says why no more is recorded inline here.
+    child makes a call: its ring is still to be made. `unhooked` are the operations of functions whose jumps were taken
+    out, by their numbers; `still_seen` those of them that are come by all the same, by a copy that the program made.
+    `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed.
     """
 
     def __init__(self) -> None:
@@ -29,30 +31,37 @@ class Space:
         self.hooks: dict[int, Breakpoint] = {}
         self._hooked: dict[int, Hook] = {}
         self.traps: set[int] = set()
+        self.unhooked: dict[int, int] = {}
+        self.still_seen: set[int] = set()
+        self.ours: list[tuple[int, int]] = []
         self.ring: Ring | None = None
         self.ring_address = 0
         self.is_asleep = False
-        self.refused = ""
 
     def fork(self) -> Space:
         """Return the copy that a forked child has: all but the ring, which is its parent's."""
         child = Space()
-        child.plans, child.hits, child.refused = dict(self.plans), Counter(self.hits), self.refused
+        child.plans, child.hits = dict(self.plans), Counter(self.hits)
+        child.unhooked, child.still_seen = dict(self.unhooked), set(self.still_seen)
         child.annexes, child.hooks, child._hooked = list(self.annexes), dict(self.hooks), dict(self._hooked)
+        child.ours = list(self.ours)
         child.traps, child.ring_address = set(self.traps), self.ring_address
         child.is_asleep = bool(self.annexes)
         return child
 
-    def add(self, annex: Annex, listener: int) -> None:
-        """Take an annex in whose jumps stand now."""
+    def add(self, annex: Annex) -> None:
+        """Take an annex in."""
         self.annexes.append(annex)
         self.traps.add(annex.start + annex.stub.help)
-        for hook in annex.hooks:
-            effect = Emulation(len(hook.planted), NOTHING, None, "jmp")
-            self.hooks[hook.address] = Breakpoint(
-                hook.address, hook.code, effect, number=hook.instead_of.number, listener=listener, planted=hook.planted
-            )
-            self._hooked[hook.address] = hook
+
+    def hooked(self, hook: Hook) -> None:
+        """A jump stands now."""
+        effect, instead_of = Emulation(len(hook.planted), NOTHING, None, "jmp"), hook.instead_of
+        self.hooks[hook.address] = Breakpoint(
+            hook.address, hook.code, effect, number=instead_of.number, listener=instead_of.listener,
+            planted=hook.planted,
+        )  # fmt: skip
+        self._hooked[hook.address] = hook
 
     def hooks_within(self, start: int, end: int) -> list[Hook]:
         """Return the jumps of which some part lies in [start, end)."""
@@ -62,6 +71,8 @@ class Space:
         """Those do not stand any longer."""
         for hook in hooks:
             del self.hooks[hook.address], self._hooked[hook.address]
+            if hook.function >= 0:
+                self.unhooked[hook.function] = hook.instead_of.number
 
     def annex_at(self, address: int) -> Annex | None:
         """Return the annex that holds *address*, None if it is no code of ours."""
@@ -78,10 +89,7 @@ class Space:
 
     def without_ours(self, mappings: Iterable[Mapping]) -> list[Mapping]:
         """Return *mappings* but for what was put there for the recorder."""
-        ours = [(annex.start, annex.end) for annex in self.annexes]
-        if self.ring_address:
-            ours.append((self.ring_address, self.ring_address + (self.ring.size if self.ring is not None else 1)))
-        return [each for each in mappings if not any(low < each.end and each.start < high for low, high in ours)]
+        return [each for each in mappings if not any(low < each.end and each.start < high for low, high in self.ours)]
 
     def close(self) -> None:
         """Let go of the shared memory."""

@@ -58,6 +58,7 @@ marks:  .long   enter, leave, tail, help, gate, name, sample
         .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
         .long   nested, counted         # between these, begin again
         .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
+        .long   interned                # here, and where the above end, all is done
         .balign 8
 table:  .quad   0
 ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a beginning of 0 ends them
@@ -163,6 +164,7 @@ opened: jmp     *RESUME(%r11)
 
 internal:
         incq    INTERNAL(%r10)
+interned:
         jmp     *RESUME(%r11)
 
 # A call inside an open one, if it lies a little deeper on the stack and what that would return to still stands there; or
