@@ -12,7 +12,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   rings, numbers; `known.py` says which is meant. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters, the layout of its
   structures. Pure.
-- `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs.
+- `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
+  `bcc_program.py`, which the system's own Python runs.
 - `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, x86 instructions, where
   functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
   (`arguments.py`, `flags.py`). python-ptrace is used here alone.
@@ -32,19 +33,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
-  `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf rings,
-  `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event, `huge_pages.py`,
-  `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves,
-  `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both, `call_sites.py` knows a call's line),
-  `observed.py` our own footprint;
-  `watch.py` hands out what the engine tells, `session.py` wires one run. `places.py` names code afterwards;
-  `capabilities.py` is what `doctor` tries.
+  `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in `rings.py`, `kernel_side.py`
+  tracepoints in others, `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event,
+  `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a
+  process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both, `call_sites.py` knows a call's
+  line), `observed.py` our own footprint; `watch.py` hands out what the engine tells, `session.py` wires one run.
+  `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
-  `spooled.py` checks the spools and reads them back; `timeline.py` numbers what they hold, `order.py` says in which
-  call each thing lies; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and
-  `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and
-  finds what is of the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the
-  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `heap_lines.py` (with
+  `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
+  `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
+  it; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
+  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
+  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side,
+  through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with
   `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
   closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from observer.linux.perf import PAGE_FAULTS, open_counter
+from observer.instruments.bcc import why_not
+from observer.instruments.kernel_side import formats, refusal
+from observer.linux.perf import PAGE_FAULTS, open_counter, open_tracepoint
 from tests.recordings import Recorded, run_observer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,3 +140,22 @@ def _fault_events_refused() -> str:
 FAULT_EVENTS_REFUSED = _fault_events_refused()
 needs_fault_events = pytest.mark.skipif(bool(FAULT_EVENTS_REFUSED), reason=FAULT_EVENTS_REFUSED or "they are there")
 """Skip where faults are counted only, between two stops."""
+
+
+def _kernel_side_refused() -> str:
+    """Return why the kernel's tracepoints are not given to this user; empty if they are."""
+    try:
+        for point in formats().values():
+            open_tracepoint(point.number, 0, -1, wakeup_bytes=4096).close()
+    except OSError as error:
+        return str(refusal(error))
+    return ""
+
+
+KERNEL_SIDE_REFUSED = _kernel_side_refused()
+needs_kernel_side = pytest.mark.skipif(bool(KERNEL_SIDE_REFUSED), reason=KERNEL_SIDE_REFUSED or "it is there")
+"""Skip where `-e kernel` sees nothing."""
+
+_BCC_REFUSED = "" if (_refused := why_not()) is None else str(_refused)
+needs_bcc = pytest.mark.skipif(bool(_BCC_REFUSED), reason=_BCC_REFUSED or "it is there")
+"""Skip where bcc cannot be asked."""

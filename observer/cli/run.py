@@ -42,6 +42,9 @@ _EPILOG: Final = """what -e takes (strace's grammar):
   -e calls,faults      only these instruments (calls, faults, residency)
   -e trace=all,library   and the calls that the program (compiled with -g) makes
                        into its libraries, with the system calls of each
+  -e kernel            and what the kernel did for each page fault and recorded
+                       system call: its time, the page frames (as root)
+  -e bcc               that, with bcc as a second witness (python3-bpfcc)
   -e '!faults'         the default without this
 
 exit status:

@@ -15,6 +15,8 @@ import msgspec
 
 from observer.arch.known import NATIVE
 from observer.code.elf import load
+from observer.instruments.bcc import why_not
+from observer.instruments.kernel_side import formats, refusal
 from observer.linux import perf, ptrace, seccomp
 from observer.linux.procfs import PAGE, read_mappings, read_pagemap
 from observer.model.operations import FAMILY
@@ -56,6 +58,8 @@ def examine() -> list[Capability]:
         ("lost fault samples counted by the kernel", False, _losses),
         ("residency of pages", False, _pagemap),
         ("page frame numbers", False, _frames),
+        ("the kernel's side (-e kernel)", False, _kernel),
+        ("a second witness of it (-e bcc)", False, _bcc),
         ("C compiler, for the samples", False, lambda: _program("gcc", "cc")),
     ]
     found = []
@@ -202,6 +206,25 @@ def _frames() -> _Outcome:
     if frame:
         return _Outcome(True, "/proc/PID/pagemap")
     return _Outcome(False, why_not="frame numbers read as 0 without CAP_SYS_ADMIN", remedy="sudo observer run …")
+
+
+def _kernel() -> _Outcome:
+    try:
+        points = formats()
+        counters = [perf.open_tracepoint(point.number, 0, -1, wakeup_bytes=PAGE) for point in points.values()]
+    except OSError as error:
+        refused = refusal(error)
+        return _Outcome(False, why_not=refused.why, remedy=refused.remedy)
+    for counter in counters:
+        counter.close()
+    return _Outcome(True, f"{len(points)} tracepoints: fault handling, page frames, system calls")
+
+
+def _bcc() -> _Outcome:
+    refused = why_not()
+    if refused is not None:
+        return _Outcome(False, why_not=refused.why, remedy=refused.remedy)
+    return _Outcome(True, "bcc, run by the system's Python")
 
 
 def _program(*names: str) -> _Outcome:

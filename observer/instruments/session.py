@@ -15,9 +15,11 @@ from observer.code.syscalls import numbers_of
 from observer.errors import CannotLaunch
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.bcc import BccWitness
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
+from observer.instruments.kernel_side import KernelSide
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.snapshot import Frames
@@ -138,16 +140,21 @@ class _Session:
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
         self._faults = FaultInstrument(folder, wish.stack_bytes) if "faults" in chosen else None
+        witness = BccWitness(folder) if "bcc" in chosen else None
+        numbers = _numbers(wish.selection.syscalls)
+        self._kernel = KernelSide(folder, numbers, witness) if "kernel" in chosen else None
         self._frames = Frames(folder) if "residency" in chosen else None
         self._heaps = Heaps(sink, folder) if "calls" in chosen else None
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
-            library=self._library, faults=self._faults, frames=self._frames, heaps=self._heaps,
+            library=self._library, faults=self._faults, kernel=self._kernel, frames=self._frames, heaps=self._heaps,
             pages=self._pages,
         )  # fmt: skip
 
     def run(self) -> Recording:
         program_filter = self._filter() if is_allowed() else None
+        if self._kernel is not None:
+            self._kernel.prepare()
         stub = self._stub()
         before = procfs.child_counters()
         start = Start(
@@ -222,18 +229,25 @@ class _Session:
         finally:
             self._affinity.leave()
             totals = FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
+            self._kernel_counts = {} if self._kernel is None else self._kernel.stop()
         return status, totals
+
+    def _asked(self, witness: BccWitness) -> list[str]:
+        """Note what bcc could not be asked."""
+        if witness.refused:
+            self._watch.not_observed["bcc"] = witness.refused
+        return [f"handle_mm_fault is not timed: {witness.kprobes_refused}"] if witness.kprobes_refused else []
 
     def _not_stored(self) -> list[str]:
         """Say what there was no room for."""
-        kinds = {"page-fault samples": self._faults, "page frames": self._frames, "heaps": self._heaps,
-                 "snapshots of heaps": self._snapshots}  # fmt: skip
+        kinds = {"page-fault samples": self._faults, "kernel events": self._kernel, "page frames": self._frames,
+                 "heaps": self._heaps, "snapshots of heaps": self._snapshots}  # fmt: skip
         failed = {name: kind.error for name, kind in kinds.items() if kind is not None}
         return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
 
     def _close_files(self) -> list[str]:
         """Close the files of bulk data; return the names of those that somebody else has changed."""
-        files = [] if self._faults is None else list(self._faults.files)
+        files = [file for bulk in (self._faults, self._kernel) if bulk is not None for file in bulk.files]
         files += [bulk.file for bulk in (self._frames, self._heaps, self._snapshots) if bulk is not None]
         changed = [file.name for file in files if not file.is_as_written()]
         for file in files:
@@ -251,7 +265,7 @@ class _Session:
             "faults_lost": faults.lost, "births": watch.births,
             "rusage_faults": rusage_faults, "pages_by_planting": planting, "pages_by_observer": brought_in,
             "pages_pushed": self._pages.pushed,
-            "stops": engine.stops, "stumbles": sum(engine.stumbles.values()),
+            "stops": engine.stops, "stumbles": sum(engine.stumbles.values()), **self._kernel_counts,
         }  # fmt: skip
         counts |= {f"stops_cs_{selector:#x}": count for selector, count in watch.selectors.items()}
         if faults.with_failed is not None:
@@ -287,6 +301,8 @@ class _Session:
             notes += [f"no file that was loaded has a function {name}" for name in self._allocator.nowhere]
             if not self._allocator.planted:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
+        if self._kernel is not None and self._kernel.witness is not None:
+            notes += self._asked(self._kernel.witness)
         notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])
         sees_faults = self._faults is not None and "faults" not in watch.not_observed
         return Recording(
@@ -294,3 +310,10 @@ class _Session:
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
             changed=self._close_files(),
         )  # fmt: skip
+
+
+def _numbers(syscalls: frozenset[str] | None) -> frozenset[int] | None:
+    """Return the numbers that these *syscalls* have in any table; None for all."""
+    if syscalls is None:
+        return None
+    return numbers_of(syscalls, NATIVE.calls.audit) | numbers_of(syscalls, I386.calls.audit)

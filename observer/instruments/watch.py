@@ -20,6 +20,7 @@ from observer.instruments.heaps import Heaps
 from observer.instruments.huge_pages import HugePages
 from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
+from observer.instruments.kernel_side import KernelSide
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.remapped import REMAPPING, note_remapped
@@ -78,6 +79,7 @@ class Watch:
         allocator: AllocatorCalls | None,
         library: LibraryCalls,
         faults: FaultInstrument | None,
+        kernel: KernelSide | None,
         frames: Frames | None,
         heaps: Heaps | None,
         pages: ObserversPages,
@@ -88,6 +90,7 @@ class Watch:
         self._allocator = allocator
         self._library = library
         self._faults = faults
+        self._kernel = kernel
         self._frames = frames
         self._heaps = heaps
         self._pages = pages
@@ -212,6 +215,7 @@ class Watch:
         if first:
             self.started = 1
             self._start_faults(task.tid)
+            self._start_kernel_side(task.tid)
         if self.intervals is not None:
             if first:
                 self.intervals.begin(task)
@@ -256,6 +260,15 @@ class Watch:
             if self._follower.inline is not None:
                 self._follower.inline.allows = False  # pages are told from calls by the stops between
             self.intervals = FaultIntervals(self._sink)
+
+    def _start_kernel_side(self, tid: int) -> None:
+        if self._kernel is None:
+            return
+        try:
+            for note in self._kernel.start(tid):
+                self._sink.notes.append(note)
+        except CannotObserve as error:
+            self.not_observed["kernel"] = f"{error.what}: {error.why}; {error.remedy}"
 
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""

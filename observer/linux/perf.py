@@ -1,4 +1,4 @@
-"""perf_event_open(2): page faults as software events, one ring a processor, period 1.
+"""perf_event_open(2): page faults as software events, and tracepoints, one ring a processor, period 1.
 
 PAGE_FAULTS_MIN and PAGE_FAULTS_MAJ together are what the kernel adds to a task's minflt and majflt;
 PAGE_FAULTS also counts faults that end in SIGSEGV or EFAULT, so it is opened as a counter only. One event per
@@ -13,16 +13,22 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.files import NewFile
 from observer.linux.libc import libc
 
-__all__ = ["FAULT_FIELDS", "PERF_RECORD_SAMPLE", "Counter", "Ring", "SampleLayout", "open_counter", "open_fault_ring"]
+__all__ = [
+    "FAULT_FIELDS", "PERF_RECORD_SAMPLE", "RAW_FIELDS", "Counter", "Ring", "SampleLayout", "open_counter",
+    "open_fault_ring", "open_tracepoint", "ring_of",
+]  # fmt: skip
 
 [_SYS_PERF_EVENT_OPEN] = NATIVE.numbers("perf_event_open")
 _TYPE_SOFTWARE: Final = 1
+_TYPE_TRACEPOINT: Final = 2
 PAGE_FAULTS: Final = 2
 PAGE_FAULTS_MIN: Final = 5
 PAGE_FAULTS_MAJ: Final = 6
@@ -31,6 +37,7 @@ _SAMPLE_IP: Final = 1 << 0
 _SAMPLE_TID: Final = 1 << 1
 _SAMPLE_TIME: Final = 1 << 2
 _SAMPLE_ADDR: Final = 1 << 3
+_SAMPLE_RAW: Final = 1 << 10
 _SAMPLE_REGS_USER: Final = 1 << 12
 _SAMPLE_STACK_USER: Final = 1 << 13
 _SAMPLE_IDENTIFIER: Final = 1 << 16
@@ -49,6 +56,7 @@ _REGS_MASK: Final = sum(1 << number for _name, number in NATIVE.perf_registers)
 
 _IOC_ID: Final = 0x80082407
 _IOC_SET_OUTPUT: Final = 0x2405
+_IOC_SET_FILTER: Final = 0x40082406
 _ATTR_SIZE: Final = 112
 
 FAULT_FIELDS: Final = [
@@ -60,6 +68,12 @@ FAULT_FIELDS: Final = [
 
 Of the user side's registers it has those of `NATIVE.perf_registers`, in the kernel's order: `user_ip`, `user_sp` ….
 """
+
+RAW_FIELDS: Final = [
+    ("type", "<u4"), ("misc", "<u2"), ("size", "<u2"), ("id", "<u8"), ("pid", "<u4"), ("tid", "<u4"), ("time", "<u8"),
+    ("raw_size", "<u4"),
+]  # fmt: skip
+"""The fixed part of a tracepoint's sample; the tracepoint's record follows it at once, `raw_size` bytes long."""
 
 PERF_RECORD_SAMPLE: Final = 9
 _HEADER: Final = struct.Struct("=IHH")  # struct perf_event_header: type, misc, size
@@ -79,12 +93,13 @@ class SampleLayout:
 
 
 def _attributes(
-    config: int, *, period: int, sample_type: int, flags: int, read_format: int, stack: int, wakeup: int
-) -> bytes:
+    config: int, *, period: int, sample_type: int, flags: int, read_format: int, stack: int, wakeup: int,
+    kind: int = _TYPE_SOFTWARE,
+) -> bytes:  # fmt: skip
     """Pack struct perf_event_attr, version 5 (112 bytes, Linux 4.1)."""
     return struct.pack(
         "=IIQQQQQIIQQQQIiQI4x",
-        _TYPE_SOFTWARE, _ATTR_SIZE, config, period, sample_type, read_format, flags, wakeup, 0,
+        kind, _ATTR_SIZE, config, period, sample_type, read_format, flags, wakeup, 0,
         0, 0, 0, _REGS_MASK if sample_type & _SAMPLE_REGS_USER else 0, stack, _CLOCK_MONOTONIC, 0, 0,
     )  # fmt: skip
 
@@ -162,13 +177,45 @@ def open_counter(
     flags |= _BIT_INHERIT if inherit else 0
     flags |= 0 if kernel else _BIT_EXCLUDE_KERNEL
     flags |= (_BIT_WATERMARK | _BIT_SAMPLE_ID_ALL) if period else 0
-    for losses in (True, False):
-        attributes = _attributes(
-            config, period=period, sample_type=sample_type, flags=flags,
-            read_format=_FORMAT_ID | (_FORMAT_LOST if losses else 0), stack=stack_bytes, wakeup=wakeup_bytes,
-        )  # fmt: skip
+    return _opened(
+        partial(_attributes, config, period=period, sample_type=sample_type, flags=flags, stack=stack_bytes,
+                wakeup=wakeup_bytes),
+        tid, cpu,
+    )  # fmt: skip
+
+
+def open_tracepoint(number: int, tid: int, cpu: int, *, wakeup_bytes: int, only: str = "") -> Counter:
+    """Open the tracepoint with this *number* (`tracefs.Format`) on *tid* and all its future children on *cpu*.
+
+    Each time it is passed is a sample of RAW_FIELDS and the tracepoint's record. *only* is a filter in the language of
+    Documentation/trace/events.rst.
+
+    Raises:
+        OSError: EACCES or EPERM without CAP_PERFMON, in whatever mode of perf_event_paranoid above -1; EINVAL for a
+            filter that the kernel does not understand.
+    """
+    sample_type = _SAMPLE_IDENTIFIER | _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_RAW
+    flags = _BIT_USE_CLOCKID | _BIT_INHERIT | _BIT_WATERMARK | _BIT_SAMPLE_ID_ALL
+    attributes = partial(
+        _attributes, number, period=1, sample_type=sample_type, flags=flags, stack=0, wakeup=wakeup_bytes,
+        kind=_TYPE_TRACEPOINT,
+    )  # fmt: skip
+    counter = _opened(attributes, tid, cpu)
+    if only:
         try:
-            return Counter(_open(attributes, tid, cpu), counts_losses=losses)
+            fcntl.ioctl(counter.fd, _IOC_SET_FILTER, only.encode("ascii") + b"\0")
+        except OSError:
+            counter.close()
+            raise
+    return counter
+
+
+def _opened(attributes: Callable[..., bytes], tid: int, cpu: int) -> Counter:
+    """Open an event that counts its losses, where the kernel can (Linux 6.0)."""
+    for losses in (True, False):
+        read_format = _FORMAT_ID | (_FORMAT_LOST if losses else 0)
+        try:
+            return Counter(_open(attributes(read_format=read_format), tid, cpu), counts_losses=losses)
         except OSError as error:
             if error.errno != errno.EINVAL or not losses:
                 raise
@@ -176,17 +223,17 @@ def open_counter(
 
 
 class Ring:
-    """The memory that the kernel writes samples of one processor into."""
+    """The memory that the kernel writes samples of one processor into, of all *counters*: it is the first one's."""
 
     _HEAD: Final = 1024
     _TAIL: Final = 1032
 
-    def __init__(self, minor: Counter, major: Counter, pages: int) -> None:
-        self.minor = minor
-        self.major = major
+    def __init__(self, counters: Sequence[Counter], pages: int) -> None:
+        self.counters = tuple(counters)
         self.size = pages * mmap.PAGESIZE
-        self._map = mmap.mmap(minor.fd, mmap.PAGESIZE + self.size)
-        fcntl.ioctl(major.fd, _IOC_SET_OUTPUT, minor.fd)
+        self._map = mmap.mmap(self.counters[0].fd, mmap.PAGESIZE + self.size)
+        for counter in self.counters[1:]:
+            fcntl.ioctl(counter.fd, _IOC_SET_OUTPUT, self.counters[0].fd)
         view = memoryview(self._map)
         self._head = view[self._HEAD : self._HEAD + 8].cast("Q")
         self._tail = view[self._TAIL : self._TAIL + 8].cast("Q")
@@ -225,8 +272,8 @@ class Ring:
         for view in (self._head, self._tail, self._data):
             view.release()
         self._map.close()
-        self.minor.close()
-        self.major.close()
+        for counter in self.counters:
+            counter.close()
 
 
 def open_fault_ring(tid: int, cpu: int, *, kernel: bool, stack_bytes: int, pages: int) -> Ring:
@@ -236,32 +283,27 @@ def open_fault_ring(tid: int, cpu: int, *, kernel: bool, stack_bytes: int, pages
         OSError: EPERM also when the ring exceeds what may be locked (perf_event_mlock_kb, RLIMIT_MEMLOCK).
     """
     layout = SampleLayout(stack_bytes)
-    wakeup = pages * mmap.PAGESIZE // 4
-    minor = open_counter(
-        PAGE_FAULTS_MIN,
-        tid,
-        cpu,
-        kernel=kernel,
-        period=1,
-        stack_bytes=layout.stack_bytes,
-        wakeup_bytes=wakeup,
+    return ring_of(
+        [
+            partial(open_counter, config, tid, cpu, kernel=kernel, period=1, stack_bytes=layout.stack_bytes)
+            for config in (PAGE_FAULTS_MIN, PAGE_FAULTS_MAJ)
+        ],
+        pages,
     )
+
+
+def ring_of(openers: Sequence[Callable[..., Counter]], pages: int) -> Ring:
+    """Open a ring of *pages* (a power of two) with an event of each of the *openers*, which take `wakeup_bytes`.
+
+    Raises:
+        OSError: as they do; EPERM also when the ring exceeds what may be locked.
+    """
+    counters: list[Counter] = []
     try:
-        major = open_counter(
-            PAGE_FAULTS_MAJ,
-            tid,
-            cpu,
-            kernel=kernel,
-            period=1,
-            stack_bytes=layout.stack_bytes,
-            wakeup_bytes=wakeup,
-        )
+        for opener in openers:
+            counters.append(opener(wakeup_bytes=pages * mmap.PAGESIZE // 4))
+        return Ring(counters, pages)
     except OSError:
-        minor.close()
-        raise
-    try:
-        return Ring(minor, major, pages)
-    except OSError:
-        minor.close()
-        major.close()
+        for counter in counters:
+            counter.close()
         raise

@@ -14,8 +14,8 @@ import msgspec
 from observer.model.where import Where
 
 __all__ = [
-    "ADDRESS_RESULTS", "GLIBC", "MISUSES", "Call", "ChunkRef", "Event", "Fault", "Library", "Lost", "Misuse", "Process",
-    "Signal", "Site", "Syscall", "is_glibc",
+    "ADDRESS_RESULTS", "GLIBC", "MISUSES", "Call", "ChunkRef", "Event", "Fault", "KernelWork", "Library", "Lost",
+    "Misuse", "Process", "Signal", "Site", "Syscall", "is_glibc",
 ]  # fmt: skip
 
 
@@ -80,6 +80,25 @@ class Misuse(msgspec.Struct, frozen=True):
     freed_at: str | None = None
 
 
+class KernelWork(msgspec.Struct, frozen=True):
+    """What the kernel did for one page fault or system call.
+
+    `ns` is how long: from the exception until the page was there, from the entry of the system call until its return.
+    `pages` is how many page frames it allocated for the program meanwhile, `frame` the number of the first of the first
+    2^`order` that it got together, `zeroed` whether it asked for them filled with zeroes; null where there was none.
+    `others` counts page frames for the kernel's own use, such as page tables. `handling_ns` is how much of `ns` a fault
+    took in handle_mm_fault (mm/memory.c), where bcc could tell.
+    """
+
+    ns: int
+    pages: int
+    frame: int | None
+    order: int | None
+    zeroed: bool | None
+    others: int
+    handling_ns: int | None = None
+
+
 class _Event(msgspec.Struct, frozen=True, tag_field="kind", kw_only=True):
     n: int
     t_ns: int
@@ -139,7 +158,8 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
 
     `args` are the words in the registers, `decoded` the same in words a reader knows: flags by their names, the file's
     name, the first bytes of a buffer. `gate` is the instruction that entered the kernel: syscall, int80 or sysenter.
-    `within` is the `n` of the innermost library call it happened in, where those were recorded.
+    `within` is the `n` of the innermost library call it happened in, where those were recorded, `kernel` what the
+    kernel did, where that was.
     """
 
     name: str
@@ -154,6 +174,7 @@ class Syscall(_Event, frozen=True, tag="syscall", kw_only=True):
     site: Site | None
     decoded: tuple[str, ...] | None = None
     within: int | None = None
+    kernel: KernelWork | None = None
 
 
 class Fault(_Event, frozen=True, tag="fault", kw_only=True):
@@ -161,7 +182,7 @@ class Fault(_Event, frozen=True, tag="fault", kw_only=True):
 
     `mapping` names the mapping (`[heap]`, `map#3`, a path, `[stack]`); `toucher` is program, allocator, loader,
     libc, kernel, or unknown where no instruction was seen; `frame` the physical frame number at the process's end,
-    where the machine lets us know.
+    where the machine lets us know; `kernel` what the kernel did, where that was recorded.
     """
 
     address: int
@@ -176,6 +197,7 @@ class Fault(_Event, frozen=True, tag="fault", kw_only=True):
     cause: int | None
     site: Site | None
     frame: int | None
+    kernel: KernelWork | None = None
 
     @property
     def offset(self) -> int | None:

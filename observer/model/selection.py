@@ -2,8 +2,9 @@
 
 `-e trace=memory` is the default; `trace=all`, `trace=none`, a class (`file`, `network`, `process`, `signal`) and
 `trace=brk,mmap` choose system calls. The words `calls`, `faults` and `residency` choose instruments: if a list names
-one, only the named ones run. `library` adds the calls that the program makes into its libraries. `!` before a list
-takes its members away from the default.
+one, only the named ones run. `library` adds the calls that the program makes into its libraries, `kernel` what the
+kernel does for each page fault and system call, `bcc` that and a second witness of it. `!` before a list takes its
+members away from the default.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from observer.errors import UsageError
 __all__ = ["INSTRUMENTS", "MEMORY_CALLS", "OPTIONAL", "VDSO_CALLS", "Selection", "are_all_memory_calls", "parse"]
 
 INSTRUMENTS: Final = ("calls", "faults", "residency")
-OPTIONAL: Final = ("library",)
+OPTIONAL: Final = ("library", "kernel", "bcc")
 """Instruments that run only where they are named, beside the others."""
 
 MEMORY_CALLS: Final = frozenset(
@@ -113,6 +114,7 @@ def parse(expression: str, known: frozenset[str], families: Mapping[str, frozens
     classes = {**families, **_CLASSES}
     instruments = frozenset(word for word in words if word in INSTRUMENTS)
     optional = frozenset(word for word in words if word in OPTIONAL)
+    optional |= {"kernel"} if "bcc" in optional else frozenset()
     syscalls: frozenset[str] | None = frozenset()
     for word in words:
         if word in (*INSTRUMENTS, *OPTIONAL):

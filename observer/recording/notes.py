@@ -23,7 +23,7 @@ __all__ = [
     "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside",
     "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
-    "Region", "Rings", "Signalled", "Snapped", "Unobserved", "Walked", "read_notes",
+    "Region", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -48,6 +48,7 @@ _Value = Annotated[str, Meta(max_length=1 << 20)]
 _Run = tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]
 _Birth = Annotated[str, Meta(pattern=r"^(fork|vfork|clone)\Z")]
 _Beyond = Annotated[str, Meta(pattern=r"^(io_uring|process_madvise|userfaultfd)\Z")]
+_Offset = Annotated[int, Meta(ge=0, le=(1 << 12))]
 _Bits = Annotated[int, Meta(ge=32, le=64, multiple_of=32)]
 _Code = Annotated[str, Meta(pattern="^([0-9a-f][0-9a-f]){0,16}$")]
 
@@ -270,6 +271,18 @@ class Rings(_Told, frozen=True, kw_only=True, tag="rings"):
     major_ids: tuple[_Count, ...]
 
 
+class Tracepoint(_Told, frozen=True, kw_only=True, tag="tracepoint"):
+    """A tracepoint that kernel.N.bin has samples of, under these identities of its events.
+
+    `fields` says where each lies in its record (offset, bytes), `flags` which single bits its text names.
+    """
+
+    name: _Name
+    ids: tuple[_Count, ...]
+    fields: dict[_Name, tuple[_Offset, _Offset]]
+    flags: dict[_Name, _Count]
+
+
 class Interval(_OfTask, frozen=True, kw_only=True, tag="interval"):
     """Page faults since the task's last stop, where perf is refused.
 
@@ -340,8 +353,8 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 Note = (
     Layouts | Exec | Born | Copied | Exiting | End | Walked | Snapped | Gone | Signalled | Region | Detached
-    | MappedFile | MappedImage | Annexed | Leaving | Rings | Interval | Populated | Beyond | Allocator | Unobserved
-    | ProbedFunction | Handler | Aside
+    | MappedFile | MappedImage | Annexed | Leaving | Rings | Tracepoint | Interval | Populated | Beyond | Allocator
+    | Unobserved | ProbedFunction | Handler | Aside
 )  # fmt: skip
 """Any of them."""
 

@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK",
-    "ENTRY_ONLY", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_USE", "KIND",
-    "LAYOUTS", "LEFT", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK",
-    "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION", "Layout",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK", "ENTERED", "ENTRY_ONLY", "FAULT_BEGAN",
+    "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_INTERRUPT", "IN_USE",
+    "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN",
+    "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
+    "WITNESS", "ZEROED", "Layout",
 ]  # fmt: skip
 
 VERSION: Final = 2
@@ -130,6 +131,28 @@ SNAPSHOT_CHUNK: Final = Layout(
 the process's, `bin` NO_BIN for none. `kind` is that of a HEAP_CHUNK, NOT_IN_USE for all others.
 """
 NO_BIN: Final = 0xFFFF
+
+KERNEL_EVENT: Final = Layout(
+    "kernel.bin", time="u64", pid="u32", tid="u32", what="u16", flags="u16", order="u32", value="u64",
+)  # fmt: skip
+"""What the kernel did at `time` while the task `tid` ran, in bulk: it began to handle a page fault, allocated page
+FRAMES, was ENTERED by a system call, or left by it.
+
+`value` is the address of a fault, the number of the first of 2^`order` page frames that were allocated together, or
+that of a system call; NO_FRAME where there was none. `flags`, of frames: IN_INTERRUPT, ZEROED, FOR_PROGRAM.
+"""
+NO_FRAME: Final = (1 << 64) - 1
+FAULT_BEGAN, FRAMES, ENTERED, LEFT_KERNEL, HANDLED = range(5)
+"""HANDLED, which bcc alone tells: handle_mm_fault worked from then on, for `order` nanoseconds, on address `value`."""
+IN_INTERRUPT: Final = 1
+"""Flag of page frames: an interrupt asked for them, whatever task ran."""
+ZEROED: Final = 2
+"""Flag of page frames: asked for filled with zeroes (__GFP_ZERO)."""
+FOR_PROGRAM: Final = 4
+"""Flag of page frames: for what the program sees, not for the kernel's own tables (__GFP_HARDWALL: GFP_USER)."""
+
+WITNESS: Final = 8
+"""Flag of what bcc told, beside perf."""
 
 KIND: Final = 15
 """Mask of a heap chunk's kind in its size."""

@@ -1,8 +1,9 @@
 """Events as JSON Lines: one object a line, `n`, `t_ns`, `pid`, `tid`, `kind` first, absent facts as null.
 
-Addresses are hex strings, so that no reader loses digits in a float: `pointer`, `address`, `ip`, `frame`; `result` of a
-call that returns a pointer; every word of a system call's `args`; `result` of a successful system call that returns an
-address (brk, mmap, mmap2, mremap, shmat). Counts, sizes, offsets within a file and other results stay numbers.
+Addresses are hex strings, so that no reader loses digits in a float: `pointer`, `address`, `ip`, `frame` (that of
+`kernel`, too); `result` of a call that returns a pointer; every word of a system call's `args`; `result` of a
+successful system call that returns an address (brk, mmap, mmap2, mremap, shmat). Counts, sizes, offsets within a file
+and other results stay numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, Syscall
+from observer.model.events import ADDRESS_RESULTS, Call, Event, Fault, KernelWork, Syscall
 from observer.model.operations import ALLOCATING
 
 __all__ = ["as_object", "encoded", "to_line", "write"]
@@ -70,6 +71,12 @@ def as_object(event: Event) -> dict[str, Any]:
     return record
 
 
+def _kernel(work: KernelWork | None) -> dict[str, Any] | None:
+    if work is None:
+        return None
+    return {**msgspec.structs.asdict(work), "frame": _hex(work.frame)}
+
+
 def _hex(value: int | None) -> str | None:
     return None if value is None else hex(value)
 
@@ -82,12 +89,14 @@ def _call(record: dict[str, Any], event: Call) -> None:
 
 def _syscall(record: dict[str, Any], event: Syscall) -> None:
     record["args"] = [hex(word) for word in event.args]
+    record["kernel"] = _kernel(event.kernel)
     if event.name in ADDRESS_RESULTS and event.errno is None:
         record["result"] = _hex(event.result)
 
 
 def _fault(record: dict[str, Any], event: Fault) -> None:
     record["address"], record["ip"], record["frame"] = hex(event.address), hex(event.ip), _hex(event.frame)
+    record["kernel"] = _kernel(event.kernel)
     if event.chunk is not None:
         record["chunk"] = {
             "call": event.chunk.call, "address": hex(event.chunk.address), "size": event.chunk.size

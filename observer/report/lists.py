@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.events import Event
+from observer.report.kernel_side import told
 from observer.report.screen import heading, paragraph, put, safe
 from observer.story.breaks import Breaks
 from observer.story.by_line import LineSteps
@@ -43,7 +44,7 @@ def print_events(
         moved = breaks.follow(event)
         head = Text(f"{number(event.n):>9} {moment(event.t_ns):>11}  ", "dim")
         head.append(f"{step_of(event):<10}{rings_of(event):<5}  ", "not dim")
-        paragraph(console, safe(language.sentence(event, moved)), first=head, hanging=12)
+        paragraph(console, safe(told(language, event, moved)), first=head, hanging=12)
         count += 1
     return count
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.events import Call, Event, Lost, Process, Signal, Site
+from observer.report.kernel_side import kernel_words
 from observer.report.screen import heading, put, safe
 from observer.report.source import Sources
 from observer.story.language import ENGLISH, Language
@@ -136,6 +137,8 @@ class StoryPrinter:
         head.append(f"{rings:<5}  ", "not dim blue")
         body = Text(safe(words), _style(row.first, step, nested=call is not None))
         self._wrapped(head, body, mark)
+        if row.kernel is not None:
+            self._wrapped(Text(" " * _TEXT_COLUMN), Text(kernel_words(row.kernel, self._language), "dim"), f"{mark}  ")
 
     def _wrapped(self, head: Text, body: Text, mark: str) -> None:
         room = self._console.width - _TEXT_COLUMN - len(mark)

@@ -15,6 +15,7 @@ _KINDS: Final = (Call, Syscall, Fault, Signal, Process, Library, Lost)
 _HEX: Final = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
 _ADDRESSES: Final = {
     "Call": ("pointer",), "Fault": ("address", "ip", "frame"), "Signal": ("address",), "ChunkRef": ("address",),
+    "KernelWork": ("frame",),
 }  # fmt: skip
 _HEX_OR_NUMBER: Final = {"Call": ("result",), "Syscall": ("result",)}
 """Addresses of some operations, numbers of others (see `report.jsonl`)."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from observer.model.addresses import is_numbered
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Site, Syscall
 from observer.model.memory_calls import Break, memory_call
+from observer.story.kernel_side import KernelSum, work_of
 
 __all__ = ["Key", "Passage", "Row", "key_of", "measure"]
 
@@ -24,7 +25,8 @@ class Row:
     """`count` alike events, from `first` to `last`.
 
     `low` and `high` span their measures (bytes asked, bytes of a mapping, addresses of faults), `total` sums them;
-    `moved` sums what brk calls did to the break. `inside` holds what happened inside the calls, alike with alike.
+    `moved` sums what brk calls did to the break, `kernel` what the kernel did. `inside` holds what happened inside the
+    calls, alike with alike.
     `before_main`, where present, counts by name what this row hides: the loader's and the C library's start-up.
     """
 
@@ -37,13 +39,14 @@ class Row:
     moved: int | None = None
     mixed: bool = False
     inside: dict[Key, Row] = field(default_factory=dict)
+    kernel: KernelSum | None = None
     before_main: Counter[tuple[str, str]] | None = None
 
     @classmethod
     def of(cls, event: Event, moved: int | None = None) -> Row:
         """Return the row of one event."""
         value = measure(event, moved)
-        return cls(event, event, 1, value, value, value, moved)
+        return cls(event, event, 1, value, value, value, moved, kernel=work_of(event))
 
     def take_call(self, call: Call) -> None:
         """Take in a later call of the same key, in which nothing happened."""
@@ -65,6 +68,10 @@ class Row:
         self.mixed = self.mixed or other.mixed or place_of(self.first) != place_of(other.first)
         if other.moved is not None:
             self.moved = (self.moved or 0) + other.moved
+        if self.kernel is not None and other.kernel is not None:
+            self.kernel.absorb(other.kernel)
+        else:
+            self.kernel = self.kernel or other.kernel
         for key, row in other.inside.items():
             self.nest(key, row)
 

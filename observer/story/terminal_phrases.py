@@ -280,6 +280,16 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "steps_by_line": ("Steps by source line", "소스 줄마다의 단계"),
     "steps_by_line_hint": ("in the order of their first event", "처음 사건의 순서로"),
     "fault_noun": ("page fault", "페이지 폴트"),
+    # ---- the kernel's side ----
+    "kernel_did": ("kernel: {0}", "커널: {0}"),
+    "kernel_no_page": ("no new page", "새 페이지 없음"),
+    "kernel_pages": ("{0} of order {1}", "차수 {1}의 {0}"),
+    "kernel_pages_from": ("{0}, first of order {1}", "{0}, 처음 것은 차수 {1}"),
+    "kernel_zeroed": ("zeroed", "0으로 채움"),
+    "kernel_frame": ("frame {0}", "프레임 {0}"),
+    "kernel_others": ("{0} for its own use", "커널 자신을 위해 {0}"),
+    "kernel_each": ("{0} each ({1} to {2})", "하나에 {0} ({1}~{2})"),
+    "kernel_handling": ("{0} in handle_mm_fault", "그중 handle_mm_fault {0}"),
     # ---- the ledger ----
     "the_ledger": ("The ledger", "대조표"),
     "the_ledger_hint": (
@@ -306,6 +316,6 @@ COUNTED_IN_KOREAN: Final = {
     "piece": "조각 {0}개", "event": "사건 {0}개", "frame": "프레임 {0}개", "thread": "스레드 {0}개", "row": "{0}줄",
     "place": "자리 {0}곳", "byte": "{0}바이트", "call": "호출 {0}개", "page fault": "페이지 폴트 {0}번",
     "system call": "시스템 호출 {0}번", "allocator call": "할당자 호출 {0}번", "library call": "라이브러리 호출 {0}번",
-    "signal": "시그널 {0}개", "stop": "정지 {0}번",
+    "signal": "시그널 {0}개", "page": "페이지 {0}개", "stop": "정지 {0}번",
 }  # fmt: skip
 """How things are counted, by the English noun."""

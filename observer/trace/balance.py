@@ -10,6 +10,7 @@ from observer.trace.cut_off import cut_off_lines
 from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import fault_lines
 from observer.trace.heap_lines import live_line, snapshot_line
+from observer.trace.kernel_lines import kernel_lines
 from observer.trace.space_lines import heap_page_line, space_lines
 
 __all__ = ["balance_all"]
@@ -23,6 +24,7 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
         return cut_off_lines(evidence)
     lines: list[LedgerLine] = []
     lines += fault_lines(evidence) if "faults" in evidence.instruments else []
+    lines += kernel_lines(evidence)
     lines += _call_lines(evidence) if "calls" in evidence.instruments else []
     lines += _library_lines(evidence)
     lines.append(_syscall_line(evidence))

@@ -113,7 +113,7 @@ def _finish(
         spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None
     )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
-    how = _how(recording)
+    how = _how(recording) | (_how_kernel(recording) if "kernel" in request.instruments else {})
     parts = chain(parts, _lost_parts(findings, lost, recording))
     for listener in listeners:
         parts = listener.listen(parts, machine, request, how)
@@ -181,6 +181,7 @@ def _balanced(spooled: Spooled, recording: Recording | None) -> tuple[dict[str, 
 def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording | None) -> Iterator[Part]:
     """Yield what could not be stored as events of its own, after everything else."""
     counts = {**lost, "fault samples": recording.totals["faults_lost"] if recording else 0}
+    counts["kernel events"] = recording.totals.get("kernel_events_lost", 0) if recording else 0
     end = int(recording.seconds * 1e9) if recording else 0
     part = Part.empty(findings.sites)
     for instrument, count in counts.items():
@@ -205,6 +206,12 @@ def _how(recording: Recording | None) -> dict[str, str]:
         "call.errno": "inferred: an allocation that returned NULL",
         "call.served_by": "not observed, because no model of this C library was asked",
     }  # fmt: skip
+
+
+def _how_kernel(recording: Recording | None) -> dict[str, str]:
+    if recording is not None and "kernel" in recording.not_observed:
+        return {"kernel": f"not observed, because {recording.not_observed['kernel']}"}
+    return {"kernel": "exact: tracepoints, from the exception to the fault's sample, within a system call"}
 
 
 def _how_frames(findings: Findings) -> str:

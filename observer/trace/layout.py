@@ -19,7 +19,7 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.recording import notes
-from observer.recording.records import HEAP_CHUNK, LAYOUTS, SNAPSHOT_CHUNK
+from observer.recording.records import HEAP_CHUNK, KERNEL_EVENT, LAYOUTS, SNAPSHOT_CHUNK
 
 __all__ = [
     "META", "RECORDING", "SNAPSHOTS", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
@@ -41,9 +41,9 @@ SNAPSHOTS: Final = "snapshots.parquet"
 
 _FINISHED: Final = frozenset({META, SNAPSHOTS, *TABLES.values()})
 
-_BULK: Final = ("frames.bin", HEAP_CHUNK.file, SNAPSHOT_CHUNK.file)
+_BULK: Final = ("frames.bin", HEAP_CHUNK.file, SNAPSHOT_CHUNK.file, KERNEL_EVENT.file)
 _SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), *_BULK, notes.FILE, RECORDING})
-_FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
+_BY_PROCESSOR: Final = re.compile(r"(faults|kernel)\.[0-9]{1,5}\.bin")
 _HEAD: Final = 1 << 28
 
 
@@ -81,7 +81,7 @@ def _foreign_spool(folder: Folder) -> str | None:
         return SPOOL
     for name in sorted(spool.names()):
         whole = spool.whole_name(name)
-        if not (whole in _SPOOLS or _FAULTS.fullmatch(whole)) or not spool.has(name):
+        if not (whole in _SPOOLS or _BY_PROCESSOR.fullmatch(whole)) or not spool.has(name):
             return f"{SPOOL}/{name}"
     return None
 
@@ -117,7 +117,7 @@ def remove_spools(folder: Folder) -> None:
     """Remove the spools file by file, never what no trace has; raises OSError, ENOTEMPTY when more is there."""
     spool = folder.folder(SPOOL)
     for name in spool.names():
-        if spool.whole_name(name) in _SPOOLS or _FAULTS.fullmatch(name):
+        if spool.whole_name(name) in _SPOOLS or _BY_PROCESSOR.fullmatch(name):
             spool.remove(name)
     folder.remove_folder(SPOOL)
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from observer.arch.architecture import GATES
 from observer.arch.known import NATIVE
 from observer.instruments.names import KINDS, arity_of, decode, name_of
-from observer.model.events import Call, Event
+from observer.model.events import Call, Event, KernelWork
 from observer.model.operations import FAMILY
 from observer.recording.notes import Note, ProbedFunction, Rings
 from observer.recording.records import ENTRY_ONLY, RETURNED
@@ -40,6 +40,7 @@ class Part:
     """What began in one window: columns of the frequent kinds, rows of the rare ones.
 
     `events` are its events, of them `call_events` those of its calls' rows, once somebody asked (`values.events_of`).
+    `fault_work` and `syscall_work` have by row what the kernel did, where that was recorded.
     `open` is how many of its calls have not yet ended in the replay: until then what it says of them is not all.
     `overdue` are the rows, by kind, of those that were open when the part was taken, and have ended since.
     """
@@ -57,6 +58,8 @@ class Part:
         self.lost: list[dict[str, Any]] = []
         self.events: list[Event] | None = None
         self.call_events: list[Call] = []
+        self.fault_work: dict[int, KernelWork] = {}
+        self.syscall_work: dict[int, KernelWork] = {}
         self.open = 0
         self.overdue: dict[str, list[int]] | None = None
 
@@ -66,7 +69,7 @@ class Part:
         return cls(sites, *(Columns(0, {}, ()) for _kind in range(4)))
 
     def close(self, kind: str, row: int) -> None:
-        """The call (*kind* `call` or `library`) of this *row* has ended."""
+        """The call (*kind* `call`, `library` or `syscall`) of this *row* has ended."""
         self.open -= 1
         if self.overdue is not None:
             self.overdue[kind].append(row)

@@ -15,7 +15,20 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import File, Folder
 from observer.model.chunks import Chunk
-from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Site, Syscall
+from observer.model.events import (
+    Call,
+    ChunkRef,
+    Event,
+    Fault,
+    KernelWork,
+    Library,
+    Lost,
+    Misuse,
+    Process,
+    Signal,
+    Site,
+    Syscall,
+)  # fmt: skip
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
@@ -254,6 +267,10 @@ def _place(value: Any, sites: _Sites) -> Site | None:
     return sites[value] if sites is not None else _site(value)
 
 
+def _kernel(value: dict[str, Any] | None) -> KernelWork | None:
+    return KernelWork(**value) if value else None
+
+
 def _call(row: tuple[Any, ...], sites: _Sites) -> Call:
     return Call(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
@@ -267,7 +284,7 @@ def _syscall(row: tuple[Any, ...], sites: _Sites) -> Syscall:
     return Syscall(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], name=row[4], number=row[5], args=tuple(row[6]), result=row[7],
         errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_place(row[13], sites),
-        decoded=tuple(row[14]) if row[14] is not None else None, within=row[15],
+        decoded=tuple(row[14]) if row[14] is not None else None, within=row[15], kernel=_kernel(row[16]),
     )  # fmt: skip
 
 
@@ -275,7 +292,7 @@ def _fault(row: tuple[Any, ...], sites: _Sites) -> Fault:
     return Fault(
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], address=row[4], where=row[5], ip=row[6], access=row[7],
         major=row[8], ring=row[9], mapping=row[10], chunk=ChunkRef(**row[11]) if row[11] else None, toucher=row[12],
-        cause=row[13], site=_place(row[14], sites), frame=row[15],
+        cause=row[13], site=_place(row[14], sites), frame=row[15], kernel=_kernel(row[16]),
     )  # fmt: skip
 
 

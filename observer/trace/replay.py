@@ -25,6 +25,7 @@ from observer.trace.evidence import Lives as Processes
 from observer.trace.evidence import huge_pages_asked
 from observer.trace.findings import Findings
 from observer.trace.frames import Frames
+from observer.trace.kernel_side import KernelJoin
 from observer.trace.lives import Lives
 from observer.trace.misuses import Misuses
 from observer.trace.open_call import OpenCall
@@ -59,6 +60,7 @@ def replayed(
     timeline = Timeline(spooled)
     maker = PartMaker(spooled, findings.sites, all_syscalls=all_syscalls)
     frames = Frames(spooled) if residency else None
+    kernel = KernelJoin(findings.kernel) if len(spooled.kernel) else None
     replay = _Replay(spooled, findings)
     held: deque[Part] = deque()
     for moments in timeline.windows():
@@ -66,6 +68,8 @@ def replayed(
         replay.run(moments, part, timeline.start)
         if frames is not None:
             findings.has_visible_frames |= frames.fill(moments.faults.records, part.faults)
+        if kernel is not None:
+            kernel.join(moments, part)
         lives.see(moments.faults.records)
         findings.asks_for_huge_pages |= huge_pages_asked(part.syscalls)
         findings.events += len(part)

@@ -18,6 +18,10 @@ _SITE: Final = 'struct("function" varchar, file varchar, line bigint, module var
 _MISUSE: Final = "struct(what varchar, given bigint, given_at varchar, freed bigint, freed_at varchar)"
 _COMMON: Final = {"n": "bigint!", "t_ns": "bigint!", "pid": "bigint!", "tid": "bigint!"}
 
+_KERNEL: Final = (
+    'struct(ns bigint, pages bigint, frame bigint, "order" bigint, zeroed boolean, others bigint, handling_ns bigint)'
+)
+
 COLUMNS: Final[dict[str, dict[str, str]]] = {
     "call": {
         **_COMMON, "op": "varchar!", "size": "ubigint", "count": "ubigint", "alignment": "ubigint",
@@ -28,13 +32,13 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
     "syscall": {
         **_COMMON, "name": "varchar!", "number": "bigint!", "args": "ubigint[]!", "result": "bigint",
         "errno": "bigint", "gate": "varchar!", "ring_before": "bigint!", "end_ns": "bigint", "cause": "bigint",
-        "site": _SITE, "decoded": "varchar[]", "within": "bigint",
+        "site": _SITE, "decoded": "varchar[]", "within": "bigint", "kernel": _KERNEL,
     },
     "fault": {
         **_COMMON, "address": "ubigint!", "where": "varchar", "ip": "ubigint!", "access": "varchar",
         "major": "boolean!", "ring": "bigint!", "mapping": "varchar",
         "chunk": 'struct("call" bigint, address bigint, size bigint)', "toucher": "varchar!", "cause": "bigint",
-        "site": _SITE, "frame": "bigint",
+        "site": _SITE, "frame": "bigint", "kernel": _KERNEL,
     },
     "signal": {
         **_COMMON, "signal": "varchar!", "code": "bigint!", "address": "ubigint", "fatal": "boolean!", "site": _SITE,
@@ -88,6 +92,10 @@ def _faults(kind: str, name: str, type_: str) -> Iterable[str]:
     elif plain == _MISUSE:
         yield " or ".join(f"strlen({quoted}.{part}) > {LONGEST}" for part in ("given_at", "freed_at"))
         yield f"{quoted} is not null and coalesce({quoted}.what not in {MISUSES}, true)"
+    elif plain == _KERNEL:
+        never = " or ".join(f"coalesce({quoted}.{part} < 0, true)" for part in ("ns", "pages", "others"))
+        rarely = " or ".join(f'coalesce({quoted}."{part}" < 0, false)' for part in ("frame", "order", "handling_ns"))
+        yield f"{quoted} is not null and ({never} or {rarely})"
     elif plain.startswith("struct"):
         yield f'{quoted} is not null and ({quoted}."call" is null or {quoted}.address is null or {quoted}.size is null)'
     if plain == "bigint" and name in _NEVER_NEGATIVE:

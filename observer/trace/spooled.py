@@ -7,7 +7,6 @@ records refer to each other by their numbers; how many lay behind it is told. No
 from __future__ import annotations
 
 import re
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,17 +20,28 @@ import numpy.typing as npt
 from observer.arch.architecture import GATES
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.instruments.faults import FAULT_FIELDS, PAGE_SHIFT, PERF_RECORD_SAMPLE, SampleLayout
+from observer.instruments.faults import PAGE_SHIFT, SampleLayout
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
-from observer.recording.notes import FILE, Annexed, End, Interval, Layouts, Note, Snapped, Walked, read_notes
+from observer.recording.notes import (
+    FILE,
+    Annexed,
+    End,
+    Interval,
+    Layouts,
+    Note,
+    Snapped,
+    Walked,
+    read_notes,
+)
 from observer.recording.records import (
     ARGUMENT,
     CALL,
     CLOCK,
     HEAP_CHUNK,
     INLINE,
+    KERNEL_EVENT,
     LIBRARY_CALL,
     SNAPSHOT_CHUNK,
     STACK_PIECE,
@@ -40,7 +50,9 @@ from observer.recording.records import (
     Layout,
 )
 from observer.trace.annexes import Annexes
+from observer.trace.fault_records import fault_layout, samples_of
 from observer.trace.inline_calls import InlineCalls
+from observer.trace.kernel_records import plausible, readers
 
 __all__ = ["Arguments", "HeapChunks", "Records", "Spooled", "Stacks", "Stored", "read_spools"]
 
@@ -55,7 +67,6 @@ _MOST_FRAMES: Final = 1 << 31
 _MOST_PLACED: Final = 1 << 24  # pages: of 64 GiB
 _FAULTS: Final = re.compile(r"faults\.[0-9]{1,5}\.bin")
 _ARGUMENTS: Final = 6
-_HEADER: Final = struct.Struct("<IHH")  # struct perf_event_header: type, misc, size
 
 
 class Stacks:
@@ -180,6 +191,8 @@ class Spooled:
     arguments: Stored
     stacks: Stacks
     faults: Stored
+    kernel: Stored
+    witness: Stored
     notes: list[Note]
     frames: npt.NDArray[np.uint64]
     heaps: HeapChunks
@@ -212,7 +225,9 @@ class _Reading:
             into_libraries=self._records(LIBRARY_CALL, _in_time),
             arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
             stacks=Stacks(self._file(STACK_PIECE.file)),
-            faults=self._faults(_fault_dtype(layout), notes),
+            faults=self._faults(fault_layout(layout), notes),
+            kernel=Stored(KERNEL_EVENT.dtype, "time", readers(self._folder.names(), self._file, notes, self._damaged)),
+            witness=self._witness(),
             notes=notes,
             frames=frames,
             heaps=heaps,
@@ -295,11 +310,16 @@ class _Reading:
         self._own_faults, annexes.own_faults = annexes.own_faults, 0
         return stored
 
+    def _witness(self) -> Stored:
+        if KERNEL_EVENT.file not in self._folder.names():
+            return Stored(KERNEL_EVENT.dtype, "time", [])
+        return self._records(KERNEL_EVENT, plausible, "time")
+
     def _samples(self, name: str, file: File, dtype: np.dtype[np.void], annexes: Annexes) -> Iterator[Records]:
         """Take the samples out of what a ring held: most have the same length, but other records lie between them."""
         at = odd = 0
         while raw := file.read_at(at, _AT_ONCE // dtype.itemsize * dtype.itemsize):
-            samples, taken = _samples_of(raw, dtype)
+            samples, taken = samples_of(raw, dtype)
             found = np.frombuffer(samples, dtype=dtype)
             good = (found["time"] > 0) & (found["time"] < _LATEST)
             odd += int((~good).sum())
@@ -356,32 +376,3 @@ def _placed_by_pages(notes: list[Interval], dtype: np.dtype[np.void]) -> Iterato
                     made, count = [], 0
     if made:
         yield np.concatenate(made)
-
-
-def _fault_dtype(layout: SampleLayout) -> np.dtype[np.void]:
-    fields = list(FAULT_FIELDS)
-    if layout.stack_bytes:
-        fields += [("stack", f"V{layout.stack_bytes}"), ("stack_length", "<u8")]
-    return np.dtype(fields)
-
-
-def _samples_of(raw: bytes, dtype: np.dtype[np.void]) -> tuple[bytes, int]:
-    """Return the samples at the beginning of *raw*, each as long as *dtype*, and how many bytes of it were read."""
-    whole = np.frombuffer(raw, dtype=dtype, count=len(raw) // dtype.itemsize)
-    if len(whole) and ((whole["type"] == PERF_RECORD_SAMPLE) & (whole["size"] == dtype.itemsize)).all():
-        return raw[: len(whole) * dtype.itemsize], len(whole) * dtype.itemsize
-    return _walk(raw, dtype)
-
-
-def _walk(raw: bytes, dtype: np.dtype[np.void]) -> tuple[bytes, int]:
-    """Take the samples out of records of all kinds, or samples without user registers; return as `_samples_of`."""
-    samples: list[bytes] = []
-    at = 0
-    while at + _HEADER.size <= len(raw):
-        kind, _misc, size = _HEADER.unpack_from(raw, at)
-        if size < _HEADER.size or at + size > len(raw):
-            break
-        if kind == PERF_RECORD_SAMPLE:
-            samples.append(raw[at : at + size][: dtype.itemsize].ljust(dtype.itemsize, b"\0"))
-        at += size
-    return b"".join(samples), at

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.files import File, Folder
-from observer.trace.columns import LONGEST, SiteTable, objects
+from observer.model.events import KernelWork
+from observer.trace.columns import LONGEST, Columns, SiteTable, objects
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
@@ -27,6 +28,11 @@ __all__ = ["TableWriter"]
 _SITE: Final = """case when s.id is null then null else
     {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
     end as site"""
+
+_KERNEL: Final = """case when kernel_ns < 0 then null else {'ns': kernel_ns, 'pages': kernel_pages,
+    'frame': nullif(kernel_frame, -1), 'order': nullif(kernel_order, -1),
+    'zeroed': case when kernel_zeroed >= 0 then kernel_zeroed = 1 end, 'others': kernel_others,
+    'handling_ns': nullif(kernel_handling_ns, -1)} end as kernel"""
 
 _MOST_VARIABLES: Final = 50
 _AT_ONCE: Final = 1 << 14
@@ -56,12 +62,12 @@ _QUERIES: Final = {
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
         case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
-        nullif(within, -1) as within
+        nullif(within, -1) as within, {_KERNEL}
         from rows left join sites s on rows.site = s.id order by n""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
         case when chunk_call < 0 then null else
         {{'call': chunk_call, 'address': chunk_address, 'size': chunk_size}} end as chunk,
-        toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame
+        toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame, {_KERNEL}
         from rows left join sites s on rows.site = s.id order by n""",
     "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
         {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
@@ -108,6 +114,16 @@ def _lost(rows: list[dict[str, Any]]) -> Arrays:
     }  # fmt: skip
 
 
+def _with_work(columns: Columns, work: dict[int, KernelWork]) -> Arrays:
+    """Return the columns with those of what the kernel did, -1 where that is not known."""
+    arrays, rows = columns.arrays(), np.array(list(work), dtype=np.int64)
+    for name in KernelWork.__struct_fields__ if arrays else ():
+        values = arrays[f"kernel_{name}"] = np.full(columns.length, -1, dtype=np.int64)
+        known = [getattr(done, name) for done in work.values()]
+        values[rows] = [-1 if value is None else value for value in known]
+    return arrays
+
+
 def _integers(rows: list[dict[str, Any]], names: tuple[str, ...]) -> Arrays:
     return {name: np.array([row[name] for row in rows], dtype=np.int64) for name in names}
 
@@ -126,7 +142,8 @@ def _settings(environment: dict[str, str] | None) -> str | None:
 def _arrays(part: Part) -> dict[str, Arrays]:
     """Return the columns of a part by the kinds of event that it has columns for."""
     arrays = {
-        "call": part.calls.arrays(), "syscall": part.syscalls.arrays(), "fault": part.faults.arrays(),
+        "call": part.calls.arrays(),
+        "syscall": _with_work(part.syscalls, part.syscall_work), "fault": _with_work(part.faults, part.fault_work),
         "signal": _signals(part.signals), "process": _processes(part.processes),
         "library": part.into_libraries.arrays(), "lost": _lost(part.lost),
     }  # fmt: skip
@@ -173,7 +190,7 @@ class TableWriter:
     def add(self, part: Part) -> None:
         """Take the next part; what is said later of its calls that are still open is put in by `finish`."""
         if part.open:
-            part.overdue = {"call": [], "library": []}
+            part.overdue = {"call": [], "library": [], "syscall": []}
             self._unfinished.append(part)
         for kind, columns in _arrays(part).items():
             self._waiting[kind].append(columns)
@@ -235,7 +252,7 @@ class TableWriter:
 
     def _mend(self) -> None:
         """Put in what became known of calls after their part was taken."""
-        for kind in ("call", "library"):
+        for kind in ("call", "library", "syscall"):
             parts = [(_arrays(part)[kind], part.overdue[kind]) for part in self._unfinished if part.overdue]
             late = {
                 name: np.concatenate([columns[name][overdue] for columns, overdue in parts]) for name in parts[0][0]

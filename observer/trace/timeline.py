@@ -40,6 +40,7 @@ class Moments:
     syscall_places: Integers
     faults: Batch
     fault_places: Integers
+    kernel: Batch
     libraries: Batch
     library_places: Integers
     open_calls: Records
@@ -72,9 +73,10 @@ class Timeline:
         spooled = self._spooled
         kinds = {
             "library": spooled.into_libraries, "call": spooled.calls, "syscall": spooled.syscalls,
-            "fault": spooled.faults,
+            "fault": spooled.faults, "kernel": spooled.kernel,
         }  # fmt: skip
         inlets = {kind: stored.inlets() for kind, stored in kinds.items()}
+        inlets["kernel"] += spooled.witness.inlets()
         for window in windows(inlets, {kind: stored.time for kind, stored in kinds.items()}):
             yield self._moments(window)
 
@@ -105,7 +107,8 @@ class Timeline:
         return Moments(
             high=window.high, notes=notes, lives=dict(zip(told, places[0].tolist(), strict=True)),
             calls=calls, call_places=call_places, syscalls=syscalls, syscall_places=places[3],
-            faults=faults, fault_places=places[4], libraries=libraries, library_places=library_places,
+            faults=faults, fault_places=places[4], kernel=window.batches["kernel"],
+            libraries=libraries, library_places=library_places,
             open_calls=open_calls, open_libraries=open_libraries,
             syscall_calls=_within(all_calls, syscalls.records, "began", "sp", self._away),
             fault_calls=_within(all_calls, faults.records, "time", "user_sp", self._away),

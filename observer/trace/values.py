@@ -8,7 +8,19 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Misuse, Process, Signal, Syscall
+from observer.model.events import (
+    Call,
+    ChunkRef,
+    Event,
+    Fault,
+    KernelWork,
+    Library,
+    Lost,
+    Misuse,
+    Process,
+    Signal,
+    Syscall,
+)  # fmt: skip
 from observer.trace.columns import Columns, SiteTable
 from observer.trace.part import Part
 
@@ -23,7 +35,8 @@ def events_of(part: Part) -> list[Event]:
     if part.events is None:
         sites = part.sites
         part.call_events = list(_calls(part.calls, sites))
-        part.events = [*part.call_events, *_syscalls(part.syscalls, sites), *_faults(part.faults, sites)]
+        part.events = [*part.call_events, *_syscalls(part.syscalls, sites, part.syscall_work)]
+        part.events += _faults(part.faults, sites, part.fault_work)
         part.events += _libraries(part.into_libraries, sites)
         part.events += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
         part.events += [Process(**row) for row in part.processes]
@@ -109,40 +122,42 @@ def _misuse(columns: Columns, row: int) -> Misuse:
     )  # fmt: skip
 
 
-def _syscalls(columns: Columns, sites: SiteTable) -> Iterator[Syscall]:
+def _syscalls(columns: Columns, sites: SiteTable, work: dict[int, KernelWork]) -> Iterator[Syscall]:
     if not columns.length:
         return
     rows = _rows(
         columns, "n", "t_ns", "pid", "tid", "name", "number", "result", "returned", "errno", "gate", "ring_before",
         "end_ns", "cause", "site", "decoded", "within", "arity", "a0", "a1", "a2", "a3", "a4", "a5",
     )  # fmt: skip
-    for (
+    for row, (
         n, t_ns, pid, tid, name, number, result, returned, errno, gate, ring_before, end_ns, cause, site, decoded,
         within, arity, *words,
-    ) in rows:  # fmt: skip
+    ) in enumerate(rows):  # fmt: skip
         yield Syscall(
             n=n, t_ns=t_ns, pid=pid, tid=tid, name=name, number=number, args=tuple(words[:arity]),
             result=result if returned else None, errno=errno or None, gate=gate, ring_before=ring_before,
             end_ns=end_ns if returned else None, cause=cause if cause >= 0 else None, site=sites.of(site),
             decoded=tuple(decoded.split(_SEPARATOR)) if decoded else (), within=within if within >= 0 else None,
+            kernel=work.get(row),
         )  # fmt: skip
 
 
-def _faults(columns: Columns, sites: SiteTable) -> Iterator[Fault]:
+def _faults(columns: Columns, sites: SiteTable, work: dict[int, KernelWork]) -> Iterator[Fault]:
     if not columns.length:
         return
     rows = _rows(
         columns, "n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
         "chunk_call", "chunk_address", "chunk_size", "toucher", "cause", "site", "frame",
     )  # fmt: skip
-    for (
+    for row, (
         n, t_ns, pid, tid, address, where, ip, access, major, ring, mapping, call, chunk, size, toucher, cause, site,
         frame,
-    ) in rows:  # fmt: skip
+    ) in enumerate(rows):  # fmt: skip
         yield Fault(
             n=n, t_ns=t_ns, pid=pid, tid=tid, address=address, where=where, ip=ip, access=access, major=major == 1,
             ring=ring, mapping=mapping, chunk=ChunkRef(call, chunk, size) if call >= 0 else None, toucher=toucher,
             cause=cause if cause >= 0 else None, site=sites.of(site), frame=frame if frame >= 0 else None,
+            kernel=work.get(row),
         )  # fmt: skip
 
 

@@ -117,3 +117,21 @@ def test_refusals_gates_and_arguments_are_the_same(
     paths = [call.decoded[0] for call in mine.syscalls if call.name == "execve" and call.decoded]
     assert sorted(paths) == sorted(call.decoded[0] for call in roots.syscalls if call.name == "execve" and call.decoded)
     assert len(paths) == (5 if name == "exec_self" else 0)
+
+
+def test_the_kernels_side_is_not_visible_and_the_rest_is_told_as_ever(
+    run_as_nobody: Callable[..., Recorded], sample: Callable[[str], str]
+) -> None:
+    asked = run_as_nobody(sample("first_touch"), options=("-q", "-e", "kernel"))
+    plain = run_as_nobody(sample("first_touch"))
+    assert (asked.status, plain.status) == (0, 0), asked.stderr
+    assert [fault.kernel for fault in asked.faults] == [None] * len(asked.faults)
+    (line,) = (line for line in asked.trace.meta.ledger if line.identity.startswith("kernel's own events"))
+    assert line.verdict == "UNVERIFIABLE"
+    assert line.note.startswith("cannot see the kernel's side: ")
+    assert asked.trace.meta.how["kernel"] == f"not observed, because {line.note}"
+    assert "kernel" not in plain.trace.meta.how
+    rest = [line.identity for line in asked.trace.meta.ledger if not line.identity.startswith("kernel's own events")]
+    assert rest == [line.identity for line in plain.trace.meta.ledger]
+    assert [call.op for call in asked.calls] == [call.op for call in plain.calls]
+    assert [call.name for call in asked.syscalls] == [call.name for call in plain.syscalls]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 from observer.model.events import Event, Process
 from observer.model.machine import Meta
+from observer.report.kernel_side import told
 from observer.report.page.columns import EventColumns
 from observer.report.page.memory import LevelColumns
 from observer.report.page.moments import Moments
@@ -29,7 +31,7 @@ class Gathered:
 
     def __init__(self, meta: Meta, moments: Moments, language: Language) -> None:
         self.meta, self.moments = meta, moments
-        self.events = EventColumns(language.sentence)
+        self.events = EventColumns(partial(told, language))
         self.spans = Spans(meta.machine.page_size, None if moments.is_whole else moments.sees)
         self.levels: dict[int, LevelColumns] = {}
         self.paths: dict[int, str] = {}

@@ -105,6 +105,8 @@ def test_a_class_stands_for_its_calls() -> None:
 def test_library_is_added_to_what_runs_anyway() -> None:
     assert parse("library", KNOWN).instruments == {*INSTRUMENTS, "library"}
     assert parse("library", KNOWN).syscalls == MEMORY_CALLS
+    assert parse("kernel", KNOWN).instruments == {*INSTRUMENTS, "kernel"}
+    assert parse("bcc", KNOWN).instruments == {*INSTRUMENTS, "kernel", "bcc"}
     assert parse("calls,library", KNOWN).instruments == {"calls", "library"}
     assert parse("trace=all,library", KNOWN).syscalls is None
 

@@ -77,7 +77,7 @@ def test_a_line_begins_with_its_kind_and_its_time() -> None:
 
 def test_every_kind_says_when() -> None:
     assert [what for what, kind in KINDS.items() if "t" not in kind.__struct_fields__] == []
-    assert len(KINDS) == 25
+    assert len(KINDS) == 26
 
 
 def test_a_note_is_read_with_what_a_later_observer_adds_and_in_any_order() -> None:

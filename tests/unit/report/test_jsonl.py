@@ -40,7 +40,7 @@ def test_a_system_call_has_exactly_the_fields_of_the_format() -> None:
     record = exported(syscall(3, "brk", HEAP, result=HEAP, cause=2))
     assert list(record) == [
         *COMMON, "name", "number", "args", "result", "errno", "gate", "ring_before", "end_ns", "cause", "site",
-        "decoded", "within",
+        "decoded", "within", "kernel",
     ]  # fmt: skip
     assert (record["args"], record["result"], record["cause"]) == ([hex(HEAP)], hex(HEAP), 2)
 
@@ -56,7 +56,7 @@ def test_a_fault_has_exactly_the_fields_of_the_format() -> None:
     record = exported(fault(3, HEAP + 4096, chunk=ChunkRef(1, HEAP + 16, 9000), frame=0x1A2B))
     assert list(record) == [
         *COMMON, "address", "where", "ip", "access", "major", "ring", "mapping", "chunk", "toucher", "cause", "site",
-        "frame",
+        "frame", "kernel",
     ]  # fmt: skip
     assert record["chunk"] == {"call": 1, "address": hex(HEAP + 16), "size": 9000}
     assert (record["address"], record["ip"], record["frame"]) == (hex(HEAP + 4096), "0x555500001149", "0x1a2b")

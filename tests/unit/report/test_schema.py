@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from observer.model.events import Event
+from observer.model.events import Event, KernelWork
 from observer.report.jsonl import as_object, to_line
 from observer.report.schema import schema_of_lines
 from tests.builders import HEAP, PID, call, fault, free, library, lost, process, signal, story_run, syscall
@@ -16,6 +16,7 @@ from tests.builders import HEAP, PID, call, fault, free, library, lost, process,
 EVENTS: list[Event] = [
     *story_run(), library(900), lost(901), signal(902), process(903, "exec", path="/bin/true", environment={"A": "b"}),
     syscall(904, "open", 1, result=None, end_ns=None, decoded=("x", "y")), free(905, HEAP, end_ns=None), call(906, result=0, errno=12),
+    fault(907, kernel=KernelWork(1100, 1, 0x1A2B, 0, True, 0)), fault(908, kernel=KernelWork(900, 0, None, None, None, 0)),
 ]  # fmt: skip
 
 
@@ -30,6 +31,7 @@ def test_all_kinds_of_lines_are_valid(validator: Any) -> None:
         "Site",
         "ChunkRef",
         "Misuse",
+        "KernelWork",
     }
     for event in EVENTS:
         validator.validate(json.loads(to_line(event)))

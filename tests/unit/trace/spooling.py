@@ -32,6 +32,10 @@ class Recorder:
         self.folder = Folder.make(directory)
         self.spools = Spools(self.folder, most)
         self._faults: list[bytes] = []
+        self.kernel: list[bytes] = []
+        """Samples of tracepoints, as `tracing` makes them."""
+        self.witness: list[bytes] = []
+        """What bcc told of the same."""
 
     def call(
         self, op: str, *arguments: int, began: int, ended: int, result: int = 0, flags: int = RETURNED, **fields: int
@@ -88,4 +92,8 @@ class Recorder:
         self.spools.close()
         if self._faults:
             (self.directory / "faults.0.bin").write_bytes(b"".join(self._faults))
+        if self.kernel:
+            (self.directory / "kernel.0.bin").write_bytes(b"".join(self.kernel))
+        if self.witness:
+            (self.directory / "kernel.bin").write_bytes(b"".join(self.witness))
         return read_spools(self.folder, 0)

@@ -9,11 +9,13 @@ import pytest
 
 from observer.model.addresses import Mapping
 from observer.model.ledger import LedgerLine
+from observer.recording.records import FRAMES as FRAME_TOLD
 from observer.trace.balance import balance_all
 from observer.trace.evidence import Evidence
 from tests.builders import HEAP, LIBC, MAP, PAGE, PID
 from tests.unit.trace.collected import collect
 from tests.unit.trace.spooling import KERNEL, Recorder
+from tests.unit.trace.tracing import allocated, by_bcc, fault_began, tracepoints
 
 CHILD, OTHER = PID + 6, PID + 7
 WHOLE: dict[str, int] = {
@@ -64,6 +66,110 @@ def end(recorder: Recorder, time: int, *mappings: Mapping, **fields: Any) -> Non
     """The snapshot at a process's last stop."""
     known = {"path": "/home/ada/story", "resident": {}, "rss": {}, "break_start": HEAP, "frames": []}
     recorder.note("end", time, mappings=(*WHAT_THERE_IS, *mappings), **{**known, **fields})
+
+
+KERNEL_EVENTS = "kernel's own events recorded = its count"
+HANDLED = "page faults seen handled = fault samples"
+FRAMES = "page frames the kernel allocated = for what is recorded"
+WITH_KERNEL = frozenset({"calls", "faults", "kernel"})
+
+
+def handled(recorder: Recorder, *samples: bytes, faults: int = 1) -> None:
+    """A run of some faults a page apart, in which the kernel said *samples*."""
+    recorder.start(1, WHAT_THERE_IS)
+    for i in range(faults):
+        recorder.fault(HEAP + PAGE * i, 50 + 100 * i)
+    for note in tracepoints():
+        recorder.spools.notes.append(note)
+    recorder.kernel += samples
+
+
+def test_what_the_kernel_did_is_set_beside_its_count_and_the_samples(recorder: Recorder) -> None:
+    handled(recorder, fault_began(20, HEAP), allocated(30, 7), fault_began(120, HEAP + PAGE), faults=2)
+    found = ledger(recorder, instruments=WITH_KERNEL, kernel_events_counted=3)
+    assert [told(found[name]) for name in (KERNEL_EVENTS, HANDLED, FRAMES)] == [
+        (3, 3, 0, "COMPLETE"), (2, 2, 0, "COMPLETE"), (1, 1, 0, "COMPLETE"),
+    ]  # fmt: skip
+
+
+def test_events_of_the_kernel_without_room_are_lost_and_said(recorder: Recorder) -> None:
+    handled(recorder, fault_began(20, HEAP), allocated(30, 7), faults=2)
+    found = ledger(recorder, instruments=WITH_KERNEL, kernel_events_counted=5, kernel_events_lost=3)
+    assert [(told(found[name]), found[name].lost) for name in (KERNEL_EVENTS, HANDLED)] == [
+        ((2, 5, 0, "INCOMPLETE"), 3), ((1, 2, 0, "INCOMPLETE"), 1),
+    ]  # fmt: skip
+
+
+def test_a_fault_that_the_kernel_was_not_seen_to_handle_is_unexplained(recorder: Recorder) -> None:
+    handled(recorder, allocated(30, 7))
+    found = ledger(recorder, instruments=WITH_KERNEL, kernel_events_counted=1)
+    assert told(found[HANDLED]) == (0, 1, 1, "INCONSISTENT")
+
+
+def test_frames_for_something_else_are_excluded_with_their_reason(recorder: Recorder) -> None:
+    samples = [fault_began(20, HEAP), allocated(30, 7), allocated(60, 8, order=2), allocated(61, 9, context=8)]
+    handled(recorder, *samples)
+    line = ledger(recorder, instruments=WITH_KERNEL, kernel_events_counted=4)[FRAMES]
+    assert told(line) == (1, 6, 0, "COMPLETE WITH EXCLUSIONS")
+    assert reasons(line) == [
+        (4, "for what is not recorded: other system calls, tasks that begin and end, the observer's own memory"),
+        (1, "in interrupts that came meanwhile"),
+    ]
+
+
+WITNESSED = "page frames that bcc tells of = perf does"
+TOLD_BY_BCC = "bcc's records = its count"
+WITH_BCC = WITH_KERNEL | {"bcc"}
+
+
+def test_frames_are_set_beside_those_of_bcc(recorder: Recorder) -> None:
+    recorder.witness += [by_bcc(31, FRAME_TOLD, 7), by_bcc(96, FRAME_TOLD, 8, order=1)]
+    handled(recorder, fault_began(20, HEAP), allocated(30, 7))
+    recorder.exit(95)
+    found = ledger(recorder, instruments=WITH_BCC, kernel_events_counted=2, bcc_events_counted=2)
+    assert told(found[TOLD_BY_BCC]) == (2, 2, 0, "COMPLETE")
+    assert told(found[WITNESSED]) == (3, 1, 0, "COMPLETE WITH EXCLUSIONS")
+    assert reasons(found[WITNESSED]) == [(-2, "at a task's end, when perf's events are over (Linux 6.16)")]
+
+
+@pytest.mark.parametrize(
+    ("witness", "lost", "expected"),
+    [
+        ([], 0, (0, 1, 1, "INCONSISTENT")), ([7, 8], 0, (2, 1, -1, "INCONSISTENT")),
+        ([], 3, (0, 1, 0, "INCOMPLETE")), ([7], 0, (1, 1, 0, "COMPLETE")),
+    ],
+)  # fmt: skip
+def test_frames_that_only_one_of_two_tells_of(
+    witness: list[int], lost: int, expected: tuple[int, int, int, str], recorder: Recorder
+) -> None:
+    recorder.witness += [by_bcc(31, FRAME_TOLD, frame) for frame in witness]
+    handled(recorder, fault_began(20, HEAP), allocated(30, 7))
+    recorder.exit(95)
+    counts = {"bcc_events_counted": len(witness) + lost, "bcc_events_lost": lost}
+    found = ledger(recorder, instruments=WITH_BCC, kernel_events_counted=2, **counts)
+    assert told(found[WITNESSED]) == expected
+
+
+def test_without_bcc_its_line_says_why(recorder: Recorder) -> None:
+    handled(recorder, fault_began(20, HEAP), allocated(30, 7))
+    found = ledger(recorder, instruments=WITH_BCC, kernel_events_counted=2, not_observed={"bcc": "no module bcc"})
+    assert (told(found[WITNESSED]), found[WITNESSED].note) == ((None, None, 0, "UNVERIFIABLE"), "no module bcc")
+    assert TOLD_BY_BCC not in found
+
+
+def test_without_the_kernels_side_its_line_says_why(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    found = ledger(recorder, instruments=WITH_KERNEL, not_observed={"kernel": "tracefs is not mounted"})
+    assert (told(found[KERNEL_EVENTS]), found[KERNEL_EVENTS].note) == (
+        (None, None, 0, "UNVERIFIABLE"),
+        "tracefs is not mounted",
+    )
+    assert not {HANDLED, FRAMES} & found.keys()
+
+
+def test_who_did_not_ask_for_the_kernels_side_reads_nothing_of_it(recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    assert not {KERNEL_EVENTS, HANDLED, FRAMES} & ledger(recorder).keys()
 
 
 def test_a_run_in_which_nothing_happened_is_complete(recorder: Recorder) -> None:

@@ -1,0 +1,125 @@
+"""Rings that the kernel writes samples into, one a processor, emptied into files while the program runs.
+
+A thread of ours empties them as they fill, so that a program which works for seconds without any stop loses nothing.
+Samples are not looked at here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from observer.files import Folder, NewFile
+from observer.linux.perf import Ring
+
+__all__ = ["Rings"]
+
+_SMALLER_MAY_DO: Final = (errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE)
+
+
+class Rings:
+    """The rings of one kind of samples, their files NAME.PROCESSOR.bin in *folder*, and the thread between them."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self.files: list[NewFile] = []
+        self.error: OSError | None = None
+        self._folder = folder
+        self._name = name
+        self._rings: list[Ring] = []
+        self._stop_read, self._stop_write = os.pipe()
+        self._thread: threading.Thread | None = None
+        self._discarded = 0
+
+    def open(self, ring: Callable[[int, int], Ring], sizes: Sequence[int]) -> None:
+        """Open a *ring* (of a processor and a number of pages) on every processor, as large as is allowed of *sizes*.
+
+        Raises:
+            OSError: that of the smallest size.
+        """
+        for pages in sizes:
+            try:
+                for processor in sorted(_online_processors()):
+                    self._rings.append(ring(processor, pages))
+                return
+            except OSError as error:
+                self.close()
+                if error.errno not in _SMALLER_MAY_DO or pages == sizes[-1]:
+                    raise
+
+    def start(self) -> None:
+        """Begin to empty them; raises OSError or RuntimeError (no further thread), and closes the rings then."""
+        try:
+            processors = sorted(_online_processors())
+            self.files = [NewFile(self._folder, f"{self._name}.{processor}.bin") for processor in processors]
+            self._thread = threading.Thread(target=self._empty, name=f"{self._name} rings", daemon=True)
+            self._thread.start()
+        except (OSError, RuntimeError):
+            self._thread = None
+            self.close()
+            raise
+
+    def ids(self, place: int) -> tuple[int, ...]:
+        """Return the identities that samples of each ring's event at *place* carry."""
+        return tuple(ring.counters[place].id for ring in self._rings)
+
+    def _empty(self) -> None:
+        # Away from the shared processor: this thread works while the tracee runs.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        poller = select.poll()
+        poller.register(self._stop_read, select.POLLIN)
+        for ring in self._rings:
+            for counter in ring.counters:
+                poller.register(counter.fd, select.POLLIN)
+        while True:
+            ready = poller.poll()
+            self._drain()
+            for fd, event in ready:
+                if fd == self._stop_read:
+                    return
+                if not event & select.POLLIN:
+                    poller.unregister(fd)  # the traced tree has ended: POLLHUP for ever
+
+    def _drain(self) -> None:
+        for ring, file in zip(self._rings, self.files, strict=True):
+            if self.error is None:
+                try:
+                    ring.drain(file)
+                    continue
+                except OSError as error:
+                    self.error = error
+            self._discarded += ring.discard()
+
+    def stop(self) -> tuple[list[int], int]:
+        """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
+        if self._thread is not None:
+            os.write(self._stop_write, b"s")
+            self._thread.join()
+            self._drain()
+        read = [[counter.read() for counter in ring.counters] for ring in self._rings]
+        counts = [sum(count for count, _lost in of_event) for of_event in zip(*read, strict=True)]
+        lost = self._discarded + sum(missing for counters in read for _count, missing in counters)
+        self.close()
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+        return counts, lost
+
+    def close(self) -> None:
+        """Close the rings."""
+        for ring in self._rings:
+            ring.close()
+        self._rings.clear()
+
+
+def _online_processors() -> set[int]:
+    with open("/sys/devices/system/cpu/online", encoding="ascii") as file:
+        found: set[int] = set()
+        for part in file.read().strip().split(","):
+            first, _dash, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+        return found
