@@ -12,7 +12,6 @@ from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.compat import foreign_by_argument, foreign_numbers
 from observer.code.syscalls import numbers_of
-from observer.errors import CannotLaunch
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
@@ -22,19 +21,18 @@ from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
+from observer.instruments.recorders import chosen_stub, how_recorded
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
-from observer.linux.features import programs_read_thread_base
 from observer.linux.seccomp import build_filter, is_allowed
-from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
 from observer.tracee.calls import CallFollower
 from observer.tracee.engine import Engine
-from observer.tracee.inline.assembled import Stub, assembled
+from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
@@ -69,6 +67,7 @@ class Recording:
     """What a finished run leaves beside its records: counts for the ledger, and what could not be done.
 
     `lost` counts records that could not be stored, by kind; `changed` names the files that somebody else changed.
+    `recorder` says how allocator calls were recorded.
     """
 
     status: int | None
@@ -77,6 +76,7 @@ class Recording:
     notes: list[str]
     not_observed: dict[str, str]
     sees_kernel_faults: bool
+    recorder: str = ""
     lost: dict[str, int] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
 
     Raises:
         CannotLaunch: the program cannot be started.
-        CannotObserve: ptrace is refused.
+        CannotObserve: ptrace is refused, or the recorder that was asked for cannot be had.
     """
     path = find_program(wish.argv[0], wish.environment)
     interrupts = Interrupts()
@@ -101,19 +101,6 @@ def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
     # Counted now: one that a terminal sends to both may reach us when the program has already ended by it.
     recording.totals["interrupts"] = len(interrupts.taken)
     return recording
-
-
-def why_not_inline(wish: Wish) -> str:
-    """Return why *wish* is recorded by breakpoints alone; empty if calls may be recorded inside the program."""
-    if wish.recorder == "breakpoint":
-        return "--recorder breakpoint"
-    if wish.snapshots:
-        return "--snapshot looks at the heap as calls return"
-    if "library" in wish.selection.instruments:
-        return "-e library looks at the program's calls one by one"
-    if not programs_read_thread_base():
-        return "this kernel or processor does not let programs read their thread's base (FSGSBASE, Linux 5.9)"
-    return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's time-stamp counter"
 
 
 class _Session:
@@ -155,7 +142,9 @@ class _Session:
         program_filter = self._filter() if is_allowed() else None
         if self._kernel is not None:
             self._kernel.prepare()
-        stub = self._stub()
+        stub = None  # made before anything is counted: a compiler's page faults are not the program's
+        if self._allocator is not None:
+            stub, self._only_breakpoints = chosen_stub(self._wish.recorder, self._wish.selection, self._wish.snapshots)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
@@ -178,22 +167,6 @@ class _Session:
         check_exec(launched.report, self._path)
         after = procfs.child_counters()
         return self._result(engine, status, seconds, totals, after.total - before.total)
-
-    def _stub(self) -> Stub | None:
-        """Return the code that records inside the program, None where breakpoints do; `_only_breakpoints` says why.
-
-        It is made before anything is counted: a compiler's page faults are not the program's.
-        """
-        if self._allocator is None:
-            return None
-        self._only_breakpoints = why_not_inline(self._wish)
-        if self._only_breakpoints:
-            return None
-        try:
-            return assembled()
-        except (CannotLaunch, OSError) as error:
-            self._only_breakpoints = str(error)
-            return None
 
     def _inline_recorder(self, engine: Engine, stub: Stub | None) -> InlineRecorder | None:
         if self._allocator is None or stub is None:
@@ -309,6 +282,10 @@ class _Session:
             status=status, seconds=seconds, totals=counts, notes=notes, not_observed=dict(watch.not_observed),
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
             changed=self._close_files(),
+            recorder=how_recorded(
+                self._follower.inline, self._only_breakpoints, self._allocator.counts()["calls_returned"],
+                self._allocator.inline,
+            ) if self._allocator is not None else "",
         )  # fmt: skip
 
 

@@ -193,6 +193,10 @@ def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording |
         yield part
 
 
+_RECORDER = "breakpoints at the functions' beginnings and ends, or recorded inside the program"
+"""What is known of a run whose observer was killed."""
+
+
 def _how(recording: Recording | None) -> dict[str, str]:
     faults, kernel = "exact: perf software events, period 1", "exact"
     if recording is None or not recording.sees_kernel_faults:
@@ -200,7 +204,8 @@ def _how(recording: Recording | None) -> dict[str, str]:
     if recording is not None and "faults" in recording.not_observed:
         faults = "inferred: pages that came in between two stops; the rest is counted only"
     return {
-        "calls": "exact: breakpoints at the functions' beginnings and ends", "syscalls": "exact: seccomp stops",
+        "calls": f"exact: {recording.recorder if recording is not None else _RECORDER}",
+        "syscalls": "exact: seccomp stops",
         "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": "",
         "call.errno": "inferred: an allocation that returned NULL",

@@ -31,8 +31,8 @@ from observer.tracee.task import Task
 
 __all__ = ["Installer", "Refused"]
 
-_MMAP, _MREMAP, _MADVISE, _CLOSE, _MEMFD = NATIVE.numbers(
-    "mmap", "mremap", "madvise", "close", "memfd_create"
+_MMAP, _MUNMAP, _MREMAP, _MADVISE, _CLOSE, _MEMFD = NATIVE.numbers(
+    "mmap", "munmap", "mremap", "madvise", "close", "memfd_create"
 )  # fmt: skip
 _READ, _WRITE, _EXEC = 1, 2, 4
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS, _POPULATE, _NO_REPLACE = 1, 2, 0x10, 0x20, 0x8000, 0x100000
@@ -79,7 +79,13 @@ class Installer:
         with self._pages.excluded():
             self._map_annex(task, memory, plan, start)
             if space.ring is None:
-                self._map_ring(task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP))
+                try:
+                    self._map_ring(
+                        task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP)
+                    )
+                except Refused:
+                    self._call(task, memory, start, _MUNMAP, start, room_for(plan, self._stub))
+                    raise
             annex = lay_out(
                 plan, self._stub, start, words=self._map_words(task, memory, start, mappings),
                 table=space.ring_address, libc=memory.libc_text, number=self._number,

@@ -133,8 +133,23 @@ class InlineRecorder:
     def ready(self, task: Task) -> None:
         """*task*, just born, stands before its first instruction."""
         memory = task.memory
-        if memory is not None and memory.inline.is_asleep and memory.owner == task.pid:
+        if memory is None:
+            return
+        if memory.inline.is_asleep and memory.owner == task.pid:
             self._installer.lull(task, memory)
+        elif memory.inline.ring is not None and task.block is None:
+            self._look_at_base(task, memory)
+
+    @staticmethod
+    def _look_at_base(task: Task, memory: Memory) -> None:
+        """Whether *task* was made without a thread base of its own (clone(2) without CLONE_SETTLS)."""
+        registers = RegisterSet()
+        registers.read(task.tid)
+        base = registers.words[_BASE]
+        block = memory.inline.block_of(base)
+        if block is not None:
+            memory.inline.shared_bases.add(base)
+            block.be_slow(True)
 
     def remove(self, task: Task, start: int, end: int) -> None:
         """Have breakpoints in [start, end) again: the program may look at its code there, or change it."""
@@ -201,8 +216,8 @@ class InlineRecorder:
                 self.refused[str(why)] = self.refused.get(str(why), 0) + 1
                 return landing.resume - 1
         block = space.block_of(words[_BASE])
-        if block is None or block.tid != task.tid:
-            block = self._begin(task, memory, words[_BASE]) if block is None else block
+        if block is None:
+            block = self._begin(task, memory, words[_BASE])
         elif block.is_full:
             self._empty(block, space)
             self._pending.append((block, space))
@@ -247,10 +262,11 @@ class InlineRecorder:
         """Have the stub go on where nothing is left to be followed from outside."""
         aside = bool(memory.set_aside or memory.exchanged)
         if aside and memory.inline.ring is not None:
-            for block in memory.inline.ring.blocks.values():
-                block.be_slow(True)
-        if task.block is not None:
-            task.block.be_slow(aside or bool(task.frames or task.handlers))
+            for each in memory.inline.ring.blocks.values():
+                each.be_slow(True)
+        block = task.block
+        if block is not None:
+            block.be_slow(aside or bool(task.frames or task.handlers) or block.base in memory.inline.shared_bases)
 
     def interrupted(self, task: Task, memory: Memory, registers: RegisterSet, follow: Follow) -> None:
         """A signal is about to be delivered, or we let go: have *task* stand in the program's own code.

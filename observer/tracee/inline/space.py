@@ -21,7 +21,8 @@ class Space:
     their breakpoints was come by. `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the
     child makes a call: its ring is still to be made. `unhooked` are the operations of functions whose jumps were taken
     out, by their numbers; `still_seen` those of them that are come by all the same, by a copy that the program made.
-    `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed.
+    `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed;
+    `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Space:
         self.unhooked: dict[int, int] = {}
         self.still_seen: set[int] = set()
         self.ours: list[tuple[int, int]] = []
+        self.shared_bases: set[int] = set()
         self.ring: Ring | None = None
         self.ring_address = 0
         self.is_asleep = False
