@@ -39,7 +39,9 @@ _PUSHED: Final = 8
 _DOWN: Final = 4
 """Bytes of the instruction that makes room for that."""
 _TRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
-_ALL_BUT_TRAP: Final = 0xFFFF_FFFF_FFFF_FFFF & ~(1 << signal.SIGTRAP - 1)
+_OF_INSTRUCTIONS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
+_WAITING: Final = 0xFFFF_FFFF_FFFF_FFFF & ~sum(1 << each - 1 for each in (*_OF_INSTRUCTIONS, signal.SIGTRAP))
+"""All signals but those that an instruction raises: blocked, these would lose their handlers (force_sig)."""
 
 
 class Vacating:
@@ -62,9 +64,12 @@ class Vacating:
                 break
             if self._put_out(task, memory, annex, registers, follow):
                 registers.write(task.tid)
-            else:
-                _step(task.tid)
-                registers.read(task.tid)
+                continue
+            number, code, _address = ptrace.signal_info(task.tid)
+            if number in _OF_INSTRUCTIONS and code > 0:
+                break  # the program's own instruction is what is told: it stays where it is done
+            _step(task.tid)
+            registers.read(task.tid)
 
     def _put_out(
         self, task: Task, memory: Memory, annex: Annex, registers: RegisterSet, follow: Follow
@@ -135,18 +140,18 @@ class Vacating:
 def _step(tid: int) -> None:
     """Have a task do one instruction: the signal before which it stands, and others, have to wait."""
     mask, signal_at_hand = ptrace.signal_mask(tid), ptrace.whole_signal_info(tid)
-    ptrace.set_signal_mask(tid, _ALL_BUT_TRAP)
-    stopped: list[int] = []
-    while True:
+    ptrace.set_signal_mask(tid, _WAITING)
+    others: list[int] = []
+    for _ in range(_MOST):
         ptrace.step(tid)
         _tid, status = os.waitpid(tid, ALL_TASKS)
         if not os.WIFSTOPPED(status) or status >> 16 == ptrace.EVENT_EXIT:
             raise EndedMeanwhile(tid, status)
-        if status == _TRAP_STOP:
-            break
+        if status == _TRAP_STOP or os.WSTOPSIG(status) in _OF_INSTRUCTIONS:
+            break  # one that faults does so again, when the signal at hand was handled
         if not status >> 16:
-            stopped.append(os.WSTOPSIG(status))  # SIGSTOP, which cannot be blocked
+            others.append(os.WSTOPSIG(status))  # SIGSTOP, which cannot be blocked
     ptrace.set_signal_mask(tid, mask)
     ptrace.set_signal_info(tid, signal_at_hand)
-    for number in stopped:
+    for number in others:
         os.kill(tid, number)
