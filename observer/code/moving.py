@@ -79,7 +79,7 @@ def far_jump(word: int) -> bytes:
 
 def moved(code: bytes, address: int, to: int) -> Moved | None:
     """Return the instructions *code* at *address* as they must be to be done at *to*; None if that cannot be."""
-    made = b""
+    made, done = b"", 0
     places: list[tuple[int, int, int]] = []
     for instruction in decode_all(code, address):
         try:
@@ -90,12 +90,8 @@ def moved(code: bytes, address: int, to: int) -> Moved | None:
             return None
         places.append((len(made), len(new), instruction.address))
         made += new
-    return Moved(made, tuple(places)) if sum(decode_sizes(code, address)) == len(code) else None
-
-
-def decode_sizes(code: bytes, address: int) -> list[int]:
-    """Return the lengths of the instructions of *code*, as far as they can be decoded."""
-    return [instruction.size for instruction in decode_all(code, address)]
+        done += instruction.size
+    return Moved(made, tuple(places)) if done == len(code) else None
 
 
 def entry_stretch(elf: Elf, entry: int, targets: Collection[int], room: int) -> Stretch | None:

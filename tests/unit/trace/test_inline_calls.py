@@ -1,0 +1,119 @@
+"""What programs recorded themselves, read back: whole, torn, and written by somebody else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from observer.files import Folder
+from observer.model.operations import FAMILY
+from observer.recording.notes import Annexed
+from observer.recording.records import CLOCK, HEAD, INLINE, RETURNED
+from observer.recording.spool import Spools
+from observer.trace.inline_calls import InlineCalls
+
+Records = npt.NDArray[np.void]
+
+FUNCTIONS = ((0, 3, 17), (1, 0, 17))
+NOTE = Annexed(pid=7, t=5, start=1 << 20, end=2 << 20, places=(), functions=FUNCTIONS, memory=(3 << 20, 4 << 20))
+
+
+def clock(*pairs: tuple[int, int]) -> Records:
+    return np.array(list(pairs), dtype=CLOCK.dtype)
+
+
+def calls(count: int, function: int = 1, first: int = 1000) -> Records:
+    made = np.zeros(count, dtype=INLINE.dtype)
+    made["began"] = first + 10 * np.arange(count)
+    made["ended"], made["a0"], made["function"] = made["began"] + 4, np.arange(count), function
+    return made
+
+
+def written(folder: Path, *batches: tuple[int, int, Records], cut: int = 0) -> InlineCalls:
+    spools = Spools(Folder.make(folder / "spool", 0o700))
+    for pid, tid, records in batches:
+        spools.inline.append_of(pid, tid, records)
+    spools.close()
+    path = folder / "spool" / INLINE.file
+    if cut:
+        path.write_bytes(path.read_bytes()[:-cut])
+    return InlineCalls(Folder.open(folder / "spool").file(INLINE.file), clock((1000, 50), (2000, 1050)), [NOTE])
+
+
+def read(found: InlineCalls) -> Records:
+    return np.concatenate(list(found.pieces()))
+
+
+def test_calls_come_back_with_their_task_their_function_and_their_times(tmp_path: Path) -> None:
+    found = written(tmp_path, (7, 9, calls(2)), (7, 11, calls(1, function=0, first=1500)))
+    records = read(found)
+    assert found.damaged == 0
+    assert records[["pid", "tid", "op", "implementation", "flags"]].tolist() == [
+        (7, 9, 0, 17, RETURNED), (7, 9, 0, 17, RETURNED), (7, 11, 3, 17, RETURNED),
+    ]  # fmt: skip
+    assert records[["began", "ended", "a0"]].tolist() == [(50, 54, 0), (60, 64, 1), (550, 554, 0)]
+
+
+def test_the_highest_bit_of_a_function_is_not_its_number(tmp_path: Path) -> None:
+    assert read(written(tmp_path, (7, 9, calls(1, function=1 << 31)))).tolist()[0][4] == 3
+
+
+def test_many_calls_are_read_in_pieces(tmp_path: Path) -> None:
+    found = written(tmp_path, (7, 9, calls(10_000)))
+    pieces = list(found.pieces())
+    assert len(pieces) > 1
+    assert np.concatenate(pieces)["a0"].tolist() == list(range(10_000))
+
+
+@pytest.mark.parametrize(("cut", "left"), [(1, 2), (INLINE.size, 2), (INLINE.size + 1, 1), (4 * INLINE.size, 0)])
+def test_of_a_file_that_was_cut_the_whole_records_are_read(tmp_path: Path, cut: int, left: int) -> None:
+    assert sum(map(len, written(tmp_path, (7, 9, calls(3)), cut=cut).pieces())) == left
+
+
+@pytest.mark.parametrize("field", ["function", "ended", "began"])
+def test_behind_a_record_that_cannot_be_nothing_is_read(tmp_path: Path, field: str) -> None:
+    records = calls(5)
+    records[field][2] = {"function": 2, "ended": 3, "began": 0}[field]
+    found = written(tmp_path, (7, 9, records), (7, 11, calls(1)))
+    assert (len(read(found)), found.damaged) == (2, 3 + 2)
+
+
+def test_a_head_that_is_none_ends_it(tmp_path: Path) -> None:
+    found = written(tmp_path, (7, 9, calls(2)))
+    path = tmp_path / "spool" / INLINE.file
+    path.write_bytes(path.read_bytes() + calls(3).tobytes())
+    found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), clock((1000, 50), (2000, 1050)), [NOTE])
+    assert (len(read(found)), found.damaged) == (2, 3)
+
+
+@pytest.mark.parametrize("functions", [(), ((1, 0, 17),), ((0, len(FAMILY), 17), (1, 0, 17))])
+def test_calls_of_functions_that_nobody_named_are_damage(
+    tmp_path: Path, functions: tuple[tuple[int, int, int], ...]
+) -> None:
+    written(tmp_path, (7, 9, calls(2)))
+    note = Annexed(pid=7, t=5, start=1, end=2, places=(), functions=functions, memory=(3, 4))
+    found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), clock((1000, 50)), [note])
+    assert (sum(map(len, found.pieces())), found.damaged) == (0, 2)
+
+
+def test_a_clock_that_runs_backwards_is_not_believed(tmp_path: Path) -> None:
+    written(tmp_path, (7, 9, calls(2)))
+    odd = clock((1000, 50), (900, 60), (1500, 40), (2000, 1050), (0, 2000), (1 << 63, 1 << 63))
+    found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), odd, [NOTE])
+    assert read(found)["began"].tolist() == [50, 60]
+
+
+def test_no_more_than_the_most_are_kept_of_both_kinds_together(tmp_path: Path) -> None:
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700), most=5)
+    spools.calls.append(*range(1, 16))
+    spools.inline.append_of(7, 9, calls(3))
+    spools.inline.append_of(7, 9, calls(3))
+    spools.inline.append_of(7, 9, calls(3))
+    spools.close()
+    assert (spools.inline.count, spools.lost()["calls"]) == (4, 5)
+    raw = (tmp_path / "spool" / INLINE.file).read_bytes()
+    heads = [word ^ HEAD for word in np.frombuffer(raw, dtype=INLINE.dtype)["began"].tolist() if word >= HEAD]
+    assert heads == [3, 1]
