@@ -4,10 +4,11 @@
 #
 #   sudo bash scripts/provision.sh
 #
-# It may be run again at any time: what is there already is left alone. The
-# observer is installed for the ordinary user that the checkout belongs to (else
-# for the one who called sudo, else for `vagrant`, else for root), and as the
-# command `observer`.
+# It may be run again at any time: what is there already is left alone, and only
+# the recording that shows that all works is made anew (`scripts/fresh bookworm
+# provision` proves it). The observer is installed for the ordinary user that the
+# checkout belongs to (else for the one who called sudo, else for `vagrant`, else
+# for root), and as the command `observer`.
 set -u
 
 # shellcheck source=scripts/setup.sh
@@ -70,7 +71,7 @@ as_user bash "$checkout/scripts/run" </dev/null || fail "scripts/run failed for 
 
 # shellcheck disable=SC2016
 folder=$(as_user bash -c '. "$1/scripts/setup.sh" && choose_place && printf %s "$venv"' provision "$checkout")
-ln -sfn "$folder/bin/observer" /usr/local/bin/observer
+[ "$(readlink /usr/local/bin/observer)" = "$folder/bin/observer" ] || ln -sfn "$folder/bin/observer" /usr/local/bin/observer
 
 as_user /usr/local/bin/observer doctor </dev/null ||
     say "the doctor names above what this machine does not allow, and the remedy"

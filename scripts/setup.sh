@@ -294,9 +294,9 @@ need_environment() {
 
 # Compile the samples; one that cannot be built here (no static C library, say) is named, and the others are there.
 build_samples() {
-    local log=$state/c_samples.log
-    if ! make -s -C "$checkout/c_samples" BUILD="$samples" -j2 >"$log" 2>&1 </dev/null; then
-        cat "$log" >&2
+    local said
+    if ! said=$(make -s -C "$checkout/c_samples" BUILD="$samples" -j2 2>&1 </dev/null); then
+        printf '%s\n' "$said" >&2
         say "not every program of c_samples could be compiled (see above); going on with the others"
     fi
     [ -x "$samples/story" ] || fail "c_samples/story.c could not be compiled; the compiler's message stands above"

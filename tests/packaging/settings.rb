@@ -17,11 +17,12 @@ class Notes < BasicObject
     yield ::Notes.new(@found, "#{name}.", @modern), ::Notes.new(@found, "#{name}.", @modern)
   end
 
-  def method_missing(name, *arguments)
+  def method_missing(name, *arguments, &block)
     ::Kernel.raise ::NoMethodError, name.to_s unless respond_to?(name)
     return ::Notes.new(@found, @prefix, @modern) if arguments.empty?
 
     @found["#{@prefix}#{name.to_s.delete_suffix("=")}"] = arguments.length == 1 ? arguments[0] : arguments
+    block&.call(::Notes.new(@found, "#{name}.", @modern))
   end
 end
 

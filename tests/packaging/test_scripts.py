@@ -19,10 +19,12 @@ SCRIPTS = [
     for path in sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
     if path.is_file() and "bash" in path.read_text().partition("\n")[0]
 ]
+PARTS = {"cases.sh", "chroot.sh", "environment.py", "finishing.py", "guest.sh", "opening.py", "setup.sh"}
+"""What scripts are made of; nobody calls these."""
 EVERY = sorted(
     path.name
     for path in (ROOT / "scripts").iterdir()
-    if path.is_file() and path.name not in ("setup.sh", "environment.py", "finishing.py", "opening.py")
+    if path.is_file() and path.name not in PARTS and path.suffix != ".yaml"
 )
 IN_PYTHON = [name for name in EVERY if "python3" in (ROOT / "scripts" / name).read_text().partition("\n")[0]]
 ORDINARY = 65534 if os.geteuid() == 0 else None
@@ -86,7 +88,7 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("script", ["run", "test", "check", "compile", "fresh", "provision.sh"])
+@pytest.mark.parametrize("script", ["run", "test", "check", "compile", "fresh", "provision.sh", "vm", "box"])
 def test_it_can_be_executed(script: str) -> None:
     assert os.access(ROOT / "scripts" / script, os.X_OK)
 
@@ -171,13 +173,24 @@ def test_help_is_answered_before_anything_is_made(script: str, checkout: Path) -
 
 
 def test_there_are_scripts_in_python() -> None:
-    assert IN_PYTHON == ["accuracy", "bench", "chapter", "classroom", "crossing", "golden", "pressure", "soak"]
+    assert IN_PYTHON == [
+        "accuracy",
+        "bench",
+        "box",
+        "chapter",
+        "classroom",
+        "crossing",
+        "golden",
+        "places",
+        "pressure",
+        "soak",
+    ]
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        "accuracy nothing", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
+        "accuracy nothing", "box --provider hyperv", "places", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
         "classroom --students 0", "classroom --labs none", "classroom --jobs x",
         "pressure w 0", "soak --jobs 0", "soak --length x", "soak --minutes 1", "soak --mixture --minutes 1 --programs 1",
         "soak --mixture --library here",
@@ -223,6 +236,17 @@ def test_a_script_in_python_makes_the_environment_and_finds_it_again(user: int |
     assert "crossing: making a virtual environment" in first.stderr
     assert second.stderr == ""
     assert "getpid (system call)" in second.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("", "debian12"), ("debian99", "debian11"), ("debian12-arm64", "arm64"), ("--quick debian12", "--short")],
+)
+def test_vm_names_its_machines(words: str, said: str) -> None:
+    done = subprocess.run([str(ROOT / "scripts" / "vm"), *words.split()], capture_output=True, text=True)
+    assert done.returncode == 125
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 def test_fresh_names_its_suites() -> None:

@@ -1,0 +1,152 @@
+# shellcheck shell=bash
+# What runs inside the machine that scripts/vm boots, as its first process: the cases, and off.
+#
+# The machine's first disk holds Debian, with the observer in /home/student/malloc-observer as scripts/provision.sh left it
+# (or, for cloud12, with what cloud-init has just done, in /opt/malloc-observer); writes to it are forgotten. The second one,
+# /vm, brings this file as part of project.tar, and `order` (NAME, then short or full), and takes home results/: machine.json,
+# doctor-WHO.json, table, logs.
+
+set -u
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+project=/home/student/malloc-observer
+results=/vm/results
+student=(student:student /home/student "$project")
+root=(root:root /root "$project")
+
+# Of /proc/sys, or of another folder of the kernel's.
+setting() {
+    cat "$1" 2>/dev/null || printf 'none\n'
+}
+
+switch_off() {
+    sync
+    mount -o remount,ro /vm
+    echo o >/proc/sysrq-trigger
+    sleep 60
+}
+
+# Run a command as a user: enter USER:GROUP HOME FOLDER COMMAND …
+enter() {
+    local user=${1%:*} home=$2 folder=$3
+    shift 3
+    # shellcheck disable=SC2016
+    env -i HOME="$home" USER="$user" LOGNAME="$user" LANG=C.UTF-8 TERM=dumb PATH="$PATH" OBSERVER_COMPILED=no \
+        setpriv --reuid "$user" --regid "$user" --init-groups \
+        timeout --kill-after=10 3600 sh -c 'cd "$1" && shift && exec "$@"' enter "$folder" "$@" </dev/null
+}
+
+mount_all() {
+    mount -t sysfs sysfs /sys
+    mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+    mkdir -p /dev/pts /dev/shm
+    mount -t devpts devpts /dev/pts
+    mount -t tmpfs tmpfs /dev/shm
+    mount -t tmpfs tmpfs /run
+    mount -t tmpfs tmpfs /tmp
+    chmod 1777 /tmp /dev/shm
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    ln -sfn /proc/self/fd /dev/fd
+    hostname "${name}"
+    ip link set lo up
+}
+
+# Put the project's files in the place of those that the image was made with; what is built stays.
+lay_project() {
+    find "$project" \( -path "$project/.venv" -o -path "$project/build" \) -prune -o -type f ! -name '*.pyc' -exec rm {} +
+    tar -C "$project" --no-same-owner -xf /vm/project.tar
+    chown -R student: "$project"
+}
+
+describe() {
+    cat <<END
+{
+  "place": "$name",
+  "system": "$(. /etc/os-release && printf '%s' "$PRETTY_NAME")",
+  "kernel": "$(uname -r)",
+  "machine": "$(uname -m)",
+  "processor": "QEMU",
+  "yama": "$(setting /proc/sys/kernel/yama/ptrace_scope)",
+  "perf_event_paranoid": "$(setting /proc/sys/kernel/perf_event_paranoid)",
+  "transparent_hugepage": "$(setting /sys/kernel/mm/transparent_hugepage/enabled)",
+  "mmap_rnd_bits": "$(setting /proc/sys/vm/mmap_rnd_bits)",
+  "overcommit_memory": "$(setting /proc/sys/vm/overcommit_memory)",
+  "boot_seconds": $(cut -d ' ' -f 1 /proc/uptime)
+}
+END
+}
+
+# doctor --json of a user, kept under the name of the circumstances: doctor WHO TITLE USER:GROUP HOME FOLDER
+doctor() {
+    local who=$1 title=$2
+    shift 2
+    # shellcheck disable=SC2016
+    attempt "$title" 0 "$@" sh -c '.venv/bin/observer doctor --json >"$1"' doctor "$results/doctor-$who.json"
+}
+
+# A core of the tests: what depends on the kernel, and the main job beside other witnesses: tests TITLE USER:GROUP HOME FOLDER
+tests() {
+    local title=$1
+    shift
+    # An emulated processor is slow: each test may take fifteen times its usual limit, and of the samples four are enough:
+    # heap and mappings, a static program, fork, exec.
+    # shellcheck disable=SC2016
+    attempt "$title" 0 "$@" bash -c '. scripts/setup.sh && choose_place && run_pytest 3000 -q -o timeout=1800 "$@"' \
+        tests --basetemp="/tmp/pytest-$number" -k 'unit or story or exec_self or fork_cow' "${core[@]}"
+}
+
+core=(
+    tests/unit/linux tests/unit/tracee tests/unit/instruments
+    tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/live/test_ordinary_user.py
+)
+
+# The machine with the kernel alone: nothing has applied /etc/sysctl.d, until it is provisioned once more.
+plain_cases() {
+    local paranoid
+    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
+    attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
+    doctor student "student: observer doctor --json" "${student[@]}"
+    [ "$extent" = short ] || tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    attempt 'root: scripts/provision.sh, again' 0 "${root[@]}" bash scripts/provision.sh
+    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
+    attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
+    doctor provisioned "student, perf_event_paranoid $paranoid: observer doctor --json" "${student[@]}"
+    [ "$extent" = short ] || tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    # Root comes last: what it leaves in the student's checkout is not the student's.
+    attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
+    doctor root 'root: observer doctor --json' "${root[@]}"
+    [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
+}
+
+# The machine that cloud-init has made out of a cloud's image.
+cloud_cases() {
+    attempt 'root: cloud-init status --long' 0 "${root[@]}" cloud-init status --long
+    attempt 'root: cloud-init schema --system' 0 "${root[@]}" cloud-init schema --system
+    attempt 'student: observer run -- ls -l /' 0 "${student[@]}" observer run -o /tmp/ls.trace -- ls -l /
+    attempt 'student: scripts/run' 0 "${student[@]}" scripts/run
+    doctor provisioned 'student: observer doctor --json' "${student[@]}"
+    attempt 'root: scripts/provision.sh, again' 0 "${root[@]}" bash scripts/provision.sh
+    doctor root 'root: observer doctor --json' "${root[@]}"
+    cp /var/log/cloud-init-output.log /var/log/cloud-init.log "$results/logs/"
+}
+
+read -r name extent </vm/order
+case $name in
+cloud*) cases=cloud_cases project=/opt/malloc-observer student[2]=$project root[2]=$project ;;
+*)
+    cases=plain_cases
+    mount_all
+    lay_project
+    ;;
+esac
+mkdir -p "$results/logs"
+trap switch_off EXIT
+printf 'vm: %s: Linux %s is up after %s s\n' "$name" "$(uname -r)" "$(cut -d ' ' -f 1 /proc/uptime)"
+chown -R student: "$results"
+describe >"$results/machine.json"
+
+# shellcheck source=scripts/cases.sh
+. /vm/scripts/cases.sh
+suite=$name table=$results/table logs=$results/logs/case
+"$cases" 2> >(sed -u 's/^/vm: /')
+printf '%s\n' "$bad" >"$results/status"
