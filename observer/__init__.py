@@ -27,27 +27,30 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   children that nobody told of; `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower
   of calls: `carrying.py` does what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py`
   (by exchanged return addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program
-  moved, `removal.py` takes all of it out; `listener.py` is who is told. `unnoticed.py` answers what our presence would
-  change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C
-  and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
-  `measured.py` runs one lightly.
+  moved, `removal.py` takes all of it out; `listener.py` is who is told. `inline/` records calls inside the program:
+  `stub.S` is its code there, `annex.py` what is laid out beside a library, `ring.py` the memory that both sides have,
+  `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of our code.
+  `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's place;
+  `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
+  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
-  begin and end, `standing.py` looks after that), `probes.py` the program's calls into libraries and the vDSO,
-  `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in `rings.py`, `kernel_side.py`
-  tracepoints in others, `intervals.py` faults where perf is refused, `unsampled.py` pages without a fault event,
-  `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and `heaps.py` what a
-  process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both, `call_sites.py` knows a call's
-  line), `observed.py` our own footprint; `watch.py` hands out what the engine tells, `session.py` wires one run.
-  `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
+  begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
+  libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in
+  `rings.py`, `kernel_side.py` tracepoints in others, `intervals.py` faults where perf is refused, `unsampled.py` pages
+  without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and
+  `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both,
+  `call_sites.py` knows a call's line), `observed.py` our own footprint; `watch.py` hands out what the engine tells,
+  `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
-  it; `replay.py`, with `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`,
-  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
-  the whole run (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side,
-  through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with
-  `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
-  closes or recovers a trace in one pass, with whoever listens.
+  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours; `replay.py`, with
+  `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`, advances one moment and
+  makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run
+  (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side, through
+  `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with `heaps.py`,
+  `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or
+  recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

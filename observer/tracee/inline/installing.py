@@ -15,7 +15,7 @@ from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.code.moving import Stretch
-from observer.linux.procfs import read_mappings, seccomp_filters, task_counters
+from observer.linux.procfs import PAGE, read_mappings, seccomp_filters, task_counters
 from observer.model.addresses import Mapping
 from observer.model.operations import FAMILY
 from observer.recording.notes import OWN_MEMORY, Annexed, Populated
@@ -42,7 +42,6 @@ _NO_FILE: Final = (1 << 64) - 1
 _GATE: Final = NATIVE.calls.gates[0].code
 _GIGABYTE: Final = 1 << 30
 _REACH: Final = (1 << 31) - (1 << 24)
-_PAGE: Final = 4096
 _LOW: Final = 0x7000_0000
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
 _GAP: Final = 1 << 28
@@ -134,11 +133,11 @@ class Installer:
     def _map_words(self, task: Task, memory: Memory, annex: int, mappings: Sequence[Mapping]) -> int:
         """Have the program map a page in the lowest 2 GiB; return its address, 0 if it cannot be had."""
         first = mappings[0].start if mappings else 0
-        place = _free_below(mappings, min(_LOW, first) if first else _LOW, _PAGE)
+        place = _free_below(mappings, min(_LOW, first) if first else _LOW, PAGE)
         flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
-        memory.inline.ours.append((place, place + _PAGE))
+        memory.inline.ours.append((place, place + PAGE))
         try:
-            self._call(task, memory, annex, _MMAP, place, _PAGE, _READ, flags, _NO_FILE, 0)
+            self._call(task, memory, annex, _MMAP, place, PAGE, _READ, flags, _NO_FILE, 0)
         except Refused:
             memory.inline.ours.pop()
             return 0
@@ -316,7 +315,7 @@ def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _
     found = 0
     for mapping in [*mappings, None]:
         start = mapping.start if mapping is not None else limit
-        top = min(start, limit) - size & -_PAGE
+        top = min(start, limit) - size & -PAGE
         if top >= max(end, low):
             found = top
         if mapping is None or mapping.start >= limit:
@@ -332,4 +331,4 @@ def _high(mappings: Sequence[Mapping], size: int) -> int:
         if later.start < NATIVE.kernel_half
     ]  # fmt: skip
     length, start = max(gaps, default=(0, 0))
-    return start + length // 2 & -_PAGE if length > 2 * size else 0
+    return start + length // 2 & -PAGE if length > 2 * size else 0
