@@ -116,7 +116,8 @@ class Observed:
     def __init__(self, folder: Path, recorder: str) -> None:
         self._trace = folder / f"{recorder}.trace"
         self._words = [
-            sys.executable, "-m", "observer", "run", "-q", "--force", "-o", str(self._trace), "--recorder", recorder, "--",
+            sys.executable, "-m", "observer", "run", "-q", "--force", "-o", str(self._trace), "--recorder", recorder,
+            "--",
         ]  # fmt: skip
 
     def run(self, words: list[str], environment: Mapping[str, str]) -> tuple[float, float] | None:
@@ -134,10 +135,8 @@ def compared(folder: Path, samples: Path, runs: int, say: Callable[[str], None])
     others, programs = peers(folder), workloads(folder, samples)
     observers = {name: Observed(folder, name) for name in ("inline", "breakpoint")}
     columns = ["native", "inline: run", "to prompt", "breakpoints: run", "to prompt", *others]
-    say(
-        f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} processors; medians of {runs} runs in turn,"
-    )
-    say(f"in seconds, and how many times native; 'long' is longer than {LONGEST:.0f} s, tried once.")
+    say(f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} processors; medians of {runs} runs,")
+    say(f"in turn, in seconds, and how many times native; 'long' is longer than {LONGEST:.0f} s, tried once.")
     start = statistics.median(
         told[0] for _ in range(runs) if (told := observers["inline"].run(["/bin/true"], environment)) is not None
     )

@@ -19,7 +19,7 @@ SCRIPTS = [
     for path in sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
     if path.is_file() and "bash" in path.read_text().partition("\n")[0]
 ]
-PARTS = {"cases.sh", "chroot.sh", "environment.py", "finishing.py", "guest.sh", "opening.py", "setup.sh"}
+PARTS = {"cases.sh", "chroot.sh", "environment.py", "finishing.py", "guest.sh", "opening.py", "peers.py", "setup.sh"}
 """What scripts are made of; nobody calls these."""
 EVERY = sorted(
     path.name
