@@ -241,9 +241,9 @@ class CallFollower:
             self._outermost.handler_began(task, sp)
 
     def _vacate(self, task: Task, memory: Memory, registers: RegisterSet) -> None:
-        registers.read(task.tid)
-        memory.tid = task.tid
         if self.inline is not None:
+            registers.read(task.tid)
+            memory.tid = task.tid
             self.inline.interrupted(task, memory, registers, self._carried)
             self.inline.settle(task, memory)
 
