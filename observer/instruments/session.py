@@ -163,6 +163,8 @@ class _Session:
         self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)
+        if inline is not None:
+            inline.finish()
         seconds = (time.monotonic_ns() - began) / 1e9
         check_exec(launched.report, self._path)
         after = procfs.child_counters()

@@ -22,6 +22,11 @@ _CLOCKSOURCE: Final = Path("/sys/devices/system/clocksource/clocksource0/current
 _BY_COUNTER: Final = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page"})
 _FLAGS: Final = frozenset({"constant_tsc", "nonstop_tsc"})
 _ATTEMPTS: Final = 5
+_MOST_ATTEMPTS: Final = 50
+_CLOSE: Final = 4000
+"""Counts that reading both takes where nobody comes between; more of them, and it is tried again."""
+_GAP: Final = 20_000_000
+"""Nanoseconds between pairs that are kept: beyond the last, a line through two close ones would lead astray."""
 
 
 def counts_by_time_stamp() -> bool:
@@ -54,19 +59,28 @@ class TimeStamps:
         self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(ctypes.addressof(self._view) + offset)
         self._clock = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
         self._words = (ctypes.c_int64 * 3)()
-        self.sample()
+        self.sample(is_last=True)
 
-    def sample(self) -> tuple[int, int]:
-        """Read both once more; of a few readings the one that took the least time counts. Return the last pair."""
+    def sample(self, *, is_last: bool = False) -> tuple[int, int]:
+        """Read both once more, and return them: of a few readings the one that took the least time.
+
+        They are kept if enough time has gone by, or if they are the last that will be.
+        """
         with self._lock:
-            best: tuple[int, int, int] | None = None
-            for _ in range(_ATTEMPTS):
-                self._sample(self._clock, ctypes.addressof(self._words))
-                before, clock, after = self._words
-                if best is None or after - before < best[0]:
-                    best = after - before, before + (after - before) // 2, clock
-            assert best is not None
-            if best[1] > self.last[0] and best[2] > self.last[1]:
-                self.last = best[1], best[2]
+            best = self._read()
+            for attempt in range(1, _MOST_ATTEMPTS):
+                if attempt >= _ATTEMPTS and best[0] < _CLOSE:
+                    break
+                best = min(best, self._read())
+            _took, counter, clock = best
+            is_later = counter > self.last[0] and clock > self.last[1]
+            if is_later and (is_last or clock - self.last[1] >= _GAP):
+                self.last = counter, clock
                 self._keep(*self.last)
-            return self.last
+            return counter, clock
+
+    def _read(self) -> tuple[int, int, int]:
+        """Return how long it took, the counter in the midst of that, and the clock."""
+        self._sample(self._clock, ctypes.addressof(self._words))
+        before, clock, after = self._words
+        return after - before, before + (after - before) // 2, clock

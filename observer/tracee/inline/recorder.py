@@ -100,6 +100,10 @@ class InlineRecorder:
         """Called regularly, from any thread: keeps counter and clock together."""
         self._clock.sample()
 
+    def finish(self) -> None:
+        """All has ended: what was recorded last lies before this moment."""
+        self._clock.sample(is_last=True)
+
     # ---- installing ----
 
     def came_by(self, task: Task, memory: Memory, point: Breakpoint, words: memoryview) -> None:
@@ -248,7 +252,7 @@ class InlineRecorder:
         record = block.record_at_hand()
         piece = block.piece_of(record)
         point = self._points[int(record["function"]) & _NUMBER]
-        known = np.array([self._started, self._clock.sample()], dtype=np.int64)
+        known = np.array([self._started, self._clock.sample()], dtype=np.int64)  # close to the latter
         [began] = nanoseconds(np.array([record["began"]]), known[:, 0], known[:, 1]).tolist()
         frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), began)
         frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
