@@ -16,23 +16,23 @@ __all__ = ["BREAKPOINTS", "chosen_stub", "how_recorded"]
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
 
 
-def chosen_stub(recorder: str, selection: Selection, snapshots: Collection[object]) -> tuple[Stub | None, str]:
-    """Return the code that records inside programs, or None and why breakpoints record alone.
+def chosen_stub(recorder: str, selection: Selection, snapshots: Collection[object]) -> Stub | None:
+    """Return the code that records inside programs; None where *recorder* is another than `inline`.
+
+    Not yet of itself: what a killed observer had not taken out of a program is lost, unlike what breakpoints recorded.
 
     Raises:
-        CannotObserve: *recorder* is `inline`, and that cannot be.
+        CannotObserve: that cannot be.
     """
-    if recorder == "breakpoint":
-        return None, ""
-    stub, why = None, _why_not(selection, snapshots)
+    if recorder != "inline":
+        return None
+    why = _why_not(selection, snapshots)
     if not why:
         try:
-            stub = assembled()
+            return assembled()
         except (CannotLaunch, OSError) as error:
             why = str(error)
-    if recorder == "inline" and why:
-        raise CannotObserve("cannot record inside the program", why, "--recorder auto")
-    return stub, why
+    raise CannotObserve("cannot record inside the program", why, "--recorder auto")
 
 
 def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
@@ -45,10 +45,10 @@ def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's time-stamp counter"
 
 
-def how_recorded(inline: InlineRecorder | None, why_not: str, calls: int, inside: int) -> str:
+def how_recorded(inline: InlineRecorder | None, calls: int, inside: int) -> str:
     """Say how so many *calls* were recorded, *inside* the program so many of them."""
     if inline is None or not inside:
-        reasons = [why_not] if why_not else [] if inline is None else _reasons(inline)
+        reasons = _reasons(inline) if inline is not None else []
         return f"{BREAKPOINTS} ({'; '.join(reasons)})" if reasons else BREAKPOINTS
     parts = [f"recorded inside the program ({inside:,})"]
     if calls > inside:

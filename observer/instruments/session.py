@@ -12,6 +12,7 @@ from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.compat import foreign_by_argument, foreign_numbers
 from observer.code.syscalls import numbers_of
+from observer.errors import CannotObserve
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
@@ -111,7 +112,6 @@ class _Session:
     ) -> None:
         chosen = wish.selection.instruments
         self._sink = sink
-        self._only_breakpoints = ""
         self._wish = wish
         self._path = path
         self._interrupts = interrupts
@@ -144,16 +144,16 @@ class _Session:
             self._kernel.prepare()
         stub = None  # made before anything is counted: a compiler's page faults are not the program's
         if self._allocator is not None:
-            stub, self._only_breakpoints = chosen_stub(self._wish.recorder, self._wish.selection, self._wish.snapshots)
+            stub = chosen_stub(self._wish.recorder, self._wish.selection, self._wish.snapshots)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
             huge_pages=self._wish.huge_pages, files=self._files,
         )  # fmt: skip
-        launched = launch(start)
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
         inline = self._follower.inline = self._inline_recorder(engine, stub)
+        launched = launch(start)
 
         def pace(seconds: float) -> None:
             engine.pace(seconds)
@@ -179,8 +179,8 @@ class _Session:
                 spread=lambda: self._affinity.part(engine.known()), is_alone=engine.is_alone,
             )  # fmt: skip
         except OSError as error:
-            self._only_breakpoints = f"no memory can be made executable here ({error.strerror})"
-            return None
+            why = f"no memory can be made executable here ({error.strerror})"
+            raise CannotObserve("cannot record inside the program", why, "--recorder auto") from error
 
     def _filter(self) -> bytes:
         selection = self._wish.selection
@@ -285,7 +285,7 @@ class _Session:
             sees_kernel_faults=sees_faults and self._faults is not None and self._faults.sees_kernel,
             changed=self._close_files(),
             recorder=how_recorded(
-                self._follower.inline, self._only_breakpoints, self._allocator.counts()["calls_returned"],
+                self._follower.inline, self._allocator.counts()["calls_returned"],
                 self._allocator.inline,
             ) if self._allocator is not None else "",
         )  # fmt: skip
