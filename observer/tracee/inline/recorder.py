@@ -277,10 +277,10 @@ class InlineRecorder:
 
         A call that is open is ours from now on. *follow* takes down what happens at a breakpoint.
         """
-        self._vacating.vacate(task, memory, registers, follow)
         block = memory.inline.block_of(registers.words[_BASE])
         if block is not None:
-            self._take_over(task, block)
+            self._take_over(task, block)  # before its end is done in its place
+        self._vacating.vacate(task, memory, registers, follow)
 
     def _know_stack(self, task: Task, block: Block, sp: int) -> bool:
         """Find out how much stack above *sp* is there; return whether a call that lies at *sp* may be recorded."""

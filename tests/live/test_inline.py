@@ -1,0 +1,69 @@
+"""Calls recorded inside the program: none is missed, and nothing is felt, in the midst of whatever happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from observer.linux.features import programs_read_thread_base
+from observer.linux.timestamps import counts_by_time_stamp
+from tests.conftest import ROOT
+from tests.live.users import Observe, compiled, observe, workshop
+from tests.recordings import Recorded, run_observer
+
+__all__ = ["observe", "workshop"]
+
+pytestmark = pytest.mark.skipif(
+    not (programs_read_thread_base() and counts_by_time_stamp()),
+    reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
+)
+
+INLINE = ("-q", "--recorder", "inline")
+OURS = range(3000, 4024)
+
+
+def recorded(folder: Path, *command: str) -> Recorded:
+    found = run_observer(command, folder / "trace", options=INLINE)
+    found.assert_balanced()
+    return found
+
+
+def of_program(found: Recorded, operation: str) -> int:
+    return sum(call.op == operation and call.size in OURS for call in found.calls)
+
+
+@pytest.mark.parametrize("how", ["signals", "children", "threads"])
+def test_every_call_is_recorded_whatever_else_happens(workshop: Path, tmp_path: Path, how: str) -> None:
+    found = recorded(tmp_path, compiled(workshop, "inside", "-pthread", "-O0"), how)
+    made, handled = (int(word) for word in found.stdout.split())
+    assert (found.status, of_program(found, "malloc")) == (7, made)
+    assert sum(call.op == "malloc_usable_size" for call in found.calls) == handled
+    assert handled > 3 or how != "signals"
+    assert all(call.end_ns is not None for call in found.calls)
+    # What was made by a child without a thread base of its own, and since, is followed by breakpoints.
+    assert found.trace.meta.totals["calls_inline"] > (0.3 if how == "children" else 0.95) * len(found.calls)
+
+
+def test_an_ordinary_user_has_it_too(observe: Observe, workshop: Path) -> None:
+    found = observe(compiled(workshop, "inside", "-pthread", "-O0"), "threads", options=("--recorder", "inline"))
+    made, _handled = (int(word) for word in found.stdout.split())
+    assert of_program(found, "malloc") == made
+    found.assert_balanced()
+
+
+def test_what_another_option_needs_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    found = run_observer(["/bin/true"], tmp_path / "trace", options=(*INLINE, "-e", "all,library"))
+    assert found.status == 125
+    assert "cannot record inside the program: -e library" in found.stderr
+    assert "--recorder auto" in found.stderr
+    assert not (tmp_path / "trace").exists()
+
+
+def test_how_calls_were_recorded_is_told(sample: object, tmp_path: Path) -> None:
+    assert callable(sample)
+    found = recorded(tmp_path, sample("small_blocks"))
+    assert found.trace.meta.how["calls"].startswith("exact: recorded inside the program (")
+    usual = run_observer([sample("small_blocks")], tmp_path / "usual", options=("-q",))
+    assert usual.trace.meta.how["calls"].startswith("exact: breakpoints")
+    assert (ROOT / "observer" / "tracee" / "inline" / "stub.S").is_file()
