@@ -14,10 +14,13 @@ from tests.recordings import Recorded, run_observer
 
 __all__ = ["observe", "workshop"]
 
-pytestmark = pytest.mark.skipif(
-    not (programs_read_thread_base() and counts_by_time_stamp()),
-    reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (programs_read_thread_base() and counts_by_time_stamp()),
+        reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
+    ),
+    pytest.mark.timeout(300),
+]
 
 INLINE = ("-q", "--recorder", "inline")
 OURS = range(3000, 4024)
