@@ -66,9 +66,8 @@ class InlineRecorder:
 
     `spread` is called when stops become few, `is_alone` says whether one task only has a memory.
 
-    `allows` may be set to False at any time: then nothing more is installed. `installed` counts the address spaces
-    where it was, `kept` says for each file how many functions keep their breakpoints there, `refused` why nothing was
-    installed in some, with the count.
+    `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
+    functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
     """
 
     def __init__(
@@ -87,8 +86,6 @@ class InlineRecorder:
         self._pending: deque[tuple[Block, Space]] = deque()
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True
-        self.installed = 0
-        self.helped = 0
         self.kept: dict[str, int] = {}
         self.refused: dict[str, int] = {}
 
@@ -125,7 +122,6 @@ class InlineRecorder:
         except Refused as why:
             self.refused[str(why)] = self.refused.get(str(why), 0) + 1
             return
-        self.installed += 1
         if annex.kept:
             self.kept[plan.elf.path] = len(annex.kept)
         words[_RIP] = annex.here(words[_RIP])
@@ -210,7 +206,6 @@ class InlineRecorder:
 
     def trapped(self, task: Task, memory: Memory, registers: RegisterSet) -> int:
         """Answer a stub; return the address of the int3 from which its thread is followed now, 0 if it goes on."""
-        self.helped += 1
         words, space = registers.words, memory.inline
         landing = self._landing(space, words)
         if space.is_asleep:

@@ -97,11 +97,6 @@ class Block:
         """Whether a call is open."""
         return bool(self._words[_STATE] & 1)
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether its thread's calls are followed from outside."""
-        return bool(self._words[_IS_SLOW])
-
     def be_slow(self, value: bool) -> None:
         """Have its thread's calls followed from outside, or no longer."""
         self._words[_IS_SLOW] = value
