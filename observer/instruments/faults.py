@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,14 +20,19 @@ from observer.linux.perf import (
     Ring,
     SampleLayout,
     open_counter,
+    open_fault_pacer,
     open_fault_ring,
 )
 from observer.linux.procfs import PAGE
+from observer.linux.ptrace import signal_info
 
 __all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
+_PACES: Final = 8
+"""A task halts for us after so many page faults that their samples fill this part of a ring: eight may share one."""
+_POLL_IN: Final = 1
 _MAJOR: Final = 1
 """The place of the event of major faults in its ring."""
 
@@ -43,6 +49,10 @@ class FaultTotals:
 class FaultInstrument:
     """Fault events of a process tree, and the counters that prove nothing was lost.
 
+    A ring's reader may come late: another program has the processor, or the disk is slow. So each task halts now and
+    then, by a signal that only we see, until the rings are empty. Faults inside the kernel make no such halt, for it
+    would interrupt system calls.
+
     Raises:
         CannotObserve: the kernel refuses page-fault events to this user.
     """
@@ -51,6 +61,7 @@ class FaultInstrument:
         self.layout = SampleLayout(stack_bytes)
         self._rings = Rings(folder, "faults")
         self._failed: Counter | None = None
+        self._pacers: dict[int, int] = {}
         self.sees_kernel = True
 
     @property
@@ -103,8 +114,31 @@ class FaultInstrument:
             "sudo sysctl kernel.perf_event_paranoid=1",
         )
 
+    def pace(self, tid: int) -> None:
+        """Have the task *tid* halt before it can fill a ring; it is one that the events follow."""
+        self.ended(tid)
+        period = max(self._rings.ring_bytes // self.layout.record_bytes // _PACES, 1)
+        with contextlib.suppress(OSError):  # no descriptor left: what is lost then is counted
+            self._pacers[tid] = open_fault_pacer(tid, period, signal.SIGSTOP)
+
+    def is_halt(self, tid: int, number: int) -> bool:
+        """Whether the signal *number*, at whose delivery *tid* stands, is our own; raises OSError: it is gone."""
+        return number == signal.SIGSTOP and tid in self._pacers and signal_info(tid)[1] == _POLL_IN
+
+    def catch_up(self) -> None:
+        """Empty the rings now."""
+        self._rings.catch_up()
+
+    def ended(self, tid: int) -> None:
+        """Forget the task *tid*."""
+        pacer = self._pacers.pop(tid, None)
+        if pacer is not None:
+            os.close(pacer)
+
     def stop(self) -> FaultTotals:
         """Empty the rings for the last time, close everything, return the kernel's counts."""
+        for tid in tuple(self._pacers):
+            self.ended(tid)
         counts, lost = self._rings.stop()
         failed = None
         if self._failed is not None:

@@ -96,6 +96,11 @@ class KernelSide:
 
         return ring_of([opener(name, found) for name, found in points.items()], pages)
 
+    def catch_up(self) -> None:
+        """Empty the rings now."""
+        if self._started:
+            self._rings.catch_up()
+
     def stop(self) -> dict[str, int]:
         """Empty the rings for the last time and close them; return what the kernel counted, for the totals."""
         counts, lost = self._rings.stop()

@@ -33,6 +33,7 @@ class Rings:
         self._rings: list[Ring] = []
         self._stop_read, self._stop_write = os.pipe()
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._discarded = 0
 
     def open(self, ring: Callable[[int, int], Ring], sizes: Sequence[int]) -> None:
@@ -63,6 +64,11 @@ class Rings:
             self.close()
             raise
 
+    @property
+    def ring_bytes(self) -> int:
+        """Return how many bytes each ring has; 0 if none is open."""
+        return self._rings[0].size if self._rings else 0
+
     def ids(self, place: int) -> tuple[int, ...]:
         """Return the identities that samples of each ring's event at *place* carry."""
         return tuple(ring.counters[place].id for ring in self._rings)
@@ -78,29 +84,31 @@ class Rings:
                 poller.register(counter.fd, select.POLLIN)
         while True:
             ready = poller.poll()
-            self._drain()
+            self.catch_up()
             for fd, event in ready:
                 if fd == self._stop_read:
                     return
                 if not event & select.POLLIN:
                     poller.unregister(fd)  # the traced tree has ended: POLLHUP for ever
 
-    def _drain(self) -> None:
-        for ring, file in zip(self._rings, self.files, strict=True):
-            if self.error is None:
-                try:
-                    ring.drain(file)
-                    continue
-                except OSError as error:
-                    self.error = error
-            self._discarded += ring.discard()
+    def catch_up(self) -> None:
+        """Take out all that is in the rings, on whatever thread."""
+        with self._lock:
+            for ring, file in zip(self._rings, self.files, strict=True):
+                if self.error is None:
+                    try:
+                        ring.drain(file)
+                        continue
+                    except OSError as error:
+                        self.error = error
+                self._discarded += ring.discard()
 
     def stop(self) -> tuple[list[int], int]:
         """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
         if self._thread is not None:
             os.write(self._stop_write, b"s")
             self._thread.join()
-            self._drain()
+            self.catch_up()
         read = [[counter.read() for counter in ring.counters] for ring in self._rings]
         counts = [sum(count for count, _lost in of_event) for of_event in zip(*read, strict=True)]
         lost = self._discarded + sum(missing for counters in read for _count, missing in counters)

@@ -216,6 +216,9 @@ class Watch:
             self.started = 1
             self._start_faults(task.tid)
             self._start_kernel_side(task.tid)
+        elif self._faults is not None and former_tid != task.tid:
+            self._faults.ended(former_tid)
+            self._faults.pace(task.tid)
         if self.intervals is not None:
             if first:
                 self.intervals.begin(task)
@@ -253,6 +256,7 @@ class Watch:
             return
         try:
             self._faults.start(tid)
+            self._faults.pace(tid)
             self._sink.notes.append(Rings(t=time.monotonic_ns(), major_ids=tuple(self._faults.major_ids)))
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
@@ -288,10 +292,19 @@ class Watch:
         if self._huge_pages is not None:
             self._huge_pages.born(parent, child)
 
-    def signalled(self, task: Task, number: int) -> None:
+    def signalled(self, task: Task, number: int) -> bool:
         """See Watcher."""
         if not task.has_exec:
-            return
+            return True
+        if self._faults is not None and self._faults.is_halt(task.tid, number):
+            self._faults.catch_up()
+            if self._kernel is not None:
+                self._kernel.catch_up()
+            return False
+        self._delivered(task, number)
+        return True
+
+    def _delivered(self, task: Task, number: int) -> None:
         self._follower.interrupted(task, self._registers)
         note_signal(self._sink, task, self._registers)
         self.selectors[self._registers.words[NATIVE.registers.mode]] += 1
@@ -304,6 +317,8 @@ class Watch:
 
     def ready(self, task: Task) -> None:
         """See Watcher."""
+        if self._faults is not None and self.started:
+            self._faults.pace(task.tid)
         if self._follower.inline is not None:
             self._follower.inline.ready(task)
 
@@ -358,5 +373,7 @@ class Watch:
         """See Watcher."""
         if task.entered is not None:
             self.syscall_left(task, task.entered, None)
+        if self._faults is not None:
+            self._faults.ended(task.tid)
         self._follower.ended(task)  # killed in the very moment we resumed it, it passes its exit stop unseen
         self._sink.notes.append(Gone(pid=task.pid, tid=task.tid, t=time.monotonic_ns(), status=status))

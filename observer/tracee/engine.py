@@ -198,9 +198,14 @@ class Engine:
         elif event:
             self._resume(task)
         elif len(self.tasks) == 1 or not has_moved_on(task.tid):
+            self._signal(task, number)
+
+    def _signal(self, task: Task, number: int) -> None:
+        if self._watcher.signalled(task, number):
             self.delivered.add(number)
-            self._watcher.signalled(task, number)
             self._resume(task, number)
+        else:
+            self._resume(task)
 
     def _syscall_entry(self, task: Task) -> None:
         entry = (time.monotonic_ns(), *self._info.entry(task.tid))

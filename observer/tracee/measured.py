@@ -156,8 +156,9 @@ class _Ends:
     def idle(self) -> None:
         """See Watcher."""
 
-    def signalled(self, task: Task, number: int) -> None:
+    def signalled(self, task: Task, number: int) -> bool:
         """See Watcher."""
+        return True
 
     def gone(self, task: Task, status: int) -> None:
         """See Watcher."""

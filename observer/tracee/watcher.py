@@ -31,8 +31,8 @@ class Watcher(Protocol):
     def born(self, parent: Task, child: Task, how: str) -> None:
         """*parent* made *child*; *how* is fork, vfork or clone."""
 
-    def signalled(self, task: Task, number: int) -> None:
-        """A signal is about to be delivered."""
+    def signalled(self, task: Task, number: int) -> bool:
+        """A signal is about to be delivered. Return whether it is to be: not if it is the watcher's own."""
 
     def ready(self, task: Task) -> None:
         """*task*, whose birth was told, stands before its first instruction."""

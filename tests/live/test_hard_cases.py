@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from observer.model.events import Lost
 from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
@@ -326,35 +325,6 @@ def test_calls_interrupted_by_timer_signals_are_all_counted(threads: int, tmp_pa
     )
     assert recorded.status == 0
     assert Counter(own(recorded)) == {"malloc": 5003 * threads, "free": 5003 * threads}
-
-
-@needs_fault_events
-def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: Path) -> None:
-    program = compile_c(
-        HEAD
-        + "int main(void) { char *p = malloc(256 << 20); for (long i = 0; i < 256 << 20; i += 4096) p[i] = 1; return 0; }",
-        tmp_path / "program",
-    )
-    tiny = "import sys, observer.instruments.faults as f; f._RING_PAGES = (1,); from observer.cli.main import main; sys.exit(main())"
-    words = [OBSERVER[0], "-c", tiny, "run", "-q", "-o", str(tmp_path / "trace")]
-    done = subprocess.run([*words, "--", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    recorded = Recorded(tmp_path / "trace", done.returncode, done.stdout, done.stderr)
-    assert done.returncode == 125
-    [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("fault samples")]
-    assert line.verdict == "INCOMPLETE"
-    assert line.lost > 0
-    assert (line.seen or 0) + line.lost == line.expected
-    assert "INCOMPLETE" in done.stderr
-    assert sum(event.count for event in recorded.events if isinstance(event, Lost)) == line.lost
-
-
-def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path: Path) -> None:
-    recorded = run_c(
-        "int main(void) { for (int r = 0; r < 4; r++) { char *p = malloc(256 << 20);"
-        " for (long i = 0; i < 256 << 20; i += 4096) p[i] = 1; free(p); } return 0; }",
-        tmp_path,
-    )
-    assert len([fault for fault in recorded.faults if fault.chunk is not None]) >= 4 * 65_536
 
 
 def test_a_blocked_sigtrap_stays_blocked(tmp_path: Path) -> None:

@@ -148,9 +148,7 @@ def test_threads_make_the_same_calls(name: str, sample: Callable[[str], str], tm
 
 
 def test_eight_threads_at_once_keep_their_own_order(sample: Callable[[str], str], tmp_path: Path) -> None:
-    recorded = run_observer(
-        [sample("hammer"), "8", "4000"], tmp_path / "trace", options=("-q", "--recorder", "inline")
-    )
+    recorded = run_observer([sample("hammer"), "8", "4000"], tmp_path / "trace", options=("-q", "--recorder", "inline"))
     recorded.assert_balanced()
     calls: dict[int, list[Call]] = defaultdict(list)
     for call in recorded.calls:
