@@ -12,7 +12,7 @@ from observer.model.snapshots import HeapSnapshot
 
 __all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Request"]
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 _EXACT: Final = "exact"
