@@ -84,8 +84,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--recorder",
         choices=("auto", "inline", "breakpoint"),
         default="auto",
-        help="how allocator calls are seen: inline is fast, for real and large programs (default: auto, which is "
-        "breakpoint)",
+        help="how allocator calls are seen: recorded inside the program, which is fast, or by breakpoints, which leave "
+        "nothing in it (default: auto, inline where that can be)",
     )
     parser.add_argument(
         "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"

@@ -69,6 +69,7 @@ class AllocatorCalls:
         self._left = 0
         self._cut = 0
         self.inline = 0
+        self.overwrote: set[int] = set()
         self._pieces: dict[tuple[int, int, int, bytes], int] = {}
 
     @property
@@ -180,6 +181,11 @@ class AllocatorCalls:
         """See InlineCalls."""
         self._follower.internal += count
 
+    def overwritten(self, pid: int, count: int) -> None:
+        """See InlineCalls."""
+        self.overwrote.add(pid)
+        self._sink.inline.lose(count)
+
     def _keep(self, piece: np.void, now: int) -> int:
         """Return the number of the piece of stack, which is stored if it is another than those before."""
         sp, bp, bx = int(piece["sp"]), int(piece["bp"]), int(piece["bx"])
@@ -233,10 +239,13 @@ class AllocatorCalls:
 
     @property
     def altered(self) -> list[str]:
-        """In words, where calls may be missing because breakpoints of ours were gone at the end."""
+        """In words, where calls may be missing because the program changed what is ours."""
         return [
             f"{name}: the program changed the code where a breakpoint stood ({count} times): calls are missing"
             for name, count in sorted(self._standing.altered.items())
+        ] + [
+            f"process {pid} wrote over the memory of the recorder inside it: calls are missing (--recorder breakpoint)"
+            for pid in sorted(self.overwrote)
         ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
 
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux.features import programs_read_thread_base
@@ -11,28 +13,51 @@ from observer.model.selection import Selection
 from observer.tracee.inline.assembled import Stub, assembled
 from observer.tracee.inline.recorder import InlineRecorder
 
-__all__ = ["BREAKPOINTS", "chosen_stub", "how_recorded"]
+__all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
+_PATIENCE: Final = 1000
+"""Stops of a process before it records for itself, where nobody has asked for that: some 500 calls, 10 ms."""
 
 
-def chosen_stub(recorder: str, selection: Selection, snapshots: Collection[object]) -> Stub | None:
-    """Return the code that records inside programs; None where *recorder* is another than `inline`.
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """The code that records inside programs, after so many stops as `patience` says; or breakpoints, if there is none.
 
-    Not yet of itself: what a killed observer had not taken out of a program is lost, unlike what breakpoints recorded.
+    `why` says why there are breakpoints that nobody has asked for.
+    """
+
+    stub: Stub | None
+    why: str = ""
+    patience: int = 0
+
+
+def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -> Recorder:
+    """Return how calls are recorded where `auto`, `breakpoint` or `inline` is asked for: inside, where that can be.
 
     Raises:
-        CannotObserve: that cannot be.
+        CannotObserve: `inline` cannot be.
     """
-    if recorder != "inline":
-        return None
+    if recorder == "breakpoint":
+        return Recorder(None)
     why = _why_not(selection, snapshots)
     if not why:
         try:
-            return assembled()
+            return Recorder(assembled(), patience=0 if recorder == "inline" else _PATIENCE)
         except (CannotLaunch, OSError) as error:
             why = str(error)
-    raise CannotObserve("cannot record inside the program", why, "--recorder auto")
+    return breakpoints(recorder, why)
+
+
+def breakpoints(recorder: str, why: str) -> Recorder:
+    """Return the breakpoints, which do where another *recorder* cannot be had, and *why*.
+
+    Raises:
+        CannotObserve: `inline` was asked for.
+    """
+    if recorder == "inline":
+        raise CannotObserve("cannot record inside the program", why, "--recorder auto")
+    return Recorder(None, why)
 
 
 def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
@@ -45,10 +70,10 @@ def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's time-stamp counter"
 
 
-def how_recorded(inline: InlineRecorder | None, calls: int, inside: int) -> str:
-    """Say how so many *calls* were recorded, *inside* the program so many of them."""
+def how_recorded(inline: InlineRecorder | None, calls: int, inside: int, why: str) -> str:
+    """Say how so many *calls* were recorded, *inside* the program so many of them; *why* breakpoints were chosen."""
     if inline is None or not inside:
-        reasons = _reasons(inline) if inline is not None else []
+        reasons = _reasons(inline) if inline is not None else [why] if why else []
         return f"{BREAKPOINTS} ({'; '.join(reasons)})" if reasons else BREAKPOINTS
     parts = [f"recorded inside the program ({inside:,})"]
     if calls > inside:

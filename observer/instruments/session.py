@@ -12,7 +12,6 @@ from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.compat import foreign_by_argument, foreign_numbers
 from observer.code.syscalls import numbers_of
-from observer.errors import CannotObserve
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
@@ -22,7 +21,7 @@ from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
-from observer.instruments.recorders import chosen_stub, how_recorded
+from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
@@ -117,6 +116,7 @@ class _Session:
         self._interrupts = interrupts
         self._files = files
         self._affinity = Affinity(share=wish.pin)
+        self._recorder = Recorder(None)
         self._pages = ObserversPages()
         self._follower = CallFollower(self._pages)
         self._snapshots = HeapSnapshots(sink, folder, wish.snapshots) if wish.snapshots else None
@@ -142,9 +142,8 @@ class _Session:
         program_filter = self._filter() if is_allowed() else None
         if self._kernel is not None:
             self._kernel.prepare()
-        stub = None  # made before anything is counted: a compiler's page faults are not the program's
-        if self._allocator is not None:
-            stub = chosen_stub(self._wish.recorder, self._wish.selection, self._wish.snapshots)
+        if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
+            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
@@ -152,13 +151,14 @@ class _Session:
             huge_pages=self._wish.huge_pages, files=self._files,
         )  # fmt: skip
         engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
-        inline = self._follower.inline = self._inline_recorder(engine, stub)
+        inline = self._follower.inline = self._inline_recorder(engine, self._recorder.stub)
         launched = launch(start)
 
         def pace(seconds: float) -> None:
             engine.pace(seconds)
             if inline is not None:
-                inline.pace()
+                with engine.handling:
+                    inline.pace()
 
         self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
         began = time.monotonic_ns()
@@ -177,10 +177,13 @@ class _Session:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
                 spread=lambda: self._affinity.part(engine.known()), is_alone=engine.is_alone,
+                patience=self._recorder.patience,
             )  # fmt: skip
         except OSError as error:
-            why = f"no memory can be made executable here ({error.strerror})"
-            raise CannotObserve("cannot record inside the program", why, "--recorder auto") from error
+            self._recorder = breakpoints(
+                self._wish.recorder, f"no memory can be made executable here ({error.strerror})"
+            )
+            return None
 
     def _filter(self) -> bytes:
         selection = self._wish.selection
@@ -286,7 +289,7 @@ class _Session:
             changed=self._close_files(),
             recorder=how_recorded(
                 self._follower.inline, self._allocator.counts()["calls_returned"],
-                self._allocator.inline,
+                self._allocator.inline, self._recorder.why,
             ) if self._allocator is not None else "",
         )  # fmt: skip
 

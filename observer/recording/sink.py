@@ -27,6 +27,9 @@ class InlineRecords(Protocol):
     def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
         """Write the records of one thread."""
 
+    def lose(self, count: int) -> None:
+        """So many records cannot be read."""
+
 
 class Notes(Protocol):
     """A file of rare things, each of its own kind."""

@@ -79,16 +79,21 @@ class InlineSpool(Spool):
         if self._most is not None:
             count = max(min(count, self._most - self.count - self._others.count), 0)
         if self.error is None and count:
-            head = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS)
+            head, before = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS), self.file.size
             try:
                 self._append(head)
                 self._append(records[:count].view(np.uint8).data)
             except OSError as error:
+                self.file.cut(before)
                 self.error, count = error, 0
             self.count += count
         else:
             count = 0
         self.lost += len(records) - count
+
+    def lose(self, count: int) -> None:
+        """So many calls were recorded and cannot be read."""
+        self.lost += count
 
 
 def _readable(value: Any) -> Any:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
 from typing import Final
@@ -60,6 +61,8 @@ class Engine:
         self.stops = 0
         self.stumbles: Counter[str] = Counter()
         self._paced = 0
+        self.handling = threading.Lock()
+        """Held while a stop is handled: who has it on another thread may look at what the handling changes."""
 
     def run(self, root: int) -> int | None:
         """Follow until no tracee is left; return the wait status of *root*."""
@@ -72,13 +75,14 @@ class Engine:
                 tid, status = self._wait() if self._nursery else os.waitpid(-1, ALL_TASKS)
             except ChildProcessError:
                 break
-            self._handle(tid, status)
-            if len(tasks) > 1:
-                # Take all that wait before handling any: a busy task must not starve the others.
-                collect(pending)
-                while pending:
-                    self._handle(*pending.popleft())
-            self._watcher.idle()
+            with self.handling:
+                self._handle(tid, status)
+                if len(tasks) > 1:
+                    # Take all that wait before handling any: a busy task must not starve the others.
+                    collect(pending)
+                    while pending:
+                        self._handle(*pending.popleft())
+                self._watcher.idle()
         return self.root_status
 
     def known(self) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,28 @@ def test_what_another_option_needs_is_refused_with_the_way_out(tmp_path: Path) -
     assert not (tmp_path / "trace").exists()
 
 
+@pytest.mark.parametrize("what", ["zeros", "ones", "chance", "records"])
+def test_a_program_that_writes_over_the_recorder_is_told_of(workshop: Path, tmp_path: Path, what: str) -> None:
+    program = compiled(workshop, "scribbles", "-O0")
+    (tmp_path / "nothing").mkdir()
+    assert recorded(tmp_path / "nothing", program, "nothing").status == 0
+    found = run_observer([program, what], tmp_path / "trace", options=INLINE)
+    assert "found" in found.stdout
+    assert "Traceback" not in found.stderr
+    assert found.status == 125
+    [line] = [line for line in found.trace.meta.ledger if line.identity == "records stored"]
+    assert (line.lost > 0, line.verdict) == (True, "INCOMPLETE")
+    assert any("wrote over the memory of the recorder" in note for note in found.trace.meta.notes)
+
+
 def test_how_calls_were_recorded_is_told(sample: object, tmp_path: Path) -> None:
     assert callable(sample)
     found = recorded(tmp_path, sample("small_blocks"))
     assert found.trace.meta.how["calls"].startswith("exact: recorded inside the program (")
-    usual = run_observer([sample("small_blocks")], tmp_path / "usual", options=("-q",))
-    assert usual.trace.meta.how["calls"].startswith("exact: breakpoints")
+    usual = run_observer([sample("hammer"), "1", "4000"], tmp_path / "usual", options=("-q",))
+    assert re.search(r"inside the program \([67],\d+\); the others by breakpoints \(", usual.trace.meta.how["calls"])
+    few = run_observer([sample("first_touch")], tmp_path / "few", options=("-q",))
+    assert few.trace.meta.how["calls"].startswith("exact: breakpoints")
+    other = run_observer([sample("small_blocks")], tmp_path / "other", options=("-q", "--recorder", "breakpoint"))
+    assert other.trace.meta.how["calls"].startswith("exact: breakpoints")
     assert (ROOT / "observer" / "tracee" / "inline" / "stub.S").is_file()

@@ -28,7 +28,7 @@ from observer.tracee.frames import Frame
 from observer.tracee.inline.annex import Landing
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.installing import Installer, Refused
-from observer.tracee.inline.ring import Block, Filled
+from observer.tracee.inline.ring import Block, Filled, Pieces
 from observer.tracee.inline.space import Space
 from observer.tracee.inline.vacating import Follow, Vacating
 from observer.tracee.memory import Memory
@@ -46,6 +46,8 @@ _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""
 _PIECE: Final = 3072
 _NUMBER: Final = (1 << 31) - 1
+_SKEW: Final = 1_000_000
+"""Counts by which processors' counters may differ."""
 
 
 class InlineCalls(Protocol):
@@ -60,11 +62,16 @@ class InlineCalls(Protocol):
     def internal(self, count: int) -> None:
         """So many calls more were the library's own business."""
 
+    def overwritten(self, pid: int, count: int) -> None:
+        """The process wrote over what the stub had written of *count* calls, or more."""
+
 
 class InlineRecorder:
     """Has stubs installed where that may be, and answers for them.
 
-    `spread` is called when stops become few, `is_alone` says whether one task only has a memory.
+    `spread` is called when stops become few, `is_alone` says whether one task only has a memory. So many stops as
+    *patience* says are made in a process before the stub has its calls: what a program with few calls does is then
+    written at once, and not lost with us.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
@@ -72,9 +79,10 @@ class InlineRecorder:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
-        is_alone: Callable[[Memory], bool],
+        is_alone: Callable[[Memory], bool], patience: int,
     ) -> None:  # fmt: skip
         self._stub = stub
+        self._patience = patience
         self._listener = listener
         self._spread = spread
         self._is_alone = is_alone
@@ -84,6 +92,7 @@ class InlineRecorder:
         self._installer = Installer(stub, sink, pages, self._number)
         self._vacating = Vacating(stub)
         self._pending: deque[tuple[Block, Space]] = deque()
+        self._at_work: dict[Block, Space] = {}
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True
         self.kept: dict[str, int] = {}
@@ -94,8 +103,15 @@ class InlineRecorder:
         return len(self._points) - 1
 
     def pace(self) -> None:
-        """Called regularly, from any thread: keeps counter and clock together."""
+        """Called regularly while no stop is handled, from any thread: keeps counter and clock together.
+
+        And takes what was recorded, so that no more is lost with us than was since.
+        """
         self._clock.sample()
+        self._at_work = {block: space for block, space in self._at_work.items() if space.ring is not None}
+        for block, space in self._at_work.items():
+            if self._is_sound(block):
+                self._store(block, block.take_closed(), space)
 
     def finish(self) -> None:
         """All has ended: what was recorded last lies before this moment."""
@@ -170,7 +186,9 @@ class InlineRecorder:
         if block is not None:
             block.pid, block.tid = task.pid, task.tid
             task.block = block
-            block.be_slow(bool(task.frames or task.handlers or memory.set_aside or memory.exchanged))
+            self._at_work[block] = memory.inline
+            stands_aside = bool(task.frames or task.handlers or memory.set_aside or memory.exchanged)
+            block.be_slow(stands_aside or memory.inline.stops < self._patience)
         return block
 
     def _let_go(self, task: Task, memory: Memory) -> None:
@@ -184,6 +202,7 @@ class InlineRecorder:
             block.pid, block.tid = self._lenders.pop(task.tid)
             block.be_slow(True)  # its lender's calls are looked at anew
         elif block.base:
+            self._at_work.pop(block, None)
             ring.forget(block)
 
     def lend(self, parent: Task, child: Task) -> None:
@@ -217,6 +236,8 @@ class InlineRecorder:
         block = space.block_of(words[_BASE])
         if block is None:
             block = self._begin(task, memory, words[_BASE])
+        elif not (self._is_sound(block) and self._is_found(block, space)):
+            block = None
         elif block.is_full:
             self._empty(block, space)
             self._pending.append((block, space))
@@ -242,9 +263,12 @@ class InlineRecorder:
             self._take_over(task, block)
 
     def _take_over(self, task: Task, block: Block) -> None:
-        if not block.is_open:
+        if not self._is_sound(block) or not block.is_open:
             return
         record = block.record_at_hand()
+        if not self._are_sound(record.reshape(1), block.pieces, are_closed=False):
+            self._overwritten(block, 1)
+            return
         piece = block.piece_of(record)
         point = self._points[int(record["function"]) & _NUMBER]
         known = np.array([self._started, self._clock.sample()], dtype=np.int64)  # close to the latter
@@ -259,13 +283,16 @@ class InlineRecorder:
 
     def settle(self, task: Task, memory: Memory) -> None:
         """Have the stub go on where nothing is left to be followed from outside."""
+        memory.inline.stops += 1
         aside = bool(memory.set_aside or memory.exchanged)
         if aside and memory.inline.ring is not None:
             for each in memory.inline.ring.blocks.values():
                 each.be_slow(True)
         block = task.block
         if block is not None:
-            block.be_slow(aside or bool(task.frames or task.handlers) or block.base in memory.inline.shared_bases)
+            is_shared = block.base in memory.inline.shared_bases
+            is_soon = memory.inline.stops < self._patience
+            block.be_slow(aside or bool(task.frames or task.handlers) or is_shared or is_soon)
 
     def interrupted(self, task: Task, memory: Memory, registers: RegisterSet, follow: Follow) -> None:
         """A signal is about to be delivered, or we let go: have *task* stand in the program's own code.
@@ -293,6 +320,36 @@ class InlineRecorder:
 
     # ---- records ----
 
+    def _is_sound(self, block: Block) -> bool:
+        """Whether the program has left *block* to the stub; otherwise it is begun anew."""
+        if not block.is_sound:
+            self._overwritten(block, 1)
+        return block.is_sound
+
+    def _is_found(self, block: Block, space: Space) -> bool:
+        """Whether the stub finds *block*, which the program may have made it miss, too."""
+        is_found = space.ring is not None and space.ring.leads_to(block)
+        if not is_found:
+            self._overwritten(block, 1)
+        return is_found
+
+    def _overwritten(self, block: Block, count: int) -> None:
+        block.begin_anew()
+        self._listener.overwritten(block.pid, count)
+
+    def _are_sound(self, records: npt.NDArray[np.void], pieces: Pieces, *, are_closed: bool = True) -> bool:
+        """Whether these may be what the stub has written: of functions that are known, in the time of this run."""
+        span = np.uint64(self._clock.sample()[0] + _SKEW - self._started[0])
+        in_time = [
+            (records[name] - np.uint64(self._started[0]) <= span).all()
+            for name in (("began", "ended") if are_closed else ("began",))
+        ]
+        offsets = records["stack"][records["stack"] > 0] - np.uint64(pieces.first)
+        return bool(
+            all(in_time) and ((records["function"] & _NUMBER) < len(self._points)).all()
+            and (offsets < pieces.there.nbytes).all() and not (offsets % pieces.there.dtype.itemsize).any()
+        )  # fmt: skip
+
     def flush(self) -> None:
         """Take what full halves of blocks hold: called when their threads run again."""
         while self._pending:
@@ -306,22 +363,29 @@ class InlineRecorder:
 
     def _drain(self, block: Block, space: Space) -> None:
         self._empty(block, space)
-        self._take(block, block.take(), space)
+        if self._is_sound(block):
+            self._take(block, block.take(), space)
 
     def _take(self, block: Block, filled: Filled, space: Space) -> None:
         if internal := block.take_internal():
             self._listener.internal(internal)
+        self._store(block, filled, space)
+
+    def _store(self, block: Block, filled: Filled, space: Space) -> None:
         records = filled.records
         if not len(records):
+            return
+        if not self._are_sound(records, filled.pieces):
+            self._overwritten(block, len(records))
             return
         if space.unhooked:
             seen = {*(records["function"] & _NUMBER).tolist()}
             space.still_seen |= {number for function, number in space.unhooked.items() if function in seen}
         has_piece = np.nonzero(records["stack"])[0]
         if len(has_piece):
-            size = np.uint64(filled.pieces.dtype.itemsize)
-            records["stack"][has_piece] = (records["stack"][has_piece] - np.uint64(filled.first)) // size + np.uint64(1)
-        self._listener.recorded(block.pid, block.tid, records, filled.pieces)
+            first, size = np.uint64(filled.pieces.first), np.uint64(filled.pieces.there.dtype.itemsize)
+            records["stack"][has_piece] = (records["stack"][has_piece] - first) // size + np.uint64(1)
+        self._listener.recorded(block.pid, block.tid, records, filled.pieces.there)
 
 
 def _present_from(tid: int, start: int, end: int) -> int:

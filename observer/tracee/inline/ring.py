@@ -1,7 +1,8 @@
 """The memory that stub and observer share: a table of threads, and for each thread a block with its records.
 
 The program has it mapped as a file without a name (memfd_create(2)); so have we. A thread fills one half of its block
-while the other is emptied. Nobody looks at a block while its thread runs.
+while the other is emptied. While it runs nobody changes a block, but closed records may be taken at any time: what
+lies below STATE was written before it, and stays (x86 keeps the order of stores).
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _SLOTS: Final = 4096
 _SPARE_SLOTS: Final = 64
 """Behind the last slot, so that nothing wraps around."""
 _TABLE: Final = 16 * (_SLOTS + _SPARE_SLOTS)
-_GONE: Final = 0xFFFF_FFFF_FFFF_FFFF
+_GONE: Final = b"\xff" * 8 + bytes(8)
+"""An entry of the table that was taken out: who looks for another goes on."""
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _STATE, _LIMIT, _IS_SLOW, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(9)
 _HEAD: Final = 128
@@ -59,12 +61,19 @@ SMALL: Final = Shape(512, 8)
 
 
 @dataclass(frozen=True, slots=True)
+class Pieces:
+    """All pieces of stack of a half, where they lie; `first` is the address of the first."""
+
+    there: npt.NDArray[np.void]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class Filled:
-    """What a thread has written, where it lies. `first` is the address of the first piece."""
+    """What a thread has written and nobody has taken, where it lies, with the pieces of its half."""
 
     records: npt.NDArray[np.void]
-    pieces: npt.NDArray[np.void]
-    first: int
+    pieces: Pieces
 
 
 class Block:
@@ -80,7 +89,7 @@ class Block:
         self._offset = offset
         self.shape = shape
         self._words = memoryview(view)[offset : offset + _HEAD].cast("Q")
-        self._half = 0
+        self._half = self._taken = 0
         self.pid = self.tid = self.base = 0
         self.pending: Filled | None = None
         self._begin_half()
@@ -96,6 +105,21 @@ class Block:
     def is_open(self) -> bool:
         """Whether a call is open."""
         return bool(self._words[_STATE] & 1)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what it says of itself can be so: the program may write into this memory as into any other."""
+        records, pieces, end = self._borders()
+        state, limit, piece, most = self.next, self._words[_LIMIT], self._words[_PIECE], self._words[_PIECE_LIMIT]
+        taken = records + self._taken * RECORD.itemsize
+        are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % PIECE.itemsize)
+        return (limit, most) == (pieces, end) and taken <= state <= pieces <= piece <= end and are_whole
+
+    def begin_anew(self) -> None:
+        """Forget what is there; its thread's calls are followed from outside."""
+        self._begin_half()
+        self.be_slow(True)
+        self.know_stack(0, 0, 0)
 
     def be_slow(self, value: bool) -> None:
         """Have its thread's calls followed from outside, or no longer."""
@@ -151,25 +175,40 @@ class Block:
         self._begin_half()
         return filled
 
+    def take_closed(self) -> Filled:
+        """Return what is in the half at hand while its thread goes on; what it says of calls is not changed later."""
+        filled = self._filled()
+        self._taken += len(filled.records)
+        return filled
+
     def _start(self) -> int:
         return self._offset + _HEAD + self._half * self.shape.half
 
-    def _begin_half(self) -> None:
+    def _borders(self) -> tuple[int, int, int]:
+        """Return the addresses where the half's records begin, its pieces of stack begin, and they end."""
         records = self._start_of_view + self._start()
         pieces = records + self.shape.records * RECORD.itemsize
+        return records, pieces, pieces + self.shape.pieces * PIECE.itemsize
+
+    def _begin_half(self) -> None:
+        records, pieces, end = self._borders()
         self._words[_STATE], self._words[_LIMIT] = records, pieces
-        self._words[_PIECE], self._words[_PIECE_LIMIT] = pieces, pieces + self.shape.pieces * PIECE.itemsize
+        self._words[_PIECE], self._words[_PIECE_LIMIT] = pieces, end
+        self._taken = 0
+
+    @property
+    def pieces(self) -> Pieces:
+        """The pieces of stack in the half at hand."""
+        _records, first, _end = self._borders()
+        count = (self._words[_PIECE] - first) // PIECE.itemsize
+        there = np.frombuffer(self._view, dtype=PIECE, count=count, offset=first - self._start_of_view)
+        return Pieces(there, first)
 
     def _filled(self) -> Filled:
-        start, address = self._start(), self._start_of_view
-        first = start + self.shape.records * RECORD.itemsize
-        records = (self.next - address - start) // RECORD.itemsize
-        pieces = (self._words[_PIECE] - address - first) // PIECE.itemsize
-        view = self._view
-        return Filled(
-            np.frombuffer(view, dtype=RECORD, count=records, offset=start),
-            np.frombuffer(view, dtype=PIECE, count=pieces, offset=first), address + first,
-        )  # fmt: skip
+        start = self._borders()[0] + self._taken * RECORD.itemsize
+        count = (self.next - start) // RECORD.itemsize
+        records = np.frombuffer(self._view, dtype=RECORD, count=count, offset=start - self._start_of_view)
+        return Filled(records, self.pieces)
 
     def release(self) -> None:
         """Let go of the shared memory."""
@@ -202,16 +241,25 @@ class Ring:
         if not self._free or slot is None:
             return None
         block = self._free.pop()
-        self._write(slot, base + 1 & _MASK, block.address)
+        self._table[slot : slot + 16] = self._entry(base, block.address)
         block.base = base
         self.blocks[base] = block
         return block
+
+    def leads_to(self, block: Block) -> bool:
+        """Whether the table still has it; if not, it has it again."""
+        entry = self._entry(block.base, block.address)
+        slot = self._slot(block.base)
+        stands = slot is not None and self._table[slot : slot + 16] == entry
+        if not stands and (slot := self._slot(block.base, is_new=True)) is not None:
+            self._table[slot : slot + 16] = entry
+        return stands
 
     def forget(self, block: Block) -> None:
         """The block's thread has no need of it: another may have it."""
         slot = self._slot(block.base)
         if slot is not None:
-            self._write(slot, _GONE, 0)
+            self._table[slot : slot + 16] = _GONE
         self.blocks.pop(block.base, None)
         block.base = block.pid = block.tid = 0
         block.be_slow(False)
@@ -222,16 +270,17 @@ class Ring:
         """Return where the table has *base*, or, if it *is_new*, has room for it; None if nowhere."""
         at = 16 * (base >> 12 & _SLOTS - 1)
         while at < _TABLE - 16:  # the last one stays empty: who looks for what is not there ends there
-            key = int.from_bytes(self._table[at : at + 8], "little")
-            if key == (base + 1 & _MASK) or (is_new and key in (0, _GONE)):
+            key = self._table[at : at + 8]
+            if key == self._entry(base, 0)[:8] or (is_new and key in (_GONE[:8], bytes(8))):
                 return at
-            if key == 0:
+            if key == bytes(8):
                 return None
             at += 16
         return None
 
-    def _write(self, slot: int, key: int, block: int) -> None:
-        self._table[slot : slot + 16] = key.to_bytes(8, "little") + block.to_bytes(8, "little")
+    @staticmethod
+    def _entry(base: int, address: int) -> bytes:
+        return (base + 1 & _MASK).to_bytes(8, "little") + address.to_bytes(8, "little")
 
     @property
     def needs_more(self) -> bool:
