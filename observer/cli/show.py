@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _MEASURES: Final = ("bytes", "calls", "live", "resident", "waste", "faults")
+_DRAWN: Final = ("steps", "map", "heap")
 _DESCRIPTION: Final = """\
 Tell the trace in DIR: one screen of what it came to. With --full the whole
 story in the book's six steps, the numbers, what is not in the book, the address
@@ -74,7 +75,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--lang", choices=("en", "ko"), default="en", help="tell it in English or Korean (default: en)")
     parser.add_argument(
-        "--json", action="store_true", help="print the chosen events as JSON Lines (see observer export)"
+        "--json",
+        action="store_true",
+        help="print the chosen events as JSON Lines (see observer export); so the rows of --top, --leaks and --ledger",
     )
 
 
@@ -118,20 +121,34 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.at is not None and not (arguments.heap or arguments.map):
         raise UsageError("--at needs --heap or --map", "it names the moment that these show", "--heap --at N")
+    drawn = next((name for name in _DRAWN if getattr(arguments, name)), None)
+    if arguments.json and drawn is not None:
+        raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
     trace = Trace.open(arguments.directory)
     if arguments.json:
-        _write_json(_chosen(trace, arguments, Breaks()))
+        _write_json(_chosen(trace, arguments, Breaks()), trace, arguments)
     else:
         with paged(sys.stdout) as stream:
             _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
 
 
-def _write_json(events: Iterator[Event]) -> None:
-    from observer.report.jsonl import write
+def _write_json(events: Iterator[Event], trace: Trace, arguments: argparse.Namespace) -> None:
+    import msgspec
+
+    from observer.report.jsonl import encoded, write
+    from observer.report.places import as_object
 
     sys.stdout.flush()
-    write(events, sys.stdout.buffer)
+    if arguments.top or arguments.leaks:
+        places = _glanced(trace.events()).places.top(arguments.top or "live")
+        rows = [encoded(as_object(place)) for place in places]
+    elif arguments.ledger:
+        rows = [msgspec.json.encode(line) for line in trace.meta.ledger]
+    else:
+        write(events, sys.stdout.buffer)
+        return
+    sys.stdout.buffer.writelines(row + b"\n" for row in rows)
 
 
 def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None:

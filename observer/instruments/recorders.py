@@ -16,20 +16,20 @@ from observer.tracee.inline.recorder import InlineRecorder
 __all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
-_PATIENCE: Final = 1000
-"""Stops of a process before it records for itself, where nobody has asked for that: some 500 calls, 10 ms."""
+_ENOUGH: Final = 500
+"""Calls of a process before it records for itself, where nobody has asked for that: some 10 ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """The code that records inside programs, after so many stops as `patience` says; or breakpoints, if there is none.
+    """The code that records inside programs, from the call number `enough` on; or breakpoints, if there is none.
 
     `why` says why there are breakpoints that nobody has asked for.
     """
 
     stub: Stub | None
     why: str = ""
-    patience: int = 0
+    enough: int = 1
 
 
 def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -> Recorder:
@@ -43,7 +43,7 @@ def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -
     why = _why_not(selection, snapshots)
     if not why:
         try:
-            return Recorder(assembled(), patience=0 if recorder == "inline" else _PATIENCE)
+            return Recorder(assembled(), enough=1 if recorder == "inline" else _ENOUGH)
         except (CannotLaunch, OSError) as error:
             why = str(error)
     return breakpoints(recorder, why)

@@ -176,8 +176,8 @@ class _Session:
         try:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
-                spread=lambda: self._affinity.part(engine.known()), is_alone=engine.is_alone,
-                patience=self._recorder.patience,
+                spread=lambda: self._affinity.part(engine.known()), users=engine.users,
+                enough=self._recorder.enough,
             )  # fmt: skip
         except OSError as error:
             self._recorder = breakpoints(

@@ -274,7 +274,7 @@ class Watch:
         except CannotObserve as error:
             self.not_observed["kernel"] = f"{error.what}: {error.why}; {error.remedy}"
 
-    def born(self, parent: Task, child: Task, how: str) -> None:
+    def born(self, parent: Task, child: Task, how: str) -> bool:
         """See Watcher."""
         self.births += 1
         if how == "vfork" and self._follower.inline is not None:
@@ -291,6 +291,7 @@ class Watch:
         self._births.born(parent, child)
         if self._huge_pages is not None:
             self._huge_pages.born(parent, child)
+        return how == "clone" and self._follower.inline is not None and self._follower.inline.born(parent, child)
 
     def signalled(self, task: Task, number: int) -> bool:
         """See Watcher."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -14,7 +14,7 @@ from observer.story.language import ENGLISH, Language
 from observer.story.places import Place
 from observer.story.wording import number
 
-__all__ = ["print_leaks", "print_top"]
+__all__ = ["as_object", "print_leaks", "print_top"]
 
 _VALUES: Final[dict[str, Callable[[Place, Language], str]]] = {
     "bytes": lambda place, language: language.size(place.asked),
@@ -57,6 +57,15 @@ def _row(console: Console, values: Sequence[str], place: Place, sources: Sources
     line.truncate(console.width, overflow="ellipsis")
     line.rstrip()
     put(console, line)
+
+
+def as_object(place: Place) -> dict[str, Any]:
+    """Return *place* as the dictionary that a line of JSON holds: bytes and counts; `site` as events have it."""
+    return {
+        "place": place.text, "site": place.site, "first": place.first, "calls": place.calls, "bytes": place.asked,
+        "live_bytes": place.live, "live_pieces": place.pieces, "wasted_bytes": place.wasted, "faults": place.faults,
+        "frames": place.frames,
+    }  # fmt: skip
 
 
 def print_leaks(

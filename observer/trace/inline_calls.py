@@ -44,6 +44,7 @@ class InlineCalls:
 
     def _read(self) -> Iterator[tuple[Records, int]]:
         at, size = 0, INLINE.size
+        latest: dict[int, int] = {}
         while at + size <= self._file.size:
             head = np.frombuffer(self._file.read_at(at, size).ljust(size, b"\0"), dtype=INLINE.dtype)[0]
             count, owner = int(head["began"]) ^ HEAD, int(head["ended"])
@@ -55,6 +56,8 @@ class InlineCalls:
                 raw = self._file.read_at(at, min(count, _AT_ONCE) * size)
                 records = np.frombuffer(raw, dtype=INLINE.dtype, count=len(raw) // size)
                 calls = self._calls(records, owner)
+                if len(calls):
+                    latest[owner] = _part_times(calls, latest.get(owner, 0))
                 yield calls, heads
                 if len(calls) < len(records) or not len(records):
                     return
@@ -75,6 +78,19 @@ class InlineCalls:
         for name in _SAME:
             calls[name] = records[name]
         return calls
+
+
+def _part_times(calls: Records, latest: int) -> int:
+    """Have each call of a thread end later than it began, and begin later than the one before, which ended *latest*.
+
+    Some counters count in steps of ten nanoseconds, as long as a call. Return when the last ends.
+    """
+    times = np.column_stack((calls["began"], calls["ended"])).ravel().astype(np.int64)
+    times[0] = max(int(times[0]), latest + 1)
+    steps = np.arange(len(times))
+    times = np.maximum.accumulate(times - steps) + steps
+    calls["began"], calls["ended"] = times[::2], times[1::2]
+    return int(times[-1])
 
 
 def _ascending(clock: Records) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -160,9 +160,9 @@ class Engine:
                 with contextlib.suppress(OSError):
                     ptrace.cont(tid)
 
-    def is_alone(self, memory: Memory) -> bool:
-        """Whether only one task has *memory*."""
-        return not self._nursery and sum(task.memory is memory for task in self.tasks.values()) == 1
+    def users(self, memory: Memory) -> int:
+        """Return how many tasks have *memory*, or may have it, since nobody has told yet what they have."""
+        return sum(task.memory is memory for task in self.tasks.values()) + len(tuple(self._nursery))
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
@@ -286,8 +286,8 @@ class Engine:
             return
         is_news, status = self._nursery.told_of(tid)
         try:
-            if is_news:
-                self._admit(parent, tid, how)
+            if is_news and self._admit(parent, tid, how) and status is None:
+                _tid, status = os.waitpid(tid, ALL_TASKS)
         finally:
             if status is not None:
                 self._handle(tid, status)  # before the parent, which may be gone: the child must not wait for ever
@@ -301,8 +301,8 @@ class Engine:
         else:
             self.tasks[tid] = Task(tid, tid, None, tid)
 
-    def _admit(self, parent: Task, tid: int, how: str) -> None:
-        """Follow the new task *tid* with what it has from its parent."""
+    def _admit(self, parent: Task, tid: int, how: str) -> bool:
+        """Follow the new task *tid* with what it has from its parent, which waits for it if True is returned."""
         child = Task(tid, tid, None, parent.tid)
         self.tasks[tid] = child
         child.has_exec = parent.has_exec
@@ -319,7 +319,7 @@ class Engine:
         self._affinity.inherit(parent.tid, tid)
         if not kin.same_memory:
             child.inherit_calls(parent)
-        self._watcher.born(parent, child, how)
+        return self._watcher.born(parent, child, how)
 
     def _executed(self, task: Task) -> None:
         former = ptrace.event_message(task.tid)

@@ -147,8 +147,9 @@ class _Ends:
     def executing(self, task: Task) -> None:
         """See Watcher."""
 
-    def born(self, parent: Task, child: Task, how: str) -> None:
+    def born(self, parent: Task, child: Task, how: str) -> bool:
         """See Watcher."""
+        return False
 
     def ready(self, task: Task) -> None:
         """See Watcher."""

@@ -28,8 +28,8 @@ class Watcher(Protocol):
     def executed(self, task: Task, former_tid: int) -> None:
         """*task* runs a new program, in a new address space."""
 
-    def born(self, parent: Task, child: Task, how: str) -> None:
-        """*parent* made *child*; *how* is fork, vfork or clone."""
+    def born(self, parent: Task, child: Task, how: str) -> bool:
+        """*parent* made *child*; *how* is fork, vfork or clone. Return whether it waits until *child* is `ready`."""
 
     def signalled(self, task: Task, number: int) -> bool:
         """A signal is about to be delivered. Return whether it is to be: not if it is the watcher's own."""

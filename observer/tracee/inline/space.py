@@ -18,10 +18,10 @@ class Space:
     """The state of one address space.
 
     `plans` are allocators that have breakpoints and might be recorded inline, by their number, `hits` how often one of
-    their breakpoints was come by; `stops` counts those since, made in place of the stub. `hooks` are the jumps that
-    stand, by address. `is_asleep` after a fork, until the child makes a call: its ring is still to be made. `unhooked`
-    are the operations of functions whose jumps were taken out, by their numbers; `still_seen` those of them that are
-    come by all the same, by a copy that the program made.
+    their breakpoints was come by; `awaited` are the thread for whose first stop they wait and its maker's %fs base.
+    `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the child makes a call: its ring is
+    still to be made. `unhooked` are the operations of functions whose jumps were taken out, by their numbers;
+    `still_seen` those of them that are come by all the same, by a copy that the program made.
     `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed;
     `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside.
     """
@@ -29,7 +29,7 @@ class Space:
     def __init__(self) -> None:
         self.plans: dict[int, Plan] = {}
         self.hits: Counter[int] = Counter()
-        self.stops = 0
+        self.awaited = 0, 0
         self.annexes: list[Annex] = []
         self.hooks: dict[int, Breakpoint] = {}
         self._hooked: dict[int, Hook] = {}
@@ -45,7 +45,7 @@ class Space:
     def fork(self) -> Space:
         """Return the copy that a forked child has: all but the ring, which is its parent's."""
         child = Space()
-        child.plans, child.hits, child.stops = dict(self.plans), Counter(self.hits), self.stops
+        child.plans, child.hits = dict(self.plans), Counter(self.hits)
         child.unhooked, child.still_seen = dict(self.unhooked), set(self.still_seen)
         child.annexes, child.hooks, child._hooked = list(self.annexes), dict(self.hooks), dict(self._hooked)
         child.ours = list(self.ours)

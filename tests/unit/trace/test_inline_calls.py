@@ -57,6 +57,16 @@ def test_calls_come_back_with_their_task_their_function_and_their_times(tmp_path
     assert records[["began", "ended", "a0"]].tolist() == [(50, 54, 0), (60, 64, 1), (550, 554, 0)]
 
 
+def test_calls_of_a_thread_come_one_after_the_other_even_where_the_counter_stands(tmp_path: Path) -> None:
+    standing = calls(4)
+    standing["began"] = standing["ended"] = 1000
+    later = calls(1, first=1004)
+    found = written(tmp_path, (7, 9, standing), (7, 11, calls(1)), (7, 9, later))
+    records = read(found)
+    times = records[["began", "ended"]].tolist()
+    assert times == [(50, 51), (52, 53), (54, 55), (56, 57), (50, 54), (58, 59)]
+
+
 def test_the_highest_bit_of_a_function_is_not_its_number(tmp_path: Path) -> None:
     assert read(written(tmp_path, (7, 9, calls(1, function=1 << 31)))).tolist()[0][4] == 3
 
