@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import signal
 from dataclasses import dataclass
 from typing import Final
@@ -62,6 +63,8 @@ class FaultInstrument:
         self._rings = Rings(folder, "faults")
         self._failed: Counter | None = None
         self._pacers: dict[int, int] = {}
+        # The others are for what processes are followed by.
+        self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self.sees_kernel = True
 
     @property
@@ -119,7 +122,11 @@ class FaultInstrument:
         self.ended(tid)
         period = max(self._rings.ring_bytes // self.layout.record_bytes // _PACES, 1)
         with contextlib.suppress(OSError):  # no descriptor left: what is lost then is counted
-            self._pacers[tid] = open_fault_pacer(tid, period, signal.SIGSTOP)
+            pacer = open_fault_pacer(tid, period, signal.SIGSTOP)
+            if pacer < self._most_descriptors:
+                self._pacers[tid] = pacer
+            else:
+                os.close(pacer)
 
     def is_halt(self, tid: int, number: int) -> bool:
         """Whether the signal *number*, at whose delivery *tid* stands, is our own; raises OSError: it is gone."""
