@@ -22,6 +22,8 @@ _AT_ONCE: Final = 1 << 12
 """Records that are read at once."""
 _NUMBER: Final = np.uint32((1 << 31) - 1)
 _LATEST: Final = 1 << 62
+_UNKNOWN: Final = 0xFFFF
+_MOST_FUNCTIONS: Final = 1 << 22
 _SAME: Final = ("inner", "a0", "a1", "a2", "result", "ret", "sp", "stack")
 
 
@@ -66,6 +68,8 @@ class InlineCalls:
     def _calls(self, records: Records, owner: int) -> Records:
         numbers = records["function"] & _NUMBER
         good = (numbers < len(self._operations)) & (records["ended"] >= records["began"])
+        if len(self._operations):
+            good &= self._operations.take(numbers, mode="clip") != _UNKNOWN
         good &= (records["began"] > 0) & (records["ended"] < np.uint64(_LATEST))
         if not good.all():
             count = int(np.argmin(good))
@@ -104,11 +108,13 @@ def _ascending(clock: Records) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.in
 
 
 def _functions(notes: Sequence[Annexed]) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64]]:
-    """Return operation and allocator by the numbers of functions, as far as numbers are known without a gap."""
-    known = {number: rest for note in notes for number, *rest in note.functions}
-    operations: list[int] = []
-    implementations: list[int] = []
-    while (rest := known.get(len(operations))) is not None and 0 <= rest[0] < len(FAMILY):
-        operations.append(rest[0])
-        implementations.append(rest[1])
-    return np.array(operations, dtype=np.uint16), np.array(implementations, dtype=np.uint64)
+    """Return operation and allocator by the numbers of functions; _UNKNOWN stands where no note explains one."""
+    known = {
+        number: rest for note in notes for number, *rest in note.functions
+        if 0 <= number < _MOST_FUNCTIONS and 0 <= rest[0] < len(FAMILY)
+    }  # fmt: skip
+    operations = np.full(max(known, default=-1) + 1, _UNKNOWN, dtype=np.uint16)
+    implementations = np.zeros(len(operations), dtype=np.uint64)
+    for number, (operation, implementation) in known.items():
+        operations[number], implementations[number] = operation, implementation
+    return operations, implementations

@@ -90,23 +90,21 @@ class Installer:
                 table=space.ring_address, libc=memory.libc_text, number=self._number,
                 stores=_STORING, stands=lambda stretch: _stands(memory, stretch),
             )  # fmt: skip
+            # Before the program can be killed between: numbers of functions that nobody explains are none.
+            self._note(task, annex, space.ring_address)
             memory.pwrite(bytes(annex.code), start)
             if annex.words_at:
                 memory.pwrite(bytes(annex.words), annex.words_at)
             self._exchange(task, memory, annex)
-        places = tuple(annex.places)
+        return annex
+
+    def _note(self, task: Task, annex: Annex, ring: int) -> None:
         self._sink.notes.append(
             Annexed(
-                pid=task.pid,
-                t=time.monotonic_ns(),
-                start=annex.start,
-                end=annex.end,
-                places=places,
-                functions=tuple(annex.functions),
-                memory=(space.ring_address, space.ring_address + _GAP),
+                pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=tuple(annex.places),
+                functions=tuple(annex.functions), memory=(ring, ring + _GAP),
             )
-        )
-        return annex
+        )  # fmt: skip
 
     def _map_annex(self, task: Task, memory: Memory, plan: Plan, start: int) -> None:
         """Have the program map an annex at *start*, with the stub in it.

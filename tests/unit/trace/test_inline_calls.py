@@ -99,7 +99,7 @@ def test_a_head_that_is_none_ends_it(tmp_path: Path) -> None:
     assert (len(read(found)), found.damaged) == (2, 3)
 
 
-@pytest.mark.parametrize("functions", [(), ((1, 0, 17),), ((0, len(FAMILY), 17), (1, 0, 17))])
+@pytest.mark.parametrize("functions", [(), ((0, 0, 17),), ((0, 0, 17), (1, len(FAMILY), 17))])
 def test_calls_of_functions_that_nobody_named_are_damage(
     tmp_path: Path, functions: tuple[tuple[int, int, int], ...]
 ) -> None:
@@ -127,3 +127,13 @@ def test_no_more_than_the_most_are_kept_of_both_kinds_together(tmp_path: Path) -
     raw = (tmp_path / "spool" / INLINE.file).read_bytes()
     heads = [word ^ HEAD for word in np.frombuffer(raw, dtype=INLINE.dtype)["began"].tolist() if word >= HEAD]
     assert heads == [3, 1]
+
+
+def test_a_function_that_no_note_explains_is_none(tmp_path: Path) -> None:
+    note = Annexed(pid=7, t=5, start=1, end=2, places=(), functions=((3, 1, 17), (1 << 40, 1, 17)), memory=(3, 4))
+    whole = written(tmp_path, (7, 9, calls(2, function=3)), (7, 9, calls(2, function=2)))
+    folder = Folder.open(tmp_path / "spool")
+    found = InlineCalls(folder.file(INLINE.file), clock((1000, 50), (2000, 1050)), [note])
+    assert whole.damaged > 0
+    assert read(found)["implementation"].tolist() == [17, 17]
+    assert found.damaged == 2
