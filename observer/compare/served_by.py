@@ -38,9 +38,13 @@ def follow(
         is_alone = len(window.items) == 1
         for event, inside in sources.in_order(window):
             sources.take(event, inside, is_alone=is_alone)
+            if type(event) is Process and event.tid == event.pid and event.what in _ENDS:
+                sources.forget(event.pid)
 
 
 _BIRTHS: Final = ("fork", "vfork")
+_ENDS: Final = ("exit", "killed")
+"""Of a process' first thread, which is told to have ended when all others have (ptrace(2))."""
 _MOST_COPIED: Final = 16 << 20  # bytes: a second or so
 
 
@@ -80,6 +84,12 @@ class Followed:
             self._lives.of(event.pid).live(event)
         elif isinstance(event, Syscall):
             self._lives.of(event.pid).outside(event)
+
+    def forget(self, pid: int) -> None:
+        """The process has ended: a run may have as many as there are numbers."""
+        self._lives.forget(pid)
+        self._parents.pop(pid, None)
+        self._sharing.discard(pid)
 
     def _born(self, event: Process) -> None:
         if event.what == "exec":

@@ -58,3 +58,7 @@ class Lives(Generic[Kept]):
     def fork(self, parent: int, child: int, task: int) -> None:
         """Let the process *child* begin as a copy of *parent*, forked by its thread *task*."""
         self._kept[child] = self._copy(self.of(parent), task, child)
+
+    def forget(self, pid: int) -> None:
+        """Keep nothing of process *pid* any longer."""
+        self._kept.pop(pid, None)

@@ -181,6 +181,7 @@ def test_there_are_scripts_in_python() -> None:
         "classroom",
         "crossing",
         "golden",
+        "kills",
         "places",
         "pressure",
         "soak",
@@ -190,7 +191,7 @@ def test_there_are_scripts_in_python() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "accuracy nothing", "box --provider hyperv", "places", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "pressure",
+        "accuracy nothing", "box --provider hyperv", "places", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "kills --times 0", "pressure",
         "classroom --students 0", "classroom --labs none", "classroom --jobs x",
         "pressure w 0", "soak --jobs 0", "soak --length x", "soak --minutes 1", "soak --mixture --minutes 1 --programs 1",
         "soak --mixture --library here",

@@ -52,3 +52,12 @@ def test_a_number_that_is_used_again_is_another_process() -> None:
     kept.of(2).append("the first")
     kept.take(event("fork", 1, child=2))
     assert kept.of(2) == ["new 1", "1 forked 2"]
+
+
+def test_what_is_forgotten_begins_anew() -> None:
+    kept = lives()
+    kept.of(1).append("kept")
+    kept.forget(1)
+    kept.forget(2)
+    assert list(kept) == []
+    assert kept.of(1) == ["new 1"]
