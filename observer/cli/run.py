@@ -27,6 +27,8 @@ __all__ = ["configure", "run"]
 
 _RANDOMIZE: Final = {"on": True, "off": False, None: None}
 
+_STOPPED: Final = 124
+
 _DESCRIPTION: Final = """\
 Run PROG under the instruments: memory system calls (a seccomp filter and
 ptrace), calls of the malloc family (breakpoints), page faults (perf events),
@@ -49,6 +51,7 @@ _EPILOG: Final = """what -e takes (strace's grammar):
 
 exit status:
   the program's own; killed by a signal: the same signal
+  124  the program was ended by --stop-after, as timeout(1) says it
   125  the observer failed, or the ledger is INCOMPLETE or INCONSISTENT
        (see --allow-loss)
   126  the program cannot be executed       127  it was not found
@@ -101,8 +104,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "where a name does not end with the function of malloc(3) whose arguments it has",
     )  # fmt: skip
     parser.add_argument(
-        "--max-events", metavar="N", type=positive, help="record no more than N calls and system calls each"
+        "--max-events",
+        metavar="N",
+        type=positive,
+        help="end the recording after about N calls, system calls and page faults; the program runs on to its own end, "
+        "without the instruments",
     )
+    parser.add_argument(
+        "--stop-after", metavar="N", type=positive,
+        help="end the program, and all that it started, after about N such events (exit status 124)",
+    )  # fmt: skip
     parser.add_argument(
         "--allow-loss", action="store_true", help="keep the program's status when the ledger does not balance"
     )
@@ -167,7 +178,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
             raise UsageError(f"{option} needs allocator calls", why, f"-e {selection.text},calls")
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
-        randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
+        randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
         recorder=arguments.recorder,
@@ -233,6 +244,8 @@ def _leave(meta: Meta, *, allow_loss: bool) -> int:
 
     if worst(meta.ledger) in FAILING and not allow_loss:
         return 125
+    if meta.outcome.ended == "stopped":
+        return _STOPPED
     if meta.outcome.signal is not None:
         number = number_of_signal(meta.outcome.signal)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

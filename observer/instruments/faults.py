@@ -25,7 +25,7 @@ from observer.linux.perf import (
     open_fault_ring,
 )
 from observer.linux.procfs import PAGE
-from observer.linux.ptrace import signal_info
+from observer.tracee.waiting import is_halt
 
 __all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
@@ -33,7 +33,6 @@ PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 _PACES: Final = 8
 """A task halts for us after so many page faults that their samples fill this part of a ring: eight may share one."""
-_POLL_IN: Final = 1
 _MAJOR: Final = 1
 """The place of the event of major faults in its ring."""
 
@@ -71,6 +70,11 @@ class FaultInstrument:
     def files(self) -> list[NewFile]:
         """What the samples were written to."""
         return self._rings.files
+
+    @property
+    def recorded(self) -> int:
+        """How many samples were written by now, about: other records lie between them."""
+        return sum(file.size for file in self._rings.files) // self.layout.record_bytes
 
     @property
     def error(self) -> OSError | None:
@@ -130,7 +134,7 @@ class FaultInstrument:
 
     def is_halt(self, tid: int, number: int) -> bool:
         """Whether the signal *number*, at whose delivery *tid* stands, is our own; raises OSError: it is gone."""
-        return number == signal.SIGSTOP and tid in self._pacers and signal_info(tid)[1] == _POLL_IN
+        return tid in self._pacers and is_halt(tid, number)
 
     def catch_up(self) -> None:
         """Empty the rings now."""

@@ -15,19 +15,23 @@ from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
+from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
+from observer.instruments.last_look import LastLook
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded
+from observer.instruments.release import Release
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import build_filter, is_allowed
 from observer.model.selection import Selection
 from observer.model.snapshots import When
+from observer.recording.room import Room
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
 from observer.tracee.calls import CallFollower
@@ -37,6 +41,7 @@ from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
+from observer.tracee.waiting import summon
 
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
@@ -47,7 +52,10 @@ __all__ = ["Recording", "Wish", "record"]
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play."""
+    """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play.
+
+    The recording ends after about `max_events`, the program itself after `stop_after`.
+    """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -56,6 +64,7 @@ class Wish:
     randomize: bool | None = None
     pin: bool = True
     max_events: int | None = None
+    stop_after: int | None = None
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
     malloc_functions: Mapping[str, str] = field(default_factory=dict)
@@ -132,10 +141,16 @@ class _Session:
         self._kernel = KernelSide(folder, numbers, witness) if "kernel" in chosen else None
         self._frames = Frames(folder) if "residency" in chosen else None
         self._heaps = Heaps(sink, folder) if "calls" in chosen else None
+        self._totals: FaultTotals | None = None
+        self._kernel_counts: dict[str, int] = {}
+        self._ending = Ending(
+            sink, Room(folder), most=wish.max_events, last=wish.stop_after, sampled=self._sampled
+        )  # fmt: skip
+        look = LastLook(sink, self._allocator, self._frames, self._heaps)
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
-            library=self._library, faults=self._faults, kernel=self._kernel, frames=self._frames, heaps=self._heaps,
-            pages=self._pages,
+            library=self._library, faults=self._faults, kernel=self._kernel, frames=self._frames, pages=self._pages,
+            ending=self._ending, release=Release(sink, self._follower, look, self._close_rings), look=look,
         )  # fmt: skip
 
     def run(self) -> Recording:
@@ -159,6 +174,9 @@ class _Session:
             if inline is not None:
                 with engine.handling:
                     inline.pace()
+            if self._ending.look():
+                for tid in engine.known()[:1]:
+                    summon(tid)
 
         self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
         began = time.monotonic_ns()
@@ -206,9 +224,19 @@ class _Session:
             raise
         finally:
             self._affinity.leave()
-            totals = FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
-            self._kernel_counts = {} if self._kernel is None else self._kernel.stop()
+            totals = self._close_rings()
         return status, totals
+
+    def _sampled(self) -> int:
+        """Return how many page faults were recorded by now."""
+        return self._faults.recorded if self._faults is not None else 0
+
+    def _close_rings(self) -> FaultTotals:
+        """Have the kernel record no more for us, if it still does; return the counts of page faults."""
+        if self._totals is None:
+            self._totals = FaultTotals(0, 0, None) if self._faults is None else self._faults.stop()
+            self._kernel_counts = {} if self._kernel is None else self._kernel.stop()
+        return self._totals
 
     def _asked(self, witness: BccWitness) -> list[str]:
         """Note what bcc could not be asked."""

@@ -7,6 +7,7 @@ asked for make no record.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Final
 
 from observer.arch.known import NATIVE, architecture_of
@@ -15,28 +16,32 @@ from observer.errors import CannotObserve
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.births import Births
 from observer.instruments.crossings import Crossings
+from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument
-from observer.instruments.heaps import Heaps
 from observer.instruments.huge_pages import HugePages
 from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.kernel_side import KernelSide
+from observer.instruments.last_look import LastLook, is_shared
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
+from observer.instruments.release import Release
 from observer.instruments.remapped import REMAPPING, note_remapped
 from observer.instruments.signals import note_signal
-from observer.instruments.snapshot import Frames, Snapshot, take_snapshot
+from observer.instruments.snapshot import Frames
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
 from observer.linux.ptrace import RegisterSet
 from observer.model.addresses import Mapping
 from observer.model.memory_calls import map_flags, protection_of
-from observer.recording.notes import Born, End, Exec, Exiting, Gone, Region, Rings
+from observer.recording.notes import Born, Exec, Exiting, Gone, Region, Rings
 from observer.recording.sink import Sink
+from observer.tracee.bystander import Bystander
 from observer.tracee.calls import CallFollower
-from observer.tracee.memory import Memory
+from observer.tracee.halting import Halt
 from observer.tracee.task import Task
+from observer.tracee.watcher import Watcher
 
 __all__ = ["Watch", "own_syscalls"]
 
@@ -81,18 +86,21 @@ class Watch:
         faults: FaultInstrument | None,
         kernel: KernelSide | None,
         frames: Frames | None,
-        heaps: Heaps | None,
         pages: ObserversPages,
+        ending: Ending,
+        release: Release,
+        look: LastLook,
     ) -> None:
         self._sink = sink
+        self._ending = ending
+        self._release = release
+        self._look = look
         self.crossings = Crossings(sink, wanted)
         self._follower = follower
         self._allocator = allocator
         self._library = library
         self._faults = faults
         self._kernel = kernel
-        self._frames = frames
-        self._heaps = heaps
         self._pages = pages
         self.images = Images(sink, allocator, library, pages)
         self._registers = RegisterSet()
@@ -107,7 +115,7 @@ class Watch:
         self.traps = TrapWatch(pages)
         self.own_filters: set[str] = set()
         self.selectors = self.crossings.selectors
-        self.unreadable: set[str] = set()
+        self.unreadable = look.unreadable
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -136,8 +144,8 @@ class Watch:
             self.crossings.entered(task, entry)
         if number == _SIGRETURN:
             self._follower.handler_returned(task)
-        elif number in (_EXECVE, _EXECVEAT) and not self._is_shared(task.memory, task.pid):
-            self._settle(task)
+        elif number in (_EXECVE, _EXECVEAT) and self._allocator is not None and not is_shared(task.memory, task.pid):
+            self._allocator.settle(task)
         if number in _TRAP_CALLS:
             self.traps.entered(task, number, args, bits=architecture_of(arch).bits)
         returns = number == _SIGRETURN and self.traps.is_returning(task)
@@ -323,10 +331,22 @@ class Watch:
         if self._follower.inline is not None:
             self._follower.inline.ready(task)
 
-    def idle(self) -> None:
+    def idle(self) -> bool:
         """See Watcher."""
         if self._follower.inline is not None:
             self._follower.inline.flush()
+        return self._ending.is_due()
+
+    def relieved(self, tasks: Collection[Task], halt: Halt) -> Watcher | None:
+        """See Watcher: the recording ends."""
+        for task in tasks:
+            if task.entered is not None and task.has_exec:
+                self.syscall_left(task, task.entered, None)
+            if self.intervals is not None and task.has_exec:
+                self.intervals.ended(task)
+        stopped = self._ending.stops
+        self._release.end(tasks, halt, self._ending.why, stopped=stopped)
+        return None if stopped else Bystander()
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""
@@ -338,37 +358,8 @@ class Watch:
         self._sink.notes.append(
             Exiting(pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last)
         )
-        if last and not self._is_shared(task.memory, task.pid):
-            # By the thread's own number: the leader may be a zombie, whose maps are empty.
-            self._settle(task)
-            snapshot = self._snapshot(task)
-            if snapshot is None:
-                return
-            frames = self._frames.save(task.tid, snapshot) if self._frames is not None else []
-            self._sink.notes.append(
-                End(
-                    pid=task.pid, t=now, path=program_of(task.tid), frames=tuple(frames),
-                    mappings=tuple(snapshot.mappings), resident=snapshot.resident, rss=snapshot.rss,
-                    break_start=snapshot.break_start,
-                )
-            )  # fmt: skip
-            if self._heaps is not None:
-                self._heaps.save(task, snapshot)
-
-    def _settle(self, task: Task) -> None:
-        if self._allocator is not None:
-            self._allocator.settle(task)
-
-    def _snapshot(self, task: Task) -> Snapshot | None:
-        try:
-            return take_snapshot(task.tid, task.memory.inline.without_ours if task.memory is not None else list)
-        except PermissionError:
-            self.unreadable.add("a process forbade to be read (PR_SET_DUMPABLE): its end is not compared")
-            return None
-
-    def _is_shared(self, memory: Memory | None, pid: int) -> bool:
-        """Whether the address space is its parent's (a vfork child that ends without exec)."""
-        return memory is None or memory.owner != pid
+        if last and not is_shared(task.memory, task.pid):
+            self._look.take(task, now)
 
     def gone(self, task: Task, status: int) -> None:
         """See Watcher."""

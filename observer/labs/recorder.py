@@ -128,7 +128,7 @@ def _record(job: Job) -> None:
     # its own invention into the memory of a recorder inside it.
     wish = Wish(
         argv=job.command, environment=job.environment, selection=parse(job.expression, all_names(), all_families()),
-        max_events=job.max_events, huge_pages=False, malloc_functions=job.malloc_functions, recorder="breakpoint",
+        stop_after=job.max_events, huge_pages=False, malloc_functions=job.malloc_functions, recorder="breakpoint",
     )  # fmt: skip
     record_run(wish, Path(job.trace), listeners=[Sources()])
 

@@ -30,6 +30,8 @@ __all__ = [
     "bits_of",
     "cont",
     "event_message",
+    "interrupt",
+    "is_ours",
     "listen",
     "peek",
     "poke",
@@ -55,6 +57,7 @@ PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SETSIGINFO: Final = 0x4203
 PTRACE_SEIZE: Final = 0x4206
+PTRACE_INTERRUPT: Final = 0x4207
 PTRACE_LISTEN: Final = 0x4208
 PTRACE_GETSIGMASK: Final = 0x420A
 PTRACE_SETSIGMASK: Final = 0x420B
@@ -108,6 +111,11 @@ def seize(tid: int, options: int = OPTIONS) -> None:
     _request(PTRACE_SEIZE, tid, 0, options)
 
 
+def interrupt(tid: int) -> None:
+    """Stop a running tracee: EVENT_STOP follows, unless another stop comes first (Linux 3.4)."""
+    _request(PTRACE_INTERRUPT, tid)
+
+
 def listen(tid: int) -> None:
     """Leave a tracee in its group-stop (job control) while hearing of its end."""
     _request(PTRACE_LISTEN, tid)
@@ -150,6 +158,12 @@ def signal_info(tid: int) -> tuple[int, int, int]:
     _request(PTRACE_GETSIGINFO, tid, 0, _siginfo_address)
     signo, _errno, code, _pad, address = struct.unpack_from("iiiiQ", _siginfo)
     return signo, code, address
+
+
+def is_ours(tid: int) -> bool:
+    """Whether this process has sent the signal that stopped *tid*, with kill(2)."""
+    _signo, code, sender = signal_info(tid)
+    return code == 0 and sender & 0xFFFF_FFFF == os.getpid()
 
 
 def whole_signal_info(tid: int) -> bytes:

@@ -64,6 +64,7 @@ class Request(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     snapshots: tuple[str, ...] = ()
     malloc_functions: dict[str, str] = {}
+    stop_after: int | None = None
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -98,13 +99,19 @@ class ProcessEnd(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How it ended. `ended` is exit, killed or cut off; `events` the number of recorded events."""
+    """How it ended. `ended` is exit, killed, stopped (by us, as was asked for) or cut off.
+
+    `events` is the number of recorded events. Where the recording ended before the program did, `closed` says why, and
+    `recorded` for how many seconds it went on, of the program's `seconds`.
+    """
 
     status: int | None
     signal: str | None
     ended: str
     events: int = 0
     seconds: float = 0.0
+    closed: str = ""
+    recorded: float | None = None
 
 
 class Meta(msgspec.Struct, frozen=True):

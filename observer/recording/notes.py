@@ -23,7 +23,7 @@ __all__ = [
     "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside",
     "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
     "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
-    "Region", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved", "Walked", "read_notes",
+    "Region", "Released", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved", "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -169,6 +169,19 @@ class Snapped(_OfHeap, frozen=True, kw_only=True, tag="snapshot"):
     tid: _Pid
     when: _Name
     others: _Count
+
+
+class Released(_OfTask, frozen=True, kw_only=True, tag="released"):
+    """A task that lived when the recording ended, and `why` that was; `stopped` that then the program was ended, too.
+
+    Its fault counters then: none of one that was `exiting`, which had told them before.
+    """
+
+    why: _Name
+    stopped: bool
+    exiting: bool
+    minor: _Count
+    major: _Count
 
 
 class Gone(_OfTask, frozen=True, kw_only=True, tag="gone"):
@@ -352,9 +365,9 @@ class Aside(_OfTask, frozen=True, kw_only=True, tag="aside"):
 
 
 Note = (
-    Layouts | Exec | Born | Copied | Exiting | End | Walked | Snapped | Gone | Signalled | Region | Detached
-    | MappedFile | MappedImage | Annexed | Leaving | Rings | Tracepoint | Interval | Populated | Beyond | Allocator
-    | Unobserved | ProbedFunction | Handler | Aside
+    Layouts | Exec | Born | Copied | Exiting | End | Walked | Snapped | Released | Gone | Signalled | Region
+    | Detached | MappedFile | MappedImage | Annexed | Leaving | Rings | Tracepoint | Interval | Populated | Beyond
+    | Allocator | Unobserved | ProbedFunction | Handler | Aside
 )  # fmt: skip
 """Any of them."""
 

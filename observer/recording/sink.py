@@ -42,6 +42,17 @@ class Sink(Protocol):
     """All the places of one recording."""
 
     @property
+    def recorded(self) -> int:
+        """How many calls and system calls there are by now."""
+
+    @property
+    def written(self) -> int:
+        """How many bytes there are by now."""
+
+    def error(self) -> OSError | None:
+        """Why something could not be stored, None if all was."""
+
+    @property
     def calls(self) -> Records:
         """Allocator calls."""
 

@@ -38,23 +38,19 @@ _NO_FIELDS: Final = (0,) * (len(INLINE.dtype.names or ()) - 2)
 
 
 class Spool:
-    """The file of one kind of records, at *most* so many.
+    """The file of one kind of records. After a failure `error` says why, and what comes is counted in `lost`."""
 
-    After a failure `error` says why, and what comes is counted in `lost`.
-    """
-
-    def __init__(self, folder: Folder, layout: Layout, most: int | None = None) -> None:
+    def __init__(self, folder: Folder, layout: Layout) -> None:
         self.file = NewFile(folder, layout.file)
         self._pack = layout.packed.pack
         self._append = self.file.append
-        self._most = most
         self.count = 0
         self.lost = 0
         self.error: OSError | None = None
 
     def append(self, *fields: Any) -> int:
         """Write one record; return its number, from 1 (0 when it was lost)."""
-        if self.error is None and self.count != self._most:
+        if self.error is None:
             try:
                 self._append(self._pack(*fields))
             except OSError as error:
@@ -67,22 +63,19 @@ class Spool:
 
 
 class InlineSpool(Spool):
-    """The file of the calls that programs recorded themselves; with those of *others* at *most* so many."""
+    """The file of the calls that programs recorded themselves."""
 
-    def __init__(self, folder: Folder, others: Spool, most: int | None = None) -> None:
-        super().__init__(folder, INLINE, most)
-        self._others = others
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(folder, INLINE)
 
     def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
-        """Write what one thread recorded, as much as there is room for."""
+        """Write what one thread recorded."""
         count = len(records)
-        if self._most is not None:
-            count = max(min(count, self._most - self.count - self._others.count), 0)
         if self.error is None and count:
             head, before = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS), self.file.size
             try:
                 self._append(head)
-                self._append(records[:count].view(np.uint8).data)
+                self._append(records.view(np.uint8).data)
             except OSError as error:
                 self.file.cut(before)
                 self.error, count = error, 0
@@ -133,22 +126,22 @@ class NoteFile:
 
 
 class Spools:
-    """All spools of one recording, in the trace's `spool` folder; at *most* so many calls and system calls each."""
+    """All spools of one recording, in the trace's `spool` folder."""
 
-    def __init__(self, folder: Folder, most: int | None = None) -> None:
+    def __init__(self, folder: Folder) -> None:
         with contextlib.ExitStack() as opened:  # where one cannot be made, the others are closed
 
-            def spool(layout: Layout, most: int | None = None) -> Spool:
-                made = Spool(folder, layout, most)
+            def spool(layout: Layout) -> Spool:
+                made = Spool(folder, layout)
                 opened.callback(made.file.close)
                 return made
 
-            self.calls = spool(CALL, most)
-            self.inline = InlineSpool(folder, self.calls, most)
+            self.calls = spool(CALL)
+            self.inline = InlineSpool(folder)
             opened.callback(self.inline.file.close)
             self.clock = spool(CLOCK)
-            self.syscalls = spool(SYSCALL, most)
-            self.into_libraries = spool(LIBRARY_CALL, most)
+            self.syscalls = spool(SYSCALL)
+            self.into_libraries = spool(LIBRARY_CALL)
             self.arguments = spool(ARGUMENT)
             self.stacks = spool(STACK_PIECE)
             self.notes = NoteFile(folder)
@@ -161,6 +154,16 @@ class Spools:
             "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
             "stacks": self.stacks, "notes": self.notes,
         }  # fmt: skip
+
+    @property
+    def recorded(self) -> int:
+        """How many calls and system calls there are by now."""
+        return self.calls.count + self.inline.count + self.syscalls.count + self.into_libraries.count
+
+    @property
+    def written(self) -> int:
+        """How many bytes there are by now."""
+        return sum(spool.file.size for spool in self._all().values())
 
     def lost(self) -> dict[str, int]:
         """Return how many records of each kind could not be stored."""

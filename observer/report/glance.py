@@ -104,6 +104,7 @@ def print_glance(
     """
     screen, summary = _Screen(console, language), glance.summary()
     screen.add(_beside(console, Text(), _title(console, meta, summary, language)))
+    _closed(screen, meta.outcome)
     _crashes(screen, glance)
     if meta.heap_damage:
         screen.fact("heap_label", meta.heap_damage, "bold red")
@@ -162,7 +163,18 @@ def _ending(outcome: Outcome, language: Language) -> tuple[str, str]:
         return language.say("title_exit", outcome.status), "bold"
     if outcome.ended == "killed":
         return language.say("title_killed", safe(outcome.signal or language.say("a_signal"))), "bold red"
+    if outcome.ended == "stopped":
+        return language.say("title_stopped"), "bold red"
     return language.say("title_cut_off"), "bold red"
+
+
+def _closed(screen: _Screen, outcome: Outcome) -> None:
+    """Say where the recording ended, if that was before the program did."""
+    if outcome.closed:
+        until = outcome.recorded or 0
+        phrase = "closed_stopped" if outcome.ended == "stopped" else "closed"
+        rest = f"{max(outcome.seconds - until, 0):.3f}"
+        screen.fact("closed_label", screen.say(phrase, f"{until:.3f}", safe(outcome.closed), rest), "bold")
 
 
 def _crashes(screen: _Screen, glance: Glance) -> None:

@@ -157,8 +157,14 @@ def _closing(console: Console, meta: Meta, events: int, directory: str, language
 
 
 def _ending(outcome: Outcome, language: Language) -> str:
+    if outcome.ended == "stopped":
+        return language.say("closing_stopped", safe(outcome.closed))
     if outcome.ended == "exit":
-        return language.say("closing_exit", outcome.status)
-    if outcome.ended == "killed":
-        return language.say("closing_killed", safe(outcome.signal or language.say("a_signal")))
-    return language.say("closing_cut_off")
+        ended = language.say("closing_exit", outcome.status)
+    elif outcome.ended == "killed":
+        ended = language.say("closing_killed", safe(outcome.signal or language.say("a_signal")))
+    else:
+        return language.say("closing_cut_off")
+    if outcome.closed:
+        return language.say("closing_closed", ended, f"{outcome.recorded or 0:.3f}", safe(outcome.closed))
+    return ended

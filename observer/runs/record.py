@@ -37,8 +37,9 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
         command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),
         expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
         instruments=tuple(sorted(wish.selection.instruments)), recorder=wish.recorder, stack=wish.stack_bytes,
-        max_events=wish.max_events, allow_loss=allow_loss, aslr=_ASLR[wish.randomize], environment=kept,
-        snapshots=tuple(map(str, wish.snapshots)), malloc_functions=dict(wish.malloc_functions),
+        max_events=wish.max_events, stop_after=wish.stop_after, allow_loss=allow_loss,
+        aslr=_ASLR[wish.randomize], environment=kept, snapshots=tuple(map(str, wish.snapshots)),
+        malloc_functions=dict(wish.malloc_functions),
     )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def _record(wish: Wish, folder: Folder) -> Recording:
 def _into_spools(wish: Wish, folder: Folder) -> Recording:
     """Run the program and leave its records in the empty *folder*."""
     with _explained(folder):
-        spools = Spools(folder, wish.max_events)
+        spools = Spools(folder)
     with closing(spools):
         recording = run_instruments(wish, spools, folder)
         recording.changed += spools.changed()

@@ -28,6 +28,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "events_total": ("{0} events", "사건 {0}개"),
     "ended_exit": ("ended with status {0}", "상태 {0}(으)로 끝남"),
     "ended_killed": ("killed by {0}", "{0}에 의해 강제로 끝남"),
+    "ended_stopped": ("ended by the observer", "관찰자가 끝냄"),
     "ended_cut_off": ("the recording was cut off", "기록이 중간에 끊김"),
     "thinned": (
         "This run has {0} events. The page stands at {1} of them: every {2}th, and the rare ones. What it shows at "

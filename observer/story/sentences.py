@@ -262,6 +262,8 @@ _PROCESS: Final[dict[str, Callable[[Process], str]]] = {
     "clone": lambda event: f"clone: a new thread, {event.child}",
     "exit": lambda event: f"exit with status {event.status}" if event.tid == event.pid else f"thread {event.tid} ends",
     "killed": lambda event: f"killed by signal {event.status}",
+    "released": lambda _event: "the recording ends here; the process runs on unobserved",
+    "stopped": lambda _event: "the observer ends the process here, as was asked for",
 }
 
 

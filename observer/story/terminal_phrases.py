@@ -33,6 +33,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "title": ("{0} {1} after {2} s: {3}", "{0} {2}초 만에 {1}: {3}"),
     "title_exit": ("ended with status {0}", "상태 {0}(으)로 끝남"),
     "title_killed": ("was killed by {0}", "{0}에 의해 강제로 끝남"),
+    "title_stopped": ("was ended by the observer", "관찰자가 끝냄"),
     "title_cut_off": ("was cut off", "기록이 중간에 끊김"),
     "a_signal": ("a signal", "시그널"),
     "processes_many": ("{0} processes", "프로세스 {0}개"),
@@ -41,6 +42,10 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "closing_kept": (", kept in {0}", ", {0}에 보관"),
     "closing_exit": ("The program ended with status {0}.", "프로그램이 상태 {0}(으)로 끝났다."),
     "closing_killed": ("The program was killed by {0}.", "프로그램이 {0}에 의해 강제로 끝났다."),
+    "closing_stopped": ("The observer ended the program ({0}).", "관찰자가 프로그램을 끝냈다({0})."),
+    "closing_closed": (
+        "{0} The recording had ended after {1} s ({2}).", "{0} 기록은 {1}초 뒤에 먼저 끝났다({2})."
+    ),
     "closing_cut_off": ("The recording was cut off.", "기록이 중간에 끊겼다."),
     # ---- the last screen ----
     "crashed": ("crashed", "비정상 종료"),
@@ -57,6 +62,12 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "resident_label": ("resident", "상주"),
     "mallocs_label": ("mallocs", "malloc"),
     "syscalls_label": ("system calls", "시스템 호출"),
+    "closed_label": ("recorded", "기록"),
+    "closed": (
+        "until {0} s ({1}); the program ran on unobserved for {2} s",
+        "{0}초까지({1}); 그 뒤 {2}초 동안 프로그램은 관찰 없이 실행됨",
+    ),
+    "closed_stopped": ("until {0} s ({1}); then the program was ended", "{0}초까지({1}); 그때 프로그램을 끝냄"),
     "lost_label": ("LOST", "잃음"),
     "refused_label": ("refused", "거부"),
     "departures_label": ("not in book", "책에 없는 것"),

@@ -52,7 +52,7 @@ def _call_lines(evidence: Evidence) -> list[LedgerLine]:
         return [unverifiable("allocator calls", evidence.not_observed["calls"])]
     excluded = (
         Exclusion(evidence.count("calls_left"), "left by a jump"),
-        Exclusion(evidence.count("calls_unreturned"), "cut by exit, exec or a signal"),
+        Exclusion(evidence.count("calls_unreturned"), "cut by exit, exec, a signal or the end of the recording"),
     )
     begun = balance(
         "allocator calls returned = begun",
@@ -94,7 +94,7 @@ def _library_lines(evidence: Evidence) -> list[LedgerLine]:
 def _syscall_line(evidence: Evidence) -> LedgerLine:
     return balance(
         "system calls left = entered", evidence.count("syscalls_left"), evidence.count("syscalls_entered"),
-        excluded=(Exclusion(evidence.count("syscalls_cut"), "did not return (exit, exec, kill)"),),
+        excluded=(Exclusion(evidence.count("syscalls_cut"), "did not return (exit, exec, kill, recording's end)"),),
     )  # fmt: skip
 
 
@@ -105,7 +105,10 @@ def _task_line(evidence: Evidence) -> LedgerLine:
     moved = sum(1 for note in evidence.execs if note.former != note.tid)
     return balance(
         "tasks ended = tasks started", len(evidence.gone), 1 + len(evidence.born),
-        excluded=(Exclusion(moved, "taken over by an exec from another thread"),),
+        excluded=(
+            Exclusion(moved, "taken over by an exec from another thread"),
+            Exclusion(len(evidence.released), "lived when the recording ended"),
+        ),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.arch.known import NATIVE
-from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Note, Populated
+from observer.recording.notes import Beyond, Born, End, Exec, Exiting, Gone, Note, Populated, Released
 from observer.trace.columns import Columns
 from observer.trace.findings import Findings
 from observer.trace.spooled import Spooled
@@ -125,6 +125,7 @@ class Evidence:
         self.not_observed = not_observed
         self.thp = thp
         self.exiting = [note for note in spooled.notes if isinstance(note, Exiting)]
+        self.released = [note for note in spooled.notes if isinstance(note, Released)]
         self.born = [note for note in spooled.notes if isinstance(note, Born)]
         self.gone = [note for note in spooled.notes if isinstance(note, Gone)]
         self.execs = [note for note in spooled.notes if isinstance(note, Exec)]
@@ -143,7 +144,7 @@ class Evidence:
 
     def unread_tasks(self) -> str:
         """Say how many tasks were killed past their exit stop, where their counters are read; empty if none."""
-        missing = 1 + len(self.born) - len(self.exiting)
+        missing = 1 + len(self.born) - len(self.exiting) - sum(not note.exiting for note in self.released)
         return f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
 
 
@@ -163,7 +164,7 @@ class Lives:
         self.all: list[Life] = []
         running: dict[int, Life] = {}
 
-        def begin(note: Born | Exec | Exiting | Gone | Populated, pid: int) -> Life:
+        def begin(note: Born | Exec | Exiting | Gone | Populated | Released, pid: int) -> Life:
             if pid in running and running[pid].ended is None:
                 running[pid].ended = note.t
             running[pid] = Life(pid)
@@ -176,7 +177,7 @@ class Lives:
                 born.programs += [] if note.shares else [note.t]
             elif isinstance(note, Born) and note.pid in running:
                 running[note.pid].tids.add(note.child)
-            elif isinstance(note, Exec | Exiting | Gone | Populated):
+            elif isinstance(note, Exec | Exiting | Gone | Populated | Released):
                 _take(running.get(note.pid) or begin(note, note.pid), note)
         self._of: dict[int, list[Life]] = {}
         for life in self.all:
@@ -196,12 +197,12 @@ class Lives:
                 same[number].see(mine[which == number])
 
 
-def _take(life: Life, note: Exec | Exiting | Gone | Populated) -> None:
+def _take(life: Life, note: Exec | Exiting | Gone | Populated | Released) -> None:
     match note:
         case Exec():
             _take_exec(life, note)
-        case Exiting():
-            _take_exiting(life, note)
+        case Exiting() | Released():
+            _take_reading(life, note)
         case Gone():
             _take_gone(life, note)
         case Populated():
@@ -214,7 +215,7 @@ def _take_exec(life: Life, note: Exec) -> None:
     life.counted -= note.minor + note.major if note.first else 0
 
 
-def _take_exiting(life: Life, note: Exiting) -> None:
+def _take_reading(life: Life, note: Exiting | Released) -> None:
     life.counted += note.minor + note.major
     life.readings[note.tid] = note.t
 

@@ -19,6 +19,7 @@ __all__ = ["fault_lines", "unsampled_faults"]
 
 _COUNTERS: Final = "page faults = minflt + majflt of all tasks"
 _SAMPLES: Final = "fault samples = kernel's event count"
+_RUSAGE: Final = "tasks' counters = getrusage of the tree"
 _HIDDEN: Final = "taken in kernel mode: not visible without CAP_PERFMON or perf_event_paranoid <= 1"
 _LATE: Final = "taken after the task's last reading"
 _LATE_AND_HIDDEN: Final = "taken in kernel mode after the task's last reading, which this user may not see"
@@ -131,6 +132,8 @@ def _why(evidence: Evidence, life: Life) -> str:
 
 
 def _rusage_line(evidence: Evidence) -> LedgerLine:
+    if evidence.released:
+        return unverifiable(_RUSAGE, "it is told at the program's end, and the recording ended before")
     seen = sum(note.minor + note.major for note in evidence.exiting)
     late = sum(life.late for life in evidence.lives) if evidence.sees_kernel_faults else 0
     expected = evidence.count("rusage_faults")
@@ -138,7 +141,7 @@ def _rusage_line(evidence: Evidence) -> LedgerLine:
     # On its way out a task's tid is cleared and its robust futexes are let go, which may bring in a page.
     hidden = 0 if evidence.sees_kernel_faults else min(max(expected - seen - workers, 0), len(evidence.exiting))
     return balance(
-        "tasks' counters = getrusage of the tree", seen, expected,
+        _RUSAGE, seen, expected,
         excluded=(Exclusion(late, _LATE), Exclusion(hidden, _LATE_AND_HIDDEN), Exclusion(workers, _WORKERS)),
         cannot_verify=evidence.unread_tasks()
         or ("children that nobody waited for are not in getrusage" if expected < seen else ""),

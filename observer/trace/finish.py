@@ -18,6 +18,7 @@ from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import are_all_memory_calls
 from observer.model.signals import name_of_signal
+from observer.recording.notes import Note, Released
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
 from observer.trace.cut_off import without_notes
@@ -94,13 +95,19 @@ def _explained(folder: Folder) -> Iterator[None]:
         raise BadTrace(f"cannot finish {folder.path}", why, f"raise ulimit -v; {remedy}") from error
 
 
-def _outcome(recording: Recording | None) -> Outcome:
+def _outcome(recording: Recording | None, notes: Sequence[Note]) -> Outcome:
     if recording is None:
         return Outcome(status=None, signal=None, ended="cut off")
-    return Outcome(
+    outcome = Outcome(
         status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
         seconds=recording.seconds,
     )  # fmt: skip
+    closed = next((note for note in notes if isinstance(note, Released)), None)
+    if closed is None:
+        return outcome
+    first = min(note.t for note in notes)
+    outcome = msgspec.structs.replace(outcome, closed=closed.why, recorded=(closed.t - first) / 1e9)
+    return msgspec.structs.replace(outcome, status=None, signal=None, ended="stopped") if closed.stopped else outcome
 
 
 def _finish(
@@ -135,7 +142,7 @@ def _finish(
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
         schema=SCHEMA, machine=machine, request=request,
-        outcome=msgspec.structs.replace(_outcome(recording), events=findings.events), ledger=ledger,
+        outcome=msgspec.structs.replace(_outcome(recording, spooled.notes), events=findings.events), ledger=ledger,
         how={**how, "fault.frame": _how_frames(findings)},
         notes=(*_notes(recording), *notes_of(findings.snapshots), *without_names(findings.images)),
         totals=totals,

@@ -25,6 +25,7 @@ from observer.recording.notes import (
     MappedImage,
     Note,
     Region,
+    Released,
     Signalled,
     Walked,
 )
@@ -81,6 +82,8 @@ class Lives:
                 self._exiting(note)
             case Gone():
                 self._gone(note)
+            case Released() if note.tid == note.pid:
+                self._life(note, "stopped" if note.stopped else "released")
             case Signalled():
                 self._signal(note)
             case Walked():

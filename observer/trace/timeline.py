@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.recording.merge import Batch, Window, windows
-from observer.recording.notes import Aside, Born, Exec, Exiting, Gone, Handler, Note, Signalled
+from observer.recording.notes import Aside, Born, Exec, Exiting, Gone, Handler, Note, Released, Signalled
 from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
 
 __all__ = ["LifeNote", "Moments", "Timeline"]
 
-LifeNote = Signalled | Exec | Born | Gone | Exiting
+LifeNote = Signalled | Exec | Born | Gone | Exiting | Released
 """A note that becomes an event, if `is_told`."""
 
 Records = npt.NDArray[np.void]
@@ -152,4 +152,4 @@ def _is_told(note: LifeNote) -> bool:
     A thread's way out ends after that, when who waits for it may go on already.
     """
     is_thread = note.tid != note.pid
-    return is_thread != isinstance(note, Gone) if isinstance(note, Gone | Exiting) else True
+    return is_thread == isinstance(note, Exiting) if isinstance(note, Gone | Exiting | Released) else True

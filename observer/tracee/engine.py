@@ -23,12 +23,14 @@ from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
 from observer.tracee.affinity import Affinity
 from observer.tracee.births import Arrival, Nursery
+from observer.tracee.bystander import Bystander
+from observer.tracee.halting import Halt, owes_trap
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 from observer.tracee.unnoticed import Unnoticed
-from observer.tracee.waiting import ALL_TASKS, collect, has_moved_on, kill
+from observer.tracee.waiting import ALL_TASKS, collect, end_all, has_moved_on, is_summons, kill
 from observer.tracee.watcher import Watcher
 
 __all__ = ["Engine"]
@@ -40,6 +42,8 @@ _TRAP_TRACE: Final = 2
 _OF_THE_TRACEE: Final = frozenset({errno.ESRCH, errno.EIO, errno.EPERM, errno.EACCES})
 """Errors that say something of the task: it is gone, or its memory is not there, or closed to us."""
 _SHORTLY: Final = 0.001
+_RESTARTED: Final = range(-516, -511)
+"""Results of calls that a stop interrupted, and that are begun again or come back with EINTR (linux/errno.h)."""
 _BIRTHS: Final = {ptrace.EVENT_FORK: "fork", ptrace.EVENT_VFORK: "vfork", ptrace.EVENT_CLONE: "clone"}
 
 
@@ -63,6 +67,7 @@ class Engine:
         self._paced = 0
         self.handling = threading.Lock()
         """Held while a stop is handled: who has it on another thread may look at what the handling changes."""
+        self._halt: Halt | None = None
 
     def run(self, root: int) -> int | None:
         """Follow until no tracee is left; return the wait status of *root*."""
@@ -82,8 +87,26 @@ class Engine:
                     collect(pending)
                     while pending:
                         self._handle(*pending.popleft())
-                self._watcher.idle()
+                if self._watcher.idle():
+                    self._relieve()
         return self.root_status
+
+    def _relieve(self) -> None:
+        """Have the watcher be followed by another, while all tasks stand still; if by none, they are ended."""
+        halt = self._halt = Halt(self.tasks)
+        halt.gather(self._nursery, self._poll, self._handle)
+        follower = self._watcher.relieved(tuple(self.tasks.values()), halt)
+        self._watcher = follower or Bystander()
+        self._hit = self._watcher.breakpoint_hit
+        if isinstance(self._watcher, Bystander):
+            self._filtered = True  # where there is no filter, no system call needs a stop any longer
+            self._affinity.part(self.known())
+        for tid in self.known() if follower is None else ():
+            kill(tid)
+        self._halt = None
+        for end in halt.ended:
+            self._dispatch(end.tid, end.status)
+        halt.let_go(self._resume)
 
     def known(self) -> tuple[int, ...]:
         """Return the ids of all tasks that live, those that nobody has told of yet included."""
@@ -91,16 +114,21 @@ class Engine:
 
     def _wait(self) -> tuple[int, int]:
         """Return the next (tid, status) while a task waits for its maker's event, which may never come."""
-        while True:
-            tid, status = os.waitpid(-1, ALL_TASKS | os.WNOHANG)
-            if tid:
-                return tid, status
-            overdue = self._nursery.overdue()
-            if overdue is not None:
-                tid, arrival = overdue
-                self._take_in(tid, arrival)
-                return tid, arrival.status
+        while (found := self._poll()) is None:
             time.sleep(_SHORTLY)
+        return found
+
+    def _poll(self) -> tuple[int, int] | None:
+        """Return the (tid, status) that waits, if one does, or that of a task that nobody will tell of any more."""
+        tid, status = os.waitpid(-1, ALL_TASKS | os.WNOHANG)
+        if tid:
+            return tid, status
+        overdue = self._nursery.overdue()
+        if overdue is None:
+            return None
+        tid, arrival = overdue
+        self._take_in(tid, arrival)
+        return tid, arrival.status
 
     def _handle(self, tid: int, status: int) -> None:
         self.stops += 1
@@ -147,18 +175,7 @@ class Engine:
 
     def abandon(self) -> None:
         """Kill all tracees and reap them: when `run` was left by an exception."""
-        for tid in self.known():
-            kill(tid)
-        while True:
-            try:
-                tid, status = os.waitpid(-1, ALL_TASKS)
-            except ChildProcessError:
-                return
-            if os.WIFSTOPPED(status):
-                # It is one that was not known, or has come to its exit, and waits for us there.
-                kill(tid)
-                with contextlib.suppress(OSError):
-                    ptrace.cont(tid)
+        end_all(self.known())
 
     def users(self, memory: Memory) -> int:
         """Return how many tasks have *memory*, or may have it, since nobody has told yet what they have."""
@@ -170,6 +187,9 @@ class Engine:
         self._affinity.adapt(tuple(self.tasks), stops / seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
+        if self._halt is not None:
+            self._halt.hold(task, number)
+            return
         # A sole task is killed from outside, and shares our processor: it does not move before we wait.
         if len(self.tasks) > 1 and has_moved_on(task.tid):
             return
@@ -199,17 +219,15 @@ class Engine:
             self._executed(task)
         elif event == ptrace.EVENT_EXIT:
             self._exiting(task)
-        elif event:
+        elif event or is_summons(task.tid, number):
             self._resume(task)
         elif len(self.tasks) == 1 or not has_moved_on(task.tid):
             self._signal(task, number)
 
     def _signal(self, task: Task, number: int) -> None:
-        if self._watcher.signalled(task, number):
-            self.delivered.add(number)
-            self._resume(task, number)
-        else:
-            self._resume(task)
+        number = number if self._watcher.signalled(task, number) else 0
+        self.delivered |= {number} - {0}
+        self._resume(task, number)
 
     def _syscall_entry(self, task: Task) -> None:
         entry = (time.monotonic_ns(), *self._info.entry(task.tid))
@@ -249,7 +267,8 @@ class Engine:
         entry, task.entered = task.entered, None
         if entry is not None:
             self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
-            self._watcher.syscall_left(task, entry, value)
+            is_cut = self._halt is not None and value in _RESTARTED
+            self._watcher.syscall_left(task, entry, None if is_cut else value)
         self._resume(task)
 
     def _killed_in_call(self, task: Task) -> None:
@@ -274,7 +293,9 @@ class Engine:
             self._watcher.ready(task)
             self._resume(task)
         elif number in _GROUP_STOPS:
-            ptrace.listen(task.tid)
+            self._halt.hold_group_stopped(task) if self._halt is not None else ptrace.listen(task.tid)
+        elif self._halt is not None and owes_trap(task.tid):
+            ptrace.cont(task.tid)
         else:
             self._resume(task)
 

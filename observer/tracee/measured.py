@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 from observer.errors import CannotObserve
 from observer.linux import procfs
-from observer.linux.ptrace import RegisterSet
 from observer.model.footprint import LightRun
 from observer.model.signals import name_of_signal
 from observer.tracee.affinity import Affinity
+from observer.tracee.bystander import Bystander
 from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
@@ -94,7 +94,7 @@ class _End:
     peak_mapped: int
 
 
-class _Ends:
+class _Ends(Bystander):
     """Implements the engine's Watcher: times the first process, reads each one when it ends."""
 
     def __init__(self, root: int) -> None:
@@ -133,36 +133,6 @@ class _Ends:
             processes=len(self._ends), status=status,
         )  # fmt: skip
 
-    def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
-        """See Watcher: there are no breakpoints."""
-        return False
-
-    def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
-        """See Watcher: nothing stops there."""
-        return False
-
-    def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
-        """See Watcher."""
-
-    def executing(self, task: Task) -> None:
-        """See Watcher."""
-
-    def born(self, parent: Task, child: Task, how: str) -> bool:
-        """See Watcher."""
-        return False
-
-    def ready(self, task: Task) -> None:
-        """See Watcher."""
-
-    def idle(self) -> None:
-        """See Watcher."""
-
-    def signalled(self, task: Task, number: int) -> bool:
-        """See Watcher."""
-        return True
-
-    def gone(self, task: Task, status: int) -> None:
-        """See Watcher."""
 
 
 def _read_end(task: Task) -> _End:

@@ -6,12 +6,17 @@ import contextlib
 import os
 import signal
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ALL_TASKS", "collect", "has_moved_on", "kill"]
+from observer.linux import ptrace
+
+__all__ = ["ALL_TASKS", "collect", "end_all", "has_moved_on", "is_halt", "is_summons", "kill", "summon"]
 
 ALL_TASKS: Final = 0x40000000
 """__WALL: children that are threads, or were made by clone(2) with another signal, are waited for, too."""
+_POLL_IN: Final = 1
+_SUMMONS: Final = signal.SIGRTMAX
 _NEXT_STOP: Final = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
 
 
@@ -39,3 +44,38 @@ def kill(tid: int) -> None:
     """Kill a task; one that has ended already is no error."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(tid, signal.SIGKILL)
+
+
+def end_all(tids: Iterable[int]) -> None:
+    """Kill all tracees, of which *tids* are known, and reap them."""
+    for tid in tids:
+        kill(tid)
+    while True:
+        try:
+            tid, status = os.waitpid(-1, ALL_TASKS)
+        except ChildProcessError:
+            return
+        if os.WIFSTOPPED(status):
+            # It is one that was not known, or has come to its exit, and waits for us there.
+            kill(tid)
+            with contextlib.suppress(OSError):
+                ptrace.cont(tid)
+
+
+def summon(tid: int) -> None:
+    """Have a task stop soon, from any thread, by a signal that it will never see.
+
+    Of a real-time signal each that is sent is kept: none of the program's own is lost by it (signal(7)).
+    """
+    with contextlib.suppress(OSError):  # it has ended: that is a stop
+        os.kill(tid, _SUMMONS)
+
+
+def is_summons(tid: int, number: int) -> bool:
+    """Whether the signal *number* before which *tid* stands is one that `summon` sent."""
+    return number == _SUMMONS and ptrace.is_ours(tid)
+
+
+def is_halt(tid: int, number: int) -> bool:
+    """Whether the signal *number* before which *tid* stands came of an event that paces it (F_SETSIG of fcntl(2))."""
+    return number == signal.SIGSTOP and ptrace.signal_info(tid)[1] == _POLL_IN

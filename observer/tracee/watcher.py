@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from observer.linux.ptrace import RegisterSet
+from observer.tracee.halting import Halt
 from observer.tracee.task import Task
 
 __all__ = ["Watcher"]
@@ -37,8 +39,14 @@ class Watcher(Protocol):
     def ready(self, task: Task) -> None:
         """*task*, whose birth was told, stands before its first instruction."""
 
-    def idle(self) -> None:
-        """A stop was handled, and its task runs again, most likely."""
+    def idle(self) -> bool:
+        """A stop was handled, and its task runs again, most likely. Return whether another watcher is to follow."""
+
+    def relieved(self, tasks: Collection[Task], halt: Halt) -> Watcher | None:
+        """All *tasks* stand still, as *halt* has them: who watches from now on?
+
+        None: nobody has to, they are to be ended.
+        """
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """*task* is about to end; its address space can be read once more if *last* of its process."""

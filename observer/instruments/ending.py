@@ -1,0 +1,64 @@
+"""When a recording ends before its program does, and why: so many events, a disk that fills up, a place reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from observer.recording.room import Room
+from observer.recording.sink import Sink
+
+__all__ = ["Ending"]
+
+_SELDOM: Final = 5
+"""The disk is looked at once in so many looks."""
+
+
+class Ending:
+    """Says when it is time. `why` is empty before; `stops` says that the program is to be ended, too.
+
+    *most* events are recorded, *last* events are those after which the program is ended; *sampled* tells how many page
+    faults were recorded by now.
+    """
+
+    def __init__(
+        self, sink: Sink, room: Room, *, most: int | None, last: int | None, sampled: Callable[[], int]
+    ) -> None:
+        self._sink = sink
+        self._room = room
+        self._limits = sorted(
+            [(count, False) for count in [most] if count] + [(count, True) for count in [last] if count]
+        )
+        self._sampled = sampled
+        self._faults = 0
+        self._looks = 0
+        self.why = ""
+        self.stops = False
+
+    def ask(self, why: str) -> None:
+        """Have the recording end, for this reason; the first one counts."""
+        self.why = self.why or why
+
+    def is_due(self) -> bool:
+        """Whether it is time: asked at every stop."""
+        if self._limits and self._sink.recorded + self._faults >= self._limits[0][0]:
+            self._reached()
+        return bool(self.why)
+
+    def _reached(self) -> None:
+        (count, stops), *_more = self._limits
+        if not self.why:
+            self.stops = stops
+        self.ask(f"{'--stop-after' if stops else '--max-events'} {count}")
+
+    def look(self) -> bool:
+        """Look at what no stop tells, regularly and from any thread; return whether it is time."""
+        self._looks += 1
+        if self._limits:
+            self._faults = self._sampled()
+        error = self._sink.error()
+        if error is not None:
+            self.ask(f"nothing more can be stored: {error.strerror}")
+        elif self._looks % _SELDOM == 0 and self._room.is_short(self._sink.written):
+            self.ask(f"the disk is nearly full: {self._room.free >> 20} MiB are free")
+        return self.is_due()
