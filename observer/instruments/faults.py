@@ -33,8 +33,8 @@ PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 _PACES: Final = 8
 """A task halts for us after so many page faults that their samples fill this part of a ring: eight may share one."""
-_MAJOR: Final = 1
-"""The place of the event of major faults in its ring."""
+_MINOR, _MAJOR = range(2)
+"""The places of the events of minor and of major faults in their ring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ class FaultInstrument:
 
     @property
     def recorded(self) -> int:
-        """How many samples were written by now, about: other records lie between them."""
-        return sum(file.size for file in self._rings.files) // self.layout.record_bytes
+        """How many page faults there were by now; 0 once it was stopped."""
+        return self._rings.counted(_MINOR) + self._rings.counted(_MAJOR)
 
     @property
     def error(self) -> OSError | None:

@@ -117,11 +117,17 @@ class Rings:
         os.close(self._stop_write)
         return counts, lost
 
+    def counted(self, place: int) -> int:
+        """Return how often each ring's event at *place* has happened by now, from any thread; 0 once all is closed."""
+        with self._lock:
+            return sum(ring.counters[place].read()[0] for ring in self._rings)
+
     def close(self) -> None:
         """Close the rings."""
-        for ring in self._rings:
-            ring.close()
-        self._rings.clear()
+        with self._lock:
+            for ring in self._rings:
+                ring.close()
+            self._rings.clear()
 
 
 def _online_processors() -> set[int]:

@@ -20,10 +20,10 @@ from msgspec import Meta, Struct
 from observer.model.addresses import Mapping
 
 __all__ = [
-    "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside",
-    "Beyond", "Born", "Copied", "Detached", "End", "Exec", "Exiting", "Gone",
-    "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note", "Populated", "ProbedFunction",
-    "Region", "Released", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved", "Walked", "read_notes",
+    "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside", "Beyond", "Born", "Copied", "Detached", "End",
+    "Exec", "Exiting", "Gone", "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note",
+    "Populated", "ProbedFunction", "Region", "Released", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved",
+    "Walked", "read_notes",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -172,10 +172,7 @@ class Snapped(_OfHeap, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Released(_OfTask, frozen=True, kw_only=True, tag="released"):
-    """A task that lived when the recording ended, and `why` that was; `stopped` that then the program was ended, too.
-
-    Its fault counters then: none of one that was `exiting`, which had told them before.
-    """
+    """A task that lived as the recording ended, and `why` it did; its counters: 0 where `exiting`, it had told them."""
 
     why: _Name
     stopped: bool

@@ -117,7 +117,7 @@ def print_glance(
         screen.fact("departures_label", _cut(console, beyond))
     source = sources if sources is not None else Sources(None, meta.images)
     _places(screen, screen.say("most_asked"), glance.places.top("bytes")[:_TOP], source, live=False)
-    _leaks(screen, glance.places.top("live"), source, summary)
+    _leaks(screen, glance.places.top("live"), source, summary, is_closed=bool(meta.outcome.closed))
     _verdict(screen, meta)
     _commands(screen, glance, str(directory), command)
     screen.print()
@@ -308,11 +308,15 @@ def _place(screen: _Screen, place: Place, wide: int, source: Sources, *, live: b
     return line
 
 
-def _leaks(screen: _Screen, places: Sequence[Place], source: Sources, summary: Summary) -> None:
+def _leaks(
+    screen: _Screen, places: Sequence[Place], source: Sources, summary: Summary, *, is_closed: bool
+) -> None:  # fmt: skip
     if places:
         more = screen.say("not_freed_places", len(places)) if len(places) > 1 else ""
         pieces = screen.language.counted(summary.live_pieces, "piece")
-        title = screen.say("not_freed", screen.language.size(summary.live), pieces, more)
+        title = screen.say(
+            "not_freed_yet" if is_closed else "not_freed", screen.language.size(summary.live), pieces, more
+        )
         _places(screen, title, places[:_LEAKS], source, live=True)
 
 

@@ -96,6 +96,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "refused_survived": ("with a signal, by the processor: {0}", "CPU가 시그널로 거부: {0}"),
     "most_asked": ("asked for most", "가장 많이 요청한 자리"),
     "not_freed": ("not freed: {0} in {1}{2}", "돌려주지 않음: {1}, {0}{2}"),
+    "not_freed_yet": ("alive where the recording ended: {0} in {1}{2}", "기록이 끝날 때 살아 있음: {1}, {0}{2}"),
     "not_freed_places": (" by {0} places", " (자리 {0}곳)"),
     "accounted": ("every event is accounted for", "모두 설명됨"),
     "not_accounted": ("NOT everything is accounted for", "설명되지 않은 것이 있음"),

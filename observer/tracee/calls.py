@@ -279,7 +279,8 @@ class CallFollower:
         for task in tasks:
             self._vacate(task, memory, RegisterSet())
             self.ended(task)
-        take_out(memory, tasks)
+        with self._pages.excluded():  # since a fork pages of its code may be shared
+            take_out(memory, tasks)
 
 
 def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:

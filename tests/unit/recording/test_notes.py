@@ -19,6 +19,7 @@ from observer.recording.notes import (
     Note,
     Populated,
     Region,
+    Released,
     Rings,
     Signalled,
     read_notes,
@@ -50,6 +51,7 @@ NOTES = (
     Interval(pid=17, tid=19, t=23, count=3, pages=()),
     Rings(t=29, major_ids=(31, 37)),
     Populated(pid=17, tid=19, t=31, end=37, caller=23, number=59, faults=-3),
+    Released(pid=17, tid=19, t=41, why="--max-events 5", stopped=True, exiting=False, minor=3, major=5),
 )  # fmt: skip
 GONE = Gone(pid=1, tid=1, t=5, status=0)
 
@@ -71,13 +73,13 @@ def test_what_is_noted_is_read() -> None:
 def test_a_line_begins_with_its_kind_and_its_time() -> None:
     assert lines(GONE) == [b'{"what":"gone","t":5,"pid":1,"tid":1,"status":0}\n']
     assert all(line.startswith(b'{"what":"%b","t":' % what.encode()) for line, what in zip(
-        lines(*NOTES), ("exec", "born", "copied", "end", "image", "region", "signal", "interval", "rings", "populated"), strict=True
+        lines(*NOTES), ("exec", "born", "copied", "end", "image", "region", "signal", "interval", "rings", "populated", "released"), strict=True
     ))  # fmt: skip
 
 
 def test_every_kind_says_when() -> None:
     assert [what for what, kind in KINDS.items() if "t" not in kind.__struct_fields__] == []
-    assert len(KINDS) == 26
+    assert len(KINDS) == 27
 
 
 def test_a_note_is_read_with_what_a_later_observer_adds_and_in_any_order() -> None:

@@ -45,23 +45,6 @@ def test_what_was_written_is_in_the_file_before_it_is_closed(tmp_path: Path) -> 
     spool.file.close()
 
 
-def test_beyond_the_most_everything_is_counted_as_lost(tmp_path: Path) -> None:
-    spool = Spool(Folder.open(tmp_path), PAIR, most=5)
-    assert [spool.append(1, i) for i in range(7)] == [1, 2, 3, 4, 5, 0, 0]
-    assert (spool.count, spool.lost, spool.error) == (5, 2, None)
-    spool.file.close()
-    assert len(words(tmp_path / "x", PAIR)) == 5
-
-
-def test_the_most_holds_for_records_of_any_size(tmp_path: Path) -> None:
-    most = 17
-    spool = Spool(Folder.open(tmp_path), ODD, most=most)
-    for i in range(most + 23):
-        spool.append(1, i, i)
-    spool.file.close()
-    assert (spool.count, spool.lost, (tmp_path / "x").stat().st_size) == (most, 23, most * 24)
-
-
 @contextlib.contextmanager
 def no_file_larger_than_a_page() -> Iterator[None]:
     """Let every allocation of file space fail, as on a full disk; only while it lasts, for pytest writes files, too."""
@@ -141,13 +124,18 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_the_most_counts_for_calls_and_system_calls_each(tmp_path: Path) -> None:
-    spools = Spools(Folder.make(tmp_path / "spool", 0o700), most=1)
-    for _ in range(3):
-        spools.calls.append(*range(1, 16))
+def test_what_there_is_by_now_is_counted_in_records_and_bytes(tmp_path: Path) -> None:
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700))
+    assert (spools.recorded, spools.written) == (0, 0)
+    spools.calls.append(*range(1, 16))
+    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype))
     spools.syscalls.append(*range(1, 19))
+    spools.into_libraries.append(*range(1, 11))
+    spools.stacks.append(1, 2, 3, 4, b"x")
     spools.close()
-    assert spools.lost() == {"calls": 2, "syscalls": 0, "library": 0, "arguments": 0, "notes": 0}
+    sizes = sum(path.stat().st_size for path in (tmp_path / "spool").iterdir())
+    assert (spools.recorded, spools.written) == (5, sizes)
+    assert spools.lost() == {"calls": 0, "syscalls": 0, "library": 0, "arguments": 0, "notes": 0}
     assert spools.error() is None
 
 

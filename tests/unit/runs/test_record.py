@@ -27,12 +27,18 @@ def wish(**fields: Any) -> Wish:
 
 def test_a_wish_is_kept_as_it_was_with_what_the_loader_and_the_allocator_read() -> None:
     environment = {"GLIBC_TUNABLES": "glibc.malloc.top_pad=0", "MALLOC_ARENA_MAX": "1", "LD_PRELOAD": "x", "HOME": "/"}
-    asked = wish(environment=environment, selection=parse("trace=mmap,brk", frozenset({"brk", "mmap"})), max_events=7)
+    asked = wish(
+        environment=environment,
+        selection=parse("trace=mmap,brk", frozenset({"brk", "mmap"})),
+        max_events=7,
+        stop_after=11,
+    )
     kept = request_of(asked, Path("/t/story.trace"), allow_loss=True)
     assert kept.command == ("/bin/true", "-x")
     assert (kept.directory, kept.expression, kept.syscalls) == ("/t/story.trace", "trace=mmap,brk", ("brk", "mmap"))
     assert kept.instruments == ("calls", "faults", "residency")
     assert (kept.recorder, kept.stack, kept.max_events, kept.allow_loss) == ("auto", 512, 7, True)
+    assert kept.stop_after == 11
     assert set(kept.environment) == {"GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "LD_PRELOAD"}
 
 
@@ -81,10 +87,10 @@ def test_what_was_recorded_becomes_a_trace_once_the_program_has_ended(instrument
         yield
         order.append("end")
 
-    told = record_run(wish(max_events=1), tmp_path / "t", while_finishing=finishing)
+    told = record_run(wish(), tmp_path / "t", while_finishing=finishing)
     assert order == ["begin", "end"]
-    assert told.totals["syscalls"] == 1
-    assert [line.lost for line in told.ledger if line.identity == "records stored"] == [1]
+    assert told.totals["syscalls"] == 2
+    assert [line.seen for line in told.ledger if line.identity == "records stored"] == [2]
     assert Trace.open(tmp_path / "t").meta == told
     assert not is_left_unfinished(tmp_path / "t")
 

@@ -27,10 +27,10 @@ SAMPLE, LOST = 9, 2
 class Recorder:
     """Writes what a run would have left in *directory*. Times are in nanoseconds, and a call's stack pointer is SP."""
 
-    def __init__(self, directory: Path, most: int | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.folder = Folder.make(directory)
-        self.spools = Spools(self.folder, most)
+        self.spools = Spools(self.folder)
         self._faults: list[bytes] = []
         self.kernel: list[bytes] = []
         """Samples of tracepoints, as `tracing` makes them."""

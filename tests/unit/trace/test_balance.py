@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -492,11 +491,10 @@ def test_every_system_call_that_was_entered_was_left(recorder: Recorder, left: i
     assert ledger(recorder, syscalls_entered=23, syscalls_left=left, syscalls_cut=cut)[SYSCALLS].verdict == verdict
 
 
-def test_records_that_could_not_be_stored_make_the_run_incomplete(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "spool", most=5)
-    for i in range(12):
+def test_records_that_could_not_be_stored_make_the_run_incomplete(recorder: Recorder) -> None:
+    for i in range(5):
         recorder.call("malloc", 17, began=10 + i, ended=10 + i)
-    line = ledger(recorder, lost=recorder.spools.lost())[STORED]
+    line = ledger(recorder, lost={"calls": 7})[STORED]
     assert (told(line), line.note) == ((5, 12, 0, "INCOMPLETE"), "7 calls lost")
 
 
@@ -513,6 +511,19 @@ def test_every_task_that_was_born_has_ended(recorder: Recorder) -> None:
     recorder.exit(20)
     line = ledger(recorder)[TASKS]
     assert told(line) == (2, 3, 1, "INCONSISTENT")
+
+
+def test_tasks_that_lived_when_the_recording_ended_are_left_out_with_their_counters_read(recorder: Recorder) -> None:
+    recorder.start(1)
+    recorder.note("born", 2, how="clone", child=CHILD, child_pid=PID, shares=True)
+    for tid, minor in ((PID, 3), (CHILD, 5)):
+        recorder.note("released", 20, tid=tid, why="--until f", stopped=False, exiting=False, minor=minor, major=0)
+    lines = ledger(recorder, rusage_faults=100)
+    assert told(lines[TASKS]) == (0, 2, 0, "COMPLETE WITH EXCLUSIONS")
+    assert reasons(lines[TASKS]) == [(2, "lived when the recording ended")]
+    counters = lines["page faults = minflt + majflt of all tasks"]
+    assert (counters.expected, counters.verdict == "UNVERIFIABLE" and "last reading" in counters.note) == (8, False)
+    assert lines["tasks' counters = getrusage of the tree"].verdict == "UNVERIFIABLE"
 
 
 def test_a_thread_that_an_exec_took_over_has_no_end_of_its_own(recorder: Recorder) -> None:

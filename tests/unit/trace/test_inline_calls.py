@@ -11,7 +11,7 @@ import pytest
 from observer.files import Folder
 from observer.model.operations import FAMILY
 from observer.recording.notes import Annexed
-from observer.recording.records import CLOCK, HEAD, INLINE, RETURNED
+from observer.recording.records import CLOCK, INLINE, RETURNED
 from observer.recording.spool import Spools
 from observer.trace.inline_calls import InlineCalls
 
@@ -114,19 +114,6 @@ def test_a_clock_that_runs_backwards_is_not_believed(tmp_path: Path) -> None:
     odd = clock((1000, 50), (900, 60), (1500, 40), (2000, 1050), (0, 2000), (1 << 63, 1 << 63))
     found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), odd, [NOTE])
     assert read(found)["began"].tolist() == [50, 60]
-
-
-def test_no_more_than_the_most_are_kept_of_both_kinds_together(tmp_path: Path) -> None:
-    spools = Spools(Folder.make(tmp_path / "spool", 0o700), most=5)
-    spools.calls.append(*range(1, 16))
-    spools.inline.append_of(7, 9, calls(3))
-    spools.inline.append_of(7, 9, calls(3))
-    spools.inline.append_of(7, 9, calls(3))
-    spools.close()
-    assert (spools.inline.count, spools.lost()["calls"]) == (4, 5)
-    raw = (tmp_path / "spool" / INLINE.file).read_bytes()
-    heads = [word ^ HEAD for word in np.frombuffer(raw, dtype=INLINE.dtype)["began"].tolist() if word >= HEAD]
-    assert heads == [3, 1]
 
 
 def test_a_function_that_no_note_explains_is_none(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_every_phrase_is_there_and_none_is_left_over() -> None:
     used = {
         *re.findall(r"TEXT\.(\w+)", script), *re.findall(r"\bt\.(\w+)", (folder / "page.html").read_text()),
         *re.findall(r"\bt\[\"(\w+)\"\]", python), "predictor_book", "predictor_glibc", "skipped_pieces", "skipped_pages",
-        "skipped_processes", "ended_exit", "ended_killed", "ended_cut_off",
+        "skipped_processes", "ended_exit", "ended_killed", "ended_stopped", "ended_cut_off",
     }  # fmt: skip
     assert used == set(PHRASES["en"])
 
