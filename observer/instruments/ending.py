@@ -10,28 +10,30 @@ from observer.recording.sink import Sink
 
 __all__ = ["Ending"]
 
-_SELDOM: Final = 5
-"""The disk is looked at once in so many looks."""
+_MANY: Final = 1 << 14
+"""After so many records more the disk is looked at, however soon that is."""
 
 
 class Ending:
     """Says when it is time. `why` is empty before; `stops` says that the program is to be ended, too.
 
     *most* events are recorded, *last* events are those after which the program is ended; *sampled* tells how many page
-    faults were recorded by now.
+    faults there were by now, *bulk* how many bytes were written beside *sink*.
     """
 
     def __init__(
-        self, sink: Sink, room: Room, *, most: int | None, last: int | None, sampled: Callable[[], int]
-    ) -> None:
+        self, sink: Sink, room: Room, *, most: int | None, last: int | None, sampled: Callable[[], int],
+        bulk: Callable[[], int],
+    ) -> None:  # fmt: skip
         self._sink = sink
         self._room = room
         self._limits = sorted(
             [(count, False) for count in [most] if count] + [(count, True) for count in [last] if count]
         )
         self._sampled = sampled
+        self._bulk = bulk
         self._faults = 0
-        self._looks = 0
+        self._next = _MANY
         self.why = ""
         self.stops = False
 
@@ -41,8 +43,12 @@ class Ending:
 
     def is_due(self) -> bool:
         """Whether it is time: asked at every stop."""
-        if self._limits and self._sink.recorded + self._faults >= self._limits[0][0]:
+        recorded = self._sink.recorded
+        if self._limits and recorded + self._faults >= self._limits[0][0]:
             self._reached()
+        if recorded >= self._next:
+            self._next = recorded + _MANY
+            self._look_at_disk()
         return bool(self.why)
 
     def _reached(self) -> None:
@@ -51,14 +57,16 @@ class Ending:
             self.stops = stops
         self.ask(f"{'--stop-after' if stops else '--max-events'} {count}")
 
-    def look(self) -> bool:
-        """Look at what no stop tells, regularly and from any thread; return whether it is time."""
-        self._looks += 1
-        if self._limits:
-            self._faults = self._sampled()
+    def _look_at_disk(self) -> None:
         error = self._sink.error()
         if error is not None:
             self.ask(f"nothing more can be stored: {error.strerror}")
-        elif self._looks % _SELDOM == 0 and self._room.is_short(self._sink.written):
+        elif self._room.is_short(self._sink.written + self._bulk()):
             self.ask(f"the disk is nearly full: {self._room.free >> 20} MiB are free")
-        return self.is_due()
+
+    def look(self) -> bool:
+        """Look at what no stop tells, regularly and from any thread; return whether it is time."""
+        if self._limits:
+            self._faults = self._sampled()
+        self._look_at_disk()
+        return bool(self.why) or self.is_due()

@@ -144,7 +144,7 @@ class _Session:
         self._totals: FaultTotals | None = None
         self._kernel_counts: dict[str, int] = {}
         self._ending = Ending(
-            sink, Room(folder), most=wish.max_events, last=wish.stop_after, sampled=self._sampled
+            sink, Room(folder), most=wish.max_events, last=wish.stop_after, sampled=self._sampled, bulk=self._bulk
         )  # fmt: skip
         look = LastLook(sink, self._allocator, self._frames, self._heaps)
         self._watch = Watch(
@@ -230,6 +230,10 @@ class _Session:
     def _sampled(self) -> int:
         """Return how many page faults were recorded by now."""
         return self._faults.recorded if self._faults is not None else 0
+
+    def _bulk(self) -> int:
+        """Return how many bytes of samples were written by now."""
+        return sum(file.size for kind in (self._faults, self._kernel) if kind is not None for file in kind.files)
 
     def _close_rings(self) -> FaultTotals:
         """Have the kernel record no more for us, if it still does; return the counts of page faults."""

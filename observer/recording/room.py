@@ -9,9 +9,11 @@ from observer.files import Folder
 
 __all__ = ["Room"]
 
-_LEAST: Final = 8 << 20
-_SHARE: Final = 0.75
-"""Bytes of tables that a byte of records may come to."""
+_LEAST: Final = 4 << 20
+_PART: Final = 4
+"""That, or where there is little to begin with this part of it."""
+_SHARE: Final = 4
+"""So many bytes of records come to a byte of tables at the most: a tenth is usual."""
 
 
 class Room:
@@ -19,6 +21,7 @@ class Room:
 
     def __init__(self, folder: Folder) -> None:
         self._fd = folder.fileno()
+        self._least = min(_LEAST, self.free // _PART)
 
     @property
     def free(self) -> int:
@@ -28,4 +31,4 @@ class Room:
 
     def is_short(self, written: int) -> bool:
         """Whether a recording of which *written* bytes are there should come to its end."""
-        return self.free < _LEAST + written * _SHARE
+        return self.free < self._least + written // _SHARE

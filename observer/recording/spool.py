@@ -71,18 +71,20 @@ class InlineSpool(Spool):
     def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
         """Write what one thread recorded."""
         count = len(records)
-        if self.error is None and count:
-            head, before = self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS), self.file.size
-            try:
-                self._append(head)
-                self._append(records.view(np.uint8).data)
-            except OSError as error:
-                self.file.cut(before)
-                self.error, count = error, 0
-            self.count += count
+        if self.error is not None:
+            self.lost += count
+        if self.error is not None or not count:
+            return
+        before, head = self.file.size, self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS)
+        try:
+            self._append(head)
+            self._append(records.view(np.uint8).data)
+        except OSError as error:
+            self.error = error
+            self.lost += count
+            self.file.cut(before)  # no head without its records
         else:
-            count = 0
-        self.lost += len(records) - count
+            self.count += count
 
     def lose(self, count: int) -> None:
         """So many calls were recorded and cannot be read."""

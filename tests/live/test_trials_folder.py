@@ -251,9 +251,10 @@ def test_a_disk_that_fills_stops_nobody(kilobytes: int, bench: Bench) -> None:
         done = bench.observer("run", "-q", "-o", "disk/t.trace", "--", "./touches")
         if (bench.folder / "disk" / "t.trace").exists():
             assert done.stdout == "went on\n"
-        assert done.returncode == 125
-        # Where there was room for the tables of what could be recorded, the ledger says what is missing.
-        is_told = "verdict: INCOMPLETE" in done.stderr
+        assert done.returncode in (5, 125)
+        # Where there was room for the tables of what could be recorded, the ledger says what is missing; where it was
+        # seen in time that there would be none, nothing is.
+        is_told = "verdict: INCOMPLETE" in done.stderr if done.returncode == 125 else done.stderr == ""
         assert is_told or (is_one_complaint(done.stderr) and "No space left on device" in done.stderr)
         bench.assert_unharmed()
         grow()

@@ -70,6 +70,18 @@ def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path
     assert (tmp_path / "x").stat().st_size == fitting * ODD.size
 
 
+def test_where_there_is_no_room_for_the_records_of_a_thread_no_head_of_theirs_is_left(tmp_path: Path) -> None:
+    spools = Spools(Folder.make(tmp_path / "spool", 0o700))
+    fitting = np.ones(4096 // INLINE.size - 3, dtype=INLINE.dtype)  # and room for the next head
+    with no_file_larger_than_a_page():
+        for records in (fitting, fitting, fitting):
+            spools.inline.append_of(3, 5, records)
+        size = (tmp_path / "spool" / INLINE.file).stat().st_size
+    assert (spools.inline.count, spools.inline.lost) == (len(fitting), 2 * len(fitting))
+    assert size == (1 + len(fitting)) * INLINE.size == spools.inline.file.size
+    spools.close()
+
+
 @pytest.mark.parametrize("harm", ["truncate", "lengthen", "replace", "remove", "link"])
 def test_a_file_that_somebody_else_changed_is_known(tmp_path: Path, harm: str) -> None:
     spool = Spool(Folder.open(tmp_path), PAIR)
