@@ -134,7 +134,6 @@ class _Ends(Bystander):
         )  # fmt: skip
 
 
-
 def _read_end(task: Task) -> _End:
     """Read a process through its last thread: the leader may be a zombie, which has no memory any more."""
     sizes = procfs.read_memory_sizes(task.tid)
