@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -135,9 +134,11 @@ def _stack(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
+    from observer.cli.progress import Progress
     from observer.runs.record import record_run
     from observer.runs.sources import Sources
     from observer.runs.told import Glanced, Story
+    from observer.story.language import LANGUAGES
     from observer.trace.place import is_left_unfinished
 
     words = after_dashes(arguments.words)
@@ -147,11 +148,13 @@ def run(arguments: argparse.Namespace) -> int:
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
     story = None if arguments.quiet else Story() if arguments.full else Glanced()
+    progress = Progress(sys.stderr, LANGUAGES[arguments.lang])
+    listeners = [Sources(), *([story] if story is not None else []), progress]
     try:
         meta = record_run(
             wish, directory, allow_loss=arguments.allow_loss,
-            replacing=partial(_say_replaced, directory) if may_replace else None, while_finishing=_progress,
-            listeners=[Sources(), *([story] if story is not None else [])],
+            replacing=partial(_say_replaced, directory) if may_replace else None, while_recording=progress.recording,
+            while_finishing=progress.finishing, listeners=listeners,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         if not is_left_unfinished(directory):
@@ -193,15 +196,6 @@ def _directory(given: str | None, program: str) -> Path:
 
 def _say_replaced(directory: Path) -> None:
     complain(f"{directory} replaces the trace of an earlier run")
-
-
-def _progress() -> AbstractContextManager[object]:
-    """Show on a terminal that work goes on; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status("naming what was seen and balancing the ledger")
 
 
 def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str) -> None:

@@ -61,12 +61,16 @@ class Ending:
         error = self._sink.error()
         if error is not None:
             self.ask(f"nothing more can be stored: {error.strerror}")
-        elif self._room.is_short(self._sink.written + self._bulk()):
+        elif self._room.is_short(self.so_far[1]):
             self.ask(f"the disk is nearly full: {self._room.free >> 20} MiB are free")
+
+    @property
+    def so_far(self) -> tuple[int, int]:
+        """How many events there are, and how many bytes were written."""
+        return self._sink.recorded + self._faults, self._sink.written + self._bulk()
 
     def look(self) -> bool:
         """Look at what no stop tells, regularly and from any thread; return whether it is time."""
-        if self._limits:
-            self._faults = self._sampled()
+        self._faults = self._sampled() or self._faults
         self._look_at_disk()
         return bool(self.why) or self.is_due()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -47,7 +47,7 @@ _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
 )
 
-__all__ = ["Recording", "Wish", "record"]
+__all__ = ["Recording", "Wish", "record", "told_to_nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,16 @@ class Recording:
     changed: list[str] = field(default_factory=list)
 
 
-def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
+def told_to_nobody(events: int, size: int) -> None:
+    """Take what a recording has come to, for who does not want to know."""
+
+
+def record(
+    wish: Wish, sink: Sink, folder: Folder, told: Callable[[int, int], None] = told_to_nobody
+) -> Recording:  # fmt: skip
     """Run the program to its end and of all it started; records go to *sink*, bulk data into files in *folder*.
+
+    While it runs *told* takes, now and then and on another thread, how many events and bytes there are by now.
 
     Raises:
         CannotLaunch: the program cannot be started.
@@ -103,7 +111,7 @@ def record(wish: Wish, sink: Sink, folder: Folder) -> Recording:
     # A descriptor for each process that is followed: as many as we may have, and the program what it would have had.
     resource.setrlimit(resource.RLIMIT_NOFILE, (files[1], files[1]))
     try:
-        recording = _Session(wish, path, sink, folder, interrupts, files).run()
+        recording = _Session(wish, path, sink, folder, interrupts, files).run(told)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
         interrupts.release()
@@ -153,7 +161,7 @@ class _Session:
             ending=self._ending, release=Release(sink, self._follower, look, self._close_rings), look=look,
         )  # fmt: skip
 
-    def run(self) -> Recording:
+    def run(self, told: Callable[[int, int], None]) -> Recording:
         program_filter = self._filter() if is_allowed() else None
         if self._kernel is not None:
             self._kernel.prepare()
@@ -177,6 +185,7 @@ class _Session:
             if self._ending.look():
                 for tid in engine.known()[:1]:
                     summon(tid)
+            told(*self._ending.so_far)
 
         self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
         began = time.monotonic_ns()

@@ -9,7 +9,7 @@ from typing import Final
 
 from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
-from observer.instruments.session import Recording, Wish
+from observer.instruments.session import Recording, Wish, told_to_nobody
 from observer.instruments.session import record as run_instruments
 from observer.model.filenames import as_text
 from observer.model.machine import Meta, Request
@@ -45,6 +45,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
 
 def record_run(
     wish: Wish, directory: Path, *, allow_loss: bool = False, replacing: Callable[[], None] | None = None,
+    while_recording: Callable[[int, int], None] = told_to_nobody,
     while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext, listeners: Sequence[Listener] = (),
 ) -> Meta:  # fmt: skip
     """Run the program and leave its finished trace in *directory*; return its meta.json.
@@ -52,6 +53,7 @@ def record_run(
     Args:
         allow_loss: whether the ledger need not balance; it is only noted.
         replacing: called when an older trace in *directory* has given way; None: whatever is there is refused.
+        while_recording: told now and then, on another thread, how many events and bytes there are by now.
         while_finishing: entered when the program has ended, while the trace is made of its records.
         listeners: told of the run, one after the other, while the trace is made.
 
@@ -66,7 +68,7 @@ def record_run(
     machine, request = describe_machine(), request_of(wish, directory, allow_loss=allow_loss)
     with new_folder(directory, replacing) as folder:
         begin(folder, machine, request)
-        recording = _record(wish, folder)
+        recording = _record(wish, folder, while_recording)
     with while_finishing():
         return finish(folder, machine, request, recording, listeners)
 
@@ -84,24 +86,24 @@ def record_uninterrupted(wish: Wish, directory: Path) -> Meta:
     return meta
 
 
-def _record(wish: Wish, folder: Folder) -> Recording:
+def _record(wish: Wish, folder: Folder, told: Callable[[int, int], None]) -> Recording:
     with ExitStack() as opened:  # closed at once: where descriptors are few, clearing away needs some
         with _explained(folder):
             spool = opened.enter_context(closing(folder.make_folder(SPOOL)))
             kept = opened.enter_context(closing(Kept(spool)))
-        recording = _into_spools(wish, spool)
+        recording = _into_spools(wish, spool, told)
         with _explained(folder):
             kept.write(recording)
         kept.refuse_changes(folder, recording)
     return recording
 
 
-def _into_spools(wish: Wish, folder: Folder) -> Recording:
+def _into_spools(wish: Wish, folder: Folder, told: Callable[[int, int], None]) -> Recording:
     """Run the program and leave its records in the empty *folder*."""
     with _explained(folder):
         spools = Spools(folder)
     with closing(spools):
-        recording = run_instruments(wish, spools, folder)
+        recording = run_instruments(wish, spools, folder, told)
         recording.changed += spools.changed()
     recording.totals |= {"calls": spools.calls.count + spools.inline.count, "syscalls": spools.syscalls.count}
     recording.lost = spools.lost()

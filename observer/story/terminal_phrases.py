@@ -62,6 +62,15 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "resident_label": ("resident", "상주"),
     "mallocs_label": ("mallocs", "malloc"),
     "syscalls_label": ("system calls", "시스템 호출"),
+    "progress_recording": (
+        "observer: recording for {0} s, {1} events ({2}/s), {3}",
+        "observer: {0}초째 기록 중, 사건 {1}개(초당 {2}개), {3}",
+    ),
+    "progress_naming": (
+        "observer: naming what was seen, {0} events ({1}/s)",
+        "observer: 본 것에 이름을 붙이는 중, 사건 {0}개(초당 {1}개)",
+    ),
+    "progress_balancing": ("observer: balancing the ledger", "observer: 대조표를 맞추는 중"),
     "closed_label": ("recorded", "기록"),
     "closed": (
         "until {0} s ({1}); the program ran on unobserved for {2} s",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -190,3 +193,37 @@ def test_a_number_that_is_none_is_refused(option: str, count: str, tmp_path: Pat
     assert recorded.status == 125
     assert "whole number of at least 1" in recorded.stderr
     assert not (tmp_path / "t").exists()
+
+
+def test_how_far_a_run_has_come_is_told_on_a_terminal_alone(tmp_path: Path) -> None:
+    """Its own output goes elsewhere; what the program has for stderr is the terminal, too."""
+    words = [sys.executable, "-m", "observer", "run", "-q", "-o", str(tmp_path / "t"), "--", "sleep", "4"]
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=theirs, env=environment_of_commands())
+    os.close(theirs)
+    shown = b""
+    while piece := _read(ours):
+        shown += piece
+    os.close(ours)
+    assert run.wait() == 0
+    told = shown.decode().split("\r\x1b[K")
+    assert (
+        len([line for line in told if re.fullmatch(r"observer: recording for [2-9] s, [0-9,]+ events .*", line)]) >= 2
+    )
+    assert told[-1] == ""
+    piped = subprocess.run(
+        [*words[:-4], str(tmp_path / "u"), *words[-3:]],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment_of_commands(),
+    )
+    assert (piped.stdout, piped.stderr) == ("", "")
+
+
+def _read(terminal: int) -> bytes:
+    """Return what comes, nothing at its end: a terminal that everybody has closed is an error (EIO)."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""

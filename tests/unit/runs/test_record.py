@@ -63,7 +63,7 @@ class Instruments:
         self.result = recording()
         self.error: Exception | None = None
 
-    def __call__(self, asked: Wish, sink: Sink, folder: Folder) -> Recording:
+    def __call__(self, asked: Wish, sink: Sink, folder: Folder, told: object) -> Recording:
         if self.error is not None:
             raise self.error
         for number in (12, 9):

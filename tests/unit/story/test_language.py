@@ -16,7 +16,11 @@ from observer.story.language import ENGLISH, KOREAN, LANGUAGES, Language
 from observer.story.terminal_phrases import COUNTED_IN_KOREAN, TERMINAL_PHRASES
 
 HOUSE = Path(observer.__file__).parent
-SHOWING = [*sorted((HOUSE / "report").glob("*.py")), HOUSE / "cli" / "moments.py", HOUSE / "story" / "names.py"]
+SHOWING = [
+    *sorted((HOUSE / "report").glob("*.py")),
+    *(HOUSE / "cli" / name for name in ("moments.py", "progress.py")),
+    HOUSE / "story" / "names.py",
+]
 WORDS = {"say": str, "template": str, "fact": str, "label": str, "choose": dict}
 LABELS = ("crashed", "rule_broken", "rules_broken", "departures_label", "faults")
 ROWS = ("calls", "none", "departures", "faults", "lost_label", "syscalls_label")
