@@ -76,7 +76,7 @@ def test_a_long_run_is_told_of_twice_a_second(clock: Clock, terminal: Terminal) 
         clock.now = 1000 + eighth / 8
         line.recording(1000 * eighth, eighth << 20)
     assert terminal.shown() == "".join(
-        f"\r\x1b[Kobserver: recording for {seconds} s, {events} events (8,000/s), {size}.0 MiB"
+        f"\r\x1b[Kobserver: recording for {seconds} s, {events} events (8,000/s), {size} MiB"
         for seconds, events, size in ((2, "16,000", 16), (2, "20,000", 20), (3, "24,000", 24))
     )
 
