@@ -110,6 +110,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "without the instruments",
     )
     parser.add_argument(
+        "--until", metavar="PLACE",
+        help="end the recording when a function is first entered, or a line (FILE:LINE) first reached; the program "
+        "runs on",
+    )  # fmt: skip
+    parser.add_argument(
         "--stop-after", metavar="N", type=positive,
         help="end the program, and all that it started, after about N such events (exit status 124)",
     )  # fmt: skip
@@ -171,6 +176,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     from observer.instruments.names import all_families, all_names
     from observer.instruments.session import Wish
     from observer.model.own_allocator import parse_functions
+    from observer.model.reached import parse_place
     from observer.model.selection import parse
     from observer.model.snapshots import parse_when
 
@@ -182,6 +188,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
+        end_at=parse_place("--until", arguments.until) if arguments.until is not None else None,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
         recorder=arguments.recorder,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -56,6 +57,15 @@ class LineTable:
     def starts_within(self, start: int, end: int) -> list[int]:
         """Return the addresses in [start, end) at which a row begins: each is an instruction's."""
         return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
+
+    def starts_of(self, is_in: Callable[[str], bool], line: int) -> list[int]:
+        """Return the addresses at which rows of *line* begin, in the sources whose paths *is_in* accepts."""
+        known: dict[str, bool] = {}
+        found: list[int] = []
+        for address, path, number in self._rows:
+            if number == line and known.setdefault(path, is_in(path)):
+                found.append(address)
+        return found
 
     @cached_property
     def has_rows(self) -> bool:

@@ -16,6 +16,7 @@ from observer.code.definitions import undetermined
 from observer.code.elf import Elf
 from observer.code.mapped import load_mapped
 from observer.instruments.allocator import AllocatorCalls
+from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.linux.regions import region_at, regions_within
@@ -66,12 +67,14 @@ class Images:
     """Notes the images of all processes, and has the instruments plant in them."""
 
     def __init__(
-        self, sink: Sink, allocator: AllocatorCalls | None, library: LibraryCalls, pages: ObserversPages
-    ) -> None:
+        self, sink: Sink, allocator: AllocatorCalls | None, library: LibraryCalls, pages: ObserversPages,
+        until: Marks | None,
+    ) -> None:  # fmt: skip
         self._sink = sink
         self._allocator = allocator
         self._library = library
         self._pages = pages
+        self._until = until
         self.unobserved: set[str] = set()
 
     def executed(self, task: Task, mappings: Iterable[Mapping], now: int) -> None:
@@ -162,6 +165,8 @@ class Images:
             if role == "program":
                 self._library.plant(task, elf, bias, calls_seen=self._allocator is not None)
             self._library.plant_unwinder(task, elf, bias)
+        if self._until is not None:
+            self._until.plant(task, elf, bias, mapping.start, mapping.end)
 
     def _not_observed(self, task: Task, path: str, why: str, now: int) -> None:
         """Note that calls in *path* are not seen in this process, for the ledger to tell."""

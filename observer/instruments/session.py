@@ -21,6 +21,7 @@ from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.last_look import LastLook
+from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded
@@ -29,6 +30,7 @@ from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import build_filter, is_allowed
+from observer.model.reached import Place, text_of_place
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.recording.room import Room
@@ -54,7 +56,8 @@ __all__ = ["Recording", "Wish", "record", "told_to_nobody"]
 class Wish:
     """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play.
 
-    The recording ends after about `max_events`, the program itself after `stop_after`.
+    The recording ends after about `max_events`, the program itself after `stop_after`, or it ends
+    when somebody comes to `end_at`.
     """
 
     argv: tuple[str, ...]
@@ -65,6 +68,7 @@ class Wish:
     pin: bool = True
     max_events: int | None = None
     stop_after: int | None = None
+    end_at: Place | None = None
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
     malloc_functions: Mapping[str, str] = field(default_factory=dict)
@@ -154,12 +158,20 @@ class _Session:
         self._ending = Ending(
             sink, Room(folder), most=wish.max_events, last=wish.stop_after, sampled=self._sampled, bulk=self._bulk
         )  # fmt: skip
+        self._until = self._marks(wish.end_at, "--until")
         look = LastLook(sink, self._allocator, self._frames, self._heaps)
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
             library=self._library, faults=self._faults, kernel=self._kernel, frames=self._frames, pages=self._pages,
             ending=self._ending, release=Release(sink, self._follower, look, self._close_rings), look=look,
+            until=self._until,
         )  # fmt: skip
+
+    def _marks(self, place: Place | None, option: str) -> Marks | None:
+        if place is None:
+            return None
+        why = f"{option} {text_of_place(place)}"
+        return Marks(place, self._follower, self._pages, lambda: self._ending.ask(why))
 
     def run(self, told: Callable[[int, int], None]) -> Recording:
         program_filter = self._filter() if is_allowed() else None
@@ -264,6 +276,13 @@ class _Session:
         failed = {name: kind.error for name, kind in kinds.items() if kind is not None}
         return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
 
+    def _not_reached(self, option: str, marks: Marks | None) -> list[str]:
+        """Say that nobody came to a place at which the recording was to end."""
+        if marks is None or self._ending.why:
+            return []
+        why = "nobody came there" if marks.is_known else "no file that was loaded has it"
+        return [f"{option} {marks.text}: {why}"]
+
     def _close_files(self) -> list[str]:
         """Close the files of bulk data; return the names of those that somebody else has changed."""
         files = [file for bulk in (self._faults, self._kernel) if bulk is not None for file in bulk.files]
@@ -322,6 +341,7 @@ class _Session:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
         if self._kernel is not None and self._kernel.witness is not None:
             notes += self._asked(self._kernel.witness)
+        notes += self._not_reached("--until", self._until)
         notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])
         sees_faults = self._faults is not None and "faults" not in watch.not_observed
         return Recording(

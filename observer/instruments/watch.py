@@ -23,6 +23,7 @@ from observer.instruments.images import Images, program_of
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.last_look import LastLook, is_shared
+from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.release import Release
@@ -90,6 +91,7 @@ class Watch:
         ending: Ending,
         release: Release,
         look: LastLook,
+        until: Marks | None,
     ) -> None:
         self._sink = sink
         self._ending = ending
@@ -102,7 +104,7 @@ class Watch:
         self._faults = faults
         self._kernel = kernel
         self._pages = pages
-        self.images = Images(sink, allocator, library, pages)
+        self.images = Images(sink, allocator, library, pages, until)
         self._registers = RegisterSet()
         self._births = Births(sink)
         self._huge_pages = HugePages(sink) if frames is not None else None

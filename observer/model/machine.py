@@ -48,7 +48,8 @@ class Machine(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked.
 
-    `malloc_functions` are the roles that functions of the program play, as an allocator of its own.
+    `malloc_functions` are the roles that functions of the program play, as an allocator of its own. `begin_at` and
+    `end_at` are places as they were typed (a function, or FILE:LINE), `follow` the names of the programs that are.
     """
 
     command: tuple[str, ...]
@@ -65,6 +66,9 @@ class Request(msgspec.Struct, frozen=True):
     snapshots: tuple[str, ...] = ()
     malloc_functions: dict[str, str] = {}
     stop_after: int | None = None
+    begin_at: str = ""
+    end_at: str = ""
+    follow: tuple[str, ...] = ()
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -37,8 +37,11 @@ class AtLine(NamedTuple):
 
     def is_at(self, site: Site) -> bool:
         """Whether *site* is this line."""
-        path, end = site.file or "", self.file.removeprefix("./")
-        return site.line == self.line and (path == self.file or path.endswith(f"/{end}"))
+        return site.line == self.line and self.is_in(site.file or "")
+
+    def is_in(self, path: str) -> bool:
+        """Whether the source *path* is the file that is meant."""
+        return path == self.file or path.endswith(f"/{self.file.removeprefix('./')}")
 
 
 When = EveryNth | AtLine

@@ -13,6 +13,7 @@ from observer.instruments.session import Recording, Wish, told_to_nobody
 from observer.instruments.session import record as run_instruments
 from observer.model.filenames import as_text
 from observer.model.machine import Meta, Request
+from observer.model.reached import text_of_place
 from observer.recording.spool import Spools
 from observer.trace.database import close_database
 from observer.trace.finish import Listener, begin, finish
@@ -40,6 +41,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
         max_events=wish.max_events, stop_after=wish.stop_after, allow_loss=allow_loss,
         aslr=_ASLR[wish.randomize], environment=kept, snapshots=tuple(map(str, wish.snapshots)),
         malloc_functions=dict(wish.malloc_functions),
+        end_at=text_of_place(wish.end_at) if wish.end_at is not None else "",
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class Breakpoint:
 
     `goes_on` says that the task needs but be resumed: a `ret` follows the int3. `is_certain`, that a task stopped right
     behind the int3 can only have come by it; `is_copy`, that not we but the program put it there, with code that it
-    copied; `is_trap`, that it is where exchanged return addresses lead.
+    copied; `is_trap`, that it is where exchanged return addresses lead; `is_mark`, that it goes away when it was met.
 
     `home` is the code of the library that defines the function, if calls from there that do not go through the symbol
     are its own business (glibc's allocator); otherwise empty. `entry` is where the function begins, `tails` are the
@@ -51,6 +51,7 @@ class Breakpoint:
     is_certain: bool = True
     is_copy: bool = False
     is_trap: bool = False
+    is_mark: bool = False
     planted: bytes = NATIVE.trap.code
     before: bytes = b""
     home: tuple[int, int] = (0, 0)

@@ -74,11 +74,13 @@ class CallFollower:
         """
         tid = task.tid
         memory = task.memory
-        if memory is None or not memory.breakpoints:
+        if memory is None or not (memory.breakpoints or memory.marks):
             return False
         registers.read(tid)
         words = registers.words
         place = words[_RIP] - _BEHIND
+        if place in memory.marks and self._is_marked(task, memory, place):
+            return True
         if place in memory.inline.traps:
             assert self.inline is not None
             place = self.inline.trapped(task, memory, registers)
@@ -99,6 +101,20 @@ class CallFollower:
         carried = self._carried(task, memory, point, registers)
         self.inline.settle(task, memory)
         return carried
+
+    def _is_marked(self, task: Task, memory: Memory, place: int) -> bool:
+        """*task* has come to a mark: tell; return whether nothing but the mark stood there."""
+        memory.marks[place]()
+        point = memory.breakpoints.get(place)
+        if point is not None and not point.is_mark:
+            return False
+        if point is not None:
+            memory.tid = task.tid
+            with self._pages.excluded():  # since a fork the page of its code may be shared again
+                memory.lift(task.tid, point)
+            del memory.breakpoints[place]
+        RegisterSet.jump(task.tid, place)
+        return True
 
     def _carried(self, task: Task, memory: Memory, point: Breakpoint, registers: RegisterSet) -> bool:
         """Take down what happens at *point* and carry its instruction out; return True."""

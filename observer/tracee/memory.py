@@ -47,7 +47,8 @@ class Memory:
     were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
     return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
     `glibcs` are the files whose allocator is glibc's own and is watched, with their load biases; `images` all files
-    with code, in the order in which they were mapped. `inline` is what the inline recorder has here.
+    with code, in the order in which they were mapped. `inline` is what the inline recorder has here, `marks` what is
+    to be called when a task comes to an address.
 
     Raises:
         OSError: the process is gone.
@@ -76,6 +77,7 @@ class Memory:
         self.glibcs: list[tuple[Elf, int]] = []
         self.images: list[Image] = []
         self.inline = Space()
+        self.marks: dict[int, Callable[[], None]] = {}
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
@@ -84,7 +86,7 @@ class Memory:
         child.word = self.word
         child.trap_home, child.trap = self.trap_home, self.trap
         child.libc_text, child.glibcs, child.images = list(self.libc_text), list(self.glibcs), list(self.images)
-        child.inline = self.inline.fork()
+        child.inline, child.marks = self.inline.fork(), dict(self.marks)
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
