@@ -20,6 +20,7 @@ from observer.errors import BadTrace, UsageError
 if TYPE_CHECKING:
     from observer.instruments.session import Wish
     from observer.model.machine import Meta
+    from observer.model.selection import Selection
     from observer.runs.told import Glanced, Story
 
 __all__ = ["configure", "run"]
@@ -110,6 +111,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "without the instruments",
     )
     parser.add_argument(
+        "--follow", metavar="NAME", action="append", default=[],
+        help="of the program's children follow only those that run a program of this name (cc1, or a pattern: 'cc1*'); "
+        "others run free, and are named. May be given several times",
+    )  # fmt: skip
+    parser.add_argument(
         "--until", metavar="PLACE",
         help="end the recording when a function is first entered, or a line (FILE:LINE) first reached; the program "
         "runs on",
@@ -188,11 +194,23 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
+        follow=_followed(arguments.follow, selection),
         end_at=parse_place("--until", arguments.until) if arguments.until is not None else None,
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
         recorder=arguments.recorder,
     )  # fmt: skip
+
+
+def _followed(names: list[str], selection: Selection) -> tuple[str, ...]:
+    for name in names:
+        if not name or "/" in name:
+            why = "it is empty" if not name else "a program's name has no slash"
+            raise UsageError(f"--follow {name!r} names no program", why, f"--follow {name.rpartition('/')[2] or 'cc1'}")
+    if names and "kernel" in selection.instruments:
+        why = "the kernel's tracepoints tell of a program with all its children"
+        raise UsageError("--follow cannot be had with -e kernel", why, "one of the two")
+    return tuple(dict.fromkeys(names))
 
 
 def _directory(given: str | None, program: str) -> Path:

@@ -32,7 +32,7 @@ class Release:
         self._look = look
         self._close = close
 
-    def end(self, tasks: Collection[Task], halt: Halt, why: str, *, stopped: bool) -> None:
+    def end(self, tasks: Collection[Task], halt: Halt, why: str, how: str) -> None:
         """Note of all *tasks* what they have, and let go of them.
 
         Those that do not stand, as *halt* has them, wait in the kernel, or have come to their end.
@@ -44,7 +44,7 @@ class Release:
                 self._follower.ended(task)
         for task in tasks:
             with _gone(halt):
-                self._note(task, why, stopped=stopped)
+                self._note(task, why, how)
         for task in _one_each(tasks):
             with _gone(halt):
                 self._look.take(task, time.monotonic_ns())
@@ -52,11 +52,11 @@ class Release:
         for memory, sharing in _by_memory(tasks):
             self._take_out(memory, [task for task in sharing if halt.is_standing(task)], halt)
 
-    def _note(self, task: Task, why: str, *, stopped: bool) -> None:
+    def _note(self, task: Task, why: str, how: str) -> None:
         counters = procfs.task_counters(task.pid, task.tid)
         self._sink.notes.append(
             Released(
-                pid=task.pid, tid=task.tid, t=time.monotonic_ns(), why=why, stopped=stopped, exiting=task.exiting,
+                pid=task.pid, tid=task.tid, t=time.monotonic_ns(), why=why, how=how, exiting=task.exiting,
                 minor=0 if task.exiting else counters.minor, major=0 if task.exiting else counters.major,
             )
         )  # fmt: skip

@@ -15,6 +15,7 @@ from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
+from observer.instruments.chosen import Chosen
 from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.heap_snapshots import HeapSnapshots
@@ -57,7 +58,8 @@ class Wish:
     """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play.
 
     The recording ends after about `max_events`, the program itself after `stop_after`, or it ends
-    when somebody comes to `end_at`.
+    when somebody comes to `end_at`. Of its children only those
+    are followed whose programs `follow` names; all, if there are none.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +71,7 @@ class Wish:
     max_events: int | None = None
     stop_after: int | None = None
     end_at: Place | None = None
+    follow: tuple[str, ...] = ()
     huge_pages: bool = True
     snapshots: tuple[When, ...] = ()
     malloc_functions: Mapping[str, str] = field(default_factory=dict)
@@ -166,6 +169,7 @@ class _Session:
             ending=self._ending, release=Release(sink, self._follower, look, self._close_rings), look=look,
             until=self._until,
         )  # fmt: skip
+        self._chosen = Chosen(self._watch, sink, self._follower, wish.follow) if wish.follow else None
 
     def _marks(self, place: Place | None, option: str) -> Marks | None:
         if place is None:
@@ -185,7 +189,7 @@ class _Session:
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
             huge_pages=self._wish.huge_pages, files=self._files,
         )  # fmt: skip
-        engine = Engine(self._watch, self._affinity, filtered=program_filter is not None)
+        engine = Engine(self._chosen or self._watch, self._affinity, filtered=program_filter is not None)
         inline = self._follower.inline = self._inline_recorder(engine, self._recorder.stub)
         launched = launch(start)
 
@@ -341,6 +345,7 @@ class _Session:
                 watch.not_observed["calls"] = _NO_ALLOCATOR
         if self._kernel is not None and self._kernel.witness is not None:
             notes += self._asked(self._kernel.witness)
+        notes += self._chosen.notes if self._chosen is not None else []
         notes += self._not_reached("--until", self._until)
         notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])
         sees_faults = self._faults is not None and "faults" not in watch.not_observed

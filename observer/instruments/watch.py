@@ -218,19 +218,19 @@ class Watch:
         """See Watcher."""
         self._follower.ended(task)
 
-    def executed(self, task: Task, former_tid: int) -> None:
-        """See Watcher."""
+    def executed(self, task: Task, former_tid: int, *, joins: bool = False) -> None:
+        """See Watcher; *joins*: until now the process was not followed."""
         now = time.monotonic_ns()
         first = self.started == 0
         if first:
             self.started = 1
             self._start_faults(task.tid)
             self._start_kernel_side(task.tid)
-        elif self._faults is not None and former_tid != task.tid:
+        elif self._faults is not None and (joins or former_tid != task.tid):
             self._faults.ended(former_tid)
             self._faults.pace(task.tid)
         if self.intervals is not None:
-            if first:
+            if first or joins:
                 self.intervals.begin(task)
             else:
                 self.intervals.executed(task, former_tid)
@@ -244,7 +244,7 @@ class Watch:
                 pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
                 minor=counters.minor, major=counters.major,
                 break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=tuple(mappings),
-                environment=procfs.heeded_environment(task.tid, _HEEDED),
+                environment=procfs.heeded_environment(task.tid, _HEEDED), joined=joins,
             )
         )  # fmt: skip
         self.images.executed(task, mappings, now)
@@ -346,9 +346,15 @@ class Watch:
                 self.syscall_left(task, task.entered, None)
             if self.intervals is not None and task.has_exec:
                 self.intervals.ended(task)
-        stopped = self._ending.stops
-        self._release.end(tasks, halt, self._ending.why, stopped=stopped)
-        return None if stopped else Bystander()
+        self._release.end(tasks, halt, self._ending.why, "stopped" if self._ending.stops else "released")
+        return None if self._ending.stops else Bystander()
+
+    def left_alone(self, task: Task) -> None:
+        """*task* is not followed any longer."""
+        if self._faults is not None:
+            self._faults.ended(task.tid)
+        if self.intervals is not None:
+            self.intervals.ended(task)
 
     def exiting(self, task: Task, status: int, last: bool) -> None:
         """See Watcher."""

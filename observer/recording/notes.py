@@ -1,7 +1,7 @@
 """Notes: the rare things of a recording, each kind a value with names and types, kept as one line of JSON.
 
 The key `what` says which kind a line is of; `KINDS` has them all. Writers make the value, `Notes.append` writes its
-line, `read_notes` gives it back with everything checked that stands beside its fields here: whoever may write the
+line, `note_lines` gives it back with everything checked that stands beside its fields here: whoever may write the
 trace's folder may have changed the lines.
 
 The first line tells of the records (`Layouts`). Times (`t`, `end`) are CLOCK_MONOTONIC in nanoseconds, as in records;
@@ -11,10 +11,8 @@ mappings those of /proc/PID/maps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Final, get_args
 
-import msgspec
 from msgspec import Meta, Struct
 
 from observer.model.addresses import Mapping
@@ -23,7 +21,7 @@ __all__ = [
     "FILE", "KINDS", "OWN_MEMORY", "Allocator", "Annexed", "Aside", "Beyond", "Born", "Copied", "Detached", "End",
     "Exec", "Exiting", "Gone", "Handler", "Interval", "Layouts", "Leaving", "MappedFile", "MappedImage", "Note",
     "Populated", "ProbedFunction", "Region", "Released", "Rings", "Signalled", "Snapped", "Tracepoint", "Unobserved",
-    "Walked", "read_notes",
+    "Walked",
 ]  # fmt: skip
 
 FILE: Final = "notes.jsonl"
@@ -46,6 +44,7 @@ _Path = Annotated[str, Meta(max_length=_PATH)]
 _Name = Annotated[str, Meta(max_length=_PATH, min_length=1)]
 _Value = Annotated[str, Meta(max_length=1 << 20)]
 _Run = tuple[Annotated[int, Meta(ge=0, le=1 << 52)], Annotated[int, Meta(ge=1, le=_PAGES)]]
+_How = Annotated[str, Meta(pattern=r"^(released|stopped|unfollowed)\Z")]
 _Birth = Annotated[str, Meta(pattern=r"^(fork|vfork|clone)\Z")]
 _Beyond = Annotated[str, Meta(pattern=r"^(io_uring|process_madvise|userfaultfd)\Z")]
 _Offset = Annotated[int, Meta(ge=0, le=(1 << 12))]
@@ -80,6 +79,10 @@ class Exec(_OfTask, frozen=True, kw_only=True, tag="exec"):
     `former` is the number of the thread that called execve; `minor` and `major` are the task's fault counters by then,
     `break_start` where the heap will begin, `mappings` what the kernel has mapped (none: it may not be read).
     `environment` holds the variables that allocators and the loader heed.
+
+    `joined`: from now on the process is followed, which lived before; `minor` and `major` are those of all its tasks,
+    `threads` the others of these. It was no exec, if there was a heap already: `heap_pages` are those of it that are
+    there, as runs (number of the first page, pages), None at an exec.
     """
 
     path: _Path
@@ -90,6 +93,9 @@ class Exec(_OfTask, frozen=True, kw_only=True, tag="exec"):
     break_start: _Word
     mappings: tuple[Mapping, ...]
     environment: dict[str, _Value] | None = None
+    joined: bool = False
+    threads: tuple[_Pid, ...] = ()
+    heap_pages: tuple[_Run, ...] | None = None
 
 
 class Born(_OfTask, frozen=True, kw_only=True, tag="born"):
@@ -172,10 +178,13 @@ class Snapped(_OfHeap, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Released(_OfTask, frozen=True, kw_only=True, tag="released"):
-    """A task that lived as the recording ended, and `why` it did; its counters: 0 where `exiting`, it had told them."""
+    """A task that lived as the recording ended, for all (released, stopped with the program) or for it (unfollowed).
 
+    `why` that was, or its program; its fault counters then: 0 of one that was `exiting`, which had told them before.
+    """
+
+    how: _How
     why: _Name
-    stopped: bool
     exiting: bool
     minor: _Count
     major: _Count
@@ -370,31 +379,3 @@ Note = (
 
 KINDS: Final[dict[str, type[Note]]] = {str(kind.__struct_config__.tag): kind for kind in get_args(Note)}
 """The kinds of notes by their `what`."""
-
-_LINE: Final = msgspec.json.Decoder(Note)
-_WORDS_ONLY: Final = msgspec.msgpack.Encoder()  # knows no number that has more than 64 bits
-
-
-def read_notes(lines: Iterable[bytes]) -> tuple[list[Note], int]:
-    """Return the notes that stand in *lines*, and how many whole lines are none.
-
-    The last line may have no end: it was being written when the observer ended, and is neither.
-    """
-    notes: list[Note] = []
-    odd = 0
-    for line in lines:
-        note = _note(line)
-        if note is not None:
-            notes.append(note)
-        elif line.endswith(b"\n"):
-            odd += 1
-    return notes, odd
-
-
-def _note(line: bytes) -> Note | None:
-    try:
-        note: Note = _LINE.decode(line)
-        _WORDS_ONLY.encode(note)
-    except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError, RecursionError):
-        return None
-    return note

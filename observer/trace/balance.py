@@ -103,11 +103,13 @@ def _syscall_line(evidence: Evidence) -> LedgerLine:
 
 def _task_line(evidence: Evidence) -> LedgerLine:
     moved = sum(1 for note in evidence.execs if note.former != note.tid)
+    unfollowed = sum(note.how == "unfollowed" for note in evidence.released)
     return balance(
-        "tasks ended = tasks started", len(evidence.gone), 1 + len(evidence.born),
+        "tasks ended = tasks started", len(evidence.gone), evidence.started,
         excluded=(
             Exclusion(moved, "taken over by an exec from another thread"),
-            Exclusion(len(evidence.released), "lived when the recording ended"),
+            Exclusion(len(evidence.released) - unfollowed, "lived when the recording ended"),
+            Exclusion(unfollowed, "not followed any further"),
         ),
     )  # fmt: skip
 

@@ -126,6 +126,7 @@ class Evidence:
         self.thp = thp
         self.exiting = [note for note in spooled.notes if isinstance(note, Exiting)]
         self.released = [note for note in spooled.notes if isinstance(note, Released)]
+        self.joined = [note for note in spooled.notes if isinstance(note, Exec) and note.joined]
         self.born = [note for note in spooled.notes if isinstance(note, Born)]
         self.gone = [note for note in spooled.notes if isinstance(note, Gone)]
         self.execs = [note for note in spooled.notes if isinstance(note, Exec)]
@@ -138,13 +139,20 @@ class Evidence:
         return (self.totals or {}).get(name, 0)
 
     @property
+    def started(self) -> int:
+        """How many tasks were followed: the first, those that were born, and those that lived already."""
+        joined = sum(1 + len(note.threads) for note in self.joined)
+        return len(self.born) + joined + (not any(note.first for note in self.joined))
+
+    @property
     def huge_pages(self) -> bool:
         """Whether there may have been huge pages: everywhere, or where madvise or mmap asked for them."""
         return self.thp == "always" or self.findings.asks_for_huge_pages
 
     def unread_tasks(self) -> str:
         """Say how many tasks were killed past their exit stop, where their counters are read; empty if none."""
-        missing = 1 + len(self.born) - len(self.exiting) - sum(not note.exiting for note in self.released)
+        told = len(self.exiting) + sum(not note.exiting for note in self.released)
+        missing = self.started - told
         return f"{missing} tasks ended without a last reading of their counters" if missing > 0 else ""
 
 
@@ -177,6 +185,8 @@ class Lives:
                 born.programs += [] if note.shares else [note.t]
             elif isinstance(note, Born) and note.pid in running:
                 running[note.pid].tids.add(note.child)
+            elif isinstance(note, Exec) and note.joined:
+                _take(begin(note, note.pid), note)
             elif isinstance(note, Exec | Exiting | Gone | Populated | Released):
                 _take(running.get(note.pid) or begin(note, note.pid), note)
         self._of: dict[int, list[Life]] = {}
@@ -212,12 +222,15 @@ def _take(life: Life, note: Exec | Exiting | Gone | Populated | Released) -> Non
 def _take_exec(life: Life, note: Exec) -> None:
     life.programs.append(note.t)
     life.has_unreadable_program |= not note.mappings
-    life.counted -= note.minor + note.major if note.first else 0
+    life.counted -= note.minor + note.major if note.first or note.joined else 0
+    life.tids |= {*note.threads}
 
 
 def _take_reading(life: Life, note: Exiting | Released) -> None:
     life.counted += note.minor + note.major
     life.readings[note.tid] = note.t
+    if isinstance(note, Released) and note.how == "unfollowed":
+        life.ended, life.was_killed = note.t, True  # what it might still have touched nobody knows
 
 
 def _take_gone(life: Life, note: Gone) -> None:

@@ -25,6 +25,7 @@ _LATE: Final = "taken after the task's last reading"
 _LATE_AND_HIDDEN: Final = "taken in kernel mode after the task's last reading, which this user may not see"
 _WORKERS: Final = "taken by threads of io_uring's, which no tracer sees"
 _POPULATED: Final = "pages populated by mlock, MAP_POPULATE or the like"
+_OTHERS: Final = "of processes that are not followed, or were not yet"
 _OWN: Final = "pages of the inline recorder's own memory"
 _REACHED: Final = "pages that process_vm_readv, vmsplice or io_submit reached first"
 _UNFOLLOWED: Final = (
@@ -40,7 +41,7 @@ def fault_lines(evidence: Evidence) -> list[LedgerLine]:
     if "faults" in evidence.not_observed:
         return [_unplaced_line(evidence), unverifiable(_SAMPLES, evidence.not_observed["faults"])]
     seen, lost = len(evidence.spooled.faults), evidence.count("faults_lost")
-    own = (Exclusion(evidence.spooled.own_faults, _OWN),)
+    own = (Exclusion(evidence.spooled.own_faults, _OWN), Exclusion(evidence.spooled.others_faults, _OTHERS))
     lines = [
         balance(_SAMPLES, seen, evidence.count("faults_counted"), lost=lost, excluded=own),
         _counter_line(evidence, seen, lost),
@@ -132,8 +133,8 @@ def _why(evidence: Evidence, life: Life) -> str:
 
 
 def _rusage_line(evidence: Evidence) -> LedgerLine:
-    if evidence.released:
-        return unverifiable(_RUSAGE, "it is told at the program's end, and the recording ended before")
+    if evidence.released or evidence.joined:
+        return unverifiable(_RUSAGE, "it is told of the whole run, of which this is a part")
     seen = sum(note.minor + note.major for note in evidence.exiting)
     late = sum(life.late for life in evidence.lives) if evidence.sees_kernel_faults else 0
     expected = evidence.count("rusage_faults")

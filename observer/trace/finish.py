@@ -102,12 +102,13 @@ def _outcome(recording: Recording | None, notes: Sequence[Note]) -> Outcome:
         status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
         seconds=recording.seconds,
     )  # fmt: skip
-    closed = next((note for note in notes if isinstance(note, Released)), None)
+    closed = next((note for note in notes if isinstance(note, Released) and note.how != "unfollowed"), None)
     if closed is None:
         return outcome
     first = min(note.t for note in notes)
-    outcome = msgspec.structs.replace(outcome, closed=closed.why, recorded=(closed.t - first) / 1e9)
-    return msgspec.structs.replace(outcome, status=None, signal=None, ended="stopped") if closed.stopped else outcome
+    closed_at = {"closed": closed.why, "recorded": (closed.t - first) / 1e9}
+    as_stopped = {"status": None, "signal": None, "ended": "stopped"} if closed.how == "stopped" else {}
+    return msgspec.structs.replace(outcome, **closed_at, **as_stopped)
 
 
 def _finish(

@@ -83,7 +83,7 @@ class Lives:
             case Gone():
                 self._gone(note)
             case Released() if note.tid == note.pid:
-                self._life(note, "stopped" if note.stopped else "released")
+                self._life(note, note.how, path=note.why if note.how == "unfollowed" else None)
             case Signalled():
                 self._signal(note)
             case Walked():

@@ -58,7 +58,18 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("call", "op"): [operation.name for operation in FAMILY],
     ("syscall", "gate"): GATES,
-    ("process", "what"): ("start", "fork", "vfork", "clone", "exec", "exit", "killed", "released", "stopped"),
+    ("process", "what"): (
+        "start",
+        "fork",
+        "vfork",
+        "clone",
+        "exec",
+        "exit",
+        "killed",
+        "released",
+        "stopped",
+        "unfollowed",
+    ),
 }
 _NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})
 

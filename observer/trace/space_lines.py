@@ -54,7 +54,8 @@ def space_lines(evidence: Evidence) -> list[LedgerLine]:
 
 
 def _unread_processes(evidence: Evidence) -> str:
-    ended = [note for note in (*evidence.gone, *evidence.released) if note.tid == note.pid]
+    released = [note for note in evidence.released if note.how != "unfollowed"]
+    ended = [note for note in (*evidence.gone, *released) if note.tid == note.pid]
     missing = len(ended) - len(evidence.findings.ends)
     sharing = sum(1 for note in evidence.born if note.shares and note.child_pid != note.pid)
     return f"{missing} processes ended before they could be read" if missing > sharing else ""

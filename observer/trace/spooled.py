@@ -24,6 +24,7 @@ from observer.instruments.faults import PAGE_SHIFT, SampleLayout
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet
+from observer.recording.note_lines import read_notes
 from observer.recording.notes import (
     FILE,
     Annexed,
@@ -33,7 +34,6 @@ from observer.recording.notes import (
     Note,
     Snapped,
     Walked,
-    read_notes,
 )
 from observer.recording.records import (
     ARGUMENT,
@@ -51,6 +51,7 @@ from observer.recording.records import (
 )
 from observer.trace.annexes import Annexes
 from observer.trace.fault_records import fault_layout, samples_of
+from observer.trace.followed import Followed
 from observer.trace.inline_calls import InlineCalls
 from observer.trace.kernel_records import plausible, readers
 
@@ -182,7 +183,8 @@ class Spooled:
     """The records of one recording.
 
     `damaged` counts the records (of notes.jsonl the lines) of a file that could not be read, `own_faults` the fault
-    samples that are left out, as they were taken in memory of the observer's own.
+    samples that are left out, as they were taken in memory of the observer's own, `others_faults` those of processes
+    that were not followed.
     """
 
     calls: Stored
@@ -199,6 +201,7 @@ class Spooled:
     snapshots: HeapChunks
     damaged: dict[str, int]
     own_faults: int
+    others_faults: int
 
 
 def read_spools(folder: Folder, stack_bytes: int) -> Spooled:
@@ -214,7 +217,7 @@ class _Reading:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._damaged: Counter[str] = Counter()
-        self._own_faults = 0
+        self._own_faults = self._others_faults = 0
 
     def all(self, layout: SampleLayout) -> Spooled:
         frames, heaps, snapshots = self._frames(), self._chunks(HEAP_CHUNK), self._chunks(SNAPSHOT_CHUNK)
@@ -234,6 +237,7 @@ class _Reading:
             snapshots=snapshots,
             damaged=dict(+self._damaged),
             own_faults=self._own_faults,
+            others_faults=self._others_faults,
         )
 
     def _file(self, name: str, most: int | None = None) -> File:
@@ -305,9 +309,10 @@ class _Reading:
         if sum(length for note in placed for _first, length in note.pages) > _MOST_PLACED:
             self._damaged[FILE] += len(placed)
             placed = []
-        parts = [partial(self._samples, name, self._file(name), dtype, annexes) for name in names]
+        followed = Followed(notes)
+        parts = [partial(self._samples, name, self._file(name), dtype, annexes, followed) for name in names]
         stored = Stored(dtype, "time", [*parts, partial(_placed_by_pages, placed, dtype)])
-        self._own_faults, annexes.own_faults = annexes.own_faults, 0
+        self._own_faults, self._others_faults = annexes.own_faults, followed.others
         return stored
 
     def _witness(self) -> Stored:
@@ -315,7 +320,9 @@ class _Reading:
             return Stored(KERNEL_EVENT.dtype, "time", [])
         return self._records(KERNEL_EVENT, plausible, "time")
 
-    def _samples(self, name: str, file: File, dtype: np.dtype[np.void], annexes: Annexes) -> Iterator[Records]:
+    def _samples(
+        self, name: str, file: File, dtype: np.dtype[np.void], annexes: Annexes, followed: Followed
+    ) -> Iterator[Records]:
         """Take the samples out of what a ring held: most have the same length, but other records lie between them."""
         at = odd = 0
         while raw := file.read_at(at, _AT_ONCE // dtype.itemsize * dtype.itemsize):
@@ -323,7 +330,7 @@ class _Reading:
             found = np.frombuffer(samples, dtype=dtype)
             good = (found["time"] > 0) & (found["time"] < _LATEST)
             odd += int((~good).sum())
-            yield annexes.left_out(found[good])
+            yield annexes.left_out(followed.only(found[good]))
             if not taken:
                 break
             at += taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -70,3 +71,71 @@ def test_what_is_no_place_is_refused(option: str, place: str, tmp_path: Path) ->
     assert "is no place" in recorded.stderr
     assert f"try: {option} work, or {option} story.c:28" in recorded.stderr
     assert not (tmp_path / "t").exists()
+
+
+TREE = """
+{parts}; /bin/true; ({parts}; echo sub); env {parts}
+{python} -c 'import os, subprocess; subprocess.run(["{parts}"]); pid = os.fork(); os._exit(0) if not pid else os.wait()'
+exit 4
+"""
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_children_are_followed_by_their_programs_names_and_others_run_free(
+    parts: str, recorder: str, tmp_path: Path
+) -> None:
+    script = TREE.format(parts=parts, python=sys.executable)
+    recorded = run_observer(
+        ["sh", "-c", script], tmp_path / "t", options=["--follow", "part[rs]", "--recorder", recorder]
+    )
+    assert (recorded.status, recorded.stdout) == (4, "done\ndone\nsub\ndone\ndone\n"), recorded.stderr
+    recorded.assert_balanced()
+    programs = Counter(Path(event.path or "").name for event in recorded.processes if event.what in ("start", "exec"))
+    assert programs["parts"] == 4
+    assert len(programs) == 2, "the program that was started, and those that were asked for"
+    made = Counter((call.op, call.size) for call in recorded.calls if call.origin == "program")
+    assert (made["malloc", 100], made["realloc", 5000]) == (4, 100)
+    free = Counter(Path(event.path or "").name for event in recorded.processes if event.what == "unfollowed")
+    assert free["true"] == 1
+    assert free["env"] == 1
+    assert recorded.trace.meta.request.follow == ("part[rs]",)
+    assert any(note.startswith("not followed: ") for note in recorded.trace.meta.notes)
+    known = {event.pid for event in recorded.processes if event.what in ("start", "exec")}
+    assert {event.pid for event in (*recorded.calls, *recorded.faults)} <= known | {
+        event.child for event in recorded.processes if event.what in ("vfork", "fork")
+    }
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_a_child_that_is_not_followed_runs_without_anything_of_ours(recorder: str, tmp_path: Path) -> None:
+    lively = compile_c(LIVELY, tmp_path / "lively")
+    recorded = run_observer([lively, "1500"], tmp_path / "t", options=["--follow", "x", "--recorder", recorder])
+    assert "child" in recorded.stdout
+    assert recorded.stdout.rstrip().endswith("changed 0"), "its code is what its files have"
+    assert recorded.status == 9
+    recorded.assert_balanced()
+    [child] = {event.child for event in recorded.processes if event.what == "fork"}
+    assert not [call for call in recorded.calls if call.pid == child]
+    assert not [fault for fault in recorded.faults if fault.pid == child and fault.ring == 3]
+
+
+def test_a_followed_part_may_end_early_too(parts: str, tmp_path: Path) -> None:
+    script = f"true; {parts}; {parts}; exit 5"
+    options = ["--follow", "parts", "--until", "after"]
+    recorded = run_observer(["sh", "-c", script], tmp_path / "t", options=options)
+    assert (recorded.status, recorded.stdout) == (5, "done\ndone\n")
+    assert_closed(recorded, "--until after")
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "it is empty"), ("/bin/ls", "has no slash")])
+def test_what_names_no_program_is_refused(name: str, why: str, tmp_path: Path) -> None:
+    recorded = run_observer(["true"], tmp_path / "t", options=[f"--follow={name}"])
+    assert recorded.status == 125
+    assert why in recorded.stderr
+    assert "try: --follow " in recorded.stderr
+
+
+def test_following_some_is_not_had_with_what_tells_of_all(tmp_path: Path) -> None:
+    recorded = run_observer(["true"], tmp_path / "t", options=["--follow", "ls", "-e", "kernel"])
+    assert recorded.status == 125
+    assert "cannot be had with -e kernel" in recorded.stderr

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from observer.model.addresses import Mapping
+from observer.recording.note_lines import read_notes
 from observer.recording.notes import (
     KINDS,
     Born,
@@ -22,7 +23,6 @@ from observer.recording.notes import (
     Released,
     Rings,
     Signalled,
-    read_notes,
 )
 
 PAGE = 4096
@@ -51,7 +51,7 @@ NOTES = (
     Interval(pid=17, tid=19, t=23, count=3, pages=()),
     Rings(t=29, major_ids=(31, 37)),
     Populated(pid=17, tid=19, t=31, end=37, caller=23, number=59, faults=-3),
-    Released(pid=17, tid=19, t=41, why="--max-events 5", stopped=True, exiting=False, minor=3, major=5),
+    Released(pid=17, tid=19, t=41, why="--max-events 5", how="stopped", exiting=False, minor=3, major=5),
 )  # fmt: skip
 GONE = Gone(pid=1, tid=1, t=5, status=0)
 

@@ -517,7 +517,7 @@ def test_tasks_that_lived_when_the_recording_ended_are_left_out_with_their_count
     recorder.start(1)
     recorder.note("born", 2, how="clone", child=CHILD, child_pid=PID, shares=True)
     for tid, minor in ((PID, 3), (CHILD, 5)):
-        recorder.note("released", 20, tid=tid, why="--until f", stopped=False, exiting=False, minor=minor, major=0)
+        recorder.note("released", 20, tid=tid, why="--until f", how="released", exiting=False, minor=minor, major=0)
     lines = ledger(recorder, rusage_faults=100)
     assert told(lines[TASKS]) == (0, 2, 0, "COMPLETE WITH EXCLUSIONS")
     assert reasons(lines[TASKS]) == [(2, "lived when the recording ended")]
