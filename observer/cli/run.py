@@ -20,6 +20,7 @@ from observer.errors import BadTrace, UsageError
 if TYPE_CHECKING:
     from observer.instruments.session import Wish
     from observer.model.machine import Meta
+    from observer.model.reached import Place
     from observer.model.selection import Selection
     from observer.runs.told import Glanced, Story
 
@@ -116,6 +117,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "others run free, and are named. May be given several times",
     )  # fmt: skip
     parser.add_argument(
+        "--from", metavar="PLACE", dest="begin_at",
+        help="begin to record when a function is first entered, or a line (FILE:LINE) first reached",
+    )  # fmt: skip
+    parser.add_argument(
         "--until", metavar="PLACE",
         help="end the recording when a function is first entered, or a line (FILE:LINE) first reached; the program "
         "runs on",
@@ -182,7 +187,6 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     from observer.instruments.names import all_families, all_names
     from observer.instruments.session import Wish
     from observer.model.own_allocator import parse_functions
-    from observer.model.reached import parse_place
     from observer.model.selection import parse
     from observer.model.snapshots import parse_when
 
@@ -191,15 +195,28 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
         if given and "calls" not in selection.instruments:
             why = f"-e {selection.text} sees no calls"
             raise UsageError(f"{option} needs allocator calls", why, f"-e {selection.text},calls")
+    places = _places(arguments, selection)
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
         randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
         follow=_followed(arguments.follow, selection),
-        end_at=parse_place("--until", arguments.until) if arguments.until is not None else None,
+        begin_at=places["--from"], end_at=places["--until"],
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
         recorder=arguments.recorder,
     )  # fmt: skip
+
+
+def _places(arguments: argparse.Namespace, selection: Selection) -> dict[str, Place | None]:
+    from observer.model.reached import parse_place
+
+    given = {"--from": arguments.begin_at, "--until": arguments.until}
+    if given["--from"] is not None and given["--from"] == given["--until"]:
+        raise UsageError("--from and --until are the same place", "nothing lies between them", "two places")
+    if given["--from"] is not None and "kernel" in selection.instruments:
+        why = "the kernel's tracepoints tell of the whole run"
+        raise UsageError("--from cannot be had with -e kernel", why, "one of the two")
+    return {option: parse_place(option, text) if text is not None else None for option, text in given.items()}
 
 
 def _followed(names: list[str], selection: Selection) -> tuple[str, ...]:

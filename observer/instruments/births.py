@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 from typing import Final
 from weakref import WeakSet
 
@@ -22,7 +23,7 @@ from observer.recording.sink import Sink
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
-__all__ = ["Births"]
+__all__ = ["Births", "heap_pages"]
 
 _PRESENT: Final = np.uint64(63)
 
@@ -48,13 +49,19 @@ class Births:
         mappings = procfs.read_mappings(child.tid)
         if child.memory is not None:
             mappings = child.memory.inline.without_ours(mappings)
-        pages = _present_pages(child.tid, [mapping for mapping in mappings if mapping.path == "[heap]"])
+        pages = heap_pages(child.tid, mappings)
         now = time.monotonic_ns()
         self._sink.notes.append(Copied(pid=child.pid, t=now, mappings=tuple(mappings), pages=tuple(pages)))
 
 
-def _present_pages(tid: int, heap: list[Mapping]) -> list[tuple[int, int]]:
+def heap_pages(tid: int, mappings: Iterable[Mapping]) -> list[tuple[int, int]]:
+    """Return the pages of the heap of *tid* that are there, as runs (number of the first page, pages).
+
+    Raises:
+        OSError: they may not be read, or the task is gone.
+    """
     pages: list[int] = []
+    heap = [mapping for mapping in mappings if mapping.path == "[heap]"]
     pagemap = os.open(f"/proc/{tid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
     try:
         for mapping in heap:

@@ -73,6 +73,16 @@ class Chosen:
         elif not is_free:
             self._unfollow(task)
 
+    def joined(self, task: Task, threads: Collection[Task], *, is_root: bool) -> None:
+        """See Joining."""
+        self._root = task.pid if is_root else self._root
+        self._programs[task.pid] = program_of(task.tid)
+        if self._is_chosen(task.pid):
+            self._watch.joined(task, threads, is_root=is_root)
+        else:
+            self._free_pids.add(task.pid)
+            self._let_go[os.path.basename(self._programs[task.pid]) or "a program"] += 1
+
     def born(self, parent: Task, child: Task, how: str) -> None:
         """See Watcher."""
         if child.pid != parent.pid:

@@ -96,6 +96,18 @@ class FaultInstrument:
                 "cannot see page faults", f"no file or thread for their samples: {error}", "raise ulimit -n, -u and -v"
             ) from error
 
+    def pause(self) -> None:
+        """Let nothing be recorded for now."""
+        self._rings.pause()
+        if self._failed is not None:
+            self._failed.pause()
+
+    def go_on(self) -> None:
+        """Let all that follows be recorded."""
+        self._rings.go_on()
+        if self._failed is not None:
+            self._failed.go_on()
+
     def _open(self, tid: int) -> None:
         def ring(processor: int, pages: int) -> Ring:
             stack = self.layout.stack_bytes

@@ -69,6 +69,18 @@ class Rings:
         """Return how many bytes each ring has; 0 if none is open."""
         return self._rings[0].size if self._rings else 0
 
+    def pause(self) -> None:
+        """Have nothing more come in for now."""
+        for ring in self._rings:
+            for counter in ring.counters:
+                counter.pause()
+
+    def go_on(self) -> None:
+        """Have samples come in again, those of tasks that were born meanwhile, too."""
+        for ring in self._rings:
+            for counter in ring.counters:
+                counter.go_on()
+
     def ids(self, place: int) -> tuple[int, ...]:
         """Return the identities that samples of each ring's event at *place* carry."""
         return tuple(ring.counters[place].id for ring in self._rings)

@@ -24,6 +24,7 @@ from observer.instruments.kernel_side import KernelSide
 from observer.instruments.last_look import LastLook
 from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
+from observer.instruments.prelude import Prelude
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded
 from observer.instruments.release import Release
@@ -31,7 +32,7 @@ from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
 from observer.linux import procfs
 from observer.linux.seccomp import build_filter, is_allowed
-from observer.model.reached import Place, text_of_place
+from observer.model.reached import Place
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.recording.room import Room
@@ -44,7 +45,7 @@ from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
-from observer.tracee.waiting import summon
+from observer.tracee.waiting import end_all, summon
 
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
@@ -57,8 +58,8 @@ __all__ = ["Recording", "Wish", "record", "told_to_nobody"]
 class Wish:
     """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play.
 
-    The recording ends after about `max_events`, the program itself after `stop_after`, or it ends
-    when somebody comes to `end_at`. Of its children only those
+    The recording begins when somebody comes to `begin_at`, and ends when somebody comes to `end_at`, or after about
+    `max_events`; the program itself is ended after `stop_after`. Of its children only those
     are followed whose programs `follow` names; all, if there are none.
     """
 
@@ -70,6 +71,7 @@ class Wish:
     pin: bool = True
     max_events: int | None = None
     stop_after: int | None = None
+    begin_at: Place | None = None
     end_at: Place | None = None
     follow: tuple[str, ...] = ()
     huge_pages: bool = True
@@ -161,7 +163,8 @@ class _Session:
         self._ending = Ending(
             sink, Room(folder), most=wish.max_events, last=wish.stop_after, sampled=self._sampled, bulk=self._bulk
         )  # fmt: skip
-        self._until = self._marks(wish.end_at, "--until")
+        self._until = self._marks(wish.end_at, self._come_to_end)
+        self._from = self._marks(wish.begin_at, self._come_to_beginning)
         look = LastLook(sink, self._allocator, self._frames, self._heaps)
         self._watch = Watch(
             sink, wanted=wish.selection.syscalls, follower=self._follower, allocator=self._allocator,
@@ -170,12 +173,22 @@ class _Session:
             until=self._until,
         )  # fmt: skip
         self._chosen = Chosen(self._watch, sink, self._follower, wish.follow) if wish.follow else None
+        self._prelude = None
+        if self._from is not None:
+            self._prelude = Prelude(self._from, self._follower, self._chosen or self._watch, self._watch)
 
-    def _marks(self, place: Place | None, option: str) -> Marks | None:
-        if place is None:
-            return None
-        why = f"{option} {text_of_place(place)}"
-        return Marks(place, self._follower, self._pages, lambda: self._ending.ask(why))
+    def _marks(self, place: Place | None, reached: Callable[[], None]) -> Marks | None:
+        return Marks(place, self._follower, self._pages, reached) if place is not None else None
+
+    def _come_to_end(self) -> None:
+        if self._until is not None:
+            self._ending.ask(f"--until {self._until.text}")
+            self._engine.halt()
+
+    def _come_to_beginning(self) -> None:
+        if self._prelude is not None and not self._prelude.is_due:
+            self._prelude.is_due = True
+            self._engine.halt()
 
     def run(self, told: Callable[[int, int], None]) -> Recording:
         program_filter = self._filter() if is_allowed() else None
@@ -189,7 +202,8 @@ class _Session:
             processor=self._affinity.processor, randomize=self._wish.randomize, signal_mask=self._interrupts.mask,
             huge_pages=self._wish.huge_pages, files=self._files,
         )  # fmt: skip
-        engine = Engine(self._chosen or self._watch, self._affinity, filtered=program_filter is not None)
+        watcher = self._prelude or self._chosen or self._watch
+        engine = self._engine = Engine(watcher, self._affinity, filtered=program_filter is not None)
         inline = self._follower.inline = self._inline_recorder(engine, self._recorder.stub)
         launched = launch(start)
 
@@ -245,7 +259,7 @@ class _Session:
         try:
             status = engine.run(root)
         except BaseException:
-            engine.abandon()
+            end_all(engine.known())
             raise
         finally:
             self._affinity.leave()
@@ -281,11 +295,17 @@ class _Session:
         return [f"{name} were lost: {error.strerror}" for name, error in failed.items() if error is not None]
 
     def _not_reached(self, option: str, marks: Marks | None) -> list[str]:
-        """Say that nobody came to a place at which the recording was to end."""
+        """Say that nobody came to a place at which the recording was to begin, or to end."""
         if marks is None or self._ending.why:
             return []
         why = "nobody came there" if marks.is_known else "no file that was loaded has it"
         return [f"{option} {marks.text}: {why}"]
+
+    def _lived(self) -> list[str]:
+        """Say what is not known as the recording began in the midst of the run."""
+        if self._from is None:
+            return []
+        return [f"recorded from {self._from.text} on: pieces that were handed out before are not known"]
 
     def _close_files(self) -> list[str]:
         """Close the files of bulk data; return the names of those that somebody else has changed."""
@@ -346,7 +366,9 @@ class _Session:
         if self._kernel is not None and self._kernel.witness is not None:
             notes += self._asked(self._kernel.witness)
         notes += self._chosen.notes if self._chosen is not None else []
-        notes += self._not_reached("--until", self._until)
+        began = self._prelude is None or self._prelude.is_due
+        notes += self._not_reached("--from", self._from) if not began else self._lived()
+        notes += self._not_reached("--until", self._until) if began else []
         notes += self._not_stored() + (self._snapshots.notes if self._snapshots is not None else [])
         sees_faults = self._faults is not None and "faults" not in watch.not_observed
         return Recording(

@@ -19,13 +19,14 @@ from observer.instruments.crossings import Crossings
 from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument
 from observer.instruments.huge_pages import HugePages
-from observer.instruments.images import Images, program_of
+from observer.instruments.images import Images
 from observer.instruments.intervals import FaultIntervals
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.last_look import LastLook, is_shared
 from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
+from observer.instruments.programs import Programs
 from observer.instruments.release import Release
 from observer.instruments.remapped import REMAPPING, note_remapped
 from observer.instruments.signals import note_signal
@@ -34,9 +35,8 @@ from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
 from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
 from observer.linux.ptrace import RegisterSet
-from observer.model.addresses import Mapping
 from observer.model.memory_calls import map_flags, protection_of
-from observer.recording.notes import Born, Exec, Exiting, Gone, Region, Rings
+from observer.recording.notes import Born, Exiting, Gone, Region, Rings
 from observer.recording.sink import Sink
 from observer.tracee.bystander import Bystander
 from observer.tracee.calls import CallFollower
@@ -54,8 +54,6 @@ _PR_SET_SECCOMP, _SET_MODE_FILTER = 22, 1
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
-_HEEDED: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_PRELOAD", "LD_LIBRARY_PATH")
-"""What of its environment a program's allocator and loader heed."""
 # What these have done before they failed stays done.
 _PARTLY_DONE: Final = frozenset({_MMAP, _MPROTECT, _MREMAP, _PKEY_MPROTECT})
 _EINVAL: Final = 22
@@ -111,13 +109,13 @@ class Watch:
         self._unsampled = Unsampled(sink) if faults is not None else None
         self.started = 0
         self.births = 0
-        self.faults_before = 0
         self.not_observed: dict[str, str] = {}
         self.intervals: FaultIntervals | None = None
         self.traps = TrapWatch(pages)
         self.own_filters: set[str] = set()
         self.selectors = self.crossings.selectors
         self.unreadable = look.unreadable
+        self._programs = Programs(sink, self.images, library, pages, look.unreadable)
 
     def breakpoint_hit(self, task: Task, registers: RegisterSet) -> bool:
         """See Watcher."""
@@ -129,6 +127,11 @@ class Watch:
                 self.traps.put_back(task, task.memory)
             return True
         return False
+
+    @property
+    def faults_before(self) -> int:
+        """What the counters of the first program held as it began."""
+        return self._programs.faults_before
 
     def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
         """See Watcher."""
@@ -194,7 +197,7 @@ class Watch:
             note_remapped(self._sink, task, number, args, result, now)
 
     def _note_mappings(self, task: Task, now: int) -> None:
-        mappings = self._readable_mappings(task)
+        mappings = self._programs.readable_mappings(task)
         if task.memory is not None:
             mappings = task.memory.inline.without_ours(mappings)
         if mappings:
@@ -220,12 +223,9 @@ class Watch:
 
     def executed(self, task: Task, former_tid: int, *, joins: bool = False) -> None:
         """See Watcher; *joins*: until now the process was not followed."""
-        now = time.monotonic_ns()
         first = self.started == 0
         if first:
-            self.started = 1
-            self._start_faults(task.tid)
-            self._start_kernel_side(task.tid)
+            self.prepare(task.tid)
         elif self._faults is not None and (joins or former_tid != task.tid):
             self._faults.ended(former_tid)
             self._faults.pace(task.tid)
@@ -234,32 +234,34 @@ class Watch:
                 self.intervals.begin(task)
             else:
                 self.intervals.executed(task, former_tid)
-        counters = procfs.task_counters(task.pid, task.tid)
-        if first:
-            self.faults_before = counters.total
-        mappings = self._readable_mappings(task)
         self.traps.executed(task)
-        self._sink.notes.append(
-            Exec(
-                pid=task.pid, tid=task.tid, t=now, path=program_of(task.tid), former=former_tid, first=first,
-                minor=counters.minor, major=counters.major,
-                break_start=procfs.heap_start(task.tid) if mappings else 0, mappings=tuple(mappings),
-                environment=procfs.heeded_environment(task.tid, _HEEDED), joined=joins,
-            )
-        )  # fmt: skip
-        self.images.executed(task, mappings, now)
-        with self._pages.excluded():
-            self._library.plant_vdso(task, mappings)
+        self._programs.begin(task, former_tid, first=first, joins=joins)
 
-    def _readable_mappings(self, task: Task) -> list[Mapping]:
-        """Return the mappings, or none for a program that its user may run but not read (mode 0711)."""
-        try:
-            return procfs.read_mappings(task.tid)
-        except PermissionError:
-            self.unreadable.add(
-                f"{program_of(task.tid) or 'a program'} may be run but not read: its calls are not seen"
-            )
-            return []
+    def prepare(self, tid: int) -> None:
+        """The first program is about to run: have the kernel record for us."""
+        self.started = 1
+        self._start_faults(tid)
+        self._start_kernel_side(tid)
+
+    def pause(self) -> None:
+        """Record no page faults for now: the recording is still to begin."""
+        if self._faults is not None:
+            self._faults.pause()
+
+    def joined(self, task: Task, threads: Collection[Task], *, is_root: bool) -> None:
+        """See Joining."""
+        for each in (task, *threads):
+            if self._faults is not None:
+                self._faults.pace(each.tid)
+            if self.intervals is not None:
+                self.intervals.begin(each)
+        self.traps.executed(task)
+        self._programs.begin(task, task.tid, threads, first=is_root, joins=True, is_exec=False)
+
+    def go_on(self) -> None:
+        """The recording begins."""
+        if self._faults is not None:
+            self._faults.go_on()
 
     def _start_faults(self, tid: int) -> None:
         if self._faults is None:

@@ -56,6 +56,8 @@ _REGS_MASK: Final = sum(1 << number for _name, number in NATIVE.perf_registers)
 
 _IOC_ID: Final = 0x80082407
 _IOC_SET_OUTPUT: Final = 0x2405
+_IOC_ENABLE: Final = 0x2400
+_IOC_DISABLE: Final = 0x2401
 _IOC_SET_FILTER: Final = 0x40082406
 _ATTR_SIZE: Final = 112
 _F_SETOWN_EX: Final = 15
@@ -139,6 +141,14 @@ class Counter:
         raw = os.read(self.fd, 24)
         words = struct.unpack(f"={len(raw) // 8}Q", raw)
         return words[0], words[2] if self.counts_losses else 0
+
+    def pause(self) -> None:
+        """Count nothing for now, in children neither."""
+        fcntl.ioctl(self.fd, _IOC_DISABLE, 0)
+
+    def go_on(self) -> None:
+        """Count again."""
+        fcntl.ioctl(self.fd, _IOC_ENABLE, 0)
 
     def sample(self, places: tuple[bytearray]) -> None:
         """Put the count into the first eight bytes of *places*, 24 bytes, without allocating."""

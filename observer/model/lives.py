@@ -47,7 +47,7 @@ class Lives(Generic[Kept]):
 
     def take(self, event: Process) -> None:
         """Follow a program's beginning, a fork, a vfork; nothing else changes what is kept."""
-        if event.what in ("start", "exec"):
+        if event.what in ("start", "exec", "joined"):
             self.first = event.pid if event.what == "start" else self.first
             self._kept[event.pid] = self._make(event.pid, event.environment)
         elif event.what == "fork" and event.child is not None:

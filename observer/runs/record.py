@@ -41,8 +41,8 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
         max_events=wish.max_events, stop_after=wish.stop_after, allow_loss=allow_loss,
         aslr=_ASLR[wish.randomize], environment=kept, snapshots=tuple(map(str, wish.snapshots)),
         malloc_functions=dict(wish.malloc_functions),
-        follow=wish.follow,
-        end_at=text_of_place(wish.end_at) if wish.end_at is not None else "",
+        begin_at=text_of_place(wish.begin_at) if wish.begin_at is not None else "",
+        end_at=text_of_place(wish.end_at) if wish.end_at is not None else "", follow=wish.follow,
     )  # fmt: skip
 
 

@@ -37,7 +37,8 @@ def can_be_followed(machine: Machine, request: Request) -> bool:
     """Whether a run was recorded as the exact model needs it: calls, all system calls of the allocator's, 64 bits."""
     sees_growth = request.syscalls is None or set(request.syscalls) >= SYSTEM_CALLS
     # Pieces of a program for i386 have other sizes and lie in other places.
-    return "calls" in request.instruments and sees_growth and machine.program_bits == WORD_BITS
+    is_whole = "calls" in request.instruments and not request.begin_at
+    return is_whole and sees_growth and machine.program_bits == WORD_BITS
 
 
 def _named(parts: Iterator[Part], model: ExactMaker) -> Iterator[Part]:

@@ -319,6 +319,7 @@ _PROCESS: Final[dict[str, Callable[[Process], str]]] = {
     ),
     "killed": lambda event: f"시그널 {event.status}에 의해 강제로 끝난다",
     "released": lambda _event: "기록은 여기서 끝나고, 프로세스는 관찰 없이 계속 실행된다",
+    "joined": lambda event: f"기록이 시작된다. 프로세스는 이미 있다: {event.path}",
     "unfollowed": lambda event: f"프로세스는 여기서부터 따라가지 않는다: {event.path}",
     "stopped": lambda _event: "요청받은 대로 관찰자가 여기서 프로세스를 끝낸다",
 }

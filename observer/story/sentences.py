@@ -263,6 +263,7 @@ _PROCESS: Final[dict[str, Callable[[Process], str]]] = {
     "exit": lambda event: f"exit with status {event.status}" if event.tid == event.pid else f"thread {event.tid} ends",
     "killed": lambda event: f"killed by signal {event.status}",
     "released": lambda _event: "the recording ends here; the process runs on unobserved",
+    "joined": lambda event: f"the recording begins; the process is there already: {event.path}",
     "unfollowed": lambda event: f"the process runs free from here on, not followed: {event.path}",
     "stopped": lambda _event: "the observer ends the process here, as was asked for",
 }

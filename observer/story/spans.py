@@ -327,7 +327,7 @@ class Spans:
             held.change(memory_call(event), event.n)
 
     def _process(self, event: Process) -> None:
-        if event.what in ("start", "exec") and event.pid in self.of:
+        if event.what in ("start", "exec", "joined") and event.pid in self.of:
             self.of[event.pid][-1].leave(event.n)
         child = event.child if event.what == "fork" else None
         if child is not None and not self._has_room(child):

@@ -20,7 +20,7 @@ from observer.story.summary import Tally
 __all__ = ["Shortened", "Telling"]
 
 _NOTHING: Final[Iterator[Passage]] = iter(())
-_ENDS: Final = frozenset({"start", "exec", "killed"})
+_ENDS: Final = frozenset({"start", "exec", "joined", "killed"})
 _BREAKS_OFF, _KERNEL, _MEMORY, _PLAIN = 3, 2, 1, 0
 
 

@@ -12,7 +12,8 @@ class Doubts:
     """What is known of one process. `others` are live pieces that another allocator's function than glibc's returned.
 
     `has_others`: there were such pieces. `unended` counts calls that did not return , `misused` those that broke the
-    allocator's rules. `is_copy`: a fork made it while other threads may have been in calls.
+    allocator's rules. `is_copy`: a fork made it while other threads may have been in calls; `is_partial`: it lived
+    before the recording began.
     """
 
     others: set[int] = field(default_factory=set)
@@ -20,7 +21,8 @@ class Doubts:
     unended: int = 0
     misused: int = 0
     is_copy: bool = False
+    is_partial: bool = False
 
     def copy(self) -> Doubts:
         """Return an independent copy (fork)."""
-        return Doubts(set(self.others), self.has_others, self.unended, self.misused, self.is_copy)
+        return Doubts(set(self.others), self.has_others, self.unended, self.misused, self.is_copy, self.is_partial)

@@ -142,7 +142,7 @@ class Evidence:
     def started(self) -> int:
         """How many tasks were followed: the first, those that were born, and those that lived already."""
         joined = sum(1 + len(note.threads) for note in self.joined)
-        return len(self.born) + joined + (not any(note.first for note in self.joined))
+        return len(self.born) + joined + any(note.first and not note.joined for note in self.execs)
 
     @property
     def huge_pages(self) -> bool:

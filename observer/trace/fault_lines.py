@@ -133,7 +133,7 @@ def _why(evidence: Evidence, life: Life) -> str:
 
 
 def _rusage_line(evidence: Evidence) -> LedgerLine:
-    if evidence.released or evidence.joined:
+    if evidence.released or evidence.joined or not evidence.execs:
         return unverifiable(_RUSAGE, "it is told of the whole run, of which this is a part")
     seen = sum(note.minor + note.major for note in evidence.exiting)
     late = sum(life.late for life in evidence.lives) if evidence.sees_kernel_faults else 0

@@ -62,6 +62,8 @@ class Beside:
     @property
     def explains_strangers(self) -> str:
         """Why chunks in use may have no piece, empty if there is no reason."""
+        if self.doubts.is_partial:
+            return "chunks that were in use before the recording began"
         if self.doubts.has_others:
             return "chunks that another allocator of the process took for itself"
         if self.strangers <= _PER_CALL * (self.doubts.unended + self.under_way):

@@ -125,8 +125,11 @@ class Lives:
         space = AddressSpace(note.mappings)
         if note.break_start:
             space.break_start = space.break_end = note.break_start
-        self._states[note.pid] = ProcessState(space, CodeMap(), path=note.path)
-        what = "start" if note.first else "exec"
+        state = self._states[note.pid] = ProcessState(space, CodeMap(), path=note.path)
+        if note.heap_pages is not None:
+            pages = {(first + i) * PAGE for first, length in note.heap_pages for i in range(length)}
+            state.lived(pages)
+        what = "joined" if note.heap_pages is not None else "start" if note.first else "exec"
         self._life(note, what, path=note.path, environment=note.environment)
 
     def _born(self, note: Born) -> None:

@@ -40,7 +40,7 @@ class Misuses:
         elif inside is not None:
             state.twice.add(pointer)
             self._write(state, call, "inside", inside.call, state.made_at.get(inside.address, 0))
-        elif self._may_judge(state, call, pointer):
+        elif not state.doubts.is_partial and self._may_judge(state, call, pointer):
             state.doubts.misused += 1
             call.columns.texts["misuse"][call.row] = "never given"
 

@@ -69,6 +69,12 @@ class ProcessState:
         if before != now:
             self.space.break_end = now
 
+    def lived(self, heap_pages: set[int]) -> None:
+        """The process was there before the recording began, with these pages of its heap."""
+        self.doubts.is_partial = True
+        self.heap_pages = HeapPages(heap_pages)
+        self.space.break_end = _heap_end(self.space.mappings) or self.space.break_end
+
     def fault(self, address: int) -> None:
         """A page came in; those of the heap are remembered until they are given back."""
         if self.space.break_start <= address < page_up(self.space.break_end):

@@ -69,6 +69,7 @@ _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
         "released",
         "stopped",
         "unfollowed",
+        "joined",
     ),
 }
 _NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})

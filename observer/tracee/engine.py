@@ -30,7 +30,7 @@ from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 from observer.tracee.unnoticed import Unnoticed
-from observer.tracee.waiting import ALL_TASKS, collect, end_all, has_moved_on, is_summons, kill
+from observer.tracee.waiting import ALL_TASKS, collect, has_moved_on, is_summons, kill
 from observer.tracee.watcher import Watcher
 
 __all__ = ["Engine"]
@@ -93,7 +93,7 @@ class Engine:
 
     def _relieve(self) -> None:
         """Have the watcher be followed by another, while all tasks stand still; if by none, they are ended."""
-        halt = self._halt = Halt(self.tasks)
+        halt = self._halt = self._halt or Halt(self.tasks)
         halt.gather(self._nursery, self._poll, self._handle)
         follower = self._watcher.relieved(tuple(self.tasks.values()), halt)
         self._watcher = follower or Bystander()
@@ -107,6 +107,10 @@ class Engine:
         for end in halt.ended:
             self._dispatch(end.tid, end.status)
         halt.let_go(self._resume)
+
+    def halt(self) -> None:
+        """Have nobody go on, the task that is at a stop now neither, until the watcher, which is idle, was followed."""
+        self._halt = self._halt or Halt(self.tasks)
 
     def known(self) -> tuple[int, ...]:
         """Return the ids of all tasks that live, those that nobody has told of yet included."""
@@ -172,10 +176,6 @@ class Engine:
         if task is not None:
             with contextlib.suppress(OSError):
                 self._resume(task)
-
-    def abandon(self) -> None:
-        """Kill all tracees and reap them: when `run` was left by an exception."""
-        end_all(self.known())
 
     def users(self, memory: Memory) -> int:
         """Return how many tasks have *memory*, or may have it, since nobody has told yet what they have."""

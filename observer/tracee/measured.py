@@ -23,6 +23,7 @@ from observer.tracee.engine import Engine
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.task import Task
+from observer.tracee.waiting import end_all
 
 __all__ = ["ending", "run_lightly"]
 
@@ -61,7 +62,7 @@ def _follow(path: str, words: Sequence[str], environment: Mapping[str, str], int
     try:
         status = engine.run(launched.pid)
     except BaseException:
-        engine.abandon()
+        end_all(engine.known())
         raise
     check_exec(launched.report, path)
     return watch.result(ending(status), _processor_seconds() - before)

@@ -64,7 +64,7 @@ def test_a_place_that_is_not_reached_is_told(parts: str, place: str, why: str, t
 
 
 @pytest.mark.parametrize("place", ["", "two words", "story.c:", "story.c:0", "a/b", ":12"])
-@pytest.mark.parametrize("option", ["--until"])
+@pytest.mark.parametrize("option", ["--from", "--until"])
 def test_what_is_no_place_is_refused(option: str, place: str, tmp_path: Path) -> None:
     recorded = run_observer(["true"], tmp_path / "t", options=[f"{option}={place}"])
     assert recorded.status == 125
@@ -139,3 +139,64 @@ def test_following_some_is_not_had_with_what_tells_of_all(tmp_path: Path) -> Non
     recorded = run_observer(["true"], tmp_path / "t", options=["--follow", "ls", "-e", "kernel"])
     assert recorded.status == 125
     assert "cannot be had with -e kernel" in recorded.stderr
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+@pytest.mark.parametrize(
+    ("place", "mallocs", "frees"), [
+        ("work", 110, 120), ("after", 70, 75), (f"<stdin>:{LINE}", 70, 75), ("free", 110, 120), ("puts", 0, 0),
+    ],
+)  # fmt: skip
+def test_from_a_place_on_everything_is_recorded_and_nothing_before_it(
+    parts: str, place: str, mallocs: int, frees: int, recorder: str, tmp_path: Path
+) -> None:
+    recorded = run_observer([parts], tmp_path / "t", options=["--from", place, "--recorder", recorder])
+    assert (recorded.status, recorded.stdout) == (3, "done\n"), recorded.stderr
+    recorded.assert_balanced()
+    assert recorded.trace.meta.request.begin_at == place
+    made = Counter(call.op for call in recorded.calls if call.origin == "program")
+    assert (made["malloc"], made["free"]) == (mallocs, frees)
+    assert [event.what for event in recorded.processes] == ["joined", "exit"]
+    assert not [call for call in recorded.calls if call.misuse], "what was handed out before is no stranger's"
+    assert any(note.startswith(f"recorded from {place} on") for note in recorded.trace.meta.notes)
+    assert not [call for call in recorded.calls if call.served_by], "no model follows a run without its beginning"
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_a_part_between_two_places(parts: str, recorder: str, tmp_path: Path) -> None:
+    options = ["--from", "after", "--until", "work", "--recorder", recorder]
+    recorded = run_observer([parts], tmp_path / "t", options=options)
+    assert (recorded.status, recorded.stdout) == (3, "done\n")
+    assert_closed(recorded, "--until work")
+    made = Counter(call.op for call in recorded.calls if call.origin == "program")
+    assert (made["malloc"], made["free"], made["realloc"]) == (30, 30, 25)
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+@pytest.mark.parametrize("place", ["handler", "posix_spawn", "changed_code"])
+def test_threads_and_children_that_live_already_are_taken_over(place: str, recorder: str, tmp_path: Path) -> None:
+    lively = compile_c(LIVELY, tmp_path / "lively")
+    recorded = run_observer([lively, "1500"], tmp_path / "t", options=["--from", place, "--recorder", recorder])
+    recorded.assert_balanced()
+    assert recorded.status == 9
+    assert "sum 955135 handled 20 spawned 5 child 5" in recorded.stdout or recorded.stdout.startswith("sum ")
+    joined = [event for event in recorded.processes if event.what == "joined"]
+    assert 1 <= len(joined) <= 2
+    threads = {event.tid for event in recorded.events} - {event.pid for event in recorded.events}
+    assert place == "changed_code" or threads, "threads that lived already are seen"
+    assert not [call for call in recorded.calls if call.misuse]
+
+
+def test_a_place_to_begin_at_that_is_not_reached_leaves_an_empty_trace(parts: str, tmp_path: Path) -> None:
+    recorded = run_observer([parts], tmp_path / "t", options=["--from", "never_called"])
+    assert (recorded.status, recorded.stdout) == (3, "done\n")
+    recorded.assert_balanced()
+    assert recorded.events == []
+    assert "--from never_called: no file that was loaded has it" in recorded.trace.meta.notes
+
+
+def test_places_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    same = run_observer(["true"], tmp_path / "t", options=["--from", "f", "--until", "f"])
+    assert (same.status, "are the same place" in same.stderr) == (125, True)
+    kernel = run_observer(["true"], tmp_path / "t", options=["--from", "f", "-e", "kernel"])
+    assert (kernel.status, "cannot be had with -e kernel" in kernel.stderr) == (125, True)

@@ -53,7 +53,7 @@ class Gathered:
         self._level(event)
 
     def _follow(self, event: Process) -> None:
-        if event.what in ("start", "exec") and event.path is not None:
+        if event.what in ("start", "exec", "joined") and event.path is not None:
             self.paths[event.pid] = event.path
         elif event.what in ("fork", "vfork") and event.child is not None:
             self.paths.setdefault(event.child, self.paths.get(event.pid, ""))

@@ -513,6 +513,22 @@ def test_every_task_that_was_born_has_ended(recorder: Recorder) -> None:
     assert told(line) == (2, 3, 1, "INCONSISTENT")
 
 
+def test_tasks_that_lived_before_the_recording_began_have_started_with_it(recorder: Recorder) -> None:
+    recorder.start(10, joined=True, threads=(CHILD,), minor=100, heap_pages=())
+    recorder.start(11, joined=True, first=False, pid=OTHER, tid=OTHER, former=OTHER, heap_pages=())
+    for tid, time in ((CHILD, 20), (PID, 30)):
+        recorder.exit(time, tid=tid)
+    recorder.exit(40, tid=OTHER, pid=OTHER)
+    lines = ledger(recorder)
+    assert told(lines[TASKS]) == (3, 3, 0, "COMPLETE")
+    assert lines["tasks' counters = getrusage of the tree"].verdict == "UNVERIFIABLE"
+
+
+def test_a_recording_that_never_began_lacks_nothing(recorder: Recorder) -> None:
+    lines = ledger(recorder)
+    assert told(lines[TASKS]) == (0, 0, 0, "COMPLETE")
+
+
 def test_tasks_that_lived_when_the_recording_ended_are_left_out_with_their_counters_read(recorder: Recorder) -> None:
     recorder.start(1)
     recorder.note("born", 2, how="clone", child=CHILD, child_pid=PID, shares=True)
