@@ -83,13 +83,13 @@ class Chosen:
             self._free_pids.add(task.pid)
             self._let_go[os.path.basename(self._programs[task.pid]) or "a program"] += 1
 
-    def born(self, parent: Task, child: Task, how: str) -> None:
+    def born(self, parent: Task, child: Task, how: str) -> bool:
         """See Watcher."""
         if child.pid != parent.pid:
             self._programs[child.pid] = self._programs.get(parent.pid, "")
             if parent.pid in self._free_pids:
                 self._free_pids.add(child.pid)
-        self._of(parent).born(parent, child, how)
+        return self._of(parent).born(parent, child, how)
 
     def ready(self, task: Task) -> None:
         """See Watcher."""

@@ -33,8 +33,9 @@ class Bystander:
     def executed(self, task: Task, former_tid: int) -> None:
         """See Watcher."""
 
-    def born(self, parent: Task, child: Task, how: str) -> None:
+    def born(self, parent: Task, child: Task, how: str) -> bool:
         """See Watcher."""
+        return False
 
     def signalled(self, task: Task, number: int) -> bool:
         """See Watcher: a halt of ours may have been on its way when the recording ended."""
