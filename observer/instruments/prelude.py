@@ -6,6 +6,7 @@ and the pages that its heap has. What calls it is in, and what pieces it holds, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -70,7 +71,8 @@ class Prelude(Bystander):
 
     def syscall_entered(self, task: Task, entry: tuple[int, ...]) -> bool:
         """See Watcher."""
-        return task.has_exec and as_native(entry[2], entry[5], ())[0] in _MAPPING
+        # Who stands before a call when all halt makes it when the recording has begun.
+        return task.has_exec and (self.is_due or as_native(entry[2], entry[5], ())[0] in _MAPPING)
 
     def syscall_left(self, task: Task, entry: tuple[int, ...], result: int | None) -> None:
         """See Watcher."""
@@ -117,5 +119,9 @@ class Prelude(Bystander):
             mine = [each for each in tasks if each.pid == task.pid and each.has_exec and not each.exiting]
             if mine and mine[0] is task and halt.is_standing(task) and not is_shared(task.memory, task.pid):
                 self._successor.joined(task, mine[1:], is_root=task.pid == self._root)
+        for task in tasks:
+            if task.entered is not None:  # it stands before a call that is still to be made
+                task.entered = (time.monotonic_ns(), *task.entered[1:])
+                self._successor.syscall_entered(task, task.entered)
         self._recorder.go_on()
         return self._successor
