@@ -115,13 +115,26 @@ class Prelude(Bystander):
             if standing:
                 self._follower.take_out(memory, standing)
             memory.marks.clear()
-        for task in tasks:
-            mine = [each for each in tasks if each.pid == task.pid and each.has_exec and not each.exiting]
-            if mine and mine[0] is task and halt.is_standing(task) and not is_shared(task.memory, task.pid):
-                self._successor.joined(task, mine[1:], is_root=task.pid == self._root)
+        self._hand_over(tasks, halt)
         for task in tasks:
             if task.entered is not None:  # it stands before a call that is still to be made
                 task.entered = (time.monotonic_ns(), *task.entered[1:])
                 self._successor.syscall_entered(task, task.entered)
         self._recorder.go_on()
         return self._successor
+
+    def _hand_over(self, tasks: Collection[Task], halt: Halt) -> None:
+        """Tell the successor of each process that lives, and of those that have their parent's memory for now."""
+        known = {task.tid: task for task in tasks}
+        for task in tasks:
+            if task.exiting:
+                task.has_exec = False  # its end is told to nobody
+                continue
+            mine = [each for each in tasks if each.pid == task.pid and each.has_exec and not each.exiting]
+            if not mine or mine[0] is not task:
+                continue
+            if not is_shared(task.memory, task.pid) and halt.is_standing(task):
+                self._successor.joined(task, mine[1:], is_root=task.pid == self._root)
+        for task in tasks:
+            if not task.exiting and is_shared(task.memory, task.pid) and task.parent in known:
+                self._successor.born(known[task.parent], task, "vfork")
