@@ -21,18 +21,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
-  things, each kind a value; `spool.py` are their files, `sink.py` what instruments see of these; `merge.py` puts
-  spools into one order, a window at a time.
+  things, each kind a value (`note_lines.py` reads them back); `spool.py` are their files, `room.py` is the disk's,
+  `sink.py` what instruments see of these; `merge.py` puts spools into one order, a window at a time.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
-  children that nobody told of; `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower
-  of calls: `carrying.py` does what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py`
-  (by exchanged return addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program
-  moved, `removal.py` takes all of it out; `listener.py` is who is told. `inline/` records calls inside the program:
-  `stub.S` is its code there, `annex.py` what is laid out beside a library, `ring.py` the memory that both sides have,
-  `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of our code.
-  `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's place;
-  `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
-  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
+  children that nobody told of; `halting.py` brings all tasks to a stop, and `bystander.py` watches when nobody does;
+  `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
+  what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py` (by exchanged return
+  addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program moved, `removal.py` takes
+  all of it out; `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there,
+  `annex.py` what is laid out beside a library, `ring.py` the memory that both sides have, `installing.py` puts them
+  there, `recorder.py` answers for them, `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our
+  presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
+  `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and
+  `musl.py` compiled, `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in
@@ -40,11 +41,15 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and
   `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both,
   `call_sites.py` knows a call's line), `observed.py` our own footprint; `watch.py` hands out what the engine tells,
-  `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
+  `programs.py` takes a program over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording
+  ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py`
+  leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
+  `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
-  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours; `replay.py`, with
+  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours, `followed.py`
+  what is not followed; `replay.py`, with
   `process.py`, `lives.py`, `misuses.py`, `open_call.py`, `callers.py` and `allocators.py`, advances one moment and
   makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run
   (`findings.py`); `tables.py`, `schema.py` and `reader.py` (with `about.py`) are the Parquet side, through

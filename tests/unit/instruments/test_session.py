@@ -21,7 +21,7 @@ class Interrupted:
     def __init__(self, *given: Any) -> None:
         pass
 
-    def run(self) -> Recording:
+    def run(self, told: object) -> Recording:
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return Recording(
             status=signal.SIGINT, seconds=0.1, totals={}, notes=[], not_observed={}, sees_kernel_faults=True
