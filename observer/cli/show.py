@@ -181,7 +181,8 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     elif arguments.top:
         print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources, language)
     elif arguments.leaks:
-        print_leaks(console, _glanced(trace.events()).places.top("live"), sources, language)
+        places = _glanced(trace.events()).places.top("live")
+        print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed)
     elif arguments.steps:
         print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)), language)
     elif arguments.kind:

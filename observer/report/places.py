@@ -69,11 +69,15 @@ def as_object(place: Place) -> dict[str, Any]:
 
 
 def print_leaks(
-    console: Console, places: Sequence[Place], sources: Sources, language: Language = ENGLISH
+    console: Console, places: Sequence[Place], sources: Sources, language: Language = ENGLISH, *, closed: str = ""
 ) -> None:  # fmt: skip
-    """Print what was never freed, by the *places* that asked for it, most bytes first."""
+    """Print what was never freed, by the *places* that asked for it, most bytes first.
+
+    *closed* says why the recording ended before the program did, if so: then it may have been freed behind that.
+    """
     total, pieces = sum(place.live for place in places), sum(place.pieces for place in places)
-    hint = language.say("leaks_hint", language.size(total), language.counted(pieces, "piece"))
+    held = language.size(total), language.counted(pieces, "piece")
+    hint = language.say("leaks_hint_closed", *held, closed) if closed else language.say("leaks_hint", *held)
     heading(console, language.say("leaks_title"), hint)
     for place in places:
         _row(console, [language.size(place.live), number(place.pieces)], place, sources)

@@ -19,6 +19,7 @@ from observer.compare.report_lines import read_report
 from observer.compare.result import Comparison
 from observer.compare.rows import Aligned
 from observer.compare.together import Together
+from observer.errors import UsageError
 from observer.model.departures import Departure
 from observer.model.events import Event
 from observer.model.machine import Meta
@@ -64,18 +65,26 @@ def compared(setting: Setting) -> Compared:
     """Record the target if it is no trace yet, and compare.
 
     Raises:
-        UsageError: the program is for i386; with `allocator` glibc: there is no model of its C library.
+        UsageError: the program is for i386, or its beginning was not recorded; with `allocator` glibc: there is no
+            model of its C library.
         BadTrace: the trace cannot be read or written, or a workload's run and its report do not fit together.
         CannotLaunch, CannotObserve, KeyboardInterrupt: as `record.record_run`.
     """
     trace = Trace.open(setting.target.trace or _recorded(setting))
     check_width(trace.meta)
+    _check_beginning(trace.meta)
     compare = _exactly if setting.allocator == "glibc" else _together
     questions = Questions(Comparison(setting.allocator).predictor)
     aligned = Aligned(setting.most_entries, questions.add if setting.asks else None)
     comparison = compare(setting, trace, aligned if setting.asks or setting.most_entries != 0 else None)
     aligned.finish()
     return Compared(comparison, aligned, questions)
+
+
+def _check_beginning(meta: Meta) -> None:
+    if meta.request.begin_at:
+        why = f"it was recorded from {meta.request.begin_at} on, and no model knows what was alive by then"
+        raise UsageError("this run cannot be compared", why, "record it without --from")
 
 
 def experiments(setting: Setting, comparison: Comparison) -> list[Experiment]:

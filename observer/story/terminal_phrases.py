@@ -296,6 +296,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "top_more": ("and {0} more", "그 밖에 {0}"),
     "leaks_title": ("Not freed", "돌려주지 않은 것"),
     "leaks_hint": ("{0} in {1} when their processes ended", "프로세스가 끝날 때 {1}, {0}"),
+    "leaks_hint_closed": ("{0} in {1} where the recording ended ({2})", "기록이 끝날 때({2}) {1}, {0}"),
     # ---- lists ----
     "line_caused": ("{0} caused {1}.", "{0}에서 일어난 것: {1}."),
     "steps_by_line": ("Steps by source line", "소스 줄마다의 단계"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.live.programs import compile_c
 from tests.live.test_ending import LIVELY, RECORDERS, assert_as_alone, assert_closed
-from tests.recordings import run_observer
+from tests.recordings import OBSERVER, environment_of_commands, run_observer
 
 PARTS = (Path(__file__).parent / "parts.c").read_text()
 
@@ -185,6 +186,23 @@ def test_threads_and_children_that_live_already_are_taken_over(place: str, recor
     threads = {event.tid for event in recorded.events} - {event.pid for event in recorded.events}
     assert place == "changed_code" or threads, "threads that lived already are seen"
     assert not [call for call in recorded.calls if call.misuse]
+
+
+def test_no_model_is_set_beside_a_run_without_its_beginning(parts: str, tmp_path: Path) -> None:
+    run_observer([parts], tmp_path / "t", options=["-q", "--from", "after"])
+    for allocator in ("book", "glibc"):
+        words = [*OBSERVER, "compare", str(tmp_path / "t"), "--allocator", allocator]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment_of_commands())
+        assert done.returncode in (2, 125)
+        assert "it was recorded from after on" in done.stderr
+        assert "record it without --from" in done.stderr
+
+
+def test_what_is_alive_where_the_recording_ends_is_not_told_as_never_freed(parts: str, tmp_path: Path) -> None:
+    run_observer([parts], tmp_path / "t", options=["-q", "--until", "after"])
+    words = [*OBSERVER, "show", str(tmp_path / "t"), "--leaks"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment_of_commands())
+    assert "where the recording ended (--until after)" in " ".join(done.stdout.split())
 
 
 def test_a_place_to_begin_at_that_is_not_reached_leaves_an_empty_trace(parts: str, tmp_path: Path) -> None:
