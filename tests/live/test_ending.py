@@ -77,7 +77,9 @@ def test_whatever_was_watched_is_taken_out(lively: str, selection: str, tmp_path
 
 
 def test_the_limit_is_met_closely_and_told_on_the_screen(lively: str, tmp_path: Path) -> None:
-    recorded = run_observer([lively, ROUNDS], tmp_path / "t", options=["--max-events", "500", "-e", "calls"])
+    recorded = run_observer(
+        [lively, ROUNDS], tmp_path / "t", options=["--max-events", "500", "-e", "calls", "--recorder", "breakpoint"]
+    )
     assert 500 <= len(recorded.calls) + len(recorded.syscalls) < 600
     assert "(--max-events 500); the program ran on" in " ".join(recorded.stderr.split())
     assert "alive where the recording ended" in recorded.stderr or not recorded.trace.meta.totals["live_bytes"]
