@@ -28,8 +28,8 @@ HOT: Final = (
     "model/memory_calls", "model/pieces", "model/where", "runs/sources", "runs/told", "simulator/glibc",
     "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening",
     "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside",
-    "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/live", "trace/misuses",
-    "trace/open_call", "trace/process", "trace/replay", "trace/values",
+    "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/process", "trace/replay",
+    "trace/values",
 )  # fmt: skip
 """Modules, and rooms whose modules are all meant, below the package. None of them asks Linux itself."""
 

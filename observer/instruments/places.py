@@ -90,7 +90,7 @@ def _beside(image: Image, start: int, end: int) -> list[Image]:
 
 
 class CodeMap:
-    """The images of one process at one time."""
+    """The images of one process at one time; `changes` is how often that was another time."""
 
     def __init__(self, images: tuple[Image, ...] = ()) -> None:
         self._images = sorted(images, key=lambda image: image.start)
@@ -101,9 +101,11 @@ class CodeMap:
         self._callers: dict[int, tuple[str, Site]] = {}
         self._rules: dict[int, Rule | None] = {}
         self._word = 0
+        self.changes = 0
 
     def add(self, image: Image) -> None:
         """Know a further image; what it covers of others is gone."""
+        self.changes += 1
         kept = [part for known in self._images for part in _beside(known, image.start, image.end)]
         self._images = sorted([*kept, image], key=lambda known: known.start)
         self._starts = [known.start for known in self._images]

@@ -9,13 +9,11 @@ import numpy.typing as npt
 
 from observer.instruments.places import StackPiece
 from observer.model.events import Site
+from observer.trace.known_callers import LIBRARY
 from observer.trace.process import ProcessState
 from observer.trace.spooled import Stacks
 
 __all__ = ["LIBRARY", "Callers", "Samples"]
-
-LIBRARY: Final = ("libc", "loader")
-"""The roles of images whose code acts for the program."""
 
 _PUSHED_BY_VSYSCALL: Final = 3
 

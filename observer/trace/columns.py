@@ -1,4 +1,4 @@
-"""Columns under construction: one array or list a field, turned into arrays for the tables."""
+"""Columns under construction: one array or list a field, turned into arrays for the tables; words by their numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["LONGEST", "Columns", "SiteTable", "objects"]
+__all__ = ["LONGEST", "Columns", "SiteTable", "Words", "objects"]
 
 LONGEST: Final = 1 << 14
 """Bytes of one text: a path (PATH_MAX) with each byte written as \\xff. Longer names of functions (C++) are cut."""
@@ -19,10 +19,27 @@ LONGEST: Final = 1 << 14
 _MOST_KNOWN: Final = 1 << 14
 
 
-class SiteTable:
-    """All places of a trace, numbered; number 0 is no place."""
+class Words:
+    """Texts that many rows have in common, numbered; number 0 is none."""
 
     def __init__(self) -> None:
+        self.words: list[str | None] = [None]
+        self._numbers: dict[str | None, int] = {None: 0}
+
+    def number(self, word: str | None) -> int:
+        """Return the number of *word*, giving it one if it is new."""
+        known = self._numbers.get(word)
+        if known is None:
+            known = self._numbers[word] = len(self.words)
+            self.words.append(word)
+        return known
+
+
+class SiteTable:
+    """All places of a trace, numbered; number 0 is no place. `words` numbers its texts."""
+
+    def __init__(self) -> None:
+        self.words = Words()
         self._numbers: dict[Site, int] = {}
         self._known: dict[int, tuple[Site, int]] = {}
         """Numbers by the identities of values: most are asked for again and again, and a value's hash takes long."""
@@ -53,13 +70,14 @@ class SiteTable:
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return the table's columns."""
+        sites = list(self.sites)  # another thread may ask while there are ever more of them
         return {
-            "id": np.arange(1, len(self.sites) + 1, dtype=np.int64),
-            "function": objects([site.function for site in self.sites]),
-            "file": objects([site.file for site in self.sites]),
-            "line": np.array([site.line or 0 for site in self.sites], dtype=np.int64),
-            "module": objects([site.module for site in self.sites]),
-            "offset": np.array([site.offset or 0 for site in self.sites], dtype=np.uint64),
+            "id": np.arange(1, len(sites) + 1, dtype=np.int64),
+            "function": objects([site.function for site in sites]),
+            "file": objects([site.file for site in sites]),
+            "line": np.array([site.line or 0 for site in sites], dtype=np.int64),
+            "module": objects([site.module for site in sites]),
+            "offset": np.array([site.offset or 0 for site in sites], dtype=np.uint64),
         }
 
 
@@ -82,6 +100,9 @@ def objects(values: list[Any]) -> npt.NDArray[Any]:
 class Columns:
     """Rows given field by field in index order: numbers that are known for all rows at once as arrays, those that are
     found row by row (`found`) and texts as lists. Numbers that may be null are marked by a field `has_NAME`.
+
+    Texts that are `coded` are given by their numbers among the run's `Words`, in arrays of 32 bits, which nothing else
+    has. An address in words is its name, and in the number `where_at` its bytes from there, -1 for none.
     """
 
     def __init__(self, length: int, found: dict[str, int], texts: tuple[str, ...]) -> None:
@@ -89,8 +110,10 @@ class Columns:
         self.numbers: dict[str, npt.NDArray[Any]] = {}
         self.found: dict[str, list[int]] = {name: [first] * length for name, first in found.items()}
         self.texts: dict[str, list[str | None]] = {name: [None] * length for name in texts}
+        self.coded: dict[str, npt.NDArray[np.int32]] = {}
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all columns."""
         found = {name: np.array(values, dtype=np.int64) for name, values in self.found.items()}
-        return {**self.numbers, **found, **{name: objects(values) for name, values in self.texts.items()}}
+        texts = {name: objects(values) for name, values in self.texts.items()}
+        return {**self.numbers, **found, **texts, **self.coded}

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 __all__ = ["Doubts"]
 
 
 @dataclass(slots=True)
 class Doubts:
-    """What is known of one process. `others` are live pieces that another allocator's function than glibc's returned.
+    """What is known of one process.
 
-    `has_others`: there were such pieces. `unended` counts calls that did not return , `misused` those that broke the
-    allocator's rules. `is_copy`: a fork made it while other threads may have been in calls; `is_partial`: it lived
-    before the recording began.
+    `has_others`: another allocator's function than glibc's, or the loader's, returned pieces. `unended` counts calls
+    that did not return, `misused` those that broke the allocator's rules. `is_copy`: a fork made it while other threads
+    may have been in calls; `is_partial`: it lived before the recording began.
     """
 
-    others: set[int] = field(default_factory=set)
     has_others: bool = False
     unended: int = 0
     misused: int = 0
@@ -25,4 +24,4 @@ class Doubts:
 
     def copy(self) -> Doubts:
         """Return an independent copy (fork)."""
-        return Doubts(set(self.others), self.has_others, self.unended, self.misused, self.is_copy, self.is_partial)
+        return Doubts(self.has_others, self.unended, self.misused, self.is_copy, self.is_partial)

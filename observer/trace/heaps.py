@@ -81,10 +81,9 @@ def compared(note: Walked | Snapped, chunks: npt.NDArray[Any], state: ProcessSta
     nothing = np.array([((1 << 64) - 1, MAPPED)], dtype=HEAP_CHUNK.dtype)
     chunks = np.sort(np.concatenate([chunks, nothing]), order="address")
     addresses, sizes, kinds = chunks["address"], chunks["size"] & ~_KIND, chunks["size"] & _KIND
-    live = state.live.pieces()
+    live, foreign = state.live.pieces()
     places = np.array([piece.address for piece in live], dtype=np.uint64) - _HEADER
     needed = np.array([chunk_size(min(piece.size, _LARGEST)) for piece in live], dtype=np.uint64)
-    foreign = np.array([piece.address in state.doubts.others for piece in live], dtype=bool)
     which = np.minimum(np.searchsorted(addresses, places), len(addresses) - 1)
     met, inside = addresses[which] == places, _inside(places, note)
     in_pages = met & (kinds[which] == MAPPED) & (sizes[which] >= needed) & (sizes[which] < needed + _PAGE)

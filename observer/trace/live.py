@@ -1,92 +1,126 @@
-"""The pieces that are allocated at a moment, found by any address inside them."""
+"""The pieces that are allocated at a moment, and the pointers that were given back, as columns sorted by address."""
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from observer.model.addresses import PAGE
 from observer.model.events import ChunkRef
 
-__all__ = ["LiveChunks"]
+__all__ = ["FREED", "PIECE", "GivenBack", "LiveChunks", "is_large"]
 
-_PAGE_SHIFT: Final = PAGE.bit_length() - 1
-_SMALL_PAGES = 16
+Records = npt.NDArray[np.void]
+Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Checked = npt.NDArray[np.bool_]
+
+PIECE: Final = np.dtype([
+    ("address", "<u8"), ("size", "<u8"), ("call", "<i8"), ("made", "<i8"), ("site", "<i8"), ("foreign", "<i8"),
+])  # fmt: skip
+"""A live piece: the call that made it, `made` which one in the order in which calls returned, its site's number,
+`foreign` 1 where another allocator's function than glibc's returned it.
+"""
+FREED: Final = np.dtype([("address", "<u8"), ("call", "<i8"), ("site", "<i8"), ("giver", "<i8"), ("given_at", "<i8")])
+"""A pointer that was given back and not given since: the call that did and its site, the piece's call and its site."""
+
+_SMALL_PAGES: Final = 16
+_REACH: Final = np.uint64((_SMALL_PAGES + 1) * PAGE)
+_PAGE: Final = np.uint64(PAGE)
 
 
-class LiveChunks:
-    """Live allocations. Small ones are listed under each page they touch, large ones by start."""
+def is_large(addresses: Words, sizes: Words) -> Checked:
+    """Return which pieces touch so many pages that they are looked for by their beginnings alone."""
+    last = addresses + np.maximum(sizes, np.uint64(1)) - np.uint64(1)
+    found: Checked = last // _PAGE - addresses // _PAGE >= np.uint64(_SMALL_PAGES)
+    return found
 
-    def __init__(self) -> None:
-        self._by_start: dict[int, ChunkRef] = {}
-        self._pages: dict[int, dict[int, ChunkRef]] = {}
-        self._large: list[int] = []
+
+class _Sorted:
+    """Records of one layout, sorted by their address, of which each has another; `addresses` are those."""
+
+    def __init__(self, layout: np.dtype[np.void]) -> None:
+        self.records: Records = np.empty(0, dtype=layout)
+        self.addresses: Words = np.empty(0, dtype=np.uint64)
 
     def __len__(self) -> int:
-        return len(self._by_start)
+        return len(self.records)
+
+    def places(self, addresses: Words) -> Integers:
+        """Return where the records of *addresses* are, -1 for those that have none."""
+        if not len(self.addresses):
+            return np.full(len(addresses), -1, dtype=np.int64)
+        at = np.searchsorted(self.addresses, addresses)
+        at[at == len(self.addresses)] = 0
+        found: Integers = np.where(self.addresses[at] == addresses, at, -1)
+        return found
+
+    def change(self, gone: Integers, new: Records) -> None:
+        """Take out the records at the places *gone*, put in *new* ones of other addresses than are there then.
+
+        Arrays are replaced, never written to: copies share them.
+        """
+        records = self.records
+        if len(gone):
+            stays = np.ones(len(records), dtype=np.bool_)
+            stays[gone] = False
+            records = records[stays]
+        if len(new):
+            records = np.concatenate([records, new])
+            records = records[np.argsort(records["address"], kind="stable")]
+        self.records, self.addresses = records, np.ascontiguousarray(records["address"])
+
+
+class GivenBack(_Sorted):
+    """FREED records."""
+
+    def __init__(self) -> None:
+        super().__init__(FREED)
+
+    def copy(self) -> GivenBack:
+        """Return an independent copy (fork)."""
+        twin = GivenBack()
+        twin.records, twin.addresses = self.records, self.addresses
+        return twin
+
+
+class LiveChunks(_Sorted):
+    """Live allocations, as PIECE records."""
+
+    def __init__(self) -> None:
+        super().__init__(PIECE)
+        self._large: tuple[Records, Integers] | None = None
 
     def copy(self) -> LiveChunks:
         """Return an independent copy (fork)."""
         twin = LiveChunks()
-        twin._by_start = dict(self._by_start)
-        twin._pages = {page: dict(chunks) for page, chunks in self._pages.items()}
-        twin._large = list(self._large)
+        twin.records, twin.addresses = self.records, self.addresses
         return twin
 
-    def pieces(self) -> list[ChunkRef]:
-        """Return all of them, in the order in which they were made."""
-        return list(self._by_start.values())
+    def pieces(self) -> tuple[list[ChunkRef], Checked]:
+        """Return all of them, in the order in which they were made, and which are foreign."""
+        mine = self.records[np.argsort(self.records["made"], kind="stable")]
+        fields = (mine[name].tolist() for name in ("call", "address", "size"))
+        return [ChunkRef(*piece) for piece in zip(*fields, strict=True)], mine["foreign"] == 1
 
     @property
     def bytes(self) -> int:
         """Bytes asked for by all live pieces."""
-        return sum(chunk.size for chunk in self._by_start.values())
+        return sum(self.records["size"].tolist())
 
-    def add(self, chunk: ChunkRef) -> None:
-        """*chunk* was returned by the allocator."""
-        start = chunk.address
-        self.remove(start)
-        self._by_start[start] = chunk
-        first, last = _pages_of(start, chunk.size)
-        if last - first >= _SMALL_PAGES:
-            insort(self._large, start)
-            return
-        for page in range(first, last + 1):
-            listed = self._pages.get(page)
-            if listed is None:
-                listed = self._pages[page] = {}
-            listed[start] = chunk
+    def near(self, address: int) -> tuple[int, int]:
+        """Return the places of the first piece that may reach *address* though it is small, and of the first behind it.
 
-    def remove(self, address: int) -> ChunkRef | None:
-        """The piece at *address* was given back; return it, or None when none was live there."""
-        chunk = self._by_start.pop(address, None)
-        if chunk is None:
-            return None
-        first, last = _pages_of(address, chunk.size)
-        if last - first >= _SMALL_PAGES:
-            del self._large[bisect_right(self._large, address) - 1]
-            return chunk
-        for page in range(first, last + 1):
-            listed = self._pages[page]
-            del listed[address]
-            if not listed:
-                del self._pages[page]
-        return chunk
+        Pieces may overlap, where a program broke the rules or not every call was seen.
+        """
+        low = max(address - int(_REACH), 0)
+        first, last = np.searchsorted(self.addresses, np.array([low, address + 1], dtype=np.uint64)).tolist()
+        return first, last
 
-    def find(self, address: int) -> ChunkRef | None:
-        """Return the live piece that holds *address*."""
-        listed = self._pages.get(address >> _PAGE_SHIFT)
-        for chunk in listed.values() if listed is not None else ():
-            if chunk.address <= address < chunk.address + max(chunk.size, 1):
-                return chunk
-        i = bisect_right(self._large, address) - 1
-        if i >= 0:
-            chunk = self._by_start[self._large[i]]
-            if address < chunk.address + chunk.size:
-                return chunk
-        return None
-
-
-def _pages_of(start: int, size: int) -> tuple[int, int]:
-    """Return the numbers of the first and the last page that a piece touches."""
-    return start >> _PAGE_SHIFT, (start + (size or 1) - 1) >> _PAGE_SHIFT
+    def large(self) -> Integers:
+        """Return the places of the large pieces."""
+        if self._large is None or self._large[0] is not self.records:
+            self._large = self.records, np.flatnonzero(is_large(self.addresses, self.records["size"]))
+        return self._large[1]

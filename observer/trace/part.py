@@ -32,7 +32,9 @@ _GIVING: Final = frozenset({"malloc_usable_size", "malloc_trim", "mallopt"})
 _INTS: Final = frozenset({"malloc_trim", "mallopt"})
 """What returns an int: the upper half of the register may hold anything."""
 _SETTINGS: Final = ("parameter", "value")
-_NAMES: Final = np.array([operation.name for operation in FAMILY], dtype=object)
+_FOUND_WORDS: Final = (
+    "where", "origin", "served_by", "steps", "misuse", "misuse_given_at", "misuse_freed_at",
+)  # fmt: skip
 _GATES: Final = np.array(GATES, dtype=object)
 
 
@@ -92,6 +94,7 @@ class PartMaker:
         self._all_syscalls = all_syscalls
         self._open_libraries: list[_LibraryRow] = []
         self._kinds: dict[tuple[int, int], tuple[str, int]] = {}
+        self._operations = np.array([sites.words.number(operation.name) for operation in FAMILY], dtype=np.int32)
 
     def part(self, moments: Moments, start: int) -> Part:
         """Return the columns of one window with everything that needs no replay filled in; times count from *start*."""
@@ -106,13 +109,15 @@ class PartMaker:
 
     def _calls(self, moments: Moments, start: int) -> Columns:
         calls = moments.calls.records
-        columns = Columns(
-            len(calls), {"site": 0, "misuse_given": -1, "misuse_freed": -1},
-            ("where", "origin", "served_by", "steps", "misuse", "misuse_given_at", "misuse_freed_at"),
-        )  # fmt: skip
-        columns.texts["op"] = _NAMES[calls["op"]].tolist()
-        columns.texts["allocator"] = self._whose(calls["implementation"])
+        columns = Columns(len(calls), {}, ())
+        for name in _FOUND_WORDS:
+            columns.coded[name] = np.zeros(len(calls), dtype=np.int32)
+        columns.coded["op"] = self._operations[calls["op"]]
+        columns.coded["allocator"] = self._whose(calls["implementation"])
         numbers = columns.numbers
+        numbers["site"] = np.zeros(len(calls), dtype=np.int64)
+        for name in ("where_at", "misuse_given", "misuse_freed"):
+            numbers[name] = np.full(len(calls), -1, dtype=np.int64)
         numbers.update(_common(calls, "began", moments.call_places[len(moments.open_calls) :], start))
         numbers["end_ns"] = calls["ended"].astype(np.int64) - start
         numbers["returned"] = (calls["flags"] & RETURNED).astype(np.int64)
@@ -129,12 +134,13 @@ class PartMaker:
             _fill_operation(numbers, calls, i)
         return columns
 
-    def _whose(self, implementations: npt.NDArray[np.uint64]) -> list[str | None]:
+    def _whose(self, implementations: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+        number = self._sites.words.number
+        if len(implementations) and (implementations == implementations[0]).all():
+            only = number(self._allocators.get(int(implementations[0])))
+            return np.full(len(implementations), only, dtype=np.int32)
         known, places = np.unique(implementations, return_inverse=True)
-        names = np.empty(len(known), dtype=object)
-        names[:] = [self._allocators.get(number) for number in known.tolist()]
-        whose: list[str | None] = names[places].tolist()
-        return whose
+        return np.array([number(self._allocators.get(each)) for each in known.tolist()], dtype=np.int32)[places]
 
     # ---- system calls ---------------------------------------------------------------------------------------
 

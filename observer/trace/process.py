@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from observer.instruments.places import CodeMap
 from observer.model.addresses import PAGE, AddressSpace, Mapping, is_numbered, page_down, page_up
 from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
 from observer.model.where import Where, text_of
 from observer.trace.beside import Blocks
+from observer.trace.columns import Words
 from observer.trace.doubts import Doubts
 from observer.trace.heap_pages import HeapPages
-from observer.trace.live import LiveChunks
+from observer.trace.known_callers import KnownCallers
+from observer.trace.live import GivenBack, LiveChunks
 
-__all__ = ["ProcessState", "apply_grant", "apply_release"]
+__all__ = ["Places", "ProcessState", "apply_grant", "apply_release", "changes_names"]
 
 _STACK_REACH: Final = 1 << 30
+
+
+class Places(NamedTuple):
+    """Where addresses lie: the numbers of the names, the bytes behind their beginnings (-1: not told), and which lie
+    on the stack, or among the variables of the program or of a library.
+    """
+
+    names: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    are_elsewhere: npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -38,10 +53,8 @@ class ProcessState:
     blocks: Blocks = field(default_factory=Blocks)
     unforked: AddressSpace = field(default_factory=AddressSpace)
     wiped: AddressSpace = field(default_factory=AddressSpace)
-    freed: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
-    """Pointers that were given back and not given since: number and site of the call that did, and of the giver."""
-    made_at: dict[int, int] = field(default_factory=dict)
-    """The numbers of the sites that the live pieces were made at, by pointer."""
+    freed: GivenBack = field(default_factory=GivenBack)
+    callers: KnownCallers = field(default_factory=KnownCallers)
     twice: set[int] = field(default_factory=set)
     """Pointers that were given back twice at some time, or from inside a piece."""
     doubts: Doubts = field(default_factory=Doubts)
@@ -51,8 +64,7 @@ class ProcessState:
         child = ProcessState(
             self.space.copy(), self.code.copy(), self.live.copy(), dict(self.files), self.path,
             heap_pages=self.heap_pages.copy(), blocks=self.blocks.fork(), wiped=self.wiped.copy(),
-            freed=dict(self.freed), made_at=dict(self.made_at), twice=set(self.twice),
-            doubts=self.doubts.copy(),
+            freed=self.freed.copy(), twice=set(self.twice), doubts=self.doubts.copy(),
         )  # fmt: skip
         for area in self.unforked.mappings:
             child.unmap(area.start, area.size)
@@ -112,6 +124,32 @@ class ProcessState:
         name, offset = self._found(address)
         return text_of(name, offset) if name else None
 
+    def places_of(self, addresses: npt.NDArray[np.uint64], words: Words) -> Places:
+        """Name all of *addresses*: those of one mapping have one name, and one beginning."""
+        space = self.space
+        starts = np.array([mapping.start for mapping in space.mappings], dtype=np.uint64)
+        ends = np.array([0, *(mapping.end for mapping in space.mappings)], dtype=np.uint64)
+        low, high = np.uint64(space.break_start), np.uint64(page_up(space.break_end) if space.break_start else 0)
+        which = np.searchsorted(starts, addresses, side="right")
+        which[(addresses >= low) & (addresses < high)] = len(ends)
+        alone = np.flatnonzero((which < len(ends)) & (addresses >= ends[np.minimum(which, len(ends) - 1)]))
+        which[alone] = len(ends) + 1 + np.arange(len(alone))  # outside all mappings, each is asked for by itself
+        kinds = np.flatnonzero(np.bincount(which))
+        one_of = np.zeros(int(kinds[-1]) + 1, dtype=np.int64)
+        one_of[which] = np.arange(len(which))
+        found = [self._named(address, words) for address in addresses[one_of[kinds]].tolist()]
+        one_of[kinds] = np.arange(len(kinds))
+        each = one_of[which]
+        names, begins, have_offsets, are_elsewhere = zip(*found, strict=True)
+        offsets = (addresses - np.array(begins, dtype=np.uint64)[each]).view(np.int64)
+        offsets[~np.array(have_offsets)[each]] = -1
+        return Places(np.array(names, dtype=np.int32)[each], offsets, np.array(are_elsewhere)[each])
+
+    def _named(self, address: int, words: Words) -> tuple[int, int, bool, bool]:
+        """Return the number of the name of *address*, where that begins, if anywhere, and whether it lies elsewhere."""
+        name, offset = self._found(address)
+        return words.number(name or None), address - (offset or 0), offset is not None, self.lies_elsewhere(address)
+
     def lies_elsewhere(self, address: int) -> bool:
         """Whether *address* lies on the stack, or among the variables of the program or of a library."""
         space = self.space
@@ -155,6 +193,11 @@ class ProcessState:
 
 def _heap_end(mappings: Iterable[Mapping]) -> int:
     return max((mapping.end for mapping in mappings if mapping.path == "[heap]"), default=0)
+
+
+def changes_names(name: str, args: tuple[int, ...]) -> bool:
+    """Whether a system call of this *name* may change where addresses lie."""
+    return isinstance(decode(name, args), Break | Map | Move | Unmap)
 
 
 def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None:

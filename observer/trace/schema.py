@@ -10,11 +10,11 @@ from observer.model.events import MISUSES
 from observer.model.operations import FAMILY
 from observer.trace.columns import LONGEST
 
-__all__ = ["COLUMNS", "faults_of", "selection_of"]
+__all__ = ["COLUMNS", "SITE", "faults_of", "selection_of"]
 
 _MOST: Final = 64  # texts or numbers of one list
 
-_SITE: Final = 'struct("function" varchar, file varchar, line bigint, module varchar, "offset" ubigint)'
+SITE: Final = 'struct("function" varchar, file varchar, line bigint, module varchar, "offset" ubigint)'
 _MISUSE: Final = "struct(what varchar, given bigint, given_at varchar, freed bigint, freed_at varchar)"
 _COMMON: Final = {"n": "bigint!", "t_ns": "bigint!", "pid": "bigint!", "tid": "bigint!"}
 
@@ -26,22 +26,22 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
     "call": {
         **_COMMON, "op": "varchar!", "size": "ubigint", "count": "ubigint", "alignment": "ubigint",
         "pointer": "ubigint", "result": "ubigint", "where": "varchar", "end_ns": "bigint", "errno": "bigint",
-        "site": _SITE, "origin": "varchar!", "served_by": "varchar", "steps": "varchar", "inner_calls": "bigint!",
+        "site": SITE, "origin": "varchar!", "served_by": "varchar", "steps": "varchar", "inner_calls": "bigint!",
         "allocator": "varchar", "parameter": "bigint", "value": "bigint", "misuse": _MISUSE,
     },
     "syscall": {
         **_COMMON, "name": "varchar!", "number": "bigint!", "args": "ubigint[]!", "result": "bigint",
         "errno": "bigint", "gate": "varchar!", "ring_before": "bigint!", "end_ns": "bigint", "cause": "bigint",
-        "site": _SITE, "decoded": "varchar[]", "within": "bigint", "kernel": _KERNEL,
+        "site": SITE, "decoded": "varchar[]", "within": "bigint", "kernel": _KERNEL,
     },
     "fault": {
         **_COMMON, "address": "ubigint!", "where": "varchar", "ip": "ubigint!", "access": "varchar",
         "major": "boolean!", "ring": "bigint!", "mapping": "varchar",
         "chunk": 'struct("call" bigint, address bigint, size bigint)', "toucher": "varchar!", "cause": "bigint",
-        "site": _SITE, "frame": "bigint", "kernel": _KERNEL,
+        "site": SITE, "frame": "bigint", "kernel": _KERNEL,
     },
     "signal": {
-        **_COMMON, "signal": "varchar!", "code": "bigint!", "address": "ubigint", "fatal": "boolean!", "site": _SITE,
+        **_COMMON, "signal": "varchar!", "code": "bigint!", "address": "ubigint", "fatal": "boolean!", "site": SITE,
         "instruction": "varchar", "ring": "bigint!", "exception": "varchar", "reason": "varchar", "access": "varchar",
         "where": "varchar", "mapping": "varchar", "protection": "varchar",
     },
@@ -49,7 +49,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
                 "environment": "varchar[]"},
     "library": {
         **_COMMON, "function": "varchar!", "module": "varchar", "result": "ubigint", "end_ns": "bigint",
-        "site": _SITE, "crossings": "bigint",
+        "site": SITE, "crossings": "bigint",
     },
     "lost": {**_COMMON, "instrument": "varchar!", "count": "bigint!"},
 }  # fmt: skip
@@ -99,7 +99,7 @@ def _faults(kind: str, name: str, type_: str) -> Iterable[str]:
         yield f"len({quoted}) > {_MOST} or len(list_filter({quoted}, lambda x: x is null)) > 0"
     if plain == "varchar[]":
         yield f"strlen(array_to_string({quoted}, '')) > {LONGEST}"
-    if plain == _SITE:
+    if plain == SITE:
         yield " or ".join(f'strlen({quoted}."{part}") > {LONGEST}' for part in ("function", "file", "module"))
     elif plain == _MISUSE:
         yield " or ".join(f"strlen({quoted}.{part}) > {LONGEST}" for part in ("given_at", "freed_at"))

@@ -18,21 +18,12 @@ from observer.trace.columns import LONGEST, Columns, SiteTable, objects
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
-from observer.trace.schema import selection_of
+from observer.trace.queries import OF_EXCEPTIONS, query_of
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["TableWriter"]
-
-_SITE: Final = """case when s.id is null then null else
-    {'function': s.function, 'file': s.file, 'line': nullif(s.line, 0), 'module': s.module, 'offset': s."offset"}
-    end as site"""
-
-_KERNEL: Final = """case when kernel_ns < 0 then null else {'ns': kernel_ns, 'pages': kernel_pages,
-    'frame': nullif(kernel_frame, -1), 'order': nullif(kernel_order, -1),
-    'zeroed': case when kernel_zeroed >= 0 then kernel_zeroed = 1 end, 'others': kernel_others,
-    'handling_ns': nullif(kernel_handling_ns, -1)} end as kernel"""
 
 _MOST_VARIABLES: Final = 50
 _AT_ONCE: Final = 1 << 14
@@ -43,44 +34,6 @@ some 70 MB.
 """
 _MOST_FILES: Final = 16
 """Files of one size that become one."""
-_OF_EXCEPTIONS: Final = ("exception", "reason", "access", "where", "mapping", "protection")
-
-_QUERIES: Final = {
-    "call": f"""select n, t_ns, pid, tid, op,
-        case when has_size = 1 then size end as size, case when has_count = 1 then count end as count,
-        case when has_alignment = 1 then alignment end as alignment,
-        case when has_pointer = 1 then pointer end as pointer,
-        case when has_result = 1 then result end as result, "where",
-        case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, {_SITE}, origin,
-        cast(served_by as varchar) as served_by, steps, inner_calls, cast(allocator as varchar) as allocator,
-        case when has_parameter = 1 then parameter end as parameter, case when has_value = 1 then value end as value,
-        case when misuse is null then null else {{'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
-        'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
-        'freed_at': cast(misuse_freed_at as varchar)}} end as misuse
-        from rows left join sites s on rows.site = s.id order by n""",
-    "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
-        case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
-        case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, {_SITE},
-        case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
-        nullif(within, -1) as within, {_KERNEL}
-        from rows left join sites s on rows.site = s.id order by n""",
-    "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
-        case when chunk_call < 0 then null else
-        {{'call': chunk_call, 'address': chunk_address, 'size': chunk_size}} end as chunk,
-        toucher, nullif(cause, -1) as cause, {_SITE}, nullif(frame, -1) as frame, {_KERNEL}
-        from rows left join sites s on rows.site = s.id order by n""",
-    "signal": f"""select n, t_ns, pid, tid, signal, code, case when has_address = 1 then address end as address, fatal,
-        {_SITE}, instruction, ring, {", ".join(f'cast("{name}" as varchar) as "{name}"' for name in _OF_EXCEPTIONS)}
-        from rows left join sites s on rows.site = s.id order by n""",
-    "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
-        case when has_status = 1 then status end as status, path, from_json(environment, '["varchar"]') as environment
-        from rows""",
-    "library": f"""select n, t_ns, pid, tid, cast(rows.function as varchar) as function,
-        cast(rows.module as varchar) as module, case when returned = 1 then result end as result,
-        case when returned = 1 then end_ns end as end_ns, {_SITE}, nullif(crossings, -1) as crossings
-        from rows left join sites s on rows.site = s.id order by n""",
-    "lost": "select n, t_ns, pid, tid, instrument, count from rows",
-}
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -91,7 +44,7 @@ def _signals(rows: list[dict[str, Any]]) -> Arrays:
     columns["address"] = np.array([row["address"] or 0 for row in rows], dtype=np.uint64)
     columns["has_address"] = np.array([row["address"] is not None for row in rows], dtype=np.int64)
     columns["fatal"] = np.array([row["fatal"] for row in rows], dtype=bool)
-    for name in ("instruction", *_OF_EXCEPTIONS):
+    for name in ("instruction", *OF_EXCEPTIONS):
         columns[name] = objects([row[name] for row in rows])
     return columns
 
@@ -212,7 +165,7 @@ class TableWriter:
             with self._database(kind) as connection, self._folder.replacing(TABLES[kind]) as file:
                 query = _all_of(self._stretches[kind])
                 if not self._stretches[kind]:
-                    query = _query(connection, kind, self._taken(kind), self._sites.columns())
+                    query = query_of(connection, kind, self._taken(kind), self._sites)
                 connection.execute(_copy(query, f"/proc/self/fd/{file.fileno()}"))
 
     def _taken(self, kind: str) -> Arrays:
@@ -223,7 +176,7 @@ class TableWriter:
     def _write(self, kind: str) -> None:
         """Have what waits written to a file of its own."""
         self._wait()
-        work = partial(self._add_stretch, kind, self._taken(kind), self._sites.columns())
+        work = partial(self._add_stretch, kind, self._taken(kind), self._sites)
         try:
             self._writing = self._aside.submit(work)
         except RuntimeError:  # no thread can be had
@@ -235,9 +188,9 @@ class TableWriter:
         if writing is not None:
             writing.result()
 
-    def _add_stretch(self, kind: str, rows: Arrays, sites: Arrays) -> None:
+    def _add_stretch(self, kind: str, rows: Arrays, sites: SiteTable) -> None:
         stretches, last = self._stretches[kind], int(rows["n"][-1])
-        stretches.append(self._made(kind, last, 0, lambda connection: _query(connection, kind, rows, sites)))
+        stretches.append(self._made(kind, last, 0, lambda connection: query_of(connection, kind, rows, sites)))
         while len(stretches) >= _MOST_FILES and stretches[-_MOST_FILES].level == stretches[-1].level:
             alike = stretches[-_MOST_FILES:]
             stretches[-_MOST_FILES:] = [self._made(kind, last, alike[0].level + 1, partial(_joined, alike))]
@@ -266,20 +219,13 @@ class TableWriter:
                     self._stretches[kind][i] = self._made(kind, stretch.last, stretch.level, query)
 
     def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
-        late = _query(connection, kind, rows, self._sites.columns())
+        late = query_of(connection, kind, rows, self._sites)
         kept = f"select * from read_parquet('{stretch.file.path}') where n not in (select n from rows)"
         return f"select * from (({kept}) union all ({late})) order by n"
 
     def _database(self, kind: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         what = f"cannot write {TABLES[kind]} of {self._folder.path}"
         return database(what, f"observer show {self._folder.path} tries again")
-
-
-def _query(connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays, sites: Arrays) -> str:
-    """Hand *rows* and *sites* to DuckDB; return the query that makes rows of the table of them."""
-    connection.register("rows", rows)
-    connection.register("sites", sites)
-    return f"select {selection_of(kind)} from ({_QUERIES[kind]})"
 
 
 def _all_of(stretches: Sequence[_Stretch]) -> str:

@@ -21,12 +21,14 @@ from observer.model.events import (
     Signal,
     Syscall,
 )  # fmt: skip
-from observer.trace.columns import Columns, SiteTable
+from observer.model.where import text_of
+from observer.trace.columns import Columns, SiteTable, Words, objects
 from observer.trace.part import Part
 
 __all__ = ["events_of", "name_sources"]
 
 _SEPARATOR = "\x1f"
+_MISUSE: Final = ("misuse", "misuse_given_at", "misuse_freed_at")
 _ASKED: Final = ("size", "count", "alignment", "pointer", "result", "parameter", "value")
 
 
@@ -51,40 +53,51 @@ def name_sources(part: Part, sources: dict[int, str], impossible: dict[int, Misu
     *sources* and *impossible* have it by their n, and lose what was said.
     """
     events_of(part)
-    served_by = part.calls.texts["served_by"] if part.call_events else []
+    words = part.sites.words
     for row, call in enumerate(part.call_events):
         source = sources.pop(call.n, None)
         if source is not None:
-            served_by[row] = source
+            part.calls.coded["served_by"][row] = words.number(source)
             msgspec.structs.force_setattr(call, "served_by", source)
         misuse = impossible.pop(call.n, None) if impossible else None
         if misuse is not None and call.misuse is None:
-            _write_misuse(part.calls, row, misuse)
+            _write_misuse(part.calls, words, row, misuse)
             msgspec.structs.force_setattr(call, "misuse", misuse)
 
 
-def _write_misuse(columns: Columns, row: int, misuse: Misuse) -> None:
-    columns.texts["misuse"][row] = misuse.what
-    columns.texts["misuse_given_at"][row], columns.texts["misuse_freed_at"][row] = misuse.given_at, misuse.freed_at
-    columns.found["misuse_given"][row] = misuse.given if misuse.given is not None else -1
-    columns.found["misuse_freed"][row] = misuse.freed if misuse.freed is not None else -1
+def _write_misuse(columns: Columns, words: Words, row: int, misuse: Misuse) -> None:
+    for name, text in zip(_MISUSE, (misuse.what, misuse.given_at, misuse.freed_at), strict=True):
+        columns.coded[name][row] = words.number(text)
+    columns.numbers["misuse_given"][row] = misuse.given if misuse.given is not None else -1
+    columns.numbers["misuse_freed"][row] = misuse.freed if misuse.freed is not None else -1
 
 
-def _rows(columns: Columns, *names: str) -> Iterator[tuple[Any, ...]]:
+def _rows(columns: Columns, words: Words, *names: str) -> Iterator[tuple[Any, ...]]:
     found: list[list[Any]] = []
     for name in names:
         if name in columns.numbers:
             found.append(columns.numbers[name].tolist())
+        elif name in columns.coded:
+            found.append(_texts(columns, words, name))
         else:
             found.append(columns.found[name] if name in columns.found else columns.texts[name])
     return zip(*found, strict=True)
+
+
+def _texts(columns: Columns, words: Words, name: str) -> list[str | None]:
+    """Return the texts of a column that is given by numbers of words."""
+    texts: list[str | None] = objects(words.words)[columns.coded[name]].tolist()
+    if name != "where":
+        return texts
+    behind = columns.numbers["where_at"].tolist()
+    return [text if at < 0 or text is None else text_of(text, at) for text, at in zip(texts, behind, strict=True)]
 
 
 def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
     if not columns.length:
         return
     rows = _rows(
-        columns, "n", "t_ns", "pid", "tid", "op", "where", "end_ns", "returned", "errno", "site", "origin",
+        columns, sites.words, "n", "t_ns", "pid", "tid", "op", "where", "end_ns", "returned", "errno", "site", "origin",
         "served_by", "steps", "inner_calls", "allocator", "misuse",
     )  # fmt: skip
     asked = zip(*(_some(columns, name) for name in _ASKED), strict=True)
@@ -99,7 +112,7 @@ def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
             n=n, t_ns=t_ns, pid=pid, tid=tid, op=op, size=size, count=count, alignment=alignment, pointer=pointer,
             result=result, where=where, end_ns=end_ns if returned else None, errno=errno or None,
             site=sites.of(site), origin=origin, served_by=served_by, steps=steps, inner=inner, allocator=allocator,
-            parameter=parameter, value=value, misuse=_misuse(columns, i) if misuse is not None else None,
+            parameter=parameter, value=value, misuse=_misuse(columns, sites.words, i) if misuse is not None else None,
         )  # fmt: skip
 
 
@@ -113,21 +126,18 @@ def _some(columns: Columns, name: str) -> Iterable[int | None]:
     return [value if is_there else None for value, is_there in zip(values.tolist(), has.tolist(), strict=True)]
 
 
-def _misuse(columns: Columns, row: int) -> Misuse:
-    texts, found = columns.texts, columns.found
-    given, freed = found["misuse_given"][row], found["misuse_freed"][row]
-    return Misuse(
-        texts["misuse"][row] or "", given if given >= 0 else None, texts["misuse_given_at"][row],
-        freed if freed >= 0 else None, texts["misuse_freed_at"][row],
-    )  # fmt: skip
+def _misuse(columns: Columns, words: Words, row: int) -> Misuse:
+    what, given_at, freed_at = (words.words[columns.coded[name][row]] for name in _MISUSE)
+    given, freed = (int(columns.numbers[f"misuse_{name}"][row]) for name in ("given", "freed"))
+    return Misuse(what or "", given if given >= 0 else None, given_at, freed if freed >= 0 else None, freed_at)
 
 
 def _syscalls(columns: Columns, sites: SiteTable, work: dict[int, KernelWork]) -> Iterator[Syscall]:
     if not columns.length:
         return
     rows = _rows(
-        columns, "n", "t_ns", "pid", "tid", "name", "number", "result", "returned", "errno", "gate", "ring_before",
-        "end_ns", "cause", "site", "decoded", "within", "arity", "a0", "a1", "a2", "a3", "a4", "a5",
+        columns, sites.words, "n", "t_ns", "pid", "tid", "name", "number", "result", "returned", "errno", "gate",
+        "ring_before", "end_ns", "cause", "site", "decoded", "within", "arity", "a0", "a1", "a2", "a3", "a4", "a5",
     )  # fmt: skip
     for row, (
         n, t_ns, pid, tid, name, number, result, returned, errno, gate, ring_before, end_ns, cause, site, decoded,
@@ -146,7 +156,7 @@ def _faults(columns: Columns, sites: SiteTable, work: dict[int, KernelWork]) -> 
     if not columns.length:
         return
     rows = _rows(
-        columns, "n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
+        columns, sites.words, "n", "t_ns", "pid", "tid", "address", "where", "ip", "access", "major", "ring", "mapping",
         "chunk_call", "chunk_address", "chunk_size", "toucher", "cause", "site", "frame",
     )  # fmt: skip
     for row, (
@@ -165,7 +175,8 @@ def _libraries(columns: Columns, sites: SiteTable) -> Iterator[Library]:
     if not columns.length:
         return
     rows = _rows(
-        columns, "n", "t_ns", "pid", "tid", "function", "module", "result", "returned", "end_ns", "site", "crossings"
+        columns, sites.words, "n", "t_ns", "pid", "tid", "function", "module", "result", "returned", "end_ns", "site",
+        "crossings",
     )  # fmt: skip
     for n, t_ns, pid, tid, function, module, result, returned, end_ns, site, crossings in rows:
         yield Library(
