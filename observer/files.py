@@ -59,6 +59,10 @@ class File:
         """Return the descriptor."""
         return self._fd
 
+    def by_now(self) -> File:
+        """Return the same file, opened now that somebody may have written to it."""
+        return File(os.dup(self._fd))
+
     def read_at(self, at: int, length: int) -> bytes:
         """Return *length* bytes from *at* on; fewer where the file ends."""
         return os.pread(self._fd, length, at)
@@ -104,6 +108,10 @@ class NewFile:
             self.cut(self.size)
             raise
         self.size += done
+
+    def read_at(self, at: int, length: int) -> bytes:
+        """Return *length* bytes from *at* on; fewer where the file ends."""
+        return os.pread(self._fd, length, at)
 
     def reserve(self, size: int) -> None:
         """Set *size* bytes of the disk aside, which `cut` gives back; raises OSError when there are not so many."""

@@ -100,7 +100,7 @@ def _column(name: str, rows: Arrays, given: Arrays, sites: SiteTable) -> str:
         return f'{_with_offset(text, rows[f"{name}_at"], given) if name == "where" else text} as "{name}"'
     kind = _WHOLE.get(values.dtype)
     if kind is not None and name != "n" and len(values) and values[0] == values.min() == values.max():
-        return f'cast({values[0]} as {kind}) as "{name}"'
+        return f'{_all(f"cast({values[0]} as {kind})")} as "{name}"'
     given[name] = values
     return f'given."{name}" as "{name}"'
 
@@ -165,11 +165,20 @@ def _one_of(
 ) -> str:  # fmt: skip
     """Return the expression for a column of few values, the literal for each that is *used*."""
     if len(used) <= 1:
-        return f"cast({literals[0] if literals else 'null'} as {kind})"
+        return _all(f"cast({literals[0] if literals else 'null'} as {kind})")
     number = np.zeros(int(used[-1] - used[0]) + 1, dtype=np.uint16)
     number[used - used[0]] = np.arange(1, len(used) + 1)
     given[name] = number[values - used[0]]
     return f'cast([{", ".join(literals)}] as {kind}[])[given."{name}"]'
+
+
+def _all(value: str) -> str:
+    """Return the expression for a column that is *value* in all rows.
+
+    DuckDB must not know that it is never null: it would write another kind of column, to which rows that have null
+    could not be joined.
+    """
+    return f"case when given.n is not null then {value} end"
 
 
 def _literal(text: str | None) -> str:

@@ -198,7 +198,8 @@ class _Replay:
         notes = np.array([note.t for note in moments.notes], dtype=np.uint64)
         ends_of_syscalls = np.array([call.ended for call in self._syscalls], dtype=np.uint64)
         calls, open_calls = moments.calls.records, moments.open_calls
-        # What ended when the next call began ended first, though a call may begin and end at one time: clocks are coarse.
+        # What ended when the next call began ended first, though a call may begin and end at one time: clocks are
+        # coarse.
         both = np.stack([calls["began"], calls["ended"]], axis=1).ravel()
         parts = (
             (_NOTE, notes), (_LIBRARY_BEGAN, moments.libraries.records["began"]),

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from observer.files import File, Folder
+from observer.files import Folder, NewFile
 from observer.model.events import KernelWork
 from observer.trace.columns import LONGEST, Columns, SiteTable, objects
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
 from observer.trace.queries import OF_EXCEPTIONS, query_of
+from observer.trace.row_groups import MAGIC, Stretch, closing_of, stretch_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["TableWriter"]
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 14
+_AT_ONCE: Final = 1 << 16
 """Rows of a table that are held before they are written."""
 _ROW_GROUP: Final = 1 << 15
 """Rows that DuckDB holds before it writes them, and that a question about one of them reads; its own 122,880 take
 some 70 MB.
 """
-_MOST_FILES: Final = 16
-"""Files of one size that become one."""
+_HOW: Final = f"format parquet, compression zstd, use_tmp_file false, row_group_size {_ROW_GROUP}"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -103,19 +103,20 @@ def _arrays(part: Part) -> dict[str, Arrays]:
     return {kind: columns for kind, columns in arrays.items() if columns}
 
 
-class _Stretch(NamedTuple):
-    """A file of rows on the way, the n of its last one, and how often such files were made one."""
+class _Table:
+    """One table on its way: the file that becomes it, its stretches in order, the n of the last row of each."""
 
-    file: File
-    last: int
-    level: int
+    def __init__(self, file: NewFile) -> None:
+        self.file = file
+        self.stretches: list[Stretch] = []
+        self.lasts: list[int] = []
 
 
 class TableWriter:
-    """Writes a run's tables part by part, in the order of n, without holding them: `add` all parts, then `finish`.
+    """Writes a run's parts as tables without holding them: `add` all parts, then `finish`.
 
-    What is many is written to files without a name first, some ten thousand rows each, which become one table in the
-    end; that is done aside, by a thread that ends with the `with` statement that the writer is used in.
+    What is many is written some ten thousand rows at a time, each of these stretches as row groups of the table; that
+    is done aside, by a thread that ends with the `with` statement that the writer is used in.
 
     Raises:
         BadTrace: by both, when the disk is full, or the folder cannot be written.
@@ -126,7 +127,8 @@ class TableWriter:
         self._sites = sites
         self._waiting: dict[str, list[Arrays]] = {kind: [] for kind in TABLES}
         self._rows = dict.fromkeys(TABLES, 0)
-        self._stretches: dict[str, list[_Stretch]] = {kind: [] for kind in TABLES}
+        self._tables: dict[str, _Table] = {}
+        self._files = ExitStack()
         self._unfinished: list[Part] = []
         self._aside = ThreadPoolExecutor(1, "tables")
         self._writing: Future[None] | None = None
@@ -137,8 +139,9 @@ class TableWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_what: object) -> None:
+    def __exit__(self, *what: Any) -> None:
         self._aside.shutdown(wait=True, cancel_futures=True)
+        self._files.__exit__(*what)
 
     def add(self, part: Part) -> None:
         """Take the next part; what is said later of its calls that are still open is put in by `finish`."""
@@ -149,34 +152,37 @@ class TableWriter:
             self._waiting[kind].append(columns)
             self._rows[kind] += len(columns["n"])
             if self._rows[kind] >= _AT_ONCE:
-                self._write(kind)
+                self._write(kind, self._rows[kind] // _ROW_GROUP * _ROW_GROUP)
 
     def finish(self) -> None:
         """Put the tables in their places; until then older ones are still there."""
-        self._wait()
         for kind in TABLES:
-            if self._rows[kind] and (self._stretches[kind] or self._unfinished):
-                self._write(kind)
+            if self._waiting[kind] and (self._rows[kind] or kind not in self._tables):
+                self._write(kind, self._rows[kind])
         self._wait()
         if self._unfinished:
             self._mend()
-        for kind in TABLES:
-            # DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
-            with self._database(kind) as connection, self._folder.replacing(TABLES[kind]) as file:
-                query = _all_of(self._stretches[kind])
-                if not self._stretches[kind]:
-                    query = query_of(connection, kind, self._taken(kind), self._sites)
-                connection.execute(_copy(query, f"/proc/self/fd/{file.fileno()}"))
+        for kind, table in self._tables.items():
+            with self._database(kind):
+                table.file.append(closing_of(table.stretches))
+        self._files.close()
 
-    def _taken(self, kind: str) -> Arrays:
-        """Return what waits, which does so no more."""
-        waiting, self._waiting[kind], self._rows[kind] = self._waiting[kind], [], 0
-        return {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+    def _taken(self, kind: str, count: int) -> Arrays:
+        """Return *count* rows of those that wait, which do so no more."""
+        waiting = self._waiting[kind]
+        rows = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+        rest = self._rows[kind] - count
+        self._waiting[kind] = [{name: values[count:].copy() for name, values in rows.items()}] if rest else []
+        self._rows[kind] = rest
+        return {name: values[:count] for name, values in rows.items()}
 
-    def _write(self, kind: str) -> None:
-        """Have what waits written to a file of its own."""
+    def _write(self, kind: str, count: int) -> None:
+        """Have the first *count* rows of those that wait written as a stretch of their table."""
         self._wait()
-        work = partial(self._add_stretch, kind, self._taken(kind), self._sites)
+        if kind not in self._tables:
+            with self._database(kind):
+                self._tables[kind] = _Table(self._files.enter_context(self._folder.replacing(TABLES[kind])))
+        work = partial(self._add_stretch, kind, self._taken(kind, count))
         try:
             self._writing = self._aside.submit(work)
         except RuntimeError:  # no thread can be had
@@ -188,55 +194,44 @@ class TableWriter:
         if writing is not None:
             writing.result()
 
-    def _add_stretch(self, kind: str, rows: Arrays, sites: SiteTable) -> None:
-        stretches, last = self._stretches[kind], int(rows["n"][-1])
-        stretches.append(self._made(kind, last, 0, lambda connection: query_of(connection, kind, rows, sites)))
-        while len(stretches) >= _MOST_FILES and stretches[-_MOST_FILES].level == stretches[-1].level:
-            alike = stretches[-_MOST_FILES:]
-            stretches[-_MOST_FILES:] = [self._made(kind, last, alike[0].level + 1, partial(_joined, alike))]
+    def _add_stretch(self, kind: str, rows: Arrays) -> None:
+        table = self._tables[kind]
+        stretch = self._made(kind, lambda connection: query_of(connection, kind, rows, self._sites))
+        table.stretches.append(stretch)
+        table.lasts.append(int(rows["n"][-1]) if len(rows["n"]) else -1)
 
-    def _made(
-        self, kind: str, last: int, level: int, query: Callable[[duckdb.DuckDBPyConnection], str]
-    ) -> _Stretch:  # fmt: skip
-        file = self._folder.nameless()
+    def _made(self, kind: str, query: Callable[[duckdb.DuckDBPyConnection], str]) -> Stretch:
+        # DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
         with self._database(kind) as connection:
-            connection.execute(_copy(query(connection), file.path, "snappy"))  # soon read again, and then gone
-        return _Stretch(file, last, level)
+            scratch = self._folder.nameless()
+            connection.execute(f"copy ({query(connection)}) to '{scratch.path}' ({_HOW})")
+            return stretch_of(scratch.by_now(), self._tables[kind].file)
 
     def _mend(self) -> None:
-        """Put in what became known of calls after their part was taken."""
+        """Put in what became known of calls after their part was taken: their stretches are written anew."""
         for kind in ("call", "library", "syscall"):
             parts = [(_arrays(part)[kind], part.overdue[kind]) for part in self._unfinished if part.overdue]
             late = {
                 name: np.concatenate([columns[name][overdue] for columns, overdue in parts]) for name in parts[0][0]
             }
-            first = 0
-            for i, stretch in enumerate(self._stretches[kind]):
-                mine = (late["n"] >= first) & (late["n"] <= stretch.last)
-                first = stretch.last + 1
+            table, first = self._tables[kind], 0
+            for i, last in enumerate(table.lasts):
+                mine = (late["n"] >= first) & (late["n"] <= last)
+                first = last + 1
                 if mine.any():
-                    query = partial(self._mended, kind, stretch, {name: values[mine] for name, values in late.items()})
-                    self._stretches[kind][i] = self._made(kind, stretch.last, stretch.level, query)
+                    rows = {name: values[mine] for name, values in late.items()}
+                    table.stretches[i] = self._made(kind, partial(self._mended, kind, table, i, rows))
 
-    def _mended(self, kind: str, stretch: _Stretch, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
+    def _mended(self, kind: str, table: _Table, i: int, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
+        stretch, before = table.stretches[i], self._folder.nameless()
+        with open(before.path, "wb") as file:
+            file.write(MAGIC + table.file.read_at(stretch.start, stretch.length) + stretch.footer)
+        connection.execute(f"create temp table kept as select * from read_parquet('{before.path}')")
         late = query_of(connection, kind, rows, self._sites)
-        kept = f"select * from read_parquet('{stretch.file.path}') where n not in (select n from rows)"
-        return f"select * from (({kept}) union all ({late})) order by n"
+        return (
+            f"select * from ((select * from kept where n not in (select n from given)) union all ({late})) order by n"
+        )
 
     def _database(self, kind: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         what = f"cannot write {TABLES[kind]} of {self._folder.path}"
         return database(what, f"observer show {self._folder.path} tries again")
-
-
-def _all_of(stretches: Sequence[_Stretch]) -> str:
-    paths = ", ".join(f"'{stretch.file.path}'" for stretch in stretches)
-    return f"select * from read_parquet([{paths}])"
-
-
-def _copy(query: str, target: str, compression: str = "zstd") -> str:
-    how = f"format parquet, compression {compression}, use_tmp_file false, row_group_size {_ROW_GROUP}"
-    return f"copy ({query}) to '{target}' ({how})"
-
-
-def _joined(stretches: Sequence[_Stretch], _connection: duckdb.DuckDBPyConnection) -> str:
-    return _all_of(stretches)

@@ -1,0 +1,192 @@
+"""One Parquet file made of the row groups of several: their bytes are copied, and only what says where they lie is new.
+
+A Parquet file is the word PAR1, the pages of its row groups, what is known of them (FileMetaData of parquet.thrift, in
+Thrift's compact protocol), the length of that, and PAR1 again. All places in it are counted from the file's beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from observer.files import File, NewFile
+
+__all__ = ["MAGIC", "Stretch", "closing_of", "stretch_of"]
+
+MAGIC: Final = b"PAR1"
+
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_SCHEMA, _NUM_ROWS, _ROW_GROUPS = 2, 3, 4
+_COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7
+_META_DATA: Final = 3
+_CHUNK_OFFSETS: Final = (2, 4, 6)
+"""file_offset, offset_index_offset and column_index_offset of a ColumnChunk."""
+_META_OFFSETS: Final = (9, 10, 11, 14)
+"""data_page_offset, index_page_offset, dictionary_page_offset and bloom_filter_offset of its ColumnMetaData."""
+
+_Fields = dict[int, tuple[int, Any]]
+"""A struct: type and value by the number of the field."""
+
+
+class Stretch:
+    """Row groups of one file within another one: `start` and `length` of their bytes there, and how many `rows`.
+
+    `footer` is what its own file ended with, `schema` what that says of any file with these columns, `groups` the
+    descriptions of its row groups as they lie in the other file.
+    """
+
+    __slots__ = ("footer", "groups", "length", "rows", "schema", "start")
+
+    def __init__(self, file: File, start: int) -> None:
+        size = file.size
+        length = int.from_bytes(file.read_at(size - 8, 4), "little")
+        self.footer = file.read_at(size - 8 - length, length + 8)
+        self.start, self.length = start, size - 8 - length - len(MAGIC)
+        fields = _Reader(self.footer).struct()
+        self.rows: int = fields[_NUM_ROWS][1]
+        groups: list[_Fields] = fields[_ROW_GROUPS][1][1]
+        for group in groups:
+            _move(group, start - len(MAGIC))
+        self.groups = [bytes(_struct(group)) for group in groups]
+        self.schema = {number: field for number, field in fields.items() if number != _ROW_GROUPS}
+
+
+def stretch_of(file: File, whole: NewFile) -> Stretch:
+    """Append the row groups of *file* to *whole*; raises OSError when there is no room."""
+    if not whole.size:
+        whole.append(MAGIC)
+    stretch = Stretch(file, whole.size)
+    whole.append(file.read_at(len(MAGIC), stretch.length))
+    return stretch
+
+
+def closing_of(stretches: Iterable[Stretch]) -> bytes:
+    """Return what has to follow in a file for it to have the row groups of *stretches* (one or more), in this order.
+
+    Raises:
+        ValueError: they have different columns.
+    """
+    each = [stretch for stretch in stretches if stretch.rows] or list(stretches)[:1]
+    if any(stretch.schema[_SCHEMA] != each[0].schema[_SCHEMA] for stretch in each):
+        raise ValueError("row groups of different columns make no file")
+    groups = [group for stretch in each for group in stretch.groups]
+    fields = dict(each[0].schema)
+    fields[_NUM_ROWS] = _I64, sum(stretch.rows for stretch in each)
+    fields[_ROW_GROUPS] = _LIST, (_STRUCT, groups)
+    footer = bytes(_struct(dict(sorted(fields.items()))))
+    return footer + len(footer).to_bytes(4, "little") + MAGIC
+
+
+def _move(group: _Fields, by: int) -> None:
+    group.pop(_ORDINAL, None)
+    _shift(group, (_GROUP_OFFSET,), by)
+    for chunk in group[_COLUMNS][1][1]:
+        _shift(chunk, _CHUNK_OFFSETS, by)
+        _shift(chunk[_META_DATA][1], _META_OFFSETS, by)
+
+
+def _shift(fields: _Fields, numbers: Iterable[int], by: int) -> None:
+    for number in numbers:
+        kind, value = fields.get(number, (_I64, 0))
+        if value:  # 0 stands for a place that is not told
+            fields[number] = kind, value + by
+
+
+class _Reader:
+    """Reads Thrift's compact protocol from *data*."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._data[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def _whole(self) -> int:
+        value = self._varint()
+        return value >> 1 ^ -(value & 1)
+
+    def _bytes(self, count: int) -> bytes:
+        self._at += count
+        return self._data[self._at - count : self._at]
+
+    def struct(self) -> _Fields:
+        """Return the struct that comes next."""
+        fields: _Fields = {}
+        number = 0
+        while head := self._bytes(1)[0]:
+            number = number + (head >> 4) if head >> 4 else self._whole()
+            kind = head & 15
+            fields[number] = kind, kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind)
+        return fields
+
+    def _value(self, kind: int) -> Any:
+        if kind in (_I16, _I32, _I64):
+            return self._whole()
+        if kind == _BINARY:
+            return self._bytes(self._varint())
+        if kind == _STRUCT:
+            return self.struct()
+        if kind in (_LIST, _SET):
+            head = self._bytes(1)[0]
+            count = head >> 4 if head >> 4 < 15 else self._varint()
+            return head & 15, [self._value(head & 15) for _ in range(count)]
+        if kind == _DOUBLE:
+            return self._bytes(8)
+        if kind in (_TRUE, _FALSE, _BYTE):
+            return self._bytes(1)
+        raise ValueError(f"Parquet's metadata has no fields of type {kind}")
+
+
+def _varint(value: int) -> bytes:
+    made = bytearray()
+    while value > 0x7F:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+def _whole(value: int) -> bytes:
+    return _varint(value << 1 if value >= 0 else (-value << 1) - 1)
+
+
+def _struct(fields: _Fields) -> bytearray:
+    made, before = bytearray(), 0
+    for number, (kind, value) in fields.items():
+        head = (_TRUE if value else _FALSE) if kind in (_TRUE, _FALSE) else kind
+        if 0 < number - before < 16:
+            made.append((number - before) << 4 | head)
+        else:
+            made.append(head)
+            made += _whole(number)
+        before = number
+        if kind not in (_TRUE, _FALSE):
+            made += _written(kind, value)
+    made.append(0)
+    return made
+
+
+def _written(kind: int, value: Any) -> bytes | bytearray:
+    if kind in (_I16, _I32, _I64):
+        return _whole(value)
+    if kind == _BINARY:
+        return _varint(len(value)) + bytes(value)
+    if kind == _STRUCT:
+        return bytes(value) if isinstance(value, bytes) else _struct(value)
+    if kind in (_LIST, _SET):
+        inner, values = value
+        made = bytearray([min(len(values), 15) << 4 | inner])
+        made += _varint(len(values)) if len(values) > 14 else b""
+        for each in values:
+            made += _written(inner, each)
+        return made
+    whole: bytes = value
+    return whole
