@@ -59,6 +59,7 @@ class CallReplay:
         rows.place(began_at, ended, ended_at, self._base)
         self._base += count
         self._positions, self._whose, self._kinds = rows.turns(count)
+        self._pids = rows.pid[self._whose]
         self._are_keeping = bool(rows.keeping(0, count, rows.began_at < count).any())
         self._misuses.begin(rows)
         self._names.begin(rows, moments.call_libraries, library_sites)
@@ -78,14 +79,12 @@ class CallReplay:
 
     def begin_stretch(self, low: int, high: int) -> None:
         """Pair what happens to pieces between the positions *low* and *high*."""
-        rows = self._rows_here
         self._low = low
         self._turns: dict[int, tuple[ProcessState, Turns]] = {}
         self._odd: list[tuple[int, int]] = []
         first, last = np.searchsorted(self._positions, np.array([low, high])).tolist()
-        whose = self._whose[first:last]
         together: dict[int, tuple[ProcessState, list[Integers]]] = {}
-        for pid, mine in by_process(rows.pid[whose], np.arange(first, last)):
+        for pid, mine in by_process(self._pids, np.arange(first, last)):
             state = self._state_of(pid)
             together.setdefault(id(state), (state, []))[1].append(mine)
         for state, some in together.values():

@@ -152,7 +152,7 @@ class TableWriter:
             self._waiting[kind].append(columns)
             self._rows[kind] += len(columns["n"])
             if self._rows[kind] >= _AT_ONCE:
-                self._write(kind, self._rows[kind] // _ROW_GROUP * _ROW_GROUP)
+                self._write(kind, self._rows[kind] // _ROW_GROUP * _ROW_GROUP or self._rows[kind])
 
     def finish(self) -> None:
         """Put the tables in their places; until then older ones are still there."""

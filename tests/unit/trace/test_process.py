@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from observer.model.addresses import AddressSpace, Mapping
-from observer.model.events import ChunkRef
 from observer.model.machine import Image
+from observer.trace.live import PIECE
 from observer.trace.process import ProcessState, apply_grant, apply_release
 from tests.builders import HEAP, LIBC, MAP, PAGE
 
@@ -201,10 +203,10 @@ def test_memory_that_another_program_left_unnamed_is_anonymous() -> None:
 def test_a_forked_process_goes_its_own_way() -> None:
     parent = heap_of(4)
     parent.fault(HEAP)
-    parent.live.add(ChunkRef(0, HEAP + 16, 100))
+    parent.live.change(np.empty(0, dtype=np.int64), np.array([(HEAP + 16, 100, 0, 0, 0, 0)], dtype=PIECE))
     child = parent.fork()
     apply_grant(child, "brk", (HEAP,), HEAP)
-    child.live.remove(HEAP + 16)
+    child.live.change(np.array([0]), np.empty(0, dtype=PIECE))
     child.files[MAP] = "/tmp/x"
     assert (parent.space.break_end, parent.heap_pages.came, len(parent.live)) == (HEAP + 4 * PAGE, {HEAP}, 1)
     assert (child.space.break_end, child.heap_pages.came, len(child.live)) == (HEAP, set(), 0)

@@ -38,7 +38,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spooled, "_AT_ONCE", 1000)
     monkeypatch.setattr(merge, "_TARGET", 8)
     monkeypatch.setattr(tables, "_AT_ONCE", 20)
-    monkeypatch.setattr(tables, "_MOST_FILES", 3)
 
 
 def two_threads(recorder: Recorder) -> None:
