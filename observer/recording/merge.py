@@ -15,12 +15,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Inlet", "Window", "windows"]
+__all__ = ["Batch", "Inlet", "Look", "Window", "look", "windows"]
 
 Records = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
 
-_TARGET: Final = 1 << 13
+_TARGET: Final = 1 << 15
 """Records of a window, if there are so many: fewer cost time, more memory."""
 _FOR_EVER: Final = 1 << 63
 
@@ -40,22 +40,31 @@ class Window:
     high: int
 
 
+class Look(NamedTuple):
+    """A first look at a spool: how many records it has, for each piece from when on what lies behind it began, and the
+    late records. A record is late if it began before the latest of those that lie two pieces or more before its own.
+    """
+
+    length: int
+    marks: list[int]
+    late: Batch
+
+
 class Inlet:
     """One spool, piece by piece in the order of the file; what is not yet taken is held, sorted.
 
     Args:
         pieces: yields the spool's records, a piece at a time, the same each time it is called.
+        seen: a first look at them.
         time: the field that says when a record's thing began.
         first: the index of the first record.
     """
 
-    def __init__(
-        self, pieces: Callable[[], Iterable[Records]], layout: np.dtype[np.void], time: str, first: int = 0
-    ) -> None:  # fmt: skip
+    def __init__(self, pieces: Callable[[], Iterable[Records]], seen: Look, time: str, first: int = 0) -> None:
         self._time = time
-        self._marks, late = _look(pieces(), layout, time, first)
-        self._pieces = _timely(pieces(), time, first, frozenset(late.indexes.tolist()))
-        self._held = late
+        self._marks = seen.marks
+        self._held = Batch(seen.late.records, seen.late.indexes + first)
+        self._pieces = _timely(pieces(), first, self._held.indexes)
         self._read = -1
 
     @property
@@ -102,14 +111,11 @@ def windows(inlets: Mapping[str, Sequence[Inlet]], times: Mapping[str, str]) -> 
             return
 
 
-def _look(pieces: Iterable[Records], layout: np.dtype[np.void], time: str, first: int) -> tuple[list[int], Batch]:
-    """Return for each piece from when on what lies behind it began, and the late records.
-
-    A record is late if it began before the latest of those that lie two pieces or more before its own.
-    """
+def look(pieces: Iterable[Records], layout: np.dtype[np.void], time: str) -> Look:
+    """Take a first look at the *pieces* of a spool."""
     latest: list[int] = []
     late = [Batch(np.empty(0, dtype=layout), np.empty(0, dtype=np.int64))]
-    at = first
+    at = 0
     for piece in pieces:
         began = piece[time]
         is_late = began < np.uint64(latest[-2] if len(latest) > 1 else 0)
@@ -121,16 +127,18 @@ def _look(pieces: Iterable[Records], layout: np.dtype[np.void], time: str, first
     marks = [0, *latest][: len(latest)]
     if marks:
         marks[-1] = _FOR_EVER
-    return marks, _sorted(late, time)
+    return Look(at, marks, _sorted(late, time))
 
 
-def _timely(pieces: Iterable[Records], time: str, first: int, late: frozenset[int]) -> Iterator[Batch]:
-    at = first
+def _timely(pieces: Iterable[Records], first: int, late: Integers) -> Iterator[Batch]:
+    at, late = first, np.sort(late)
     for piece in pieces:
         indexes = np.arange(at, at + len(piece), dtype=np.int64)
+        low, high = np.searchsorted(late, np.array([at, at + len(piece)]))
         at += len(piece)
-        if late:
-            kept = ~np.isin(indexes, np.fromiter(late, dtype=np.int64, count=len(late)))
+        if low < high:
+            kept = np.ones(len(piece), dtype=np.bool_)
+            kept[late[low:high] - indexes[0]] = False
             piece, indexes = piece[kept], indexes[kept]
         yield Batch(piece, indexes)
 
@@ -145,8 +153,9 @@ def _sorted(batches: Sequence[Batch], time: str) -> Batch:
         filled = [batch for batch in batches if len(batch.records)] or list(batches[-1:])
         records = np.concatenate([batch.records for batch in filled])
         indexes = np.concatenate([batch.indexes for batch in filled])
-    began = records[time]
-    if (began[1:] > began[:-1]).all():
+    began = np.ascontiguousarray(records[time])
+    follows = began[1:] > began[:-1]
+    if follows.all() or (follows | (began[1:] == began[:-1]) & (indexes[1:] > indexes[:-1])).all():
         return Batch(records, indexes)
     order = np.lexsort((indexes, began))
     return Batch(records[order], indexes[order])

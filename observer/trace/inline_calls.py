@@ -18,7 +18,7 @@ __all__ = ["InlineCalls"]
 
 Records = npt.NDArray[np.void]
 
-_AT_ONCE: Final = 1 << 12
+_AT_ONCE: Final = 1 << 14
 """Records that are read at once."""
 _NUMBER: Final = np.uint32((1 << 31) - 1)
 _LATEST: Final = 1 << 62
@@ -30,19 +30,22 @@ _SAME: Final = ("inner", "a0", "a1", "a2", "result", "ret", "sp", "stack")
 class InlineCalls:
     """The records in *file*, their times by the *clock* records, their functions by *notes*.
 
-    `damaged` counts those that could not be read: all behind the first that cannot be.
+    `damaged` counts those that could not be read, once all have been: what lies behind the first that cannot be.
     """
 
     def __init__(self, file: File, clock: Records, notes: Sequence[Annexed]) -> None:
         self._file = file
         self._known, self._clocks = _ascending(clock)
         self._operations, self._implementations = _functions(notes)
-        self.damaged = file.size // INLINE.size - sum(len(piece) + heads for piece, heads in self._read())
+        self.damaged = 0
 
     def pieces(self) -> Iterator[Records]:
         """Yield them as CALL records, those of a thread in their order."""
-        for piece, _heads in self._read():
+        left = self._file.size // INLINE.size
+        for piece, heads in self._read():
+            left -= len(piece) + heads
             yield piece
+        self.damaged = left
 
     def _read(self) -> Iterator[tuple[Records, int]]:
         at, size = 0, INLINE.size

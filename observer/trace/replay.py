@@ -60,7 +60,7 @@ Integers = npt.NDArray[np.int64]
 
 def replayed(
     spooled: Spooled, findings: Findings, lives: Processes, *, residency: bool, all_syscalls: bool = False,
-    most_held: int = 16,
+    most_held: int = 4,
 ) -> Iterator[Part]:  # fmt: skip
     """Yield the events of a recording in their order, with causes and names, part by part; fill in the *findings*.
 

@@ -23,7 +23,7 @@ from observer.files import File, Folder
 from observer.instruments.faults import PAGE_SHIFT, SampleLayout
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
-from observer.recording.merge import Inlet
+from observer.recording.merge import Inlet, Look, look
 from observer.recording.note_lines import read_notes
 from observer.recording.notes import (
     FILE,
@@ -121,15 +121,16 @@ class Stored:
         self, layout: np.dtype[np.void], time: str, parts: Sequence[Callable[[], Iterator[Records]]]
     ) -> None:  # fmt: skip
         self.layout, self.time = layout, time
-        self._parts = parts
-        self._counts = [sum(map(len, pieces())) for pieces in parts]
+        self._parts = list(parts)
+        self._looks: list[Look] = [look(part(), layout, time) for part in parts]
 
     def __len__(self) -> int:
-        return sum(self._counts)
+        return sum(seen.length for seen in self._looks)
 
-    def and_of(self, part: Callable[[], Iterator[Records]]) -> Stored:
-        """Return these records and those of one part more."""
-        return Stored(self.layout, self.time, [*self._parts, part])
+    def add(self, part: Callable[[], Iterator[Records]]) -> None:
+        """Add the records of one part more."""
+        self._parts.append(part)
+        self._looks.append(look(part(), self.layout, self.time))
 
     def pieces(self) -> Iterator[Records]:
         """Yield all records."""
@@ -138,10 +139,9 @@ class Stored:
 
     def inlets(self) -> list[Inlet]:
         """Return what merges them with others, one inlet a file."""
-        firsts = np.cumsum([0, *self._counts]).tolist()
-        return [
-            Inlet(pieces, self.layout, self.time, first) for pieces, first in zip(self._parts, firsts, strict=False)
-        ]  # fmt: skip
+        firsts = np.cumsum([0, *(seen.length for seen in self._looks)]).tolist()
+        each = zip(self._parts, self._looks, firsts, strict=False)
+        return [Inlet(pieces, seen, self.time, first) for pieces, seen, first in each]
 
 
 class Arguments:
@@ -223,7 +223,7 @@ class _Reading:
         frames, heaps, snapshots = self._frames(), self._chunks(HEAP_CHUNK), self._chunks(SNAPSHOT_CHUNK)
         notes = self._notes(len(frames), heaps, snapshots)
         return Spooled(
-            calls=self._records(CALL, _whole_calls).and_of(self._inline(notes)),
+            calls=self._calls(notes),
             syscalls=self._records(SYSCALL, _whole_syscalls),
             into_libraries=self._records(LIBRARY_CALL, _in_time),
             arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
@@ -267,12 +267,14 @@ class _Reading:
         self._damaged[layout.file] = count - len(stored)
         return stored
 
-    def _inline(self, notes: list[Note]) -> Callable[[], Iterator[Records]]:
-        """Return what yields the calls that programs recorded themselves, as CALL records."""
+    def _calls(self, notes: list[Note]) -> Stored:
+        """Return all calls: those that the observer recorded, and those that programs recorded themselves."""
+        calls = self._records(CALL, _whole_calls)
         clock = np.concatenate([*self._records(CLOCK, _true, "counter").pieces(), np.empty(0, dtype=CLOCK.dtype)])
         inline = InlineCalls(self._file(INLINE.file), clock, [note for note in notes if isinstance(note, Annexed)])
+        calls.add(inline.pieces)
         self._damaged[INLINE.file] = inline.damaged
-        return inline.pieces
+        return calls
 
     def _notes(self, frames: int, heaps: HeapChunks, snapshots: HeapChunks) -> list[Note]:
         notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
