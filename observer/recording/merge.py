@@ -63,8 +63,10 @@ class Inlet:
     def __init__(self, pieces: Callable[[], Iterable[Records]], seen: Look, time: str, first: int = 0) -> None:
         self._time = time
         self._marks = seen.marks
-        self._held = Batch(seen.late.records, seen.late.indexes + first)
-        self._pieces = _timely(pieces(), first, self._held.indexes)
+        late = Batch(seen.late.records, seen.late.indexes + first)
+        self._pieces = _timely(pieces(), first, late.indexes)
+        self._held = [late]
+        """Batches, each in order."""
         self._read = -1
 
     @property
@@ -79,18 +81,26 @@ class Inlet:
             self._read = len(self._marks) - 1
             return
         self._read += 1
-        self._held = _sorted([self._held, more], self._time)
+        self._held.append(_sorted([more], self._time))
 
     def ready(self, high: int) -> int:
         """Return how many of the held records began before *high*."""
-        return int(np.searchsorted(self._held.records[self._time], np.uint64(high), side="left"))
+        return sum(self._before(high))
+
+    def _before(self, high: int) -> list[int]:
+        return [int(np.searchsorted(batch.records[self._time], np.uint64(high))) for batch in self._held]
 
     def take(self, high: int) -> Batch:
         """Hand out what began before *high*."""
-        count = self.ready(high)
-        taken = Batch(self._held.records[:count], self._held.indexes[:count])
-        # A copy: a rest that is a view would keep the whole of what was handed out.
-        self._held = Batch(self._held.records[count:].copy(), self._held.indexes[count:].copy())
+        counts = self._before(high)
+        parts = zip(self._held, counts, strict=True)
+        taken = _sorted([Batch(batch.records[:count], batch.indexes[:count]) for batch, count in parts], self._time)
+        rests = zip(self._held, counts, strict=True)
+        # Copies: a rest that is a view would keep the whole of what was handed out.
+        self._held = [
+            Batch(batch.records[count:].copy(), batch.indexes[count:].copy()) for batch, count in rests
+            if count < len(batch.records)
+        ] or [Batch(taken.records[:0], taken.indexes[:0])]  # fmt: skip
         return taken
 
 

@@ -67,6 +67,11 @@ _MOST_DISTINCT: Final = 256
 """Words or places, of rows that are written together, that are put into the query itself."""
 _MOST_APART: Final = 1 << 20
 _WHOLE: Final = {np.dtype(np.int64): "bigint", np.dtype(np.uint64): "ubigint"}
+_UNTOLD: Final = {
+    "returned": 1, "errno": 0,
+    **dict.fromkeys(("cause", "within", "frame", "crossings", "chunk_call", "kernel_ns", "misuse_given"), -1),
+}  # fmt: skip
+"""Values that do not come into the tables, as the queries have it: null stands for them, or nothing depends on them."""
 
 
 def query_of(connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays, sites: SiteTable) -> str:
@@ -77,15 +82,16 @@ def query_of(connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays, sit
     given: Arrays = {}
     made = [_column(name, rows, given, sites) for name in rows if name != "where_at"]
     source, order = "given", ""
-    if "site" in given:
+    if _PLACES in given:
         connection.register("sites", sites.columns())
-        source = f"given left join (select id, {_PLACE} as place from sites) s on given.site = s.id"
+        source = f"given left join (select id, {_PLACE} as place from sites) s on given.{_PLACES} = s.id"
         order = " order by n"
     connection.register("given", given)
     known = f"with rows as (select {', '.join(made)} from {source}{order})"
     return f"{known} select {selection_of(kind)} from ({_QUERIES[kind]})"
 
 
+_PLACES: Final = "places"
 _PLACE: Final = """case when id is null then null else
     {'function': "function", 'file': file, 'line': nullif(line, 0), 'module': module, 'offset': "offset"} end"""
 
@@ -100,7 +106,9 @@ def _column(name: str, rows: Arrays, given: Arrays, sites: SiteTable) -> str:
         return f'{_with_offset(text, rows[f"{name}_at"], given) if name == "where" else text} as "{name}"'
     kind = _WHOLE.get(values.dtype)
     if kind is not None and name != "n" and len(values) and values[0] == values.min() == values.max():
-        return f'{_all(f"cast({values[0]} as {kind})")} as "{name}"'
+        value = f"cast({values[0]} as {kind})"
+        is_told = not name.startswith("has_") and values[0] != _UNTOLD.get(name)
+        return f'{_all(value) if is_told else value} as "{name}"'
     given[name] = values
     return f'given."{name}" as "{name}"'
 
@@ -109,7 +117,7 @@ def _site(values: npt.NDArray[Any], given: Arrays, sites: SiteTable) -> str:
     used = _distinct(values)
     places = [sites.of(number) for number in used.tolist()] if used is not None else []
     if used is None or any("\0" in (part or "") for place in places for part in _texts(place)):
-        given["site"] = values
+        given[_PLACES] = values
         return "place"
     return _one_of("site", values, used, [_struct(place) for place in places], given, SITE)
 
@@ -165,7 +173,8 @@ def _one_of(
 ) -> str:  # fmt: skip
     """Return the expression for a column of few values, the literal for each that is *used*."""
     if len(used) <= 1:
-        return _all(f"cast({literals[0] if literals else 'null'} as {kind})")
+        value = f"cast({literals[0] if literals else 'null'} as {kind})"
+        return _all(value) if literals and literals[0] != "null" else value
     number = np.zeros(int(used[-1] - used[0]) + 1, dtype=np.uint16)
     number[used - used[0]] = np.arange(1, len(used) + 1)
     given[name] = number[values - used[0]]
