@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Iterator
 
 from observer.model.machine import Machine, Request
+from observer.runs.many import many_calls
 from observer.story.glance import Glance
 from observer.story.telling import Telling
 from observer.trace.part import Part
-from observer.trace.values import events_of
+from observer.trace.values import events_of, others_of
 
 __all__ = ["Glanced", "Story"]
 
@@ -41,8 +42,11 @@ class Glanced:
         self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
     ) -> Iterator[Part]:  # fmt: skip
         """Yield all *parts*, whose events have been taken."""
-        take = self.glance.take
         for part in parts:
-            for event in events_of(part):
-                take(event)
+            calls = many_calls(part, self.glance.unfinished)
+            if calls is not None:
+                self.glance.take_many(calls, others_of(part))
+            else:
+                for event in events_of(part):
+                    self.glance.take(event)
             yield part

@@ -83,6 +83,11 @@ class Crashes:
         elif type(event) is Signal and event.fatal:
             self.found.append(self._crash(event))
 
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """The threads whose last call did not return."""
+        return frozenset(self._unfinished)
+
     def _crash(self, event: Signal) -> Crash:
         has_address = event.address is not None and event.exception is not None
         touched = self._touched(event.pid, event.address) if has_address and event.address is not None else None

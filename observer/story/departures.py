@@ -27,6 +27,7 @@ from observer.model.memory_calls import (
     memory_call,
 )
 from observer.model.operations import ALLOCATING, FREEING, OPERATIONS, RESIZING
+from observer.story.many_calls import ManyCalls
 from observer.story.memory import Memory
 from observer.story.steps import is_step_six
 
@@ -173,9 +174,16 @@ class Departures:
         for i, rule in _RULES_ON.get(type(event), ()):
             if rule.holds(event, self._memory):
                 self._counts[i] += 1
-                if self._counts[i] <= _EVIDENCE:
-                    self._evidence[i].append(event.n)
+                if self._counts[i] <= _EVIDENCE or event.n < self._evidence[i][-1]:
+                    self._evidence[i] = sorted([*self._evidence[i], event.n])[:_EVIDENCE]
         self._memory.learn(event)
+
+    def add_many(self, calls: ManyCalls) -> None:
+        """Judge many calls, but for those that events are told of."""
+        served = [n for n in calls.from_caches if n not in {call.n for call in calls.telling.values()}]
+        which = next(i for i, rule in enumerate(_RULES) if rule.holds is _tcache)
+        self._counts[which] += len(served)
+        self._evidence[which] = sorted([*self._evidence[which], *served[:_EVIDENCE]])[:_EVIDENCE]
 
     def result(self) -> tuple[Occurrence, ...]:
         """Return the departures that happened, in the order of the rules."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+
 from observer.model.events import Call, Event, Process
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
+from observer.story.many_calls import ManyCalls
 from observer.story.places import Places
 from observer.story.refusals import Refusal, Refusals
 from observer.story.summary import Summary, Tally
@@ -30,6 +34,37 @@ class Glance:
         self._refusals.add(event)
         if type(event) is Process and event.path is not None:
             self.programs[event.pid] = event.path
+
+    def take_many(self, calls: ManyCalls, others: Sequence[Event]) -> None:
+        """Take many calls, and the *others* that came in between them, in the order of n."""
+        self._tally.add_many(calls)
+        self._departures.add_many(calls)
+        told: list[tuple[int, Event, int]] = [(event.n, event, -1) for event in others]
+        told += [(call.n, call, row) for row, call in calls.telling.items()]
+        told.sort(key=lambda each: each[0])
+        places, taken = self._tally.places, 0
+        for n, event, row in told:
+            upto = row + 1 if row >= 0 else bisect_left(calls.n, n, taken)
+            if upto > taken:
+                places.add_many(calls, taken, upto)
+                taken = upto
+            if row < 0:
+                self.take(event)
+            else:
+                self._learn(event)
+        places.add_many(calls, taken, len(calls.n))
+
+    def _learn(self, call: Event) -> None:
+        """Take a call in that was counted already."""
+        if isinstance(call, Call):
+            self._tally.enter(call)
+            self._departures.add(call)
+            self._crashes.add(call)
+
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """The threads whose last call did not return."""
+        return self._crashes.unfinished
 
     def summary(self) -> Summary:
         """Return the totals."""

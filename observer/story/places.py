@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from observer.glibc.chunks import WORD, chunk_size
 from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.story.many_calls import FREES, RESIZES, ManyCalls
 from observer.story.steps import is_step_six
 
 __all__ = ["MEASURES", "Freed", "Left", "Piece", "Place", "Places"]
@@ -116,41 +117,53 @@ class Places:
             found[place.text] = Left(place, left.bytes + asked, left.pieces + 1, min(left.first, call))
         return sorted(found.values(), key=lambda left: (-left.bytes, left.first))
 
+    def add_many(self, calls: ManyCalls, first: int, last: int) -> None:
+        """Take the calls from row *first* up to row *last* in, as `add` does one by one."""
+        free, allocate = self._free, self._allocate
+        for n, pid, kind, pointer, result, asked, site, wastes in calls.rows(first, last):
+            if kind == FREES:
+                if pointer:
+                    free(pid, pointer, n, site)
+            elif kind:
+                allocate(pid, result, asked, n, site, pointer if kind == RESIZES else None, wastes)
+
     def _call(self, call: Call) -> None:
         op = call.op
         if op in ALLOCATING:
-            self._allocate(call, op)
+            taken = call.pointer if op in RESIZING else None
+            wastes = is_glibc(call.allocator)
+            self._allocate(call.pid, call.result or 0, call.bytes_asked, call.n, call.site, taken, wastes)
         elif op in FREEING and call.pointer:
-            self._free(call, call.pointer)
+            self._free(call.pid, call.pointer, call.n, call.site)
 
-    def _free(self, call: Call, pointer: int) -> None:
-        piece = self._forget(call.pid, pointer)
+    def _free(self, pid: int, pointer: int, n: int, site: Site | None) -> None:
+        piece = self._forget(pid, pointer)
         if piece is None:
             return
-        freed = self.freed.get(call.pid)
+        freed = self.freed.get(pid)
         if freed is None:
-            freed = self.freed[call.pid] = {}
+            freed = self.freed[pid] = {}
         freed.pop(pointer, None)
-        freed[pointer] = Freed(piece, call.n, call.site)
+        freed[pointer] = Freed(piece, n, site)
         if len(freed) > _REMEMBERED:
             del freed[next(iter(freed))]
 
-    def _allocate(self, call: Call, op: str) -> None:
-        asked, result = call.bytes_asked, call.result
-        place = self._place(call.site, call.n)
+    def _allocate(
+        self, pid: int, result: int, asked: int, n: int, site: Site | None, taken: int | None, wastes: bool
+    ) -> None:  # fmt: skip
+        place = self._place(site, n)
         place.calls += 1
         place.asked += asked
         if not result:
             return
-        pid = call.pid
-        if op in RESIZING and call.pointer:
-            self._free(call, call.pointer)
+        if taken:
+            self._free(pid, taken, n, site)
         self._forget(pid, result)
         alive = self.alive.get(pid)
         if alive is None:
             alive = self.alive[pid] = {}
-        alive[result] = Piece(asked, call.n, place)
-        if is_glibc(call.allocator):
+        alive[result] = Piece(asked, n, place)
+        if wastes:
             place.wasted += chunk_size(asked) - WORD - asked
         place.live += asked
         place.pieces += 1

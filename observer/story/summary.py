@@ -17,11 +17,13 @@ from observer.model.events import Call, Event, Fault, Library, Lost, Process, Sy
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, RESIZING
 from observer.story.breaks import Breaks
+from observer.story.many_calls import ALLOCATES, RESIZES, ManyCalls
 from observer.story.places import Places
 from observer.story.steps import is_step_six
 
 __all__ = ["Summary", "Tally", "summarise"]
 
+_ASKING: Final = (ALLOCATES, RESIZES)
 _NEW: Final = ALLOCATING - RESIZING
 _TABLES: Final = (
     "calls", "steps", "syscalls_inside", "syscalls_outside", "by_gate", "vdso_answers", "by_toucher", "by_place",
@@ -116,6 +118,19 @@ class Tally:
             self._breaks.follow(event)
             self._process(event)
 
+    def add_many(self, calls: ManyCalls) -> None:
+        """Count many calls, but for what they are to `places`, which is a matter of order."""
+        self._events += len(calls.n)
+        self._tasks |= calls.tasks
+        for op, steps, count in calls.alike:
+            self._calls[op, steps, False] = self._calls.get((op, steps, False), 0) + count
+        self._asked += sum(asked for asked, kind in zip(calls.asked, calls.kinds, strict=True) if kind in _ASKING)
+        self._sum("refused", sum(map(_is_refused, calls.telling.values())))
+
+    def enter(self, call: Call) -> None:
+        """Note that what comes next may lie in a call that was counted already."""
+        self._inside[call.tid] = call.op
+
     def _sum(self, name: str, amount: int) -> None:
         self._numbers[name] = self._numbers.get(name, 0) + amount
 
@@ -133,7 +148,7 @@ class Tally:
         self._calls[kind] = self._calls.get(kind, 0) + 1
         if op in ALLOCATING:
             self._asked += event.bytes_asked
-            self._sum("refused", event.result == 0 and event.bytes_asked > 0)
+            self._sum("refused", _is_refused(event))
 
     def _fault(self, event: Fault) -> None:
         self._tasks.add((event.pid, event.tid))
@@ -193,6 +208,10 @@ class Tally:
             {**totals, **tables, **own, "by_ring": self._rings, "processes": len(pids), "threads": len(self._tasks)},
             Summary,
         )
+
+
+def _is_refused(call: Call) -> bool:
+    return call.op in ALLOCATING and call.result == 0 and call.bytes_asked > 0
 
 
 def _mapped(event: Syscall, op: str) -> int:

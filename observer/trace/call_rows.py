@@ -141,7 +141,8 @@ class CallRows:
         for name in ("origin", "steps", "where"):
             calls.coded[name] = getattr(self, name)[own]
         has_ended = ~self.are_open
-        self.part.open -= int(has_ended[own].sum())
+        self.part.open_rows = np.flatnonzero(~has_ended[own]).tolist()
+        self.part.open += len(self.part.open_rows) - len(calls.numbers["n"])
         for row in np.flatnonzero(has_ended[: self.carried]).tolist():
             part, at = self.homes[row]
             part.calls.numbers["where_at"][at] = self.where_at[row]

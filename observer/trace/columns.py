@@ -112,6 +112,15 @@ class Columns:
         self.texts: dict[str, list[str | None]] = {name: [None] * length for name in texts}
         self.coded: dict[str, npt.NDArray[np.int32]] = {}
 
+    def some(self, rows: npt.NDArray[np.int64]) -> Columns:
+        """Return some of the rows."""
+        made = Columns(len(rows), {}, ())
+        made.numbers = {name: values[rows] for name, values in self.numbers.items()}
+        made.coded = {name: values[rows] for name, values in self.coded.items()}
+        made.found = {name: [values[row] for row in rows.tolist()] for name, values in self.found.items()}
+        made.texts = {name: [values[row] for row in rows.tolist()] for name, values in self.texts.items()}
+        return made
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return all columns."""
         found = {name: np.array(values, dtype=np.int64) for name, values in self.found.items()}

@@ -44,6 +44,7 @@ class Part:
     `events` are its events, of them `call_events` those of its calls' rows, once somebody asked (`values.events_of`).
     `fault_work` and `syscall_work` have by row what the kernel did, where that was recorded.
     `open` is how many of its calls have not yet ended in the replay: until then what it says of them is not all.
+    `open_rows` are the rows of its calls that had not ended with the window.
     `overdue` are the rows, by kind, of those that were open when the part was taken, and have ended since.
     """
 
@@ -63,6 +64,7 @@ class Part:
         self.fault_work: dict[int, KernelWork] = {}
         self.syscall_work: dict[int, KernelWork] = {}
         self.open = 0
+        self.open_rows: list[int] = []
         self.overdue: dict[str, list[int]] | None = None
 
     @classmethod

@@ -7,6 +7,8 @@ from itertools import repeat
 from typing import Any, Final, cast
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from observer.model.events import (
     Call,
@@ -25,7 +27,7 @@ from observer.model.where import text_of
 from observer.trace.columns import Columns, SiteTable, Words, objects
 from observer.trace.part import Part
 
-__all__ = ["events_of", "name_sources"]
+__all__ = ["calls_of", "events_of", "name_sources", "others_of"]
 
 _SEPARATOR = "\x1f"
 _MISUSE: Final = ("misuse", "misuse_given_at", "misuse_freed_at")
@@ -35,16 +37,27 @@ _ASKED: Final = ("size", "count", "alignment", "pointer", "result", "parameter",
 def events_of(part: Part) -> list[Event]:
     """Return the events of *part*, as they will be read back from the tables, in order of n; made once."""
     if part.events is None:
-        sites = part.sites
-        part.call_events = list(_calls(part.calls, sites))
-        part.events = [*part.call_events, *_syscalls(part.syscalls, sites, part.syscall_work)]
-        part.events += _faults(part.faults, sites, part.fault_work)
-        part.events += _libraries(part.into_libraries, sites)
-        part.events += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
-        part.events += [Process(**row) for row in part.processes]
-        part.events += [Lost(**row) for row in part.lost]
-        part.events.sort(key=lambda event: event.n)
+        part.call_events = list(_calls(part.calls, part.sites))
+        part.events = sorted([*part.call_events, *others_of(part)], key=lambda event: event.n)
     return part.events
+
+
+def others_of(part: Part) -> list[Event]:
+    """Return the events of *part* that are no allocator calls, in order of n."""
+    sites = part.sites
+    events: list[Event] = [*_syscalls(part.syscalls, sites, part.syscall_work)]
+    events += _faults(part.faults, sites, part.fault_work)
+    events += _libraries(part.into_libraries, sites)
+    events += [Signal(**{**row, "site": sites.of(row["site"])}) for row in part.signals]
+    events += [Process(**row) for row in part.processes]
+    events += [Lost(**row) for row in part.lost]
+    events.sort(key=lambda event: event.n)
+    return events
+
+
+def calls_of(part: Part, rows: npt.NDArray[np.int64]) -> list[Call]:
+    """Return some of the allocator calls of *part* as events."""
+    return list(_calls(part.calls.some(rows), part.sites))
 
 
 def name_sources(part: Part, sources: dict[int, str], impossible: dict[int, Misuse]) -> None:

@@ -57,7 +57,7 @@ def asked(run: Meta, given: list[Part]) -> tuple[list[str | None], dict[str, str
     how: dict[str, str] = {}
     told = list(Sources().listen(iter(given), run.machine, run.request, how))
     assert told == given
-    in_tables = [source for part in told for source in part.calls.texts["served_by"]]
+    in_tables = [part.sites.words.words[number] for part in told for number in part.calls.coded["served_by"]]
     in_events = [event.served_by for part in told for event in events_of(part) if isinstance(event, Call)]
     assert in_tables == in_events
     return in_tables, how

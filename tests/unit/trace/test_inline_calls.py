@@ -72,10 +72,10 @@ def test_the_highest_bit_of_a_function_is_not_its_number(tmp_path: Path) -> None
 
 
 def test_many_calls_are_read_in_pieces(tmp_path: Path) -> None:
-    found = written(tmp_path, (7, 9, calls(10_000)))
+    found = written(tmp_path, (7, 9, calls(40_000)))
     pieces = list(found.pieces())
     assert len(pieces) > 1
-    assert np.concatenate(pieces)["a0"].tolist() == list(range(10_000))
+    assert np.concatenate(pieces)["a0"].tolist() == list(range(40_000))
 
 
 @pytest.mark.parametrize(("cut", "left"), [(1, 2), (INLINE.size, 2), (INLINE.size + 1, 1), (4 * INLINE.size, 0)])

@@ -16,7 +16,7 @@ from observer.errors import BadTrace
 from observer.files import Folder
 from observer.model.events import Call, ChunkRef, Event, Fault, Library, Lost, Process, Signal, Site, Syscall
 from observer.model.machine import Meta
-from observer.trace.columns import Columns, SiteTable
+from observer.trace.columns import Columns, SiteTable, Words
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
 from observer.trace.reader import Trace, read_meta
@@ -28,12 +28,14 @@ from tests.unit.trace.written import trace_of
 WIDE = {"size", "count", "alignment", "pointer", "result", "address", "ip", "a0", "a1", "a2", "a3", "a4", "a5"}
 
 
-def columns(rows: list[dict[str, Any]], texts: tuple[str, ...]) -> Columns:
-    """Columns from rows of plain values."""
-    made = Columns(len(rows), {}, texts)
+def columns(rows: list[dict[str, Any]], texts: tuple[str, ...], words: Words | None = None) -> Columns:
+    """Columns from rows of plain values; texts as they are, or as numbers among *words*."""
+    made = Columns(len(rows), {}, texts if words is None else ())
     for name in rows[0] if rows else ():
         values = [row[name] for row in rows]
-        if name in texts:
+        if name in texts and words is not None:
+            made.coded[name] = np.array([words.number(value) for value in values], dtype=np.int32)
+        elif name in texts:
             made.texts[name] = values
         else:
             wide = name in WIDE and min(values, default=0) >= 0
@@ -50,7 +52,7 @@ def call_row(event: Call, sites: SiteTable) -> dict[str, Any]:
     row = {
         **common(event, sites), "op": event.op, "where": event.where, "origin": event.origin, "served_by": event.served_by, "steps": event.steps,
         "errno": event.errno or 0, "inner_calls": event.inner, "returned": int(event.end_ns is not None),
-        "end_ns": event.end_ns or 0,
+        "end_ns": event.end_ns or 0, "where_at": -1,
     }  # fmt: skip
     misuse = event.misuse
     row |= {
@@ -110,7 +112,7 @@ def part_of(events: list[Event]) -> Part:
     empty = part_of([*story_run(), library(9999)]) if events and not (calls and syscalls and faults and into) else None
     made = Part(
         sites,
-        columns(calls, CALL_TEXTS) if calls else _none(empty, "calls"),
+        columns(calls, CALL_TEXTS, sites.words) if calls else _none(empty, "calls"),
         columns(syscalls, ("name", "gate", "decoded")) if syscalls else _none(empty, "syscalls"),
         columns(faults, ("where", "access", "mapping", "toucher")) if faults else _none(empty, "faults"),
         columns(into, ("function", "module")) if into else _none(empty, "into_libraries"),
@@ -128,6 +130,7 @@ def _none(like: Part | None, kind: str) -> Columns:
     full: Columns = getattr(like, kind)
     made = Columns(0, {}, tuple(full.texts))
     made.numbers = {name: values[:0] for name, values in full.numbers.items()}
+    made.coded = {name: values[:0] for name, values in full.coded.items()}
     return made
 
 
