@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from observer.model.machine import Meta
     from observer.model.reached import Place
     from observer.model.selection import Selection
+    from observer.runs.sources import Sources
     from observer.runs.told import Glanced, Story
 
 __all__ = ["configure", "run"]
 
+_FOLLOWED: Final = {"first": 100_000, "all": None, "none": 0}
+"""Calls that the exact model follows, by what --model says: about half a second's worth is the default."""
 _RANDOMIZE: Final = {"on": True, "off": False, None: None}
 
 _STOPPED: Final = 124
@@ -92,6 +95,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "nothing in it (default: auto, inline where that can be)",
     )
     parser.add_argument(
+        "--model",
+        choices=tuple(_FOLLOWED),
+        default="first",
+        help="which calls the exact model of glibc is asked about, where their memory came from and what cannot be of "
+        f"a sound heap: the first {_FOLLOWED['first']:,} (the default), all, or none; a million take some seconds",
+    )
+    parser.add_argument(
         "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"
     )
     parser.add_argument(
@@ -152,7 +162,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
     from observer.cli.progress import Progress
     from observer.runs.record import record_run
-    from observer.runs.sources import Sources
     from observer.runs.told import Glanced, Story
     from observer.story.language import LANGUAGES
     from observer.trace.place import is_left_unfinished
@@ -165,7 +174,7 @@ def run(arguments: argparse.Namespace) -> int:
     may_replace = arguments.force or arguments.directory is None
     story = None if arguments.quiet else Story() if arguments.full else Glanced()
     progress = Progress(sys.stderr, LANGUAGES[arguments.lang])
-    listeners = [Sources(), *([story] if story is not None else []), progress]
+    listeners = [*_sources(arguments.model), *([story] if story is not None else []), progress]
     try:
         meta = record_run(
             wish, directory, allow_loss=arguments.allow_loss,
@@ -181,6 +190,12 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _sources(model: str) -> list[Sources]:
+    from observer.runs.sources import Sources
+
+    return [Sources(_FOLLOWED[model])] if model != "none" else []
 
 
 def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
