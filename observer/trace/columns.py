@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["LONGEST", "Columns", "SiteTable", "Words", "objects"]
+__all__ = ["LONGEST", "Columns", "SiteTable", "Words", "is_thin", "joined", "objects", "thin"]
 
 LONGEST: Final = 1 << 14
 """Bytes of one text: a path (PATH_MAX) with each byte written as \\xff. Longer names of functions (C++) are cut."""
@@ -95,6 +96,25 @@ def _kept(site: Site) -> Site:
 def objects(values: list[Any]) -> npt.NDArray[Any]:
     """Return an array of Python's own objects."""
     return np.fromiter(values, dtype=object, count=len(values))  # np.array would look into every text
+
+
+def thin(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return *values*, or, where all are the same number, a view of one."""
+    if values.dtype == object or not len(values) or is_thin(values) or not (values == values[0]).all():
+        return values
+    return np.broadcast_to(values[0], values.shape)
+
+
+def is_thin(values: npt.NDArray[Any]) -> bool:
+    """Whether *values* are such a view."""
+    return len(values) > 0 and values.strides == (0,)
+
+
+def joined(parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Return *parts* as one."""
+    if all(map(is_thin, parts)) and all(part[0] == parts[0][0] for part in parts):
+        return np.broadcast_to(parts[0][0], (sum(map(len, parts)),))
+    return np.concatenate(parts)
 
 
 class Columns:

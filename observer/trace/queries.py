@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.model.events import Site
-from observer.trace.columns import SiteTable, Words, objects
+from observer.trace.columns import SiteTable, Words, is_thin, objects, thin
 from observer.trace.schema import SITE, selection_of
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _column(name: str, rows: Arrays, given: Arrays, sites: SiteTable) -> str:
         text = _word(name, values, given, sites.words)
         return f'{_with_offset(text, rows[f"{name}_at"], given) if name == "where" else text} as "{name}"'
     kind = _WHOLE.get(values.dtype)
-    if kind is not None and name != "n" and len(values) and values[0] == values.min() == values.max():
+    if kind is not None and name != "n" and is_thin(thin(values)):
         value = f"cast({values[0]} as {kind})"
         is_told = not name.startswith("has_") and values[0] != _UNTOLD.get(name)
         return f'{_all(value) if is_told else value} as "{name}"'
@@ -159,9 +159,9 @@ def _distinct(values: npt.NDArray[Any]) -> npt.NDArray[np.int64] | None:
     """Return the different *values*, in order, None if there are many."""
     if not len(values):
         return np.empty(0, dtype=np.int64)
+    if is_thin(thin(values)):
+        return np.array([values[0]])
     low, high = int(values.min()), int(values.max())
-    if low == high:
-        return np.array([low])
     if high - low >= _MOST_APART:
         return None
     found = np.flatnonzero(np.bincount(values - low)) + low

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from observer.files import Folder, NewFile
 from observer.model.events import KernelWork
-from observer.trace.columns import LONGEST, Columns, SiteTable, objects
+from observer.trace.columns import LONGEST, Columns, SiteTable, joined, objects, thin
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 from observer.trace.part import Part
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["TableWriter"]
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 16
+_AT_ONCE: Final = 1 << 17
 """Rows of a table that are held before they are written."""
 _ROW_GROUP: Final = 1 << 15
 """Rows that DuckDB holds before it writes them, and that a question about one of them reads; its own 122,880 take
@@ -149,7 +149,7 @@ class TableWriter:
             part.overdue = {"call": [], "library": [], "syscall": []}
             self._unfinished.append(part)
         for kind, columns in _arrays(part).items():
-            self._waiting[kind].append(columns)
+            self._waiting[kind].append({name: thin(values) for name, values in columns.items()})
             self._rows[kind] += len(columns["n"])
             if self._rows[kind] >= _AT_ONCE:
                 self._write(kind, self._rows[kind] // _ROW_GROUP * _ROW_GROUP or self._rows[kind])
@@ -170,9 +170,9 @@ class TableWriter:
     def _taken(self, kind: str, count: int) -> Arrays:
         """Return *count* rows of those that wait, which do so no more."""
         waiting = self._waiting[kind]
-        rows = {name: np.concatenate([part[name] for part in waiting]) for name in waiting[0]}
+        rows = {name: joined([part[name] for part in waiting]) for name in waiting[0]}
         rest = self._rows[kind] - count
-        self._waiting[kind] = [{name: values[count:].copy() for name, values in rows.items()}] if rest else []
+        self._waiting[kind] = [{name: thin(values[count:].copy()) for name, values in rows.items()}] if rest else []
         self._rows[kind] = rest
         return {name: values[:count] for name, values in rows.items()}
 
