@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batch", "Inlet", "Look", "Window", "look", "windows"]
+__all__ = ["Batch", "Inlet", "Look", "Window", "joined", "look", "windows"]
 
 Records = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
@@ -23,6 +23,7 @@ Integers = npt.NDArray[np.int64]
 _TARGET: Final = 1 << 15
 """Records of a window, if there are so many: fewer cost time, more memory."""
 _FOR_EVER: Final = 1 << 63
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 class Batch(NamedTuple):
@@ -121,23 +122,36 @@ def windows(inlets: Mapping[str, Sequence[Inlet]], times: Mapping[str, str]) -> 
             return
 
 
-def look(pieces: Iterable[Records], layout: np.dtype[np.void], time: str) -> Look:
-    """Take a first look at the *pieces* of a spool."""
+def look(
+    pieces: Callable[[], Iterable[Records]], layout: np.dtype[np.void], time: str,
+    times: Callable[[], Iterable[npt.NDArray[np.uint64]]] | None = None,
+) -> Look:  # fmt: skip
+    """Take a first look at the *pieces* of a spool; *times* yields their times alone, where that is faster."""
     latest: list[int] = []
-    late = [Batch(np.empty(0, dtype=layout), np.empty(0, dtype=np.int64))]
+    late: list[Integers] = []
     at = 0
-    for piece in pieces:
-        began = piece[time]
+    for began in times() if times is not None else (piece[time] for piece in pieces()):
         is_late = began < np.uint64(latest[-2] if len(latest) > 1 else 0)
-        if is_late.any():
-            late.append(Batch(piece[is_late], np.nonzero(is_late)[0] + at))
+        late.append(np.flatnonzero(is_late) + at if is_late.any() else _NONE)
         last = latest[-1] if latest else 0
-        latest.append(max(last, int(began.max())) if len(piece) else last)
-        at += len(piece)
+        latest.append(max(last, int(began.max())) if len(began) else last)
+        at += len(began)
     marks = [0, *latest][: len(latest)]
     if marks:
         marks[-1] = _FOR_EVER
-    return Look(at, marks, _sorted(late, time))
+    return Look(at, marks, _sorted(list(_late(pieces, layout, late)), time))
+
+
+def _late(
+    pieces: Callable[[], Iterable[Records]], layout: np.dtype[np.void], late: Sequence[Integers]
+) -> Iterator[Batch]:  # fmt: skip
+    """Yield the late records; there are none, as a rule."""
+    yield Batch(np.empty(0, dtype=layout), _NONE)
+    if any(map(len, late)):
+        at = 0
+        for piece, mine in zip(pieces(), late, strict=False):
+            yield Batch(piece[mine - at], mine)
+            at += len(piece)
 
 
 def _timely(pieces: Iterable[Records], first: int, late: Integers) -> Iterator[Batch]:
@@ -153,6 +167,15 @@ def _timely(pieces: Iterable[Records], first: int, late: Integers) -> Iterator[B
         yield Batch(piece, indexes)
 
 
+def joined(parts: Sequence[Records]) -> Records:
+    """Return records of one layout as one: as bytes, which is faster than field by field."""
+    if len(parts) == 1:
+        return parts[0]
+    layout = parts[0].dtype
+    raw = np.concatenate([part.view(f"V{layout.itemsize}") for part in parts])
+    return raw.view(layout)
+
+
 def _sorted(batches: Sequence[Batch], time: str) -> Batch:
     """Return one batch of *batches*, in the order of their times, those of equal times in that of their indexes."""
     if not batches:
@@ -161,7 +184,7 @@ def _sorted(batches: Sequence[Batch], time: str) -> Batch:
         records, indexes = batches[0]
     else:
         filled = [batch for batch in batches if len(batch.records)] or list(batches[-1:])
-        records = np.concatenate([batch.records for batch in filled])
+        records = joined([batch.records for batch in filled])
         indexes = np.concatenate([batch.indexes for batch in filled])
     began = np.ascontiguousarray(records[time])
     follows = began[1:] > began[:-1]

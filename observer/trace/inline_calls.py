@@ -30,7 +30,7 @@ _SAME: Final = ("inner", "a0", "a1", "a2", "result", "ret", "sp", "stack")
 class InlineCalls:
     """The records in *file*, their times by the *clock* records, their functions by *notes*.
 
-    `damaged` counts those that could not be read, once all have been: what lies behind the first that cannot be.
+    `damaged` counts those that cannot be read, once all have been: what lies behind the first of them.
     """
 
     def __init__(self, file: File, clock: Records, notes: Sequence[Annexed]) -> None:
@@ -41,15 +41,29 @@ class InlineCalls:
 
     def pieces(self) -> Iterator[Records]:
         """Yield them as CALL records, those of a thread in their order."""
-        left = self._file.size // INLINE.size
-        for piece, heads in self._read():
-            left -= len(piece) + heads
-            yield piece
-        self.damaged = left
+        latest: dict[int, int] = {}
+        for records, owner in self._read():
+            calls = self._calls(records, owner)
+            if len(calls):
+                latest[owner] = _part_times(calls, latest.get(owner, 0))
+            yield calls
+
+    def times(self) -> Iterator[npt.NDArray[np.uint64]]:
+        """Yield when they began, or a little before, a piece at a time."""
+        for records, _owner in self._read():
+            yield self._clock(records["began"])
 
     def _read(self) -> Iterator[tuple[Records, int]]:
+        """Yield records, with pid and tid of who wrote them."""
+        left = self._file.size // INLINE.size
+        for records, owner, heads in self._whole():
+            left -= len(records) + heads
+            yield records, owner
+        self.damaged = left
+
+    def _whole(self) -> Iterator[tuple[Records, int, int]]:
+        """Yield them as far as they are whole, and how many heads stood before them."""
         at, size = 0, INLINE.size
-        latest: dict[int, int] = {}
         while at + size <= self._file.size:
             head = np.frombuffer(self._file.read_at(at, size).ljust(size, b"\0"), dtype=INLINE.dtype)[0]
             count, owner = int(head["began"]) ^ HEAD, int(head["ended"])
@@ -60,31 +74,33 @@ class InlineCalls:
             while count and at + size <= self._file.size:
                 raw = self._file.read_at(at, min(count, _AT_ONCE) * size)
                 records = np.frombuffer(raw, dtype=INLINE.dtype, count=len(raw) // size)
-                calls = self._calls(records, owner)
-                if len(calls):
-                    latest[owner] = _part_times(calls, latest.get(owner, 0))
-                yield calls, heads
-                if len(calls) < len(records) or not len(records):
+                good = self._good(records)
+                yield records[:good], owner, heads
+                if good < len(records) or not len(records):
                     return
                 heads, count, at = 0, count - len(records), at + len(records) * size
 
-    def _calls(self, records: Records, owner: int) -> Records:
+    def _good(self, records: Records) -> int:
+        """Return how many records there are before the first that cannot be one."""
         numbers = records["function"] & _NUMBER
         good = (numbers < len(self._operations)) & (records["ended"] >= records["began"])
         if len(self._operations):
             good &= self._operations.take(numbers, mode="clip") != _UNKNOWN
         good &= (records["began"] > 0) & (records["ended"] < np.uint64(_LATEST))
-        if not good.all():
-            count = int(np.argmin(good))
-            records, numbers = records[:count], numbers[:count]
+        return len(records) if good.all() else int(np.argmin(good))
+
+    def _calls(self, records: Records, owner: int) -> Records:
+        numbers = records["function"] & _NUMBER
         calls = np.zeros(len(records), dtype=CALL.dtype)
-        calls["began"] = np.maximum(nanoseconds(records["began"], self._known, self._clocks), 1)
-        calls["ended"] = np.maximum(nanoseconds(records["ended"], self._known, self._clocks), 1)
+        calls["began"], calls["ended"] = self._clock(records["began"]), self._clock(records["ended"])
         calls["pid"], calls["tid"], calls["flags"] = owner >> 32, owner & 0xFFFF_FFFF, RETURNED
         calls["op"], calls["implementation"] = self._operations[numbers], self._implementations[numbers]
         for name in _SAME:
             calls[name] = records[name]
         return calls
+
+    def _clock(self, counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        return np.maximum(nanoseconds(counters, self._known, self._clocks), 1).astype(np.uint64)
 
 
 def _part_times(calls: Records, latest: int) -> int:

@@ -61,8 +61,10 @@ def enclosing_calls(
     the entry. The innermost of nested calls (those of a signal handler) wins. While a thread was *elsewhere*, nothing
     that it did lies in a call that it had begun before.
     """
-    since = _since(tids, times, elsewhere)
     inside = np.full(len(tids), -1, dtype=np.int64)
+    if not len(tids) or not len(calls):
+        return inside
+    since = _since(tids, times, elsewhere)
     order = np.lexsort((calls["began"], calls["tid"]))
     starts = np.searchsorted(calls["tid"][order], np.unique(tids), side="left")
     ends = np.searchsorted(calls["tid"][order], np.unique(tids), side="right")

@@ -122,15 +122,17 @@ class Stored:
     ) -> None:  # fmt: skip
         self.layout, self.time = layout, time
         self._parts = list(parts)
-        self._looks: list[Look] = [look(part(), layout, time) for part in parts]
+        self._looks: list[Look] = [look(part, layout, time) for part in parts]
 
     def __len__(self) -> int:
         return sum(seen.length for seen in self._looks)
 
-    def add(self, part: Callable[[], Iterator[Records]]) -> None:
-        """Add the records of one part more."""
+    def add(
+        self, part: Callable[[], Iterator[Records]], times: Callable[[], Iterator[npt.NDArray[np.uint64]]]
+    ) -> None:  # fmt: skip
+        """Add the records of one part more, and what yields their times alone."""
         self._parts.append(part)
-        self._looks.append(look(part(), self.layout, self.time))
+        self._looks.append(look(part, self.layout, self.time, times))
 
     def pieces(self) -> Iterator[Records]:
         """Yield all records."""
@@ -272,7 +274,7 @@ class _Reading:
         calls = self._records(CALL, _whole_calls)
         clock = np.concatenate([*self._records(CLOCK, _true, "counter").pieces(), np.empty(0, dtype=CLOCK.dtype)])
         inline = InlineCalls(self._file(INLINE.file), clock, [note for note in notes if isinstance(note, Annexed)])
-        calls.add(inline.pieces)
+        calls.add(inline.pieces, inline.times)
         self._damaged[INLINE.file] = inline.damaged
         return calls
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -12,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from observer.files import Folder, NewFile
+from observer.files import File, Folder, NewFile
 from observer.model.events import KernelWork
 from observer.trace.columns import LONGEST, Columns, SiteTable, joined, objects, thin
 from observer.trace.database import database
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["TableWriter"]
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 17
+_AT_ONCE: Final = 1 << 16
 """Rows of a table that are held before they are written."""
+_WRITERS: Final = 2
+"""Stretches that are written at a time; each is held meanwhile."""
 _ROW_GROUP: Final = 1 << 15
 """Rows that DuckDB holds before it writes them, and that a question about one of them reads; its own 122,880 take
 some 70 MB.
@@ -116,7 +119,7 @@ class TableWriter:
     """Writes a run's parts as tables without holding them: `add` all parts, then `finish`.
 
     What is many is written some ten thousand rows at a time, each of these stretches as row groups of the table; that
-    is done aside, by a thread that ends with the `with` statement that the writer is used in.
+    is done aside, by threads that end with the `with` statement that the writer is used in.
 
     Raises:
         BadTrace: by both, when the disk is full, or the folder cannot be written.
@@ -130,8 +133,8 @@ class TableWriter:
         self._tables: dict[str, _Table] = {}
         self._files = ExitStack()
         self._unfinished: list[Part] = []
-        self._aside = ThreadPoolExecutor(1, "tables")
-        self._writing: Future[None] | None = None
+        self._aside = ThreadPoolExecutor(_WRITERS, "tables")
+        self._writing: deque[tuple[str, int, Future[File]]] = deque()
         with self._database("call") as connection:
             # More threads would hold more rows, and hand them out in another order.
             connection.execute("set threads = 1")
@@ -159,7 +162,7 @@ class TableWriter:
         for kind in TABLES:
             if self._waiting[kind] and (self._rows[kind] or kind not in self._tables):
                 self._write(kind, self._rows[kind])
-        self._wait()
+        self._wait(0)
         if self._unfinished:
             self._mend()
         for kind, table in self._tables.items():
@@ -178,34 +181,38 @@ class TableWriter:
 
     def _write(self, kind: str, count: int) -> None:
         """Have the first *count* rows of those that wait written as a stretch of their table."""
-        self._wait()
+        self._wait(_WRITERS - 1)
         if kind not in self._tables:
             with self._database(kind):
                 self._tables[kind] = _Table(self._files.enter_context(self._folder.replacing(TABLES[kind])))
-        work = partial(self._add_stretch, kind, self._taken(kind, count))
+        rows = self._taken(kind, count)
+        last = int(rows["n"][-1]) if count else -1
+        work = partial(self._made, kind, lambda connection: query_of(connection, kind, rows, self._sites))
         try:
-            self._writing = self._aside.submit(work)
+            writing = self._aside.submit(work)
         except RuntimeError:  # no thread can be had
-            work()
+            writing = Future()
+            writing.set_result(work())
+        self._writing.append((kind, last, writing))
 
-    def _wait(self) -> None:
-        """Wait until what was begun is written."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+    def _wait(self, most: int) -> None:
+        """Wait until no more than *most* stretches are still being written; put what is written into its table."""
+        while len(self._writing) > most:
+            kind, last, writing = self._writing.popleft()
+            self._tables[kind].stretches.append(self._put(kind, writing.result()))
+            self._tables[kind].lasts.append(last)
 
-    def _add_stretch(self, kind: str, rows: Arrays) -> None:
-        table = self._tables[kind]
-        stretch = self._made(kind, lambda connection: query_of(connection, kind, rows, self._sites))
-        table.stretches.append(stretch)
-        table.lasts.append(int(rows["n"][-1]) if len(rows["n"]) else -1)
-
-    def _made(self, kind: str, query: Callable[[duckdb.DuckDBPyConnection], str]) -> Stretch:
+    def _made(self, kind: str, query: Callable[[duckdb.DuckDBPyConnection], str]) -> File:
+        """Write the rows of a *query* to a file of their own."""
         # DuckDB is given a file that we made, by its descriptor: of a name it would follow a link.
         with self._database(kind) as connection:
             scratch = self._folder.nameless()
             connection.execute(f"copy ({query(connection)}) to '{scratch.path}' ({_HOW})")
-            return stretch_of(scratch.by_now(), self._tables[kind].file)
+            return scratch.by_now()
+
+    def _put(self, kind: str, file: File) -> Stretch:
+        with self._database(kind):
+            return stretch_of(file, self._tables[kind].file)
 
     def _mend(self) -> None:
         """Put in what became known of calls after their part was taken: their stretches are written anew."""
@@ -220,7 +227,8 @@ class TableWriter:
                 first = last + 1
                 if mine.any():
                     rows = {name: values[mine] for name, values in late.items()}
-                    table.stretches[i] = self._made(kind, partial(self._mended, kind, table, i, rows))
+                    made = self._made(kind, partial(self._mended, kind, table, i, rows))
+                    table.stretches[i] = self._put(kind, made)
 
     def _mended(self, kind: str, table: _Table, i: int, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
         stretch, before = table.stretches[i], self._folder.nameless()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.merge import Batch, Window, windows
+from observer.recording.merge import Batch, Window, joined, windows
 from observer.recording.notes import Aside, Born, Exec, Exiting, Gone, Handler, Note, Released, Signalled
 from observer.trace.order import Elsewhere, enclosing_calls, number
 from observer.trace.spooled import Spooled
@@ -94,8 +94,8 @@ class Timeline:
         call_places = np.concatenate([self._open_call_places, places[2]])
         library_places = np.concatenate([self._open_library_places, places[1]])
         open_calls, open_libraries = self._open_calls, self._open_libraries
-        all_calls = np.concatenate([open_calls, calls.records])
-        all_libraries = np.concatenate([open_libraries, libraries.records])
+        all_calls = joined([open_calls, calls.records] if len(open_calls) else [calls.records])
+        all_libraries = joined([open_libraries, libraries.records] if len(open_libraries) else [libraries.records])
         self._go_elsewhere(notes, all_calls)
         self._low = window.high
         are_open = all_calls["ended"] >= window.high

@@ -31,7 +31,7 @@ def inlet(times: Times, piece: int, first: int = 0) -> Inlet:
         for at in range(0, len(times), piece):
             yield whole[at : at + piece]
 
-    return Inlet(pieces, look(pieces(), LAYOUT, "began"), "began", first)
+    return Inlet(pieces, look(pieces, LAYOUT, "began"), "began", first)
 
 
 def merged(spools: dict[str, list[Inlet]]) -> list[tuple[int, dict[str, Batch]]]:
@@ -88,5 +88,5 @@ def test_a_file_that_became_shorter_meanwhile_ends_there() -> None:
         for at in range(next(looks)):
             yield records([10 * at + 1, 10 * at + 2])
 
-    ((_high, batches),) = merged({"call": [Inlet(pieces, look(pieces(), LAYOUT, "began"), "began")]})
+    ((_high, batches),) = merged({"call": [Inlet(pieces, look(pieces, LAYOUT, "began"), "began")]})
     assert batches["call"].records["began"].tolist() == [1, 2]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from observer.files import Folder
+from observer.files import File, Folder
 from observer.model.events import Call, Event
 from observer.model.machine import Outcome
 from observer.recording import merge
@@ -100,13 +100,13 @@ def test_rows_that_wait_while_others_are_being_written_are_not_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "_AT_ONCE", 20)
-    slowly = TableWriter._add_stretch
+    slowly = TableWriter._made
 
-    def add(*given: Any) -> None:
+    def made(*given: Any) -> File:
         time.sleep(0.2)
-        slowly(*given)
+        return slowly(*given)
 
-    monkeypatch.setattr(TableWriter, "_add_stretch", add)
+    monkeypatch.setattr(TableWriter, "_made", made)
     parts = [part_of([call(n) for n in range(first, last)]) for first, last in ((0, 23), (23, 30))]
     trace, written = trace_of(parts, tmp_path)
     assert (len(list(trace.events())), written) == (30, 30)
