@@ -29,7 +29,7 @@ HOT: Final = (
     "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening",
     "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside",
     "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/process", "trace/replay",
-    "trace/values",
+    "trace/row_groups", "trace/values",
 )  # fmt: skip
 """Modules, and rooms whose modules are all meant, below the package. None of them asks Linux itself."""
 

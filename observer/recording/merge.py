@@ -82,7 +82,10 @@ class Inlet:
             self._read = len(self._marks) - 1
             return
         self._read += 1
-        self._held.append(_sorted([more], self._time))
+        held = self._held
+        held.append(_sorted([more], self._time))
+        while len(held) > 1 and len(held[-2].indexes) <= len(held[-1].indexes):
+            held[-2:] = [_sorted(held[-2:], self._time)]  # so that there are few, and none is copied often
 
     def ready(self, high: int) -> int:
         """Return how many of the held records began before *high*."""

@@ -92,6 +92,9 @@ def _shift(fields: _Fields, numbers: Iterable[int], by: int) -> None:
             fields[number] = kind, value + by
 
 
+_SHORT: Final = [bytes([value]) for value in range(0x80)]
+
+
 class _Reader:
     """Reads Thrift's compact protocol from *data*."""
 
@@ -100,7 +103,11 @@ class _Reader:
         self._at = 0
 
     def _varint(self) -> int:
-        value = shift = 0
+        byte = self._data[self._at]
+        self._at += 1
+        if byte < 0x80:
+            return byte
+        value, shift = byte & 0x7F, 7
         while True:
             byte = self._data[self._at]
             self._at += 1
@@ -121,10 +128,13 @@ class _Reader:
         """Return the struct that comes next."""
         fields: _Fields = {}
         number = 0
-        while head := self._bytes(1)[0]:
+        data = self._data
+        while head := data[self._at]:
+            self._at += 1
             number = number + (head >> 4) if head >> 4 else self._whole()
             kind = head & 15
             fields[number] = kind, kind == _TRUE if kind in (_TRUE, _FALSE) else self._value(kind)
+        self._at += 1
         return fields
 
     def _value(self, kind: int) -> Any:
@@ -146,6 +156,8 @@ class _Reader:
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return _SHORT[value]
     made = bytearray()
     while value > 0x7F:
         made.append(value & 0x7F | 0x80)
