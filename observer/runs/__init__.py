@@ -1,7 +1,7 @@
 """Whole runs as values: what a verb of the command line asks for, done from end to end. Nothing is printed here.
 
 - `record.py`: a wish in, a finished trace and its meta.json out, made in one pass with whoever listens: `sources.py`
-  asks the model where each allocation came from, `told.py` takes the story.
+  asks the model where each allocation came from, `told.py` takes the story, its last screen from columns (`many.py`).
 - `models.py`: the reference machines for a recorded run, or for a machine that is only thought of.
 - `workloads.py`: a workload checked, with the program that runs it for real; the operations of a recorded run.
 - `target.py` is what is compared, and records it; `compared.py` sets it beside the models, and makes the experiments.
