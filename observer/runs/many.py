@@ -37,7 +37,7 @@ def many_calls(part: Part, unfinished: frozenset[int]) -> ManyCalls | None:
         n=numbers["n"].tolist(), pids=numbers["pid"].tolist(), kinds=kinds.tolist(),
         pointers=np.where(numbers["has_pointer"] == 1, numbers["pointer"], np.uint64(0)).tolist(),
         results=results.tolist(), asked=asked, sites=objects([None, *part.sites.sites])[numbers["site"]].tolist(),
-        wastes=_are_glibcs(coded["allocator"], words).tolist(), alike=_alike(coded, words),
+        wastes=words.are(coded["allocator"], is_glibc).tolist(), alike=_alike(coded, words),
         tasks=_tasks(numbers["pid"], numbers["tid"]), from_caches=numbers["n"][from_caches].tolist(),
         telling=dict(zip(rows.tolist(), calls_of(part, rows), strict=True)),
     )  # fmt: skip
@@ -60,12 +60,6 @@ def _asked(numbers: dict[str, npt.NDArray[Any]]) -> list[int]:
         return sizes
     counts = np.where(numbers["has_count"] == 1, numbers["count"], np.uint64(1)).tolist()
     return [size * count for size, count in zip(sizes, counts, strict=True)]
-
-
-def _are_glibcs(allocators: npt.NDArray[Any], words: Words) -> npt.NDArray[np.bool_]:
-    known = np.array([is_glibc(word) for word in words.words], dtype=np.bool_)
-    are_glibcs: npt.NDArray[np.bool_] = known[allocators]
-    return are_glibcs
 
 
 def _telling(part: Part, refused: npt.NDArray[np.bool_]) -> Integers:

@@ -44,7 +44,7 @@ class CallRows:
         own, numbers, coded = moments.calls.records, part.calls.numbers, part.calls.coded
         self.part, self.high = part, moments.high
         self.carried, self.homes = 0, list[tuple[Part, int]]()
-        count, words = len(own), part.sites.words.words
+        count = len(own)
         self.n: Integers = numbers["n"]
         self.pid = own["pid"].astype(np.int64)
         self.op: npt.NDArray[Any] = own["op"].copy()
@@ -59,7 +59,7 @@ class CallRows:
         self.stack: npt.NDArray[np.uint64] = own["stack"].copy()
         self.ended: npt.NDArray[np.uint64] = own["ended"].copy()
         self.allocator: npt.NDArray[Any] = coded["allocator"]
-        self.is_glibc: Checked = np.array([is_glibc(word) for word in words], dtype=np.bool_)[self.allocator]
+        self.is_glibc: Checked = part.sites.words.are(self.allocator, is_glibc)
         self.site: Integers = numbers["site"]
         self.growth = np.zeros(count, dtype=np.int64)
         self.origin, self.steps = coded["origin"], coded["steps"]

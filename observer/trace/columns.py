@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +34,19 @@ class Words:
             known = self._numbers[word] = len(self.words)
             self.words.append(word)
         return known
+
+    def texts(self, numbers: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+        """Return the words with these *numbers*, as Python's own objects."""
+        used, each = np.unique(numbers, return_inverse=True)
+        return objects([self.words[number] for number in used.tolist()])[each]
+
+    def are(self, numbers: npt.NDArray[np.int32], test: Callable[[str | None], bool]) -> npt.NDArray[np.bool_]:
+        """Return of which of the *numbers* the word is one that passes the *test*."""
+        if len(numbers) and (numbers == numbers[0]).all():
+            return np.full(len(numbers), test(self.words[numbers[0]]), dtype=np.bool_)
+        used, each = np.unique(numbers, return_inverse=True)
+        passes: npt.NDArray[np.bool_] = np.array([test(self.words[number]) for number in used.tolist()], dtype=np.bool_)
+        return passes[each]
 
 
 class SiteTable:

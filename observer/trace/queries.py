@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.model.events import Site
-from observer.trace.columns import SiteTable, Words, is_thin, objects, thin
+from observer.trace.columns import SiteTable, Words, is_thin, thin
 from observer.trace.schema import SITE, selection_of
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _word(name: str, values: npt.NDArray[Any], given: Arrays, words: Words) -> s
     used = _distinct(values)
     texts = [words.words[number] for number in used.tolist()] if used is not None else []
     if used is None or any("\0" in (text or "") for text in texts):
-        given[name] = objects(words.words)[values]
+        given[name] = words.texts(values)
         return f'given."{name}"'
     return _one_of(name, values, used, [_literal(text) for text in texts], given, "varchar")
 

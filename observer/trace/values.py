@@ -24,7 +24,7 @@ from observer.model.events import (
     Syscall,
 )  # fmt: skip
 from observer.model.where import text_of
-from observer.trace.columns import Columns, SiteTable, Words, objects
+from observer.trace.columns import Columns, SiteTable, Words
 from observer.trace.part import Part
 
 __all__ = ["calls_of", "events_of", "name_sources", "others_of"]
@@ -99,7 +99,7 @@ def _rows(columns: Columns, words: Words, *names: str) -> Iterator[tuple[Any, ..
 
 def _texts(columns: Columns, words: Words, name: str) -> list[str | None]:
     """Return the texts of a column that is given by numbers of words."""
-    texts: list[str | None] = objects(words.words)[columns.coded[name]].tolist()
+    texts: list[str | None] = words.texts(columns.coded[name]).tolist()
     if name != "where":
         return texts
     behind = columns.numbers["where_at"].tolist()
