@@ -45,19 +45,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py`
   leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
   `doctor` tries.
-- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
-  `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
-  `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
-  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours, `followed.py` what is not
-  followed; `replay.py`, with `process.py`, `lives.py`, `callers.py` and `allocators.py`, advances one moment and makes parts of tables (`part.py`,
-  `columns.py`, `values.py` as events), and finds what is of the whole run (`findings.py`). Calls, of which there are
-  most, are columns throughout: `call_rows.py` are those of a window, `call_replay.py` replays them a stretch at once:
-  `turns.py` pairs who gives and who takes each piece among those that are alive (`live.py`), `call_names.py` names them
-  (`known_callers.py`), `misuses.py` judges what does not pair. `tables.py` (with `queries.py`, `row_groups.py`),
-  `schema.py` and `reader.py` (with `about.py`) are the Parquet side, through `database.py`; `balance.py`,
-  `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`)
-  and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass,
-  with whoever listens.
+- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was
+  counted, `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what
+  they hold, `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said
+  (`kernel_records.py`) to it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours,
+  `followed.py` what is not followed; `replay.py`, with `process.py`, `lives.py`, `callers.py` and `allocators.py`,
+  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
+  the whole run (`findings.py`). Calls, of which there are most, are columns throughout: `call_rows.py` are those of a
+  window, `call_replay.py` replays them a stretch at once: `turns.py` pairs who gives and who takes each piece among
+  those that are alive (`live.py`), `call_names.py` names them (`known_callers.py`), `misuses.py` judges what does not
+  pair. `tables.py` (with `queries.py`, `row_groups.py`), `schema.py` and `reader.py` (with `about.py`) are the
+  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`,
+  `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what
+  it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
