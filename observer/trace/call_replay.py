@@ -98,7 +98,7 @@ class CallReplay:
         )  # fmt: skip
         self._turns[id(state)] = state, turns
         self._odd += [(position, id(state)) for position in turns.odd().tolist()]
-        self._odd += [(at, id(state)) for pointer in state.twice for at in turns.gives_of(pointer, -1)]
+        self._odd += [(position, id(state)) for position in turns.gives_of(state.twice)]
         return turns
 
     def _turns_of(self, state: ProcessState) -> Turns:
@@ -121,7 +121,7 @@ class CallReplay:
             pointer, known = int(self._rows_here.pointer[row]), len(state.twice)
             self._misuses.given_back(state, turns, row, position)
             if len(state.twice) > known:
-                for later in turns.gives_of(pointer, position):
+                for later in turns.gives_of([pointer], position):
                     heappush(self._odd, (later, number))
         self._look_ahead()
 

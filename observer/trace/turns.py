@@ -7,6 +7,7 @@ and what was alive at one moment of the stretch can be asked.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -104,11 +105,17 @@ class Turns:
         odd: Integers = self._positions[(self._kinds == TAKES) & (self._pieces == _NOBODY)]
         return odd
 
-    def gives_of(self, address: int, behind: int) -> list[int]:
-        """Return the positions of the turns behind position *behind* by which *address* is handed out."""
-        first, last = self._at(address)
-        mine = (self._kinds[first:last] == GIVES) & (self._positions[first:last] > behind)
-        found: list[int] = self._positions[first:last][mine].tolist()
+    def gives_of(self, addresses: Collection[int], behind: int = -1) -> list[int]:
+        """Return the positions of the turns behind position *behind* by which one of *addresses* is handed out."""
+        if not addresses:
+            return []
+        asked = np.unique(np.fromiter(addresses, dtype=np.uint64, count=len(addresses)))
+        firsts = np.searchsorted(self._addresses, asked, side="left")
+        lasts = np.searchsorted(self._addresses, asked, side="right")
+        found: list[int] = []
+        for first, last in zip(firsts[lasts > firsts].tolist(), lasts[lasts > firsts].tolist(), strict=True):
+            mine = (self._kinds[first:last] == GIVES) & (self._positions[first:last] > behind)
+            found += self._positions[first:last][mine].tolist()
         return found
 
     def _at(self, address: int) -> tuple[int, int]:
