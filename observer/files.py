@@ -98,7 +98,7 @@ class NewFile:
         """Return the descriptor."""
         return self._fd
 
-    def append(self, data: bytes | memoryview) -> None:
+    def append(self, data: bytes | bytearray | memoryview) -> None:
         """Write *data* to the end, all of it or nothing; raises OSError when there is no room."""
         try:
             done = os.write(self._fd, data)

@@ -6,7 +6,7 @@ Thrift's compact protocol), the length of that, and PAR1 again. All places in it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from observer.files import File, NewFile
@@ -31,50 +31,64 @@ _Fields = dict[int, tuple[int, Any]]
 class Stretch:
     """Row groups of one file within another one: `start` and `length` of their bytes there, and how many `rows`.
 
-    `footer` is what its own file ended with, `schema` what that says of any file with these columns, `groups` the
-    descriptions of its row groups as they lie in the other file.
+    `schema` is what any file with these columns says of itself, `groups` the descriptions of the row groups as they lie
+    in the other file.
     """
 
-    __slots__ = ("footer", "groups", "length", "rows", "schema", "start")
+    __slots__ = ("groups", "length", "rows", "schema", "start")
 
-    def __init__(self, file: File, start: int) -> None:
+    def __init__(self, file: File, start: int, like: Stretch | None) -> None:
         size = file.size
         length = int.from_bytes(file.read_at(size - 8, 4), "little")
-        self.footer = file.read_at(size - 8 - length, length + 8)
         self.start, self.length = start, size - 8 - length - len(MAGIC)
-        fields = _Reader(self.footer).struct()
-        self.rows: int = fields[_NUM_ROWS][1]
-        groups: list[_Fields] = fields[_ROW_GROUPS][1][1]
-        for group in groups:
-            _move(group, start - len(MAGIC))
-        self.groups = [bytes(_struct(group)) for group in groups]
-        self.schema = {number: field for number, field in fields.items() if number != _ROW_GROUPS}
+        fields = _Reader(file.read_at(size - 8 - length, length)).struct()
+        self.rows: int = fields.pop(_NUM_ROWS)[1]
+        _list, (_of, groups) = fields.pop(_ROW_GROUPS)
+        self.groups = [_moved(group, start - len(MAGIC)) for group in groups]
+        self.schema: _Fields = like.schema if like is not None and like.schema == fields else fields
+
+    def alone(self) -> bytearray:
+        """Return what has to follow its bytes in a file of its own."""
+        groups = [_moved(_Reader(group).struct(), len(MAGIC) - self.start) for group in self.groups]
+        return _closing(self.schema, self.rows, groups)
 
 
-def stretch_of(file: File, whole: NewFile) -> Stretch:
-    """Append the row groups of *file* to *whole*; raises OSError when there is no room."""
+def stretch_of(file: File, whole: NewFile, like: Stretch | None) -> Stretch:
+    """Append the row groups of *file* to *whole*; raises OSError when there is no room.
+
+    *like* is a stretch with the same columns, if there is one: what both say is held once.
+    """
     if not whole.size:
         whole.append(MAGIC)
-    stretch = Stretch(file, whole.size)
+    stretch = Stretch(file, whole.size, like)
     whole.append(file.read_at(len(MAGIC), stretch.length))
     return stretch
 
 
-def closing_of(stretches: Iterable[Stretch]) -> bytes:
+def closing_of(stretches: Sequence[Stretch]) -> bytearray:
     """Return what has to follow in a file for it to have the row groups of *stretches* (one or more), in this order.
 
     Raises:
         ValueError: they have different columns.
     """
-    each = [stretch for stretch in stretches if stretch.rows] or list(stretches)[:1]
+    each = [stretch for stretch in stretches if stretch.rows] or stretches[:1]
     if any(stretch.schema[_SCHEMA] != each[0].schema[_SCHEMA] for stretch in each):
         raise ValueError("row groups of different columns make no file")
     groups = [group for stretch in each for group in stretch.groups]
-    fields = dict(each[0].schema)
-    fields[_NUM_ROWS] = _I64, sum(stretch.rows for stretch in each)
-    fields[_ROW_GROUPS] = _LIST, (_STRUCT, groups)
-    footer = bytes(_struct(dict(sorted(fields.items()))))
-    return footer + len(footer).to_bytes(4, "little") + MAGIC
+    return _closing(each[0].schema, sum(stretch.rows for stretch in each), groups)
+
+
+def _closing(schema: _Fields, rows: int, groups: list[bytes]) -> bytearray:
+    fields = {**schema, _NUM_ROWS: (_I64, rows), _ROW_GROUPS: (_LIST, (_STRUCT, groups))}
+    made = _struct(dict(sorted(fields.items())))
+    made += len(made).to_bytes(4, "little") + MAGIC
+    return made
+
+
+def _moved(group: _Fields, by: int) -> bytes:
+    """Return the description of a row group that lies *by* bytes further behind."""
+    _move(group, by)
+    return bytes(_struct(group))
 
 
 def _move(group: _Fields, by: int) -> None:

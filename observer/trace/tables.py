@@ -211,8 +211,9 @@ class TableWriter:
             return scratch.by_now()
 
     def _put(self, kind: str, file: File) -> Stretch:
+        table = self._tables[kind]
         with self._database(kind):
-            return stretch_of(file, self._tables[kind].file)
+            return stretch_of(file, table.file, table.stretches[0] if table.stretches else None)
 
     def _mend(self) -> None:
         """Put in what became known of calls after their part was taken: their stretches are written anew."""
@@ -233,7 +234,7 @@ class TableWriter:
     def _mended(self, kind: str, table: _Table, i: int, rows: Arrays, connection: duckdb.DuckDBPyConnection) -> str:
         stretch, before = table.stretches[i], self._folder.nameless()
         with open(before.path, "wb") as file:
-            file.write(MAGIC + table.file.read_at(stretch.start, stretch.length) + stretch.footer)
+            file.write(MAGIC + table.file.read_at(stretch.start, stretch.length) + stretch.alone())
         connection.execute(f"create temp table kept as select * from read_parquet('{before.path}')")
         late = query_of(connection, kind, rows, self._sites)
         return (
