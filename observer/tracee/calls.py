@@ -81,7 +81,8 @@ class CallFollower:
         place = words[_RIP] - _BEHIND
         if place in memory.marks and self._is_marked(task, memory, place):
             return True
-        if place in memory.inline.traps:
+        is_asked = place in memory.inline.traps  # calls that were made for the answer leave another siginfo
+        if is_asked:
             assert self.inline is not None
             place = self.inline.trapped(task, memory, registers)
             if not place:
@@ -90,7 +91,7 @@ class CallFollower:
         point = memory.breakpoints.get(place) or self._copied(task, memory, place)
         if point is None:
             return False
-        if not point.is_certain and signal_info(tid)[1] != _TRAPPED:
+        if not (is_asked or point.is_certain) and signal_info(tid)[1] != _TRAPPED:
             return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
         memory.tid = tid
         if point.is_trap:

@@ -185,7 +185,10 @@ class Installer:
         try:
             self._check_filters(task)
             with self._pages.excluded():
-                self._pages_of_ring(task, memory, space.annexes[0].start, space.ring_address, 0)
+                annex, rest = space.annexes[0].start, space.ring_address + Ring.FIRST
+                if space.inherited > Ring.FIRST:
+                    self._call(task, memory, annex, _MUNMAP, rest, space.inherited - Ring.FIRST)
+                self._pages_of_ring(task, memory, annex, space.ring_address, 0)
         except Refused:
             self.remove(task, memory, 0, 1 << 64)
             self._stir(task, memory)

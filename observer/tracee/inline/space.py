@@ -20,8 +20,9 @@ class Space:
     `plans` are allocators that have breakpoints and might be recorded inline, by their number, `hits` how often one of
     their breakpoints was come by; `awaited` are the thread for whose first stop they wait and its maker's %fs base.
     `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the child makes a call: its ring is
-    still to be made. `unhooked` are the operations of functions whose jumps were taken out, by their numbers;
-    `still_seen` those of them that are come by all the same, by a copy that the program made.
+    still to be made, in the place of `inherited` bytes of its parent's. `unhooked` are the operations of functions
+    whose jumps were taken out, by their numbers; `still_seen` those of them that are come by all the same, by a copy
+    that the program made.
     `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed;
     `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside.
     """
@@ -41,6 +42,7 @@ class Space:
         self.ring: Ring | None = None
         self.ring_address = 0
         self.is_asleep = False
+        self.inherited = 0
 
     def fork(self) -> Space:
         """Return the copy that a forked child has: all but the ring, which is its parent's."""
@@ -50,6 +52,7 @@ class Space:
         child.annexes, child.hooks, child._hooked = list(self.annexes), dict(self.hooks), dict(self._hooked)
         child.ours = list(self.ours)
         child.traps, child.ring_address = set(self.traps), self.ring_address
+        child.inherited = self.ring.size if self.ring is not None else self.inherited
         child.is_asleep = bool(self.annexes)
         return child
 
