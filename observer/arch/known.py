@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from observer.arch.aarch64 import AARCH64
 from observer.arch.architecture import Architecture
 from observer.arch.i386 import I386
 from observer.arch.x86_64 import X86_64
 
-__all__ = ["ARCHITECTURES", "NATIVE", "SERVED", "architecture_of", "native_of", "with_bits"]
+__all__ = ["ARCHITECTURES", "FOREIGN", "NATIVE", "SERVED", "architecture_of", "native_of", "with_bits"]
 
-ARCHITECTURES: Final = (X86_64, I386)
+ARCHITECTURES: Final = (X86_64, I386, AARCH64)
 """Of each machine the kernel's own first."""
 
 _BY_AUDIT: Final = {each.calls.audit: each for each in ARCHITECTURES}
@@ -30,6 +31,9 @@ NATIVE: Final = native_of(os.uname().machine)
 
 SERVED: Final = tuple(each for each in ARCHITECTURES if each.machine == NATIVE.machine)
 """All whose programs this machine's kernel runs."""
+
+FOREIGN: Final = next((each for each in SERVED if each is not NATIVE), None)
+"""The other one of them: its calls have other numbers. None: whatever else the kernel runs is not observed."""
 
 _BY_BITS: Final = {each.bits: each for each in SERVED}
 

@@ -16,6 +16,8 @@ _NAMES: Final = (
     "rip", "cs", "eflags", "rsp", "ss", "fs_base", "gs_base", "ds", "es", "fs", "gs",
 )  # fmt: skip
 
+_ALL: Final = 0xFFFF_FFFF_FFFF_FFFF
+
 
 def _places(*names: str) -> tuple[int, ...]:
     return tuple(_NAMES.index(name) for name in names)
@@ -41,6 +43,7 @@ X86_64: Final = Architecture(
     irelative=37,
     capstone=("CS_ARCH_X86", "CS_MODE_64"),
     longest_instruction=15,
+    instruction_alignment=1,
     registers=Registers(
         names=_NAMES,
         ip=_NAMES.index("rip"),
@@ -63,11 +66,12 @@ X86_64: Final = Architecture(
         variant=0x40000000,
     ),
     trap=Trap(code=b"\xcc", behind=1, si_code=SI_KERNEL),  # int3
-    modes=Modes(privilege=3, user=3, kernel=0, narrow=(0xFFFF_FFFF_FFFF_FFFF, 0x23)),  # __USER32_CS, asm/segment.h
+    modes=Modes(privilege=3, user=3, kernel=0, narrow=(_ALL, 0x23), told=_ALL),  # __USER32_CS, asm/segment.h
     dwarf=DwarfNumbers(sp=7, fp=6, kept=3),
     perf_registers=(("bx", 1), ("bp", 6), ("sp", 7), ("ip", 8), ("cs", 10)),
     red_zone=128,
     stack_alignment=16,
     vdso_prefix="__vdso_",
     kernel_half=1 << 63,
+    signs_returns=False,
 )

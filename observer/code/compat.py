@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-from observer.arch.i386 import I386
-from observer.arch.known import NATIVE
+from observer.arch.known import FOREIGN, NATIVE
 from observer.code.syscalls import table
 from observer.model.memory_calls import MMAP2_UNIT
 
@@ -29,15 +28,16 @@ _ALSO: Final = {_MMAP2: "mmap", "sigaction": "", "old_mmap": "", "sigreturn": "r
 def _natives() -> dict[int, int]:
     """Return i386 number to x86-64 number, for the calls that both have with the same arguments."""
     numbers = {name: number for number, name in table(NATIVE.calls.audit).items()}
-    found = {number: numbers.get(_ALSO.get(name, name)) for number, name in table(I386.calls.audit).items()}
+    foreign = table(FOREIGN.calls.audit) if FOREIGN is not None else {}
+    found = {number: numbers.get(_ALSO.get(name, name)) for number, name in foreign.items()}
     return {number: native for number, native in found.items() if native is not None}
 
 
 def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """Return the x86-64 number and arguments of a call; UNKNOWN where there is none.
 
-    >>> as_native(I386.calls.audit, 45, (0,)), as_native(NATIVE.calls.audit, 45, (0,))
-    ((12, (0,)), (45, (0,)))
+    >>> as_native(NATIVE.calls.audit, 45, (0,))
+    (45, (0,))
     """
     if arch == NATIVE.calls.audit:
         return number & ~NATIVE.calls.variant, args
@@ -49,9 +49,9 @@ def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple
 def signed_result(arch: int, word: int) -> int:
     """Return what a call came to from the register that holds it: a failure is a negative errno.
 
-    >>> signed_result(NATIVE.calls.audit, 2**64 - 12), signed_result(I386.calls.audit, 2**32 - 12)
-    (-12, -12)
-    >>> hex(signed_result(I386.calls.audit, 0xF7D0_0000))
+    >>> signed_result(NATIVE.calls.audit, 2**64 - 12)
+    -12
+    >>> hex(signed_result(NATIVE.calls.audit, 0xF7D0_0000))
     '0xf7d00000'
     """
     bits = 64 if arch == NATIVE.calls.audit else 32

@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 from observer.code.elf import Elf
-from observer.code.instructions import decode_briefly
+from observer.code.flow import BY_TABLE, END, JUMP, RETURN, Step, steps
 from observer.code.stubs import name_behind, slot_behind
 from observer.code.unwind import Unwinder
 
@@ -69,7 +69,7 @@ class _Walk:
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
-        self._bits = 8 * elf.word
+        self._architecture = elf.architecture
         self._exits = Exits()
         self._pending: list[int] = []
         self._seen: set[int] = set()
@@ -97,36 +97,35 @@ class _Walk:
 
     def _sweep(self, start: int, end: int) -> None:
         self._left -= end - start
-        for address, _size, mnemonic, operand in decode_briefly(self._elf.read(start, end - start), start, self._bits):
-            self._see(address, mnemonic, operand, start, end)
+        for step in steps(self._elf.read(start, end - start), start, self._architecture, _kind):
+            self._see(step, start, end)
 
     def _reach(self, place: int) -> None:
         """Follow the code from *place* on as far as it goes."""
         ends = False
         while not ends and self._left > 0:
             begin = place
-            for address, size, mnemonic, operand in decode_briefly(self._elf.read(place, _PIECE), place, self._bits):
-                ends = address in self._seen or bool(_kind(mnemonic) & _END)
+            for step in steps(self._elf.read(place, _PIECE), place, self._architecture, _kind):
+                address = step.address
+                ends = address in self._seen or bool(step.kind & END)
                 if address not in self._seen:
-                    self._see(address, mnemonic, operand, address, address)
+                    self._see(step, address, address)
                 self._seen.add(address)
-                place = address + size
+                place = address + step.size
                 if ends:
                     break
             self._left -= place - begin
             ends = ends or place == begin
 
-    def _see(self, address: int, mnemonic: str, operand: str, start: int, end: int) -> None:
-        kind = _kind(mnemonic)
-        if kind & _RET:
+    def _see(self, step: Step, start: int, end: int) -> None:
+        address, _size, kind, target = step
+        if kind & RETURN:
             self._exits.returns.add(address)
-        elif kind & _JMP:
-            target = int(operand, 0) if operand[:1].isdigit() else None
+        elif kind & JUMP:
             if target is not None:
                 self._exits.targets.add(target)
             if target is None:
-                # A jump that is marked as not tracked (CET) goes through the function's own table.
-                if not mnemonic.startswith("notrack"):
+                if not kind & BY_TABLE:
                     self._exits.jumps.add(address)
             elif not start <= target < end:
                 self._follow(address, target)
@@ -147,15 +146,13 @@ class _Walk:
             self._pending.append(function)
 
 
-_RET, _JMP, _END = 1, 2, 4
-
-
 @cache
 def _kind(mnemonic: str) -> int:
     if _RETURN.fullmatch(mnemonic):
-        return _RET | _END
+        return RETURN | END
     if _UNCONDITIONAL.fullmatch(mnemonic):
-        return _JMP | _END
+        # A jump that is marked as not tracked (CET) goes through the function's own table.
+        return JUMP | END | (BY_TABLE if mnemonic.startswith("notrack") else 0)
     if _JUMP.fullmatch(mnemonic):
-        return _JMP
-    return _END if _ENDING.fullmatch(mnemonic) else 0
+        return JUMP
+    return END if _ENDING.fullmatch(mnemonic) else 0

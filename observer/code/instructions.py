@@ -1,4 +1,4 @@
-"""x86-64 instructions: emulating the one under a breakpoint, and saying what a faulting one did (capstone).
+"""Instructions: emulating the one under a breakpoint, and saying what a faulting one did (capstone); x86's are here.
 
 A planted breakpoint is never lifted, so that no other thread slips past it: the instruction that the int3
 replaced is carried out on the registers instead. Function beginnings are simple; what is not in the table
@@ -10,20 +10,20 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 import capstone
 from capstone import x86
 
-from observer.arch.known import with_bits
+from observer.arch.aarch64 import AARCH64
+from observer.arch.architecture import Architecture
+from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
+from observer.code import a64
+from observer.code.emulation import CONSTANT, NOTHING, Emulation, ReadMemory, Words
 
 __all__ = [
-    "CONSTANT",
-    "NOTHING",
-    "Emulation",
     "access_of",
     "decode",
     "decode_all",
@@ -41,8 +41,6 @@ _MOVES: Final = (
 
 _EXCHANGES: Final = ("lock ", "cmpxchg", "xadd", "xchg")
 
-Words = memoryview
-ReadMemory = Callable[[int, int], bytes]
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _CF, _PF, _AF, _ZF, _SF, _OF = 1, 4, 16, 64, 128, 2048
 _ARITHMETIC: Final = _CF | _PF | _AF | _ZF | _SF | _OF
@@ -50,52 +48,28 @@ _PLACES: Final = X86_64.registers.places
 _RIP, _RSP, _EFLAGS = _PLACES["rip"], _PLACES["rsp"], _PLACES["eflags"]
 
 
-NOTHING: Final = -1
-CONSTANT: Final = -2
-
-
-@dataclass(frozen=True, slots=True)
-class Emulation:
-    """One instruction: its length, what it pushes, and what it does to the registers after that.
-
-    `pushes` is a register's index, NOTHING, or CONSTANT: then it is `constant`, the address behind a call. `reads` says
-    that its effect reads memory, `is_return` that it is a `ret`.
-    """
-
-    length: int
-    pushes: int
-    apply: Callable[[Words, ReadMemory], None] | None
-    text: str
-    constant: int = 0
-    reads: bool = False
-    is_return: bool = False
-
-    @property
-    def touches_memory(self) -> bool:
-        """Whether more than registers are needed to carry it out."""
-        return self.reads or self.pushes != NOTHING
-
-
 @cache
-def _decoder(bits: int, *, detail: bool = True) -> Any:
-    decoder = capstone.Cs(*(getattr(capstone, name) for name in with_bits(bits).capstone))
+def _decoder(names: tuple[str, str], *, detail: bool = True) -> Any:
+    decoder = capstone.Cs(*(getattr(capstone, name) for name in names))
     decoder.detail = detail
     return decoder
 
 
-def decode(code: bytes, address: int, bits: int = 64) -> Any | None:
+def decode(code: bytes, address: int, architecture: Architecture = NATIVE) -> Any | None:
     """Return capstone's view of the instruction that *code* begins with; None when it is none."""
-    return next(_decoder(bits).disasm(code, address, 1), None)
+    return next(_decoder(architecture.capstone).disasm(code, address, 1), None)
 
 
-def decode_all(code: bytes, address: int, bits: int = 64) -> Iterator[Any]:
+def decode_all(code: bytes, address: int, architecture: Architecture = NATIVE) -> Iterator[Any]:
     """Yield capstone's view of the instructions of *code*, as far as they can be decoded."""
-    yield from _decoder(bits).disasm(code, address)
+    yield from _decoder(architecture.capstone).disasm(code, address)
 
 
-def decode_briefly(code: bytes, address: int, bits: int = 64) -> Iterator[tuple[int, int, str, str]]:
+def decode_briefly(
+    code: bytes, address: int, architecture: Architecture = NATIVE
+) -> Iterator[tuple[int, int, str, str]]:
     """Yield (address, size, mnemonic, operands as text) of the instructions of *code*: quick, for many of them."""
-    yield from _decoder(bits, detail=False).disasm_lite(code, address)
+    yield from _decoder(architecture.capstone, detail=False).disasm_lite(code, address)
 
 
 def effective_address(instruction: Any, operand: Any, words: Words) -> int | None:
@@ -292,17 +266,20 @@ def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, Rea
     return effects.get(mnemonic)
 
 
-def emulation_of(code: bytes, address: int, bits: int = 64) -> Emulation | None:
+def emulation_of(code: bytes, address: int, architecture: Architecture = NATIVE) -> Emulation | None:
     """Return how to carry out the instruction *code* begins with, or None when it cannot be emulated."""
-    instruction = decode(code, address, bits)
+    instruction = decode(code, address, architecture)
     if instruction is None:
         return None
     text = f"{instruction.mnemonic} {instruction.op_str}".strip()
+    if architecture is AARCH64:
+        return a64.emulation_of(code, address, text)
     mnemonic = instruction.mnemonic.removeprefix("bnd ").removeprefix("notrack ")
     try:
-        operands = _Operands(instruction, bits)
+        operands = _Operands(instruction, architecture.bits)
         if mnemonic in _RETURNS:
-            return Emulation(instruction.size, NOTHING, _return(operands, bits // 8), text, reads=True, is_return=True)
+            pop = _return(operands, architecture.word)
+            return Emulation(instruction.size, NOTHING, pop, text, reads=True, is_return=True)
         if instruction.mnemonic == "push" and operands.destination is not None:
             return Emulation(instruction.size, operands.destination[0], None, text)
         if instruction.mnemonic == "call":
@@ -342,21 +319,23 @@ def _call(instruction: Any, operands: _Operands, text: str) -> Emulation | None:
     return Emulation(instruction.size, CONSTANT, jump, text, behind)
 
 
-def disassemble(code: bytes, address: int, bits: int = 64) -> str | None:
+def disassemble(code: bytes, address: int, architecture: Architecture = NATIVE) -> str | None:
     """Return the first instruction of *code* as text."""
-    instruction = decode(code, address, bits)
+    instruction = decode(code, address, architecture)
     return f"{instruction.mnemonic} {instruction.op_str}".strip() if instruction else None
 
 
-def access_of(code: bytes, address: int, bits: int = 64) -> str | None:
+def access_of(code: bytes, address: int, architecture: Architecture = NATIVE) -> str | None:
     """Return whether the instruction writes or only reads memory: `write`, `read`, or None when undecidable.
 
     An instruction that does both (`add [m], r`) counts as a write: its page is wanted writable at once.
     An instruction with two memory operands (`movs`) is undecidable without the address.
     """
-    instruction = decode(code, address, bits)
+    instruction = decode(code, address, architecture)
     if instruction is None:
         return None
+    if architecture is AARCH64:
+        return a64.access_of(code)
     mnemonic = instruction.mnemonic
     memory = [operand for operand in instruction.operands if operand.type == x86.X86_OP_MEM]
     if mnemonic.startswith(("push", "call")):

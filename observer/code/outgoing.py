@@ -42,7 +42,7 @@ def outgoing_calls(elf: Elf) -> tuple[Outgoing, ...]:
     found: dict[int, Outgoing] = {}
     for start, size in own.functions:
         code = elf.read(start, size)
-        for call in reached_calls(code, start, rows.starts_within(start, start + size), 8 * elf.word):
+        for call in reached_calls(code, start, rows.starts_within(start, start + size), elf.architecture):
             name = callees.name(call)
             if name is not None:
                 found[call.address] = Outgoing(call.address, call.code, name)
@@ -80,7 +80,7 @@ class _Callees:
     def name(self, call: Call) -> str | None:
         """Return the function outside the program's own code that *call* goes to, None if there is none."""
         if call.target is None:
-            instruction = decode(call.code, call.address, 8 * self._elf.word)
+            instruction = decode(call.code, call.address, self._elf.architecture)
             operand = instruction.operands[0] if instruction is not None else None
             is_slot = operand is not None and operand.type == x86.X86_OP_MEM
             return self._imports.get(slot_of(self._elf, instruction, operand)) if is_slot else None

@@ -13,6 +13,9 @@ from typing import Any, Final
 
 from capstone import x86
 
+from observer.arch.aarch64 import AARCH64
+from observer.arch.i386 import I386
+from observer.code import a64
 from observer.code.elf import Elf
 from observer.code.exits import exits_of
 from observer.code.instructions import decode, decode_all, emulation_of
@@ -30,6 +33,8 @@ _FRAME: Final = frozenset({
     x86.X86_REG_EBX,
 })  # fmt: skip
 """What the caller's frame is found by."""
+_KEPT_BY_A64: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 29, 30, 31})
+"""Arguments, frame pointer, return address, stack pointer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,9 @@ def prologue_of(elf: Elf, entry: int) -> Prologue:
     """Return where to plant in the function of *elf* at the file address *entry*; its first instruction, if need be."""
     pushed = 0
     targets = exits_of(elf, entry).targets
-    for number, instruction in enumerate(decode_all(elf.read(entry, _LOOKED_AT), entry, 8 * elf.word)):
+    if elf.architecture is AARCH64:
+        return _of_a64(elf, entry, targets)
+    for number, instruction in enumerate(decode_all(elf.read(entry, _LOOKED_AT), entry, elf.architecture)):
         place = instruction.address
         if number and place in targets:
             break  # a loop comes back here
@@ -57,11 +64,28 @@ def prologue_of(elf: Elf, entry: int) -> Prologue:
     return Prologue(entry, 0)
 
 
+def _of_a64(elf: Elf, entry: int, targets: set[int]) -> Prologue:
+    """Of AArch64: where the return address is still in its register, perhaps signed, and the caller's frame in its."""
+    pushed, place = 0, entry
+    code = elf.read(entry, _LOOKED_AT)
+    for at in range(0, len(code) - a64.LENGTH + 1, a64.LENGTH):
+        word, place = int.from_bytes(code[at : at + a64.LENGTH], "little"), entry + at
+        if (at and place in targets) or at > _MOST * a64.LENGTH:
+            break
+        if a64.emulation_of(code[at:], place) is not None:
+            return Prologue(place, pushed)
+        written = a64.written(word)
+        if written is None or written & _KEPT_BY_A64:
+            break
+        pushed += a64.stack_change(word)
+    return Prologue(entry, 0)
+
+
 def _is_quiet(elf: Elf, instruction: Any) -> bool:
     """Whether the observer can carry *instruction* out on the registers alone."""
     if any(operand.type == x86.X86_OP_MEM for operand in instruction.operands) and instruction.mnemonic != "lea":
         return False
-    emulation = emulation_of(bytes(instruction.bytes), instruction.address, 8 * elf.word)
+    emulation = emulation_of(bytes(instruction.bytes), instruction.address, elf.architecture)
     return emulation is not None and not emulation.touches_memory
 
 
@@ -80,8 +104,8 @@ def _is_thunk(elf: Elf, target: Any) -> bool:
     """Whether a call of i386 only asks where it is: `mov (%esp), reg; ret`."""
     if target.type != x86.X86_OP_IMM:
         return False
-    first = decode(elf.read(target.imm, 16), target.imm, 32)
+    first = decode(elf.read(target.imm, 16), target.imm, I386)
     if first is None or first.mnemonic != "mov" or not first.op_str.endswith("[esp]"):
         return False
-    last = decode(elf.read(target.imm + first.size, 4), target.imm + first.size, 32)
+    last = decode(elf.read(target.imm + first.size, 4), target.imm + first.size, I386)
     return last is not None and last.mnemonic == "ret"

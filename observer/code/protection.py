@@ -12,6 +12,9 @@ from typing import Any, Final
 import capstone
 from capstone import x86
 
+from observer.arch.aarch64 import AARCH64
+from observer.arch.architecture import Architecture
+from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
 from observer.code.instructions import access_of, decode, effective_address
 
@@ -46,7 +49,7 @@ def _unreadable(_address: int) -> None:
 
 
 def protection_reason(
-    code: bytes, ip: int, words: memoryview, bits: int = 64, *, word_at: WordAt = _unreadable
+    code: bytes, ip: int, words: memoryview, architecture: Architecture = NATIVE, *, word_at: WordAt = _unreadable
 ) -> str | None:
     """Return why the instruction *code* raises the exception, a key of `story.refusals.REASONS`.
 
@@ -56,8 +59,8 @@ def protection_reason(
     Args:
         word_at: reads a word of the program's memory, None where it cannot be read.
     """
-    instruction = decode(code, ip, bits)
-    if instruction is None:
+    instruction = decode(code, ip, architecture)
+    if instruction is None or architecture is AARCH64:
         return None
     name = instruction.mnemonic.removeprefix("rep ")
     if name in _SEGMENTS or _loads_segment(instruction):
@@ -66,9 +69,10 @@ def protection_reason(
         return "privileged instruction"
     if name in ("int", "int1"):
         return "software interrupt"
-    if bits == 64 and _goes_nowhere(instruction, words, word_at):
+    if architecture.bits == 64 and _goes_nowhere(instruction, words, word_at):
         return "non-canonical address"
-    return _by_operands(instruction, words, bits) or ("reserved bits" if name in _WITH_RESERVED_BITS else None)
+    reserved = "reserved bits" if name in _WITH_RESERVED_BITS else None
+    return _by_operands(instruction, words, architecture.bits) or reserved
 
 
 def _goes_nowhere(instruction: Any, words: memoryview, word_at: WordAt) -> bool:
@@ -138,16 +142,18 @@ def _is_canonical(address: int) -> bool:
     return address >> 47 in (0, 0x1FFFF)
 
 
-def access_to(address: int, code: bytes, ip: int, words: memoryview, bits: int = 64) -> str | None:
+def access_to(address: int, code: bytes, ip: int, words: memoryview, architecture: Architecture = NATIVE) -> str | None:
     """Return whether the instruction *code* writes, reads or jumps (exec) to *address*; None when undecidable."""
     if address == ip:
         return "exec"
-    instruction = decode(code, ip, bits)
+    if architecture is AARCH64:
+        return access_of(code, ip, architecture)
+    instruction = decode(code, ip, architecture)
     if instruction is None:
         return None
     memory = [operand for operand in instruction.operands if operand.type == x86.X86_OP_MEM]
     if len(memory) < 2 and not (memory and instruction.mnemonic in _ALSO_ON_STACK):
-        return access_of(code, ip, bits)
+        return access_of(code, ip, architecture)
     for operand in memory:
         start = _linear(instruction, operand, words)
         if start <= address < start + int(operand.size):

@@ -8,6 +8,8 @@ from typing import Any, Final
 from capstone import x86
 from elftools.elf.elffile import ELFFile
 
+from observer.arch.aarch64 import AARCH64
+from observer.code import a64
 from observer.code.elf import DAMAGED, Elf
 from observer.code.instructions import decode
 
@@ -58,8 +60,10 @@ def name_behind(elf: Elf, address: int) -> str | None:
 
 def slot_behind(elf: Elf, address: int) -> int | None:
     """Return where the address is written that the stub at *address* jumps to, None where no stub is."""
+    if elf.architecture is AARCH64:
+        return a64.slot_of_stub(elf.read(address, (_STUB + 2) * a64.LENGTH), address)
     for _ in range(_STUB):
-        instruction = decode(elf.read(address, elf.architecture.longest_instruction), address, 8 * elf.word)
+        instruction = decode(elf.read(address, elf.architecture.longest_instruction), address, elf.architecture)
         if instruction is None:
             return None
         if instruction.mnemonic.removeprefix("bnd ") == "jmp":
@@ -78,4 +82,4 @@ def slot_of(elf: Elf, instruction: Any, operand: Any) -> int:
         return int(instruction.address + instruction.size + operand.mem.disp)
     if base == "ebx":
         return int(elf.offset_table + operand.mem.disp)
-    return int(operand.mem.disp) & (1 << 8 * elf.word) - 1
+    return int(operand.mem.disp) & (1 << elf.architecture.bits) - 1

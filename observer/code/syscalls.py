@@ -9,6 +9,7 @@ import system_calls
 from ptrace.syscall.linux.i386 import SYSCALL_NAMES as _OLD_I386
 from ptrace.syscall.linux.x86_64 import SYSCALL_NAMES as _OLD_X86_64
 
+from observer.arch.aarch64 import AARCH64
 from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
@@ -19,7 +20,10 @@ __all__ = ["name_of", "numbers_of", "table"]
 _RENAMED: Final = {82: "old_select", 90: "old_mmap"}
 
 _X86_64: Final = ("x86_64", _OLD_X86_64, dict[int, str]())
-_TABLES: Final = {X86_64.calls.audit: _X86_64, I386.calls.audit: ("i386", _OLD_I386, _RENAMED)}
+_TABLES: Final = {
+    X86_64.calls.audit: _X86_64, I386.calls.audit: ("i386", _OLD_I386, _RENAMED),
+    AARCH64.calls.audit: ("arm64", dict[int, str](), dict[int, str]()),
+}  # fmt: skip
 """Of each architecture: what the package calls it, what older kernels had, and whose names are others here."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from observer.arch.architecture import DwarfNumbers
+from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
 from observer.code.elf import Elf
 
@@ -20,6 +21,8 @@ __all__ = ["Frame", "Rule", "Unwinder", "step"]
 
 _RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
 _SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
+_SIGNED: Final = 0x2D
+"""DW_CFA_AARCH64_negate_ra_state: from here on return addresses bear a signature, or bear none any more."""
 _WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
 
 
@@ -274,7 +277,7 @@ class _Machine:
         elif operation == 0x11:
             register = cursor.uleb()
             self._save(register, cursor.sleb() * self._cie.data)
-        elif operation != 0x00:
+        elif operation not in (0x00, _SIGNED):
             raise KeyError(operation)
 
 
@@ -292,9 +295,12 @@ def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word:
             cfa = frame.bx + rule.offset
         else:
             return None
-    ip = read_word(cfa - word)
     bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
     bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
-    if ip is None or cfa <= frame.sp - word:
+    if NATIVE.popped:
+        ip, lowest = read_word(cfa - word), frame.sp - word + 1
+    else:
+        ip, lowest = NATIVE.unsigned(bx or 0, frame.ip, frame.sp), frame.sp + (rule.saved_rbx is not None)
+    if ip is None or cfa < lowest or (not NATIVE.popped and ip == frame.ip):
         return None
     return Frame(ip, cfa, bp or 0, bx or 0)

@@ -54,6 +54,6 @@ class CallSites:
     def _stack(self, task: Task, memory: Memory, frame: Frame) -> StackPiece:
         """Return the stack of the caller: what a callee must keep is in the registers again."""
         self._registers.read(task.tid)
-        words, sp = self._registers.words, frame.sp + memory.word
+        words, sp = self._registers.words, frame.sp + memory.popped
         data = memory.read(sp, present_bytes(task.tid, sp, STACK_BYTES))
         return StackPiece(frame.return_address, sp, words[_BP], words[_BX], data, memory.word)

@@ -49,7 +49,7 @@ class _Outcome:
 def examine() -> list[Capability]:
     """Try everything once; return the list in the order in which people care."""
     probes: list[tuple[str, bool, Callable[[], _Outcome]]] = [
-        ("64-bit x86-64 machine", True, _machine),
+        ("x86-64 or arm64 machine", True, _machine),
         ("trace a program", True, _ptrace),
         ("stop only at chosen system calls", False, _seccomp),
         ("allocator calls", True, _allocator),
@@ -74,7 +74,8 @@ def _machine() -> _Outcome:
     if machine == NATIVE.machine and sys.maxsize > 1 << 32:
         return _Outcome(True, f"{machine}, {os.uname().sysname} {os.uname().release}")
     return _Outcome(
-        False, why_not=f"this is {machine}", remedy="use an x86-64 machine or the virtual machine of the Vagrantfile"
+        False, why_not=f"this is {machine}",
+        remedy="use an x86-64 or arm64 machine or the virtual machine of the Vagrantfile",
     )
 
 

@@ -43,7 +43,7 @@ class _AtEntry(NamedTuple):
 class Crossings:
     """Records the system calls of *wanted* (None: all): two words a call on the way, the rest at its return.
 
-    `selectors` counts what the CS register held at the stops: its low two bits are the privilege level.
+    `selectors` counts what the mode register held at the stops, which tells the privilege level.
     """
 
     def __init__(self, sink: Sink, wanted: frozenset[str] | None) -> None:
@@ -102,7 +102,7 @@ class Crossings:
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
             unseen = self._unseen_result() if result is None else None
-            cs = self._registers.words[NATIVE.registers.mode]
+            cs = NATIVE.mode_of(self._registers.words[NATIVE.registers.mode])
             self.selectors[cs] += 1
             if held is None and result is not None:
                 stack = self._stack(task, began, sp, WRAPPER if number in self._shallow.get(arch, ()) else STACK_BYTES)

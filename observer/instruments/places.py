@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace as replace_image
 
+from observer.arch.known import NATIVE, with_bits
+from observer.code import a64
 from observer.code.elf import Elf, Identity, load
 from observer.code.instructions import access_of, decode, disassemble
 from observer.code.lines import line_table
@@ -220,9 +222,13 @@ class CodeMap:
 
     def is_behind_call(self, address: int) -> bool:
         """Whether *address* is where a call returns to: the instruction before it is one (Intel SDM 2, CALL)."""
+        if not NATIVE.popped:
+            word = a64.word_of(self.code_at(address - a64.LENGTH, a64.LENGTH))
+            branch = a64.branch_of(word, address - a64.LENGTH) if word is not None else None
+            return branch is not None and branch.is_call
         code = self.code_at(address - _LONGEST_CALL, _LONGEST_CALL)
         lengths = range(_SHORTEST_CALL, len(code) + 1)
-        found = (decode(code[-length:], address - length, 8 * self.word) for length in lengths)
+        found = (decode(code[-length:], address - length, with_bits(8 * self.word)) for length in lengths)
         return any(
             instruction is not None and (instruction.mnemonic, instruction.size) == ("call", length)
             for instruction, length in zip(found, lengths, strict=True)
@@ -238,7 +244,7 @@ class CodeMap:
         """Return whether the instruction at *address* writes or reads memory; None when undecidable."""
         if address not in self._access:
             code = self.code_at(address)
-            self._access[address] = access_of(code, address, 8 * self.word) if code else None
+            self._access[address] = access_of(code, address, with_bits(8 * self.word)) if code else None
         return self._access[address]
 
     def faulting_at(self, address: int, otherwise: bytes, bits: int) -> str | None:
@@ -249,4 +255,4 @@ class CodeMap:
             bits: 64 or 32, for such code.
         """
         code = self.code_at(address) or otherwise
-        return disassemble(code, address, bits) if code else None
+        return disassemble(code, address, with_bits(bits)) if code else None

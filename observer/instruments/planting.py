@@ -161,7 +161,7 @@ class _Image:
 
     def _plant(self, address: int, reached: set[int], **role: Any) -> str:
         place, code = address + self._bias, self._elf.read(address, _CODE)
-        emulation = emulation_of(code, place, 8 * self._elf.word)
+        emulation = emulation_of(code, place, self._elf.architecture)
         if emulation is None:
             return "its first instruction cannot be carried out elsewhere"
         if self._memory.read(place, emulation.length) != code[: emulation.length]:
@@ -169,7 +169,7 @@ class _Image:
         is_padding = self._is_padding(address + emulation.length, code[emulation.length :], reached)
         # Right behind an instruction of several bytes, where int3 leaves it, no task stands for another reason.
         role["is_certain"] = emulation.length > 1 or is_padding
-        if "number" not in role:
+        if "number" not in role and NATIVE.trap.behind:
             role |= _in_place(code, is_padding=is_padding)
         try:
             self._memory.plant(
@@ -185,7 +185,7 @@ class _Image:
     def _is_padding(self, address: int, code: bytes, reached: set[int]) -> bool:
         """Whether nobody comes to *address*, and unwinding from there goes as from the instruction before."""
         piece = piece_of(self._elf, address)
-        instruction = decode(code, address, 8 * self._elf.word)
+        instruction = decode(code, address, self._elf.architecture)
         is_nop = instruction is not None and instruction.mnemonic == "nop"
         return is_nop and address not in reached and piece is not None and piece[0] < address < piece[1]
 

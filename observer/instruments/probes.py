@@ -14,8 +14,10 @@ from time import monotonic_ns
 from typing import Any, Final
 
 from observer.code.elf import Elf
-from observer.code.instructions import Emulation, emulation_of
+from observer.code.emulation import Emulation
+from observer.code.instructions import emulation_of
 from observer.code.outgoing import names_any, outgoing_calls, why_none
+from observer.code.prologue import prologue_of
 from observer.code.vdso import doors
 from observer.instruments.stacks import WRAPPER, keep_stack
 from observer.linux.ptrace import RegisterSet
@@ -29,6 +31,7 @@ from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
+from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
 __all__ = ["LibraryCalls"]
@@ -81,12 +84,15 @@ class LibraryCalls(Listener):
             if calls_seen and call.function in OPERATIONS:
                 continue
             place = call.address + bias
-            emulation = emulation_of(call.code, place, 8 * elf.word)
+            emulation = emulation_of(call.code, place, elf.architecture)
             if emulation is None or place in memory.breakpoints or memory.read(place, len(call.code)) != call.code:
                 continue
             returns = not by_tables and _returns_once(call.function)
             number = self._number(call.function, "")
-            self._put(task, memory, place, call.code, emulation, number=number, pushed=-elf.word, returns=returns)
+            self._put(
+                task, memory, place, call.code, emulation, number=number, pushed=-elf.architecture.popped,
+                is_before=True, returns=returns,
+            )  # fmt: skip
 
     def plant_unwinder(self, task: Task, elf: Elf, bias: int) -> None:
         """Plant at what *elf* has of the functions that read return addresses off the stack."""
@@ -94,8 +100,9 @@ class LibraryCalls(Listener):
         if not self._library or memory is None:
             return
         for symbol in elf.definitions_of(_UNWINDERS):
-            place, code = symbol.address + bias, elf.read(symbol.address, elf.architecture.longest_instruction)
-            emulation = emulation_of(code, place, 8 * elf.word)
+            address = prologue_of(elf, symbol.address).place if IN_REGISTER is not None else symbol.address
+            place, code = address + bias, elf.read(address, elf.architecture.longest_instruction)
+            emulation = emulation_of(code, place, elf.architecture)
             if emulation is not None and place not in memory.breakpoints and memory.read(place, 1) == code[:1]:
                 self._put(task, memory, place, code, emulation, returns=False, unwinds=True)
 
@@ -133,7 +140,7 @@ class LibraryCalls(Listener):
     def began(self, task: Task, memory: Memory, frame: Frame, registers: RegisterSet) -> None:
         """See Listener."""
         self._counts["library_begun"] += 1
-        if frame.point.pushed < 0:
+        if frame.point.is_before:
             frame.site = frame.point.address
             return
         # The vDSO is called by the C library: who called that is known, or found on the stack.

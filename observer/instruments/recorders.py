@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
@@ -61,6 +63,8 @@ def breakpoints(recorder: str, why: str) -> Recorder:
 
 
 def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
+    if NATIVE is not X86_64:
+        return f"what is laid out beside libraries is x86-64's code, and this machine is {NATIVE.name}"
     if snapshots:
         return "--snapshot looks at the heap as calls return"
     if "library" in selection.instruments:

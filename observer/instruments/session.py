@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from observer.arch.i386 import I386
-from observer.arch.known import NATIVE
+from observer.arch.known import FOREIGN, NATIVE, SERVED
 from observer.code.compat import foreign_by_argument, foreign_numbers
 from observer.code.syscalls import numbers_of
 from observer.files import Folder
@@ -251,7 +250,9 @@ class _Session:
         own |= Unnoticed.NUMBERS
         own |= Affinity.SYSCALLS if self._affinity.processor is not None else frozenset()
         native = numbers_of(selection.syscalls, NATIVE.calls.audit) | own
-        foreign = numbers_of(selection.syscalls, I386.calls.audit) | foreign_numbers(own)
+        foreign = foreign_numbers(own)
+        if FOREIGN is not None:
+            foreign |= numbers_of(selection.syscalls, FOREIGN.calls.audit)
         return build_filter(native, foreign, by_argument, foreign_by_argument(by_argument))
 
     def _follow(self, engine: Engine, root: int) -> tuple[int | None, FaultTotals]:
@@ -386,4 +387,4 @@ def _numbers(syscalls: frozenset[str] | None) -> frozenset[int] | None:
     """Return the numbers that these *syscalls* have in any table; None for all."""
     if syscalls is None:
         return None
-    return numbers_of(syscalls, NATIVE.calls.audit) | numbers_of(syscalls, I386.calls.audit)
+    return frozenset().union(*(numbers_of(syscalls, each.calls.audit) for each in SERVED))

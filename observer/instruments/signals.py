@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import Final
 
-from observer.arch.known import NATIVE
+from observer.arch.known import NATIVE, with_bits
 from observer.code.protection import access_to, protection_reason
 from observer.instruments.stacks import keep_stack, present_bytes
 from observer.linux.ptrace import RegisterSet, bits_of, signal_info
@@ -20,7 +20,8 @@ from observer.tracee.task import Task
 __all__ = ["note_signal"]
 
 _REGISTERS: Final = NATIVE.registers
-_BEHIND: Final = 2  # int3 is one byte, int 4 two; the processor has gone past them when it tells
+_GATE: Final = NATIVE.calls.gates[0].code
+_BEHIND: Final = len(_GATE)  # also int3 is one byte, int 4 two; the processor has gone past them when it tells
 _NO_CALL: Final = 1 << 63
 
 
@@ -45,16 +46,26 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
         there = _present(task.memory, ip, NATIVE.longest_instruction)
         ip = task.memory.inline.original(ip)
     raised = name in FAULT_SIGNALS and code > 0
-    bits, word_at = bits_of(words), partial(_word, task.memory)
+    architecture, word_at = with_bits(bits_of(words)), partial(_word, task.memory)
     sink.notes.append(
         Signalled(
             pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
-            ip=ip, sp=sp, cs=words[_REGISTERS.mode], stack=stack, behind=behind.hex(), bytes=there.hex(),
-            in_call=not words[NATIVE.calls.number] & _NO_CALL,
-            reason=protection_reason(there, ip, words, bits, word_at=word_at) if code == SI_KERNEL else None,
-            access=access_to(address, there, ip, words, bits) if raised else None,
+            ip=ip, sp=sp, cs=NATIVE.mode_of(words[_REGISTERS.mode]), stack=stack, behind=behind.hex(),
+            bytes=there.hex(), in_call=_in_call(words, behind),
+            reason=protection_reason(there, ip, words, architecture, word_at=word_at) if code == SI_KERNEL else None,
+            access=access_to(address, there, ip, words, architecture) if raised else None,
         )
     )  # fmt: skip
+
+
+def _in_call(words: memoryview, behind: bytes) -> bool:
+    """Whether a signal interrupts a system call; where the kernel does not keep the call's number, by its gate.
+
+    arm64's forgets the number before it tells of a signal (do_signal).
+    """
+    if NATIVE.calls.number is not None:
+        return not words[NATIVE.calls.number] & _NO_CALL
+    return behind == _GATE
 
 
 def _word(memory: Memory | None, address: int) -> int | None:

@@ -14,6 +14,7 @@ from observer.recording.records import STACK_BYTES
 from observer.recording.sink import Sink
 from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
+from observer.tracee.returning import IN_REGISTER
 
 __all__ = ["WRAPPER", "keep_stack", "present_bytes"]
 
@@ -48,9 +49,11 @@ def keep_stack(
     length: int = STACK_BYTES,
     frames: Sequence[Frame] = (),
 ) -> int:
-    """Save up to *length* bytes from *sp* up with rbp and rbx; return the record's number, 0 if it cannot be read.
+    """Save up to *length* bytes from *sp* up with the registers that frames are found by.
 
-    The return addresses of *frames* are put back, where one is exchanged for that while.
+    Returns the record's number, 0 if it cannot be read.
+
+    The return addresses of *frames* are put back, where one on the stack is exchanged for that while.
 
     Only pages that are there are read, so that none is brought in: above the top of a coroutine's stack none may be.
     """
@@ -59,7 +62,7 @@ def keep_stack(
             length = min(length, present_bytes(memory.tid, sp, length))
         piece = memory.read(sp, length)
         for frame in frames:
-            if frame.trap:
+            if frame.trap and IN_REGISTER is None:
                 piece = _put_back(piece, frame.sp - sp, frame.return_address.to_bytes(memory.word, "little"))
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0

@@ -122,7 +122,7 @@ class Watch:
         if self.intervals is not None:
             self.intervals.at_stop(task)
         if self._follower.hit(task, registers):
-            self.selectors[registers.words[NATIVE.registers.mode]] += 1
+            self.selectors[NATIVE.mode_of(registers.words[NATIVE.registers.mode])] += 1
             if task.memory is not None and self.traps.concerns(task):
                 self.traps.put_back(task, task.memory)
             return True
@@ -320,7 +320,7 @@ class Watch:
     def _delivered(self, task: Task, number: int) -> None:
         self._follower.interrupted(task, self._registers)
         note_signal(self._sink, task, self._registers)
-        self.selectors[self._registers.words[NATIVE.registers.mode]] += 1
+        self.selectors[NATIVE.mode_of(self._registers.words[NATIVE.registers.mode])] += 1
         blocked, caught = procfs.signal_sets(task.tid)
         if not caught >> (number - 1) & 1:
             return

@@ -36,6 +36,7 @@ __all__ = [
     "peek",
     "poke",
     "seize",
+    "set_call_number",
     "set_signal_info",
     "set_signal_mask",
     "signal_info",
@@ -56,6 +57,8 @@ PTRACE_SYSCALL: Final = 24
 PTRACE_GETEVENTMSG: Final = 0x4201
 PTRACE_GETSIGINFO: Final = 0x4202
 PTRACE_SETSIGINFO: Final = 0x4203
+PTRACE_GETREGSET: Final = 0x4204
+PTRACE_SETREGSET: Final = 0x4205
 PTRACE_SEIZE: Final = 0x4206
 PTRACE_INTERRUPT: Final = 0x4207
 PTRACE_LISTEN: Final = 0x4208
@@ -92,6 +95,7 @@ OPTIONS: Final = (
 _ptrace = libc_quick["ptrace"]
 _ptrace.restype = ctypes.c_long
 _Wide = ctypes.c_void_p
+_MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def _fail() -> OSError:
@@ -203,7 +207,7 @@ def peek(tid: int, address: int) -> int:
     # The bare system call stores the word through its last argument; the C wrapper mixes word and errno.
     if _raw(_SYS_PTRACE, PTRACE_PEEKDATA, tid, _Wide(address), _Wide(_word_address)) == -1:
         raise _fail()
-    return _word.value & 0xFFFF_FFFF_FFFF_FFFF
+    return _word.value & _MASK
 
 
 def poke(tid: int, address: int, word: int) -> None:
@@ -211,7 +215,16 @@ def poke(tid: int, address: int, word: int) -> None:
     _request(PTRACE_POKEDATA, tid, address, word)
 
 
-_IP_OFFSET: Final = 8 * NATIVE.registers.ip
+_IN_SETS: Final = NATIVE.calls.number is None
+"""Registers come in whole sets (PTRACE_GETREGSET); else each is to be had by itself, too, the call's number among them.
+
+A set has a number of its own, and is handed over by a struct iovec (uio.h).
+"""
+_NT_PRSTATUS: Final = 1
+_NT_ARM_SYSTEM_CALL: Final = 0x404
+_READ, _WRITE, _SET = (
+    (PTRACE_GETREGSET, PTRACE_SETREGSET, _Wide(_NT_PRSTATUS)) if _IN_SETS else (PTRACE_GETREGS, PTRACE_SETREGS, None)
+)
 
 
 class RegisterSet:
@@ -222,29 +235,55 @@ class RegisterSet:
 
     def __init__(self) -> None:
         buffer = (ctypes.c_uint64 * len(NATIVE.registers.names))()
-        self._address = _Wide(ctypes.addressof(buffer))
+        self._vector = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), ctypes.sizeof(buffer))
+        self._address = _Wide(ctypes.addressof(self._vector if _IN_SETS else buffer))
         self.words: memoryview = memoryview(buffer).cast("B").cast("Q")
 
     def read(self, tid: int) -> None:
         """Fill from the stopped task *tid*; raises OSError ESRCH when it is gone."""
-        if _ptrace(PTRACE_GETREGS, tid, None, self._address) == -1:
+        if _ptrace(_READ, tid, _SET, self._address) == -1:
             raise _fail()
 
     def write(self, tid: int) -> None:
         """Store into the stopped task *tid*; raises OSError ESRCH when it is gone."""
-        if _ptrace(PTRACE_SETREGS, tid, None, self._address) == -1:
+        if _ptrace(_WRITE, tid, _SET, self._address) == -1:
             raise _fail()
 
     @staticmethod
     def jump(tid: int, address: int) -> None:
-        """Set only the instruction pointer of *tid*: a third of the price of writing all registers."""
-        if _ptrace(PTRACE_POKEUSER, tid, _IP_OFFSET, _Wide(address)) == -1:
+        """Set only the instruction pointer of *tid*: where that can be, a third of the price of writing all registers.
+
+        It is as if *tid* had come to *address* from the instruction before, not by a branch.
+        """
+        if _IN_SETS:
+            lent = RegisterSet()
+            lent.read(tid)
+            lent.words[NATIVE.registers.ip] = address
+            lent.words[NATIVE.registers.mode] &= ~NATIVE.modes.branched
+            lent.write(tid)
+        elif _ptrace(PTRACE_POKEUSER, tid, 8 * NATIVE.registers.ip, _Wide(address)) == -1:
             raise _fail()
 
     @staticmethod
     def poke(tid: int, register: int, value: int) -> None:
         """Set one register of *tid*, named by its place among the words."""
-        _request(PTRACE_POKEUSER, tid, 8 * register, value & 0xFFFF_FFFF_FFFF_FFFF)
+        if _IN_SETS:
+            lent = RegisterSet()
+            lent.read(tid)
+            lent.words[register] = value & _MASK
+            lent.write(tid)
+        else:
+            _request(PTRACE_POKEUSER, tid, 8 * register, value & _MASK)
+
+
+def set_call_number(tid: int, number: int) -> None:
+    """Have *tid*, which is about to make a system call, make that of *number*; -1: none."""
+    if NATIVE.calls.number is not None:
+        RegisterSet.poke(tid, NATIVE.calls.number, number)
+        return
+    value = ctypes.c_int(number)
+    vector = (ctypes.c_uint64 * 2)(ctypes.addressof(value), ctypes.sizeof(value))
+    _request(PTRACE_SETREGSET, tid, _NT_ARM_SYSTEM_CALL, ctypes.addressof(vector))
 
 
 def bits_of(words: memoryview) -> int:

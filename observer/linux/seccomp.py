@@ -17,8 +17,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from observer.arch.architecture import Architecture
-from observer.arch.i386 import I386
-from observer.arch.known import NATIVE
+from observer.arch.known import FOREIGN, NATIVE
 from observer.linux.libc import check, libc
 
 __all__ = [
@@ -92,21 +91,23 @@ def _select_by_argument(calls: Mapping[int, Collection[int]]) -> list[bytes]:
 
 def build_filter(
     native: Collection[int] | None,
-    i386: Collection[int] | None,
+    foreign: Collection[int] | None,
     by_argument: Mapping[int, Collection[int]] | None = None,
-    i386_by_argument: Mapping[int, Collection[int]] | None = None,
+    foreign_by_argument: Mapping[int, Collection[int]] | None = None,
 ) -> bytes:
-    """Return the BPF program that stops at the calls *native* (x86-64 numbers) and *i386*; None means all.
+    """Return the BPF program that stops at the calls *native* (its own numbers) and *foreign* (i386's); None means all.
 
     Args:
-        by_argument: native calls that stop only with one of these first arguments; *i386_by_argument* likewise.
+        by_argument: native calls that stop only with one of these first arguments; *foreign_by_argument* likewise.
     """
-    other_abi = [
-        _op(_LD_W_ABS, _OFFSET_NR),
-        *_no_escape(I386),
-        *_select_by_argument(i386_by_argument or {}),
-        *_select(i386),
-    ]
+    other_abi = [_op(_RET, _RET_ALLOW)]
+    if FOREIGN is not None:
+        other_abi = [
+            _op(_LD_W_ABS, _OFFSET_NR),
+            *_no_escape(FOREIGN),
+            *_select_by_argument(foreign_by_argument or {}),
+            *_select(foreign),
+        ]
     native_abi = [
         _op(_LD_W_ABS, _OFFSET_NR),
         # An x32 call is rare enough to stop at always.

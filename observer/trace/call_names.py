@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.known import NATIVE
 from observer.model.chapter import steps_of
 from observer.trace.call_rows import ALLOCATES, RELEASES, CallRows
 from observer.trace.callers import LIBRARY, Callers
@@ -21,6 +22,8 @@ __all__ = ["CallNames", "by_process"]
 
 Integers = npt.NDArray[np.int64]
 
+_PUSHED: Final = NATIVE.popped // NATIVE.word
+"""Words that a call pushes."""
 _OUTCOMES: Final = [(returned, grew, failed) for returned in (0, 1) for grew in (0, 1) for failed in (0, 1)]
 
 
@@ -83,7 +86,7 @@ class CallNames:
             piece = self._callers.piece(int(rows.stack[row]), back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.
-                caller = state.code.caller_in_program(piece.above(back, 1), at_call=True)
+                caller = state.code.caller_in_program(piece.above(back, _PUSHED), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
         library = int(self._libraries[row - rows.carried])
         if library >= 0 and role not in LIBRARY and site.line is None:

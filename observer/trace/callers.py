@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.known import NATIVE
 from observer.instruments.places import StackPiece
 from observer.model.events import Site
 from observer.trace.known_callers import LIBRARY
@@ -53,6 +54,9 @@ def _site_around(state: ProcessState, ip: int, piece: StackPiece) -> Site:
 
     What was called last has its return address lowest on the stack; the vDSO pushed three registers below it.
     """
+    back: int | None = 0 if NATIVE.popped else NATIVE.unsigned(piece.bx, ip, piece.sp)
+    if back and state.code.is_behind_call(back) and state.code.role_at(back - 1) not in LIBRARY:
+        return state.code.site_before(back)
     for words in (0, _PUSHED_BY_VSYSCALL):
         back = piece.word(piece.sp + words * piece.size)
         if back is None or not state.code.is_behind_call(back):

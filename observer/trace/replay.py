@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.arch.known import NATIVE
 from observer.model.addresses import is_numbered
 from observer.model.events import ChunkRef, Site
 from observer.recording.notes import (
@@ -49,6 +50,8 @@ __all__ = ["replayed"]
 
 _UNPLACED: Final = ("unknown", "allocator")  # where perf is refused no instruction is known: outside calls, inside
 _ENOMEM: Final = 12
+_PUSHED: Final = NATIVE.popped // NATIVE.word
+"""Words that a call pushes."""
 _NOWHERE: Final = Site()
 _NOTE, _LIBRARY_BEGAN, _SYSCALL_BEGAN, _SYSCALL_ENDED, _CALL_BEGAN, _CALL_ENDED, _FAULT, _SNAPPED = range(8)
 """What happens, in the order in which it does so at one time."""
@@ -261,7 +264,7 @@ class _Replay:
             piece = self._callers.piece(stack, ip + 1, state.code.word)
             role = state.code.role_at(ip)
             if piece is not None and role in LIBRARY:
-                caller = state.code.caller_in_program(piece.above(ip + 1, 1), at_call=True)
+                caller = state.code.caller_in_program(piece.above(ip + 1, _PUSHED), at_call=True)
                 site = state.code.site_before(caller) if caller is not None else site
         number = self._sites.number(site)
         self._part.into_libraries.found["site"][index] = number

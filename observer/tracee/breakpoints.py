@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.code.instructions import NOTHING, Emulation
+from observer.code.emulation import NOTHING, Emulation
 
 __all__ = ["NO_CALL", "Breakpoint", "trap_at"]
 
@@ -19,8 +19,9 @@ class Breakpoint:
     """A planted int3, for a watched function: where it begins, where it is called, or where it may end.
 
     Where a call of it begins, `number` is the function's in the list of the `listener` that is told of its calls, and
-    `pushed` the bytes by which its return address lies above the stack pointer: none or more in the function, less than
-    none at a call instruction, which is still to push it. Elsewhere `number` is NO_CALL. `code` is what the file has
+    `pushed` the bytes by which the stack pointer lies below where it was when the function was entered: less than none
+    at a call instruction that is still to push the return address. `is_before` says that it is such an instruction, and
+    the function is still to be entered. Elsewhere `number` is NO_CALL. `code` is what the file has
     from `address` on, `before` what it has before (left empty, a copy of the code is not known again), `emulation` how
     to carry its first instruction out, `planted` what stands there instead.
 
@@ -43,6 +44,7 @@ class Breakpoint:
     number: int = NO_CALL
     listener: int = NOBODY
     pushed: int = 0
+    is_before: bool = False
     leaves: bool = False
     nests: bool = False
     returns: bool = True

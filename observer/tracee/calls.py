@@ -1,6 +1,6 @@
 """The one follower of calls: from the breakpoints at which a watched function is entered to where it ends.
 
-The program is unmodified, dynamic or static, in any number of threads. At an entry an int3 stops the thread, and again
+The program is unmodified, dynamic or static, in any number of threads. At an entry a trap stops the thread, and again
 where the call ends: two stops a call, no single step, no moment in which a breakpoint is away, as the instruction under
 it is carried out in the task's place. Which functions are watched say their breakpoints; who is told, their listeners.
 
@@ -21,6 +21,7 @@ from collections.abc import Collection
 from time import monotonic_ns
 
 from observer.arch.known import NATIVE
+from observer.code import a64
 from observer.linux.ptrace import RegisterSet, signal_info
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
@@ -32,6 +33,7 @@ from observer.tracee.memory import Memory
 from observer.tracee.nested import NestedCalls
 from observer.tracee.outermost import OutermostCalls
 from observer.tracee.removal import take_out
+from observer.tracee.returning import IN_REGISTER, return_address_at_entry
 from observer.tracee.task import Task
 
 __all__ = ["CallFollower"]
@@ -91,8 +93,8 @@ class CallFollower:
         point = memory.breakpoints.get(place) or self._copied(task, memory, place)
         if point is None:
             return False
-        if not (is_asked or point.is_certain) and signal_info(tid)[1] != _TRAPPED:
-            return False  # somebody's SIGTRAP found the thread right behind a one-byte instruction
+        if not (is_asked or (point.is_certain and _BEHIND)) and signal_info(tid)[1] != _TRAPPED:
+            return False  # somebody's SIGTRAP found the thread at the trap, or right behind a one-byte instruction
         memory.tid = tid
         if point.is_trap:
             return self._nested.back(task, memory, registers)
@@ -180,7 +182,7 @@ class CallFollower:
                 return
         now = monotonic_ns()
         try:
-            return_address = memory.read_word(sp)
+            return_address = return_address_at_entry(memory, registers.words, sp)
         except OSError as error:
             self._not_reached(error, point)
             return_address = 0
@@ -203,20 +205,22 @@ class CallFollower:
             self._carry_out(task, memory, point, words)
             self._jumped(task, memory, point, words)
             return False
-        sp, popped, frames = words[_RSP], memory.word, task.frames
+        sp, popped, frames = words[_RSP], memory.popped, task.frames
         if frames and frames[-1].sp == sp and not task.handlers:
             frame: Frame | None = frames.pop()
         else:
             frame = self._outermost.returning(task, memory, sp)
         if frame is None and memory.exchanged:
             popped = 0  # not by this `ret`: it came back to it from another file's function
-            frame = self._outermost.returning_to(task, memory, point.address, sp - memory.word)
+            frame = self._outermost.returning_to(task, memory, point.address, sp - memory.popped)
         if frame is not None and frame.is_counted:
             frame.is_counted = False
             self._listeners[frame.point.listener].returned(task, memory, frame, words[_RAX])
         if frame is not None and frame.trap:
             memory.exchanged.pop((frame.trap, frame.sp), None)
             words[_RIP], words[_RSP] = frame.return_address, sp + popped
+            if IN_REGISTER is not None:
+                words[IN_REGISTER] = frame.return_address
             return False
         spare = 0 if point.goes_on or memory.fd >= 0 else memory.spare_return()
         if spare:
@@ -237,7 +241,7 @@ class CallFollower:
         if not trap or frame.trap:
             return
         try:
-            self._carrying.store(task, memory, trap, frame.sp, is_remembered=False)
+            self._carrying.exchange(task, memory, words, trap, frame.sp, is_remembered=False)
         except OSError as error:
             self._not_reached(error, point)
             return
@@ -302,6 +306,11 @@ class CallFollower:
 
 def _calls_directly(memory: Memory, return_address: int, target: int) -> bool:
     """Whether the instruction before *return_address* is `call target`, not a call through a table."""
+    if IN_REGISTER is not None:
+        place = return_address - a64.LENGTH
+        word = a64.word_of(memory.read(place, a64.LENGTH))
+        branch = a64.branch_of(word, place) if word is not None else None
+        return branch is not None and branch.is_call and branch.target == target
     code = memory.read(return_address - 5, 5)
     reached = return_address + int.from_bytes(code[1:], "little", signed=True)
     return code[:1] == b"\xe8" and reached & (1 << 8 * memory.word) - 1 == target

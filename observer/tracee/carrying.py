@@ -8,10 +8,11 @@ from resource import RLIM_INFINITY, RLIMIT_STACK, getrlimit, prlimit, setrlimit
 from typing import Protocol
 
 from observer.arch.known import NATIVE
-from observer.code.instructions import CONSTANT, NOTHING
+from observer.code.emulation import CONSTANT, LINK, NOTHING
 from observer.linux.procfs import PAGE
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.memory import Memory
+from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
 __all__ = ["Carrying", "Footprint"]
@@ -36,13 +37,15 @@ class Carrying:
         self._pages = pages
 
     def carry_out(self, task: Task, memory: Memory, point: Breakpoint, words: memoryview, back: int = 0) -> None:
-        """Do what the instruction under *point* does to the registers *words*; a call pushes *back*, if that is given.
+        """Do what the instruction under *point* does to the registers *words*; a call leaves *back*, if that is given.
 
         Raises:
             OSError: memory that it reaches is not there; the registers may have been changed.
         """
         emulation = point.emulation
-        if emulation.pushes != NOTHING:
+        if emulation.pushes == LINK and IN_REGISTER is not None:
+            words[IN_REGISTER] = back or emulation.constant
+        elif emulation.pushes != NOTHING:
             target = words[_RSP] - memory.word
             value = words[emulation.pushes] if emulation.pushes != CONSTANT else back or emulation.constant
             self.store(task, memory, value, target, is_remembered=point.nests)
@@ -50,6 +53,15 @@ class Carrying:
         words[_RIP] = point.address + emulation.length
         if emulation.apply is not None:
             emulation.apply(words, memory.read)
+
+    def exchange(
+        self, task: Task, memory: Memory, words: memoryview, place: int, sp: int, *, is_remembered: bool
+    ) -> None:
+        """Have the call that has just begun at the stack pointer *sp* return to *place*."""
+        if IN_REGISTER is not None:
+            words[IN_REGISTER] = place
+        else:
+            self.store(task, memory, place, sp, is_remembered=is_remembered)
 
     def store(self, task: Task, memory: Memory, word: int, address: int, *, is_remembered: bool) -> None:
         """Put *word* on the stack at *address*.

@@ -6,7 +6,7 @@ import errno
 from dataclasses import replace
 from typing import Final
 
-from observer.arch.known import NATIVE
+from observer.arch.known import NATIVE, with_bits
 from observer.code.instructions import emulation_of
 from observer.linux.procfs import PAGE
 from observer.tracee.breakpoints import Breakpoint
@@ -15,8 +15,9 @@ from observer.tracee.memory import Memory
 __all__ = ["copied_breakpoint"]
 
 _CONTEXT: Final = 8
+_TRAP: Final = len(NATIVE.trap.code)
 _ENOUGH: Final = 3
-"""So many bytes beside the int3 must be those of the file before code is taken for a copy."""
+"""So many bytes beside the trap must be those of the file before code is taken for a copy."""
 
 
 def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
@@ -41,7 +42,7 @@ def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
     if best is None or score < _ENOUGH:
         return None
     original = best.code[: len(best.planted)] + code[len(best.planted) :]
-    emulation = emulation_of(original, place, 8 * memory.word)
+    emulation = emulation_of(original, place, with_bits(8 * memory.word))
     if emulation is None:
         return None
     copy = replace(best, address=place, code=original, emulation=emulation, is_copy=True)
@@ -54,7 +55,7 @@ def _likeness(point: Breakpoint, before: bytes, code: bytes) -> int:
     planted = point.planted + point.code[len(point.planted) :]
     if code[: point.emulation.length] != planted[: point.emulation.length]:
         return 0
-    behind = _common(code[1:], planted[1:])
+    behind = _common(code[_TRAP:], planted[_TRAP:])
     return behind + _common(before[::-1], point.before[::-1])
 
 

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from observer.arch.known import NATIVE
 from observer.code.elf import describe_foreign
 from observer.errors import CannotLaunch, CannotObserve
 from observer.files import open_regular
@@ -81,8 +82,8 @@ def _check_executable(path: str) -> None:
         if foreign:
             raise CannotLaunch(
                 f"cannot run {path!r}",
-                f"it is a {foreign} program, and this version observes 64-bit x86-64 programs",
-                "compile it for x86-64",
+                f"it is a {foreign} program, and this machine runs those of {NATIVE.name}",
+                f"compile it for {NATIVE.name}",
             )
         if not head.startswith((b"\x7fELF", b"#!")):
             raise CannotLaunch(

@@ -90,13 +90,21 @@ class Memory:
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 
+    @property
+    def popped(self) -> int:
+        """By how many bytes the stack pointer lies higher when a call has returned than when it began."""
+        return self.word if NATIVE.registers.return_address is None else 0
+
     def syscall_instruction(self) -> int:
         """Return the address of a `syscall` instruction: the vDSO has some; 0 where none is found."""
         if self._syscall is None:
             self._syscall = 0
             for mapping in read_mappings(self.tid):
                 if mapping.path == "[vdso]":
-                    found = self.read(mapping.start, mapping.size).find(_SYSCALL)
+                    code = self.read(mapping.start, mapping.size)
+                    found = code.find(_SYSCALL)
+                    while found % NATIVE.instruction_alignment and found >= 0:
+                        found = code.find(_SYSCALL, found + 1)
                     self._syscall = mapping.start + found if found >= 0 else 0
         return self._syscall
 
@@ -157,7 +165,8 @@ class Memory:
     def arm_trap(self, tid: int) -> None:
         """Put int3 at `trap_home`, to which exchanged return addresses lead from now on."""
         known = self.breakpoints.get(self.trap_home)
-        self.plant(tid, trap_at(self.trap_home, known.code if known is not None else self.read(self.trap_home, 1)))
+        code = known.code if known is not None else self.read(self.trap_home, len(NATIVE.trap.code))
+        self.plant(tid, trap_at(self.trap_home, code))
         self.trap = self.trap_home
 
     def lowest_return(self, sp: int) -> int:
@@ -175,6 +184,8 @@ class Memory:
 
     def put_back(self, frame: Frame) -> None:
         """Put the return address of *frame* back where the stack still has what it was exchanged for."""
+        if not self.popped:
+            return  # it is in a register, or wherever a function keeps it, perhaps signed
         with contextlib.suppress(OSError):  # the stack is gone
             if self.read_word(frame.sp) == frame.trap:
                 self.pwrite(frame.return_address.to_bytes(self.word, "little"), frame.sp)

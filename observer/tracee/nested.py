@@ -18,6 +18,7 @@ from observer.tracee.carrying import Carrying, Footprint
 from observer.tracee.frames import CUT, Frame
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
+from observer.tracee.returning import return_address_at_entry
 from observer.tracee.task import Task
 
 __all__ = ["NestedCalls"]
@@ -36,8 +37,8 @@ class NestedCalls:
     def begin(self, task: Task, memory: Memory, point: Breakpoint, registers: RegisterSet) -> None:
         """Carry the instruction under *point* out, by which a call begins; exchange where that will return to."""
         words = registers.words
-        is_entry, sp, now = point.pushed >= 0, words[_RSP] + point.pushed, monotonic_ns()
-        back = memory.read_word(sp) if is_entry else point.emulation.constant
+        is_entry, sp, now = not point.is_before, words[_RSP] + point.pushed, monotonic_ns()
+        back = return_address_at_entry(memory, words, sp) if is_entry else point.emulation.constant
         if point.returns and not memory.trap:
             # Not before: the code that the trap stands in has to have run.
             with self._pages.excluded():
@@ -45,7 +46,7 @@ class NestedCalls:
         ours = memory.trap if point.returns else back
         self._carrying.carry_out(task, memory, point, words, 0 if is_entry else ours)
         if is_entry and point.returns:
-            self._carrying.store(task, memory, ours, sp, is_remembered=True)
+            self._carrying.exchange(task, memory, words, ours, sp, is_remembered=True)
         if point.unwinds:
             self._put_back(task, memory, now)
             return
@@ -87,7 +88,7 @@ class NestedCalls:
     def back(self, task: Task, memory: Memory, registers: RegisterSet) -> bool:
         """Send *task*, which has come to the trap, on to where its call returns to; False if it is in none."""
         words = registers.words
-        frame = self._returning(task, memory, words[_RSP] - memory.word)
+        frame = self._returning(task, memory, words[_RSP] - memory.popped)
         if frame is None:
             return False
         registers.jump(task.tid, frame.return_address)

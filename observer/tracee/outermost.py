@@ -17,6 +17,7 @@ from observer.recording.records import LEFT
 from observer.tracee.frames import CUT, Frame, Interruption
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
+from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
 __all__ = ["OutermostCalls", "stack_area"]
@@ -112,7 +113,12 @@ class OutermostCalls:
 
 
 def _stands(memory: Memory, frame: Frame) -> bool:
-    """Whether the stack still holds the return address of *frame*; taken for granted where it cannot be read."""
+    """Whether the stack still holds the return address of *frame*; taken for granted where it cannot be read.
+
+    So it is where the return address is in a register: the function keeps it wherever it likes.
+    """
+    if IN_REGISTER is not None:
+        return True
     try:
         return memory.read_word(frame.sp) == (frame.trap or frame.return_address)
     except OSError:

@@ -70,7 +70,7 @@ def _place_of(memory: Memory, words: memoryview) -> int:
     moved = memory.breakpoints.get(place - NATIVE.trap.behind)
     if moved is not None and len(moved.planted) > 1:
         return moved.address
-    frame = _returned_to(memory, place, sp - memory.word)
+    frame = _returned_to(memory, place, sp - memory.popped)
     while frame is not None:
         place, frame = frame.return_address, memory.exchanged.get((frame.return_address, frame.sp))
     return place

@@ -20,7 +20,7 @@ from typing import Final
 from observer.arch.known import NATIVE, architecture_of
 from observer.code.compat import as_native
 from observer.linux.procfs import read_status_field
-from observer.linux.ptrace import RegisterSet
+from observer.linux.ptrace import RegisterSet, set_call_number
 from observer.linux.seccomp import CLONE_UNTRACED
 from observer.tracee.task import Task
 
@@ -55,7 +55,7 @@ class Unnoticed:
 
     @property
     def by_argument(self) -> Mapping[int, Collection[int]]:
-        """Numbers of x86-64 to first arguments."""
+        """Numbers of this machine's kernel to first arguments."""
         own = {os.getpid(), *self._own}
         return {
             _PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP},
@@ -109,7 +109,7 @@ class Unnoticed:
     @staticmethod
     def _skip(task: Task, result: int) -> None:
         """Have the kernel leave the call out that *task* is about to make, with *result* for its caller."""
-        RegisterSet.poke(task.tid, NATIVE.calls.number, _SKIPPED)
+        set_call_number(task.tid, _SKIPPED)
         RegisterSet.poke(task.tid, NATIVE.calls.result, result)
 
 

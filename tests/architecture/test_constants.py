@@ -49,6 +49,7 @@ def test_only_an_architecture_has_its_audit_value() -> None:
         if isinstance(node, ast.Constant) and type(node.value) is int and node.value in AUDITS
     }
     assert {name for name, _number in numbers} - {"observer.arch.known"} == {
+        "observer.arch.aarch64",
         "observer.arch.i386",
         "observer.arch.x86_64",
     }

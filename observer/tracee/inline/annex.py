@@ -13,8 +13,9 @@ from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from observer.code.elf import Elf
+from observer.code.emulation import NOTHING, Emulation
 from observer.code.exits import exits_of
-from observer.code.instructions import NOTHING, Emulation, emulation_of
+from observer.code.instructions import emulation_of
 from observer.code.moving import (
     FAR_JUMP,
     JUMP,
@@ -183,7 +184,7 @@ def _stretches(
 
 @cache
 def _return() -> Emulation:
-    emulation = emulation_of(_RET, 0, 64)
+    emulation = emulation_of(_RET, 0)
     assert emulation is not None
     return emulation
 
@@ -334,7 +335,7 @@ class _Layout:
         self._write(jump(self._at, back))
         descriptor, landing = self._lead(self._stub.tail, through)
         at = self._at
-        emulation = emulation_of(jump(at + 1, target), at + 1, 64)
+        emulation = emulation_of(jump(at + 1, target), at + 1)
         assert emulation is not None
         self._out.points[at] = replace(
             point, address=at, code=_NOP, emulation=emulation, planted=_INT3, is_certain=False, before=b""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet
@@ -34,7 +35,7 @@ from observer.tracee.task import Task
 __all__ = ["InlineRecorder"]
 
 _RIP, _RSP = NATIVE.registers.ip, NATIVE.registers.sp
-_PLACES: Final = NATIVE.registers.places
+_PLACES: Final = X86_64.registers.places
 _BASE, _DESCRIPTOR = (_PLACES[name] for name in ("fs_base", "r11"))
 _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from observer.code.instructions import NOTHING, Emulation
+from observer.code.emulation import NOTHING, Emulation
 from observer.model.addresses import Mapping
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.inline.annex import Annex, Hook, Plan

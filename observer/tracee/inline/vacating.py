@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.breakpoints import Breakpoint
@@ -27,12 +27,12 @@ __all__ = ["Follow", "Vacating"]
 
 Follow = Callable[[Task, Memory, Breakpoint, RegisterSet], object]
 
-_RIP, _RSP, _RAX = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.result
-_PLACES: Final = NATIVE.registers.places
+_RIP, _RSP, _RAX = X86_64.registers.ip, X86_64.registers.sp, X86_64.registers.result
+_PLACES: Final = X86_64.registers.places
 _BASE, _DESCRIPTOR, _RDX, _KEPT_RESULT, _KEPT_SECOND = (
     _PLACES[name] for name in ("fs_base", "r11", "rdx", "rcx", "r9")
 )  # fmt: skip
-_ARGUMENTS: Final = NATIVE.registers.arguments[:3]
+_ARGUMENTS: Final = X86_64.registers.arguments[:3]
 _MOST: Final = 32
 """Instructions that no landing exceeds."""
 _PUSHED: Final = 8

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
-from observer.code.instructions import CONSTANT, access_of, disassemble, emulation_of
+from observer.code.emulation import CONSTANT
+from observer.code.instructions import access_of, disassemble, emulation_of
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import OPERATIONS
 from tests.unit.code.compiled import HERE, libc_path, needs_compiler
@@ -62,7 +64,7 @@ def test_a_call_pushes_the_address_behind_it_and_jumps() -> None:
 
 
 def test_an_i386_instruction_is_carried_out_on_low_halves() -> None:
-    emulation = emulation_of(bytes.fromhex("8b4c2404"), PLACE & 0xFFFF_FFFF, 32)  # mov ecx, [esp + 4]
+    emulation = emulation_of(bytes.fromhex("8b4c2404"), PLACE & 0xFFFF_FFFF, I386)  # mov ecx, [esp + 4]
     assert emulation is not None
     assert emulation.apply is not None
     words = RegisterSet().words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.protection import access_to, protection_reason
 
@@ -113,7 +114,7 @@ def test_which_operand_a_fault_was_at(code: str, address: int, access: str | Non
 
 def test_a_32_bit_string_instruction_counts_its_segment_registers() -> None:
     view = words(rsi=0x2000, rdi=0x3000)
-    assert [access_to(at, b"\xa4", 0x1000, view, 32) for at in (0x2000, 0x3000)] == ["read", "write"]
+    assert [access_to(at, b"\xa4", 0x1000, view, I386) for at in (0x2000, 0x3000)] == ["read", "write"]
 
 
 def test_gates_and_segments() -> None:

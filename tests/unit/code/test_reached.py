@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from observer.arch.architecture import Architecture
+from observer.arch.i386 import I386
+from observer.arch.x86_64 import X86_64
 from observer.code.reached import reached_calls
 
 START = 0x1000
@@ -12,17 +15,17 @@ NOP, RET, RETURNS_POPPING = b"\x90", b"\xc3", b"\xc2\x04\x00"
 OVER = b"\xeb\x05"  # jmp, over five bytes
 
 
-def addresses(code: bytes, rows: tuple[int, ...] = (), bits: int = 64) -> list[int]:
-    return [call.address - START for call in reached_calls(code, START, [START + row for row in rows], bits)]
+def addresses(code: bytes, rows: tuple[int, ...] = (), architecture: Architecture = X86_64) -> list[int]:
+    return [call.address - START for call in reached_calls(code, START, [START + row for row in rows], architecture)]
 
 
 def test_a_call_that_the_beginning_leads_to_is_reached() -> None:
-    (call,) = reached_calls(NOP + CALL + RET, START, [], 64)
+    (call,) = reached_calls(NOP + CALL + RET, START, [], X86_64)
     assert (call.address, call.code, call.target) == (0x1001, CALL, 0x2006)
 
 
 def test_a_call_through_a_pointer_has_no_target() -> None:
-    (call,) = reached_calls(b"\xff\x15\x10\x00\x00\x00" + RET, START, [], 64)
+    (call,) = reached_calls(b"\xff\x15\x10\x00\x00\x00" + RET, START, [], X86_64)
     assert (call.target, len(call.code)) == (None, 6)
 
 
@@ -58,9 +61,9 @@ def test_bytes_that_are_no_instruction_end_nothing_that_is_led_to() -> None:
 
 def test_i386_is_read_as_i386() -> None:
     code = b"\x40\x48" + CALL + RET  # inc, dec: prefixes in 64-bit code
-    assert addresses(code, bits=32) == [2]
+    assert addresses(code, architecture=I386) == [2]
 
 
 def test_a_function_that_calls_itself_is_its_own_affair_later() -> None:
-    (call,) = reached_calls(b"\xe8\xfb\xff\xff\xff" + RET, START, [], 64)
+    (call,) = reached_calls(b"\xe8\xfb\xff\xff\xff" + RET, START, [], X86_64)
     assert call.target == START

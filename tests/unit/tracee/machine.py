@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from observer.arch.known import NATIVE
-from observer.code.instructions import CONSTANT, NOTHING, emulation_of
+from observer.code.emulation import CONSTANT, NOTHING
+from observer.code.instructions import emulation_of
 from observer.linux.ptrace import RegisterSet
 from observer.tracee import calls, memory, removal
 from observer.tracee.breakpoints import Breakpoint

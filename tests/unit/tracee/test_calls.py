@@ -52,7 +52,7 @@ def outermost(machine: Machine) -> Machine:
 def nested(machine: Machine) -> Machine:
     """Each call instruction is watched: of `inner` in `main`, of `outer`, of `inner` in `outer`."""
     for number, place in enumerate((MAIN, MAIN + 5, OUTER)):
-        machine.plant(place, number=number, pushed=-8, nests=True)
+        machine.plant(place, number=number, pushed=-8, is_before=True, nests=True)
     return machine
 
 
