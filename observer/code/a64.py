@@ -299,7 +299,7 @@ def stack_change(word: int) -> int:
 
 def signs(word: int) -> bool:
     """Whether *word* signs the return address in its register, as it may do before it stores it (PACIASP, PACIBSP)."""
-    return word & 0xFFFF_FF7F == 0xD503_233F
+    return word & 0xFFFF_FFBF == 0xD503_233F
 
 
 def written(word: int) -> frozenset[int] | None:

@@ -17,7 +17,7 @@ PIECE: Final = 256 << 10
 """Bytes of address space that are looked at together."""
 _MOST_BYTES: Final = 256 << 20
 _MOST_FINDINGS: Final = 100
-_HIGHEST: Final = 1 << 47
+_HIGHEST: Final = 1 << 52
 
 
 class Memory(Protocol):
