@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-__all__ = ["GATES", "Architecture", "DwarfNumbers", "Gate", "Modes", "Registers", "SystemCalls", "Trap"]
+__all__ = [
+    "GATES",
+    "KERNEL_RING",
+    "USER_RING",
+    "Architecture",
+    "DwarfNumbers",
+    "Gate",
+    "Modes",
+    "Registers",
+    "SystemCalls",
+    "Trap",
+]
 
 GATES: Final = ("syscall", "int80", "sysenter", "svc")
 """The instructions that enter the kernel, of all architectures. A gate's place here is its number in each record."""
+
+USER_RING, KERNEL_RING = 3, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +181,11 @@ class Architecture:
         return address & (1 << max(ip.bit_length(), sp.bit_length())) - 1 if self.signs_returns else address
 
     def ring_of(self, mode: int) -> int:
-        """Return the privilege level in what the mode register held: in a program 3 on x86, 0 (EL0t) on AArch64."""
-        return mode & self.modes.privilege
+        """Return the ring that the mode register tells, as the book counts: 3 in a program, 0 in the kernel.
+
+        It is x86's privilege level; AArch64 counts the other way, from EL0 in a program to EL1 in the kernel.
+        """
+        return USER_RING if mode & self.modes.privilege == self.modes.user else KERNEL_RING
 
     def bits_of(self, mode: int) -> int:
         """Return how code runs, 64 or 32, by what the mode register holds."""

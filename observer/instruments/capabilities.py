@@ -74,7 +74,8 @@ def _machine() -> _Outcome:
     if machine == NATIVE.machine and sys.maxsize > 1 << 32:
         return _Outcome(True, f"{machine}, {os.uname().sysname} {os.uname().release}")
     return _Outcome(
-        False, why_not=f"this is {machine}",
+        False,
+        why_not=f"this is {machine}",
         remedy="use an x86-64 or arm64 machine or the virtual machine of the Vagrantfile",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from observer.arch.x86_exceptions import EXCEPTIONS
+from observer.arch.exceptions import EXCEPTIONS
 from observer.labs.language import BadExpression
 from observer.labs.program import Program, is_on
 from observer.labs.values import Value

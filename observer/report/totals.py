@@ -95,14 +95,15 @@ def _three_sizes(facts: _Facts, summary: Summary, meta: Meta) -> None:
 
 
 def _rings(facts: _Facts, meta: Meta) -> None:
-    """Print the privilege level that the CS register held at the stops: its low two bits."""
+    """Print the privilege level that the mode register told at the stops."""
     say, architecture = facts.language.say, native_of(meta.machine.architecture)
     stops = {int(name.removeprefix(_STOPS), 16): n for name, n in meta.totals.items() if name.startswith(_STOPS)}
     every = say("level_all") if len(stops) == 1 else ""
     for selector, count in sorted(stops.items()):
         code = facts.language.choose("level_code", f"{selector:#x}" if selector in _SELECTORS else "other")
         ring, counted = architecture.ring_of(selector), facts.language.counted(count, "stop")
-        facts.put("level_row", say("level_means", ring, every, counted, f"{selector:#x}", code))
+        means = "level_means" if architecture.modes.user else "exception_level_means"
+        facts.put("level_row", say(means, ring, every, counted, f"{selector:#x}", code))
 
 
 def _crossings(facts: _Facts, summary: Summary) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from observer.arch.x86_exceptions import EXCEPTIONS
+from observer.arch.exceptions import EXCEPTIONS
 from observer.model.addresses import PAGE
 from observer.model.events import Event, Fault, Signal, Site
 from observer.model.signals import CODES
@@ -114,6 +114,14 @@ _BY_EXCEPTION: Final = {
     "#BR": ("finds an index outside its bounds", "No memory is missing: the instruction is there to check this."),
     "#OF": ("reports an overflow", "No memory is missing: the instruction enters the kernel on purpose."),
     "#MC": ("touched memory that the hardware reports as broken", "The page is there, and its contents are lost."),
+    "UNDEF": ("is no instruction of this processor", "No memory is missing: the processor cannot decode what it read."),
+    "BRK": ("is a breakpoint", "The processor did what it was told: brk enters the kernel on purpose."),
+    "STEP": ("ended in a software step", "The processor did what it was told: a single step."),
+    "WATCH": ("was waited for by a debugger", "The processor did what it was told."),
+    "ALIGN": ("names an address that is not aligned", "The page may well be there: the address itself is refused."),
+    "SEA": ("touched memory that the hardware reports as broken", "The page is there, and its contents are lost."),
+    "FP": ("computes what has no result", "No memory is missing: the program unmasked this exception."),
+    "FPAC": ("finds a pointer with a wrong signature", "No page is missing: the pointer was overwritten."),
     "#CP": ("returns to where no call came from", "The shadow stack and the stack disagree (control protection)."),
 }  # fmt: skip
 _DOES: Final = {"read": "reads", "write": "writes", "exec": "executes", None: "touches"}

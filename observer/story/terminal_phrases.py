@@ -167,6 +167,9 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "back_row": ("back to the kernel", "커널에 돌려줌"),
     "level_row": ("privilege level", "특권 단계"),
     "level_means": ("ring {0} at {1}{2} (CS {3}: {4})", "{2}{1}에서 Ring {0} (CS {3}: {4})"),
+    "exception_level_means": (
+        "EL0, the book's ring {0}, at {1}{2} (PSTATE.M {3})", "{2}{1}에서 EL0, 책의 Ring {0} (PSTATE.M {3})",
+    ),
     "level_all": ("all ", " 모두"),
     "level_code": (
         {"0x33": "64-bit code", "0x23": "32-bit code", "other": "code"},

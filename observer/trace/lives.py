@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from observer.arch.known import NATIVE
-from observer.arch.x86_exceptions import exception_of, page_fault_reason, trapped_behind
+from observer.arch.exceptions import ABORTS, exception_of, page_fault_reason, trapped_behind
+from observer.arch.known import NATIVE, with_bits
 from observer.instruments.places import CodeMap
 from observer.model.addresses import PAGE, AddressSpace
 from observer.model.events import Site
@@ -142,7 +142,7 @@ class Lives:
         state = self._state(note.pid)
         bits = NATIVE.bits_of(note.cs)
         behind = bytes.fromhex(note.behind)
-        back = 0 if note.reason or note.in_call else trapped_behind(note.signal, note.code, behind, bits)
+        back = 0 if note.reason or note.in_call else trapped_behind(with_bits(bits), note.signal, note.code, behind)
         ip, code = note.ip - back, behind[len(behind) - back :] + bytes.fromhex(note.bytes)
         instruction = state.code.faulting_at(ip, code, bits)
         is_told = note.code > 0 and not note.in_call
@@ -161,7 +161,7 @@ class Lives:
             _explain(row, note, state)
         self._part.signals.append(row)
         # A fault on an address of the kernel's half is refused before it is counted (do_kern_addr_fault).
-        self._out.refused_faults += row["exception"] == "#PF" and row["reason"] != "kernel address"
+        self._out.refused_faults += row["exception"] in ABORTS and row["reason"] != "kernel address"
 
     def _end(self, state: ProcessState, note: End) -> None:
         self._out.replayed.append(state.space.copy())
@@ -217,20 +217,20 @@ def _fatal(notes: Sequence[Note]) -> frozenset[int]:
 
 def _explain(row: _Row, note: Signalled, state: ProcessState) -> None:
     """Add what the processor raised for this signal, and why the kernel answered with it."""
-    exception = exception_of(note.signal, note.code, row["instruction"])
     address, access = note.address, note.access
+    exception = exception_of(NATIVE, note.signal, note.code, row["instruction"], access)
     if exception == "#GP" and note.ip >= NATIVE.kernel_half:
         # A jump into the vsyscall page beside its entries: its signal tells no address (emulate_vsyscall).
         exception, address, access = "#PF", note.ip, "exec"
     row["exception"] = exception
     if exception == "#SS":
         row["reason"] = "non-canonical address"
-    if exception != "#PF" or address is None:
+    if exception not in ABORTS or address is None:
         return
     mapping = state.space.find(address)
     row["access"] = access
     row["where"], row["mapping"] = state.where(address), mapping.path or "anonymous" if mapping else None
     row["protection"] = mapping.protection if mapping else None
     row["reason"] = page_fault_reason(
-        note.signal, note.code, address, access=access, protection=row["protection"], sp=note.sp
+        NATIVE, note.signal, note.code, address, access=access, protection=row["protection"], sp=note.sp
     )

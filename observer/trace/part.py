@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from observer.arch.architecture import GATES
+from observer.arch.architecture import GATES, KERNEL_RING, USER_RING
 from observer.arch.known import NATIVE
 from observer.instruments.names import KINDS, arity_of, decode, name_of
 from observer.model.events import Call, Event, KernelWork
@@ -156,7 +156,9 @@ class PartMaker:
         numbers["returned"] = (records["flags"] & RETURNED).astype(np.int64)
         failed = (records["result"] < 0) & (records["result"] > -4096)
         numbers["errno"] = np.where(failed, -records["result"], 0)
-        numbers["ring_before"] = (records["cs"] & NATIVE.modes.privilege).astype(np.int64)
+        numbers["ring_before"] = np.where(
+            records["cs"] & NATIVE.modes.privilege == NATIVE.modes.user, USER_RING, KERNEL_RING
+        )
         numbers["end_ns"] = records["ended"].astype(np.int64) - start
         numbers["cause"] = _numbered(moments.syscall_calls, moments.call_places)
         numbers["within"] = _numbered(moments.syscall_libraries, moments.library_places)

@@ -35,7 +35,9 @@ def no_memory(address: int, length: int) -> bytes:
 def carry_out(word: int, **values: int) -> memoryview:
     """Do what the observer does with the instruction under a breakpoint."""
     emulation = a64.emulation_of(code(word), PLACE)
-    assert emulation is not None and emulation.apply is not None and emulation.length == 4
+    assert emulation is not None
+    assert emulation.apply is not None
+    assert emulation.length == 4
     words = registers(**values)
     words[PLACES["pc"]] = PLACE + emulation.length
     if emulation.pushes == LINK:
@@ -208,7 +210,12 @@ def test_a_stub_says_where_the_address_that_it_jumps_to_is_written() -> None:
 
 
 def test_addresses_are_put_together_of_a_page_and_the_rest() -> None:
-    words = (0x90000080, 0x91008000, 0xF9400401, 0x10000042)  # adrp x0, .+64K; add x0, #32; ldr x1, [x0, #8]; adr x2, .+8
+    words = (
+        0x90000080,
+        0x91008000,
+        0xF9400401,
+        0x10000042,
+    )  # adrp x0, .+64K; add x0, #32; ldr x1, [x0, #8]; adr x2, .+8
     page = (PLACE & -4096) + 0x10000
     assert list(a64.named_addresses(code(*words), PLACE)) == [(page + 32, False), (page + 8, True), (PLACE + 20, False)]
 
