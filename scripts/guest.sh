@@ -118,6 +118,23 @@ plain_cases() {
     [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
 }
 
+# The machine of another processor: its packages are not configured, so there is nothing to provision.
+arm64_cases() {
+    local paranoid
+    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
+    attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
+    doctor student "student: observer doctor --json" "${student[@]}"
+    echo 1 >/proc/sys/kernel/perf_event_paranoid
+    attempt 'student, perf_event_paranoid 1: scripts/run' 0 "${student[@]}" scripts/run
+    attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
+    attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
+    attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
+    [ "$extent" = short ] || tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
+    attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
+    doctor root 'root: observer doctor --json' "${root[@]}"
+    [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
+}
+
 # The machine that cloud-init has made out of a cloud's image.
 cloud_cases() {
     attempt 'root: cloud-init status --long' 0 "${root[@]}" cloud-init status --long
@@ -135,6 +152,7 @@ case $name in
 cloud*) cases=cloud_cases project=/opt/malloc-observer student[2]=$project root[2]=$project ;;
 *)
     cases=plain_cases
+    [ "${name#arm64-}" = "$name" ] || cases=arm64_cases
     mount_all
     lay_project
     ;;
