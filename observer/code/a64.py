@@ -1,4 +1,4 @@
-"""AArch64 instructions by their bits: what the one under a breakpoint does, where control goes, how the stack moves.
+"""AArch64 instructions by their bits: what the one under a breakpoint does, where control goes, what it accesses.
 
 Encodings are those of the Arm Architecture Reference Manual (DDI 0487), section C4.1. What is not in the tables below
 is not emulated, and the caller says so: nobody but the processor can sign a return address (PACIASP).
@@ -6,16 +6,13 @@ is not emulated, and the caller says so: nobody but the processor can sign a ret
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from observer.arch.aarch64 import AARCH64
 from observer.code.emulation import LINK, NOTHING, Emulation, ReadMemory, Words
 
-__all__ = [
-    "LENGTH", "Branch", "access_of", "branch_of", "emulation_of", "named_addresses", "signs", "slot_of_stub",
-    "stack_change", "word_of", "written",
-]  # fmt: skip
+__all__ = ["LENGTH", "Branch", "access_of", "branch_of", "emulation_of", "moved", "named_by", "signed", "word_of"]
 
 LENGTH: Final = 4
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -35,7 +32,8 @@ def word_of(code: bytes) -> int | None:
     return int.from_bytes(code[:LENGTH], "little") if len(code) >= LENGTH else None
 
 
-def _signed(value: int, bits: int) -> int:
+def signed(value: int, bits: int) -> int:
+    """Return the number that *value* means as one of *bits* with a sign."""
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
@@ -55,13 +53,13 @@ class Branch(NamedTuple):
 def branch_of(word: int, address: int) -> Branch | None:
     """Return what the branch *word* at *address* is, None for other instructions."""
     if word & 0x7C00_0000 == 0x1400_0000:  # B, BL
-        return Branch(bool(word >> 31), False, False, address + 4 * _signed(word & 0x3FF_FFFF, 26) & _MASK)
+        return Branch(bool(word >> 31), False, False, address + 4 * signed(word & 0x3FF_FFFF, 26) & _MASK)
     if word & 0xFF00_0000 == 0x5400_0000:  # B.cond, BC.cond
-        return Branch(False, False, True, address + 4 * _signed(word >> 5 & 0x7_FFFF, 19) & _MASK)
+        return Branch(False, False, True, address + 4 * signed(word >> 5 & 0x7_FFFF, 19) & _MASK)
     if word & 0x7E00_0000 == 0x3400_0000:  # CBZ, CBNZ
-        return Branch(False, False, True, address + 4 * _signed(word >> 5 & 0x7_FFFF, 19) & _MASK)
+        return Branch(False, False, True, address + 4 * signed(word >> 5 & 0x7_FFFF, 19) & _MASK)
     if word & 0x7E00_0000 == 0x3600_0000:  # TBZ, TBNZ
-        return Branch(False, False, True, address + 4 * _signed(word >> 5 & 0x3FFF, 14) & _MASK)
+        return Branch(False, False, True, address + 4 * signed(word >> 5 & 0x3FFF, 14) & _MASK)
     if word & 0xFE1F_0000 == 0xD61F_0000:  # BR, BLR, RET and their kin that authenticate
         kind = word >> 21 & 3
         return Branch(kind == 1, kind == 2, False, None, word >> 5 & 31 if word & 0xFFFF_FBFF != 0xD65F_0BFF else _LR)
@@ -175,7 +173,7 @@ def _effect(word: int, address: int) -> Callable[[Words], None] | None:
     if word & 0x1F00_0000 == 0x1000_0000:
         return _address(word, address)
     if word & 0x1F80_0000 == 0x1280_0000:
-        return _move_wide(word)
+        return moved(word)
     if word & 0x1F80_0000 == 0x1100_0000:
         return _add_immediate(word)
     if word & 0x1F20_0000 == 0x0B00_0000:
@@ -187,13 +185,18 @@ def _effect(word: int, address: int) -> Callable[[Words], None] | None:
 
 def _address(word: int, address: int) -> Callable[[Words], None]:
     """ADR, ADRP."""
-    offset = _signed(word >> 3 & 0x1F_FFFC | word >> 29 & 3, 21)
-    value = ((address & -4096) + 4096 * offset if word >> 31 else address + offset) & _MASK
+    value = named_by(word, address)
     return lambda words: _write(words, word & 31, value)
 
 
-def _move_wide(word: int) -> Callable[[Words], None] | None:
-    """MOVN, MOVZ, MOVK."""
+def named_by(word: int, address: int) -> int:
+    """Return the address that ADR, or the page that ADRP, at *address* names."""
+    offset = signed(word >> 3 & 0x1F_FFFC | word >> 29 & 3, 21)
+    return ((address & -4096) + 4096 * offset if word >> 31 else address + offset) & _MASK
+
+
+def moved(word: int) -> Callable[[Words], None] | None:
+    """Return what MOVN, MOVZ and MOVK do."""
     shift, kind, mask = (word >> 21 & 3) * 16, word >> 29 & 3, _mask(word)
     if kind == 1 or (shift >= 32 and not word >> 31):
         return None
@@ -232,7 +235,7 @@ def _shifted(word: int) -> Value | None:
         operand = _read(words, register) & mask
         if kind == 0:
             return operand << amount & mask
-        return (operand if kind == 1 else _signed(operand, width)) >> amount & mask
+        return (operand if kind == 1 else signed(operand, width)) >> amount & mask
 
     return value
 
@@ -281,52 +284,6 @@ def _logical_shifted(word: int) -> Callable[[Words], None] | None:
     return combine
 
 
-# ---- what a function's first instructions do ----
-
-
-def stack_change(word: int) -> int:
-    """Return by how many bytes *word* moves the stack pointer down: STP, STR with write-back, SUB; 0 for others."""
-    if word >> 5 & 31 != _ZERO:
-        return 0
-    if word & 0xFFC0_0000 in (0xA980_0000, 0x6D80_0000):  # STP of two words, before which the base moves
-        return -8 * _signed(word >> 15 & 127, 7)
-    if word & 0xFFE0_0C00 in (0xF800_0C00, 0xFC00_0C00):  # STR, likewise
-        return -_signed(word >> 12 & 511, 9)
-    if word & 0xFF80_001F == 0xD100_001F:  # SUB SP, SP, #immediate
-        return (word >> 10 & 0xFFF) << (12 if word >> 22 & 1 else 0)
-    return 0
-
-
-def signs(word: int) -> bool:
-    """Whether *word* signs the return address in its register, as it may do before it stores it (PACIASP, PACIBSP)."""
-    return word & 0xFFFF_FFBF == 0xD503_233F
-
-
-def written(word: int) -> frozenset[int] | None:
-    """Return which registers *word* writes, the stack pointer by `stack_change` left out; None where that is unknown.
-
-    PACIASP is taken to write none: it signs the return address where that is.
-    """
-    if stack_change(word) or word & 0xFFFF_F01F == 0xD503_201F:
-        return frozenset()
-    if word & 0x3A00_0000 == 0x2800_0000:  # load and store pairs
-        loaded = {word & 31, word >> 10 & 31} if word >> 22 & 1 and not word >> 26 & 1 else set()
-        return frozenset(loaded | ({word >> 5 & 31} if word >> 23 & 1 else set()))
-    if word & 0x3A00_0000 == 0x3800_0000:  # loads and stores of one register
-        if not word >> 24 & 1 and word >> 21 & 1 and not word >> 10 & 3:
-            return None  # what is read and changed at once
-        is_load = word >> 22 & 3 and not word >> 26 & 1
-        moves_base = not word >> 24 & 1 and not word >> 21 & 1 and word >> 10 & 1
-        return frozenset(({word & 31} if is_load else set()) | ({word >> 5 & 31} if moves_base else set()))
-    if word & 0x3B00_0000 == 0x1800_0000:  # loads beside the instruction pointer
-        return frozenset({word & 31})
-    if word & 0x1C00_0000 == 0x1000_0000 or word & 0x0E00_0000 == 0x0A00_0000:  # data processing, general registers
-        return frozenset({word & 31})
-    if word & 0xFFF0_0000 == 0xD530_0000:  # MRS
-        return frozenset({word & 31})
-    return None
-
-
 # ---- which access it makes ----
 
 
@@ -352,39 +309,3 @@ def access_of(code: bytes) -> str | None:
     elif word & 0x3FA0_0000 == 0x08A0_0000 or word & 0xBFA0_0000 == 0x0820_0000:
         is_load = False  # CAS, CASP
     return "read" if is_load else "write"
-
-
-# ---- which addresses it names ----
-
-
-def named_addresses(code: bytes, start: int) -> Iterator[tuple[int, bool]]:
-    """Yield what *code* at *start* puts together as addresses, a page (ADRP) and the rest: (address, is it read from).
-
-    The rest is added (ADD), or part of a load of eight bytes (LDR).
-    """
-    pages: dict[int, int] = {}
-    for at in range(0, len(code) - LENGTH + 1, LENGTH):
-        word = int.from_bytes(code[at : at + LENGTH], "little")
-        base, immediate = pages.get(word >> 5 & 31), word >> 10 & 0xFFF
-        if word & 0x9F00_0000 == 0x9000_0000:
-            offset = _signed(word >> 3 & 0x1F_FFFC | word >> 29 & 3, 21)
-            pages[word & 31] = (start + at & -4096) + 4096 * offset & _MASK
-        elif word & 0x9F00_0000 == 0x1000_0000:
-            yield start + at + _signed(word >> 3 & 0x1F_FFFC | word >> 29 & 3, 21) & _MASK, False
-        elif base is not None and word & 0xFFC0_0000 == 0x9100_0000:
-            yield base + immediate, False
-        elif base is not None and word & 0xFFC0_0000 == 0xF940_0000:
-            yield base + 8 * immediate, True
-
-
-def slot_of_stub(code: bytes, address: int) -> int | None:
-    """Return where the address is written that the stub *code* at *address* jumps to, None where it is no stub.
-
-    A stub is ADRP, LDR, ADD and BR of x16 and x17, behind BTI where there is that (AAELF64).
-    """
-    at = LENGTH if word_of(code) == 0xD503_245F else 0
-    words = [int.from_bytes(code[i : i + LENGTH], "little") for i in range(at, at + 4 * LENGTH, LENGTH)]
-    loads = words[0] & 0x9F00_001F == 0x9000_0010 and words[1] & 0xFFC0_03FF == 0xF940_0211
-    if not loads or words[3] not in (0xD61F_0220, 0xD71F_0A30):  # BR x17, BRAA x17, x16
-        return None
-    return next((place for place, is_read in named_addresses(code, address) if is_read), None)

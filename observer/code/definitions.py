@@ -15,7 +15,7 @@ from capstone import x86
 from elftools.elf.elffile import ELFFile
 
 from observer.arch.aarch64 import AARCH64
-from observer.code import a64
+from observer.code import a64_pieces
 from observer.code.elf import DAMAGED, Elf
 from observer.code.instructions import decode
 from observer.code.stubs import slot_of
@@ -55,7 +55,7 @@ def _choices(elf: Elf, resolver: Symbol) -> frozenset[int]:
 def _addresses(elf: Elf, start: int, end: int) -> Iterator[int]:
     slots = _slots(elf)
     if elf.architecture is AARCH64:
-        for place, is_read in a64.named_addresses(elf.read(start, end - start), start):
+        for place, is_read in a64_pieces.named_addresses(elf.read(start, end - start), start):
             yield slots.get(place, 0) if is_read else place
         return
     while start < end:

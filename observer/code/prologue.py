@@ -15,7 +15,7 @@ from capstone import x86
 
 from observer.arch.aarch64 import AARCH64
 from observer.arch.i386 import I386
-from observer.code import a64
+from observer.code import a64, a64_pieces
 from observer.code.elf import Elf
 from observer.code.exits import exits_of
 from observer.code.instructions import decode, decode_all, emulation_of
@@ -74,10 +74,10 @@ def _of_a64(elf: Elf, entry: int, targets: set[int]) -> Prologue:
             break
         if a64.emulation_of(code[at:], place) is not None:
             return Prologue(place, pushed)
-        written = a64.written(word)
+        written = a64_pieces.written(word)
         if written is None or written & _KEPT_BY_A64:
             break
-        pushed += a64.stack_change(word)
+        pushed += a64_pieces.stack_change(word)
     return Prologue(entry, 0)
 
 

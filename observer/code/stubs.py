@@ -9,7 +9,7 @@ from capstone import x86
 from elftools.elf.elffile import ELFFile
 
 from observer.arch.aarch64 import AARCH64
-from observer.code import a64
+from observer.code import a64, a64_pieces
 from observer.code.elf import DAMAGED, Elf
 from observer.code.instructions import decode
 
@@ -61,7 +61,7 @@ def name_behind(elf: Elf, address: int) -> str | None:
 def slot_behind(elf: Elf, address: int) -> int | None:
     """Return where the address is written that the stub at *address* jumps to, None where no stub is."""
     if elf.architecture is AARCH64:
-        return a64.slot_of_stub(elf.read(address, (_STUB + 2) * a64.LENGTH), address)
+        return a64_pieces.slot_of_stub(elf.read(address, (_STUB + 2) * a64.LENGTH), address)
     for _ in range(_STUB):
         instruction = decode(elf.read(address, elf.architecture.longest_instruction), address, elf.architecture)
         if instruction is None:

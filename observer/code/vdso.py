@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from observer.arch.aarch64 import AARCH64
 from observer.arch.architecture import Architecture
 from observer.arch.known import NATIVE, with_bits
-from observer.code import a64
+from observer.code import a64, a64_pieces
 from observer.code.elf import DAMAGED
 from observer.code.emulation import Emulation
 from observer.code.instructions import decode_all, emulation_of
@@ -75,7 +75,6 @@ def _door_of_a64(name: str, offset: int, image: bytes, start: int) -> Door | Non
         if emulation is not None:
             return Door(name, at, emulation)
         word = a64.word_of(image[at : at + a64.LENGTH])
-        written = a64.written(word) if word is not None else None
-        if word is None or written is None or written & {29, 30, 31} or a64.stack_change(word) or a64.signs(word):
+        if word is None or not a64_pieces.leaves_frame(word):
             return None
     return None

@@ -101,7 +101,7 @@ class Crossings:
         unseen = None
         with contextlib.suppress(OSError):
             self._registers.read(task.tid)
-            unseen = self._unseen_result() if result is None else None
+            unseen = self._unseen_result(args[0]) if result is None else None
             cs = NATIVE.mode_of(self._registers.words[NATIVE.registers.mode])
             self.selectors[cs] += 1
             if held is None and result is not None:
@@ -122,12 +122,15 @@ class Crossings:
         for index, what, data in pieces:
             self._sink.arguments.append(record, index, _WHATS[what], len(data), data)
 
-    def _unseen_result(self) -> int | None:
+    def _unseen_result(self, first: int) -> int | None:
         """Return what a call gave that a dying task will not return from; None if it failed or never began.
 
-        The register of the result still holds it at the exit stop. From the entry on it holds ENOSYS (entry_64.S).
+        The register of the result still holds it at the exit stop. From the entry on it holds ENOSYS (entry_64.S), or,
+        where results come in the register of the *first* argument, that.
         """
         word = self._registers.words[NATIVE.calls.result]
+        if NATIVE.calls.result == NATIVE.calls.arguments[0] and word == first:
+            return None
         narrow = bits_of(self._registers.words) == 32
         return None if (word & _MASK_32) >= _LEAST_ERROR_32 and (narrow or word >> 32 == _MASK_32) else word
 

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from observer.arch.aarch64 import AARCH64
+from observer.arch.known import NATIVE
+from observer.code import a64_pieces
 from observer.code.elf import Elf, load
 from observer.files import open_regular
 from observer.model.machine import Image
@@ -22,9 +25,10 @@ __all__ = [
     "lacking", "preload", "program_behind", "why_not_preloaded",
 ]  # fmt: skip
 
+_MULTIARCH: Final = f"{NATIVE.machine}-linux-gnu"
 _FOLDERS: Final = (
-    "/usr/local/lib", "/usr/local/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu",
-    "/usr/lib64", "/lib64", "/usr/lib", "/lib",
+    "/usr/local/lib", f"/usr/local/lib/{_MULTIARCH}", f"/usr/lib/{_MULTIARCH}", f"/lib/{_MULTIARCH}", "/usr/lib64",
+    "/lib64", "/usr/lib", "/lib",
 )  # fmt: skip
 
 
@@ -67,9 +71,12 @@ def _from_string(pattern: bytes, what: str, elf: Elf, content: bytes) -> tuple[s
 
 
 def _mimalloc(elf: Elf, content: bytes) -> tuple[str, str] | None:
-    """Read mi_version(), which does nothing but return a constant: `mov eax, 209; ret`."""
+    """Read mi_version(), which does nothing but return a constant: `mov eax, 209; ret`, `mov w0, #209; ret`."""
     del content
     code = b"".join(elf.read(symbol.address, 16) for symbol in elf.definitions_of(["mi_version"]))
+    if elf.architecture is AARCH64:
+        constant = a64_pieces.constant_returned(code)
+        return (_mimalloc_release(constant), "its function mi_version") if constant is not None else None
     found = re.match(rb"(?:\xf3\x0f\x1e\xfa)?\xb8(.{4})\xc3", code, re.DOTALL)
     return (_mimalloc_release(int.from_bytes(found[1], "little")), "its function mi_version") if found else None
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from observer.arch.aarch64 import AARCH64
+from observer.arch.known import NATIVE
 from observer.tracee.allocators import Missing, install_command
 from observer.tracee.compiling import STANDARD, compile_to
 
@@ -52,7 +54,7 @@ _SIDES: Final = {
     "static": _Side((("cc",), ("gcc",), ("clang",)), ("-static",), "libc6-dev"),
     "musl": _Side((("musl-gcc",),), (), "musl-tools"),
     "i386": _Side((("i686-linux-gnu-gcc",), ("gcc", "-m32"), ("cc", "-m32")), (), "gcc-i686-linux-gnu"),
-    "arm64": _Side((("aarch64-linux-gnu-gcc",),), ("-static",), "gcc-aarch64-linux-gnu", is_native=False),
+    "arm64": _Side((("aarch64-linux-gnu-gcc",),), ("-static",), "gcc-aarch64-linux-gnu", is_native=NATIVE is AARCH64),
 }
 SIDES: Final = tuple(_SIDES)
 """glibc, glibc linked statically, musl, glibc for i386, and glibc for arm64."""

@@ -75,7 +75,8 @@ class Unnoticed:
         if number == _CLONE and args[0] & CLONE_UNTRACED:
             register = architecture_of(entry[2]).calls.arguments[0]
             RegisterSet.poke(task.tid, register, args[0] & ~CLONE_UNTRACED)
-            task.put_back = (register, args[0])
+            if register != NATIVE.calls.result:
+                task.put_back = (register, args[0])
         elif number in (_PRCTL, _SECCOMP):
             self._seccomp(task, number, args)
         elif number == _PTRACE:

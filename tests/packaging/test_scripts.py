@@ -19,7 +19,10 @@ SCRIPTS = [
     for path in sorted([*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"])
     if path.is_file() and "bash" in path.read_text().partition("\n")[0]
 ]
-PARTS = {"cases.sh", "chroot.sh", "environment.py", "finishing.py", "guest.sh", "opening.py", "peers.py", "setup.sh"}
+PARTS = {
+    "cases.sh", "chroot.sh", "environment.py", "finishing.py", "foreign.sh", "guest.sh", "opening.py", "peers.py",
+    "setup.sh",
+}  # fmt: skip
 """What scripts are made of; nobody calls these."""
 EVERY = sorted(
     path.name
@@ -241,7 +244,7 @@ def test_a_script_in_python_makes_the_environment_and_finds_it_again(user: int |
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("", "debian12"), ("debian99", "debian11"), ("debian12-arm64", "arm64"), ("--quick debian12", "--short")],
+    [("", "debian12"), ("debian99", "debian11"), ("debian12-arm64", "arm64-debian12"), ("--quick debian12", "--short")],
 )
 def test_vm_names_its_machines(words: str, said: str) -> None:
     done = subprocess.run([str(ROOT / "scripts" / "vm"), *words.split()], capture_output=True, text=True)

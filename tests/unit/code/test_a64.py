@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from observer.arch.aarch64 import AARCH64
-from observer.code import a64
+from observer.code import a64, a64_pieces
 from observer.code.emulation import LINK, NOTHING
 
 PLACE = 0x0000_FFFF_8000_1000
@@ -147,7 +147,7 @@ def test_a_return_is_known_as_one_and_touches_no_memory() -> None:
     ],
 )
 def test_what_moves_the_stack_pointer_down_says_by_how_much(word: int, down: int) -> None:
-    assert a64.stack_change(word) == down
+    assert a64_pieces.stack_change(word) == down
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_what_moves_the_stack_pointer_down_says_by_how_much(word: int, down: int
     ],
 )
 def test_which_registers_are_written(word: int, registers_written: set[int] | None) -> None:
-    assert a64.written(word) == registers_written
+    assert a64_pieces.written(word) == registers_written
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ def test_an_instruction_reads_or_writes(word: int, access: str | None) -> None:
 def test_a_stub_says_where_the_address_that_it_jumps_to_is_written() -> None:
     stub = (0x90000090, 0xF947D611, 0x913EA210, 0xD61F0220)  # adrp x16, .+64K; ldr x17; add x16; br x17
     slot = (PLACE & -4096) + 0x10000 + 0xFA8
-    assert a64.slot_of_stub(code(*stub, 0xD503201F), PLACE) == slot
-    assert a64.slot_of_stub(code(0xD503245F, *stub), PLACE) == slot  # behind bti c
-    assert a64.slot_of_stub(code(*stub[:3], 0xD503201F, 0xD503201F), PLACE) is None
-    assert a64.slot_of_stub(code(0xD503201F, *stub), PLACE) is None
+    assert a64_pieces.slot_of_stub(code(*stub, 0xD503201F), PLACE) == slot
+    assert a64_pieces.slot_of_stub(code(0xD503245F, *stub), PLACE) == slot  # behind bti c
+    assert a64_pieces.slot_of_stub(code(*stub[:3], 0xD503201F, 0xD503201F), PLACE) is None
+    assert a64_pieces.slot_of_stub(code(0xD503201F, *stub), PLACE) is None
 
 
 def test_addresses_are_put_together_of_a_page_and_the_rest() -> None:
@@ -217,8 +217,39 @@ def test_addresses_are_put_together_of_a_page_and_the_rest() -> None:
         0x10000042,
     )  # adrp x0, .+64K; add x0, #32; ldr x1, [x0, #8]; adr x2, .+8
     page = (PLACE & -4096) + 0x10000
-    assert list(a64.named_addresses(code(*words), PLACE)) == [(page + 32, False), (page + 8, True), (PLACE + 20, False)]
+    assert list(a64_pieces.named_addresses(code(*words), PLACE)) == [
+        (page + 32, False),
+        (page + 8, True),
+        (PLACE + 20, False),
+    ]
 
 
-def test_only_what_signs_the_return_address_signs_it() -> None:
-    assert [a64.signs(word) for word in (0xD503233F, 0xD503237F, 0xD50323BF, 0xD503245F)] == [True, True, False, False]
+@pytest.mark.parametrize(
+    ("word", "leaves"),
+    [
+        (0xD503233F, False),  # paciasp
+        (0xD503237F, False),  # pacibsp
+        (0xD503245F, True),  # bti c
+        (0xF9400FE3, True),  # ldr x3, [sp, #24]
+        (0xD53BD042, True),  # mrs x2, tpidr_el0
+        (0xA9BE7BFD, False),  # stp x29, x30, [sp, #-32]!
+        (0x910003FD, False),  # mov x29, sp
+        (0xF8E10000, False),  # ldaddal x1, x0, [x0]
+    ],
+)
+def test_a_frame_is_left_alone_until_it_is_signed_stored_or_moved(word: int, leaves: bool) -> None:
+    assert a64_pieces.leaves_frame(word) is leaves
+
+
+@pytest.mark.parametrize(
+    ("words", "constant"),
+    [
+        ((0x52801A20, 0xD65F03C0), 209),  # mov w0, #209; ret
+        ((0xD503245F, 0x528EB340, 0x72A00020, 0xD65F03C0), 95642),  # bti c; mov w0, #0x759a; movk w0, #1, lsl #16; ret
+        ((0xD65F03C0,), None),  # ret
+        ((0x52801A21, 0xD65F03C0), None),  # mov w1, #209; ret
+        ((0x52801A20,), None),
+    ],
+)
+def test_a_function_may_return_a_constant(words: tuple[int, ...], constant: int | None) -> None:
+    assert a64_pieces.constant_returned(code(*words)) == constant
