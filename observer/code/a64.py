@@ -180,6 +180,10 @@ def _effect(word: int, address: int) -> Callable[[Words], None] | None:
         return _add_shifted(word)
     if word & 0x1F00_0000 == 0x0A00_0000:
         return _logical_shifted(word)
+    if word & 0x7F00_0000 == 0x1B00_0000:
+        return _multiply(word)
+    if word & 0x3FE0_0800 == 0x1A80_0000:
+        return _select(word)
     return None
 
 
@@ -282,6 +286,42 @@ def _logical_shifted(word: int) -> Callable[[Words], None] | None:
         _write(words, word & 31, result)
 
     return combine
+
+
+def _multiply(word: int) -> Callable[[Words], None] | None:
+    """MADD (MUL), MSUB, UMULH, and the multiplications of halves: SMADDL, SMSUBL, UMADDL, UMSUBL."""
+    kind, mask, is_difference = word >> 21 & 7, _mask(word), bool(word >> 15 & 1)
+    if kind == 6 and word >> 31:
+        return lambda words: _write(
+            words, word & 31, _read(words, word >> 5 & 31) * _read(words, word >> 16 & 31) >> 64
+        )  # fmt: skip
+    if kind not in (0, 1, 5) or (kind and not word >> 31):
+        return None
+
+    def factor(words: Words, register: int) -> int:
+        value = _read(words, register) & (_MASK >> 32 if kind else mask)
+        return signed(value, 32) if kind == 1 else value
+
+    def multiply(words: Words) -> None:
+        product = factor(words, word >> 5 & 31) * factor(words, word >> 16 & 31)
+        result = _read(words, word >> 10 & 31) + (-product if is_difference else product)
+        _write(words, word & 31, result & mask)
+
+    return multiply
+
+
+def _select(word: int) -> Callable[[Words], None]:
+    """CSEL, CSINC (CSET), CSINV (CSETM), CSNEG."""
+    holds, mask = _holds(word >> 12 & 15), _mask(word)
+    inverts, increments = bool(word >> 30 & 1), bool(word >> 10 & 1)
+
+    def select(words: Words) -> None:
+        value = _read(words, word >> (5 if holds(words) else 16) & 31)
+        if not holds(words):
+            value = (~value if inverts else value) + increments
+        _write(words, word & 31, value & mask)
+
+    return select
 
 
 # ---- which access it makes ----

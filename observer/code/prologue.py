@@ -33,7 +33,7 @@ _FRAME: Final = frozenset({
     x86.X86_REG_EBX,
 })  # fmt: skip
 """What the caller's frame is found by."""
-_KEPT_BY_A64: Final = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 29, 30, 31})
+_KEPT_BY_A64: Final = frozenset({0, 1, 2, 29, 30, 31})
 """Arguments, frame pointer, return address, stack pointer."""
 
 

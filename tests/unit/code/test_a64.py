@@ -76,6 +76,19 @@ def carry_out(word: int, **values: int) -> memoryview:
         (0x8A220020, {"x1": 0xFF, "x2": 0x0F}, {"x0": 0xF0}),  # bic x0, x1, x2
         (0xCA020020, {"x1": 0xFF, "x2": 0x0F}, {"x0": 0xF0}),  # eor x0, x1, x2
         (0xAA2203E0, {"x2": 0}, {"x0": (1 << 64) - 1}),  # mvn x0, x2
+        (0x9BC17C02, {"x0": 1 << 63, "x1": 6}, {"x2": 3}),  # umulh x2, x0, x1
+        (0x9B017C13, {"x0": 1 << 63, "x1": 3}, {"x19": 1 << 63}),  # mul x19, x0, x1
+        (0x1B017C00, {"x0": 0x1_0000_0003, "x1": 5}, {"x0": 15}),  # mul w0, w0, w1
+        (0x9B020C20, {"x1": 2, "x2": 3, "x3": 4}, {"x0": 10}),  # madd x0, x1, x2, x3
+        (0x9B028C20, {"x1": 2, "x2": 3, "x3": 4}, {"x0": (1 << 64) - 2}),  # msub x0, x1, x2, x3
+        (0x9B227C20, {"x1": 0xFFFF_FFFF, "x2": 3}, {"x0": (1 << 64) - 3}),  # smull x0, w1, w2
+        (0x9BA27C20, {"x1": 0xFFFF_FFFF, "x2": 3}, {"x0": 0x2_FFFF_FFFD}),  # umull x0, w1, w2
+        (0x9A9F07E0, {"x0": 7, "pstate": Z}, {"x0": 0}),  # cset x0, ne
+        (0x9A9F07E0, {"x0": 7}, {"x0": 1}),
+        (0x9A820020, {"x1": 5, "x2": 6, "pstate": Z}, {"x0": 5}),  # csel x0, x1, x2, eq
+        (0x9A820020, {"x1": 5, "x2": 6}, {"x0": 6}),
+        (0x5A9F13E0, {"pstate": Z}, {"x0": 0xFFFF_FFFF}),  # csetm w0, eq
+        (0xDA811420, {"x1": 1, "pstate": Z}, {"x0": (1 << 64) - 1}),  # cneg x0, x1, eq
         (0x10000080, {}, {"x0": PLACE + 16}),  # adr x0, .+16
         (0xF0FFFFE0, {}, {"x0": (PLACE & -4096) - 4096}),  # adrp x0, .-4096
         (0x14000004, {}, {"pc": PLACE + 16}),  # b .+16
@@ -112,7 +125,7 @@ def test_an_instruction_does_to_the_registers_what_the_manual_says(
         0xF9400000,  # ldr x0, [x0]
         0xD53BD040,  # mrs x0, tpidr_el0
         0xD71F0A30,  # braa x17, x16
-        0x9BC17C00,  # umulh x0, x0, x1
+        0x9B417C00,  # smulh x0, x0, x1
         0xD4000001,  # svc #0
         0x00000000,  # udf #0
     ],
