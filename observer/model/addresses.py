@@ -6,6 +6,7 @@ The kernel merges and splits neighbours as it likes, so two address spaces are c
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Final
@@ -14,8 +15,11 @@ import msgspec
 
 __all__ = ["PAGE", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
 
-PAGE: Final = 4096
-"""Bytes of a page of the reference machine. A recorded one says its own (`Machine.page_size`), this one sysconf(3)."""
+PAGE: Final = os.sysconf("SC_PAGESIZE")
+"""Bytes of a page of this machine (sysconf(3)): what is recorded here has them, and what is predicted for here.
+
+4 KiB on x86; AArch64's kernels are built for 4, 16 or 64. A trace says those of its own machine (`Machine.page_size`).
+"""
 
 _NUMBERED: Final = "map#"
 _KERNELS_OWN: Final = frozenset({"[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
