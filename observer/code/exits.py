@@ -19,7 +19,7 @@ from observer.code.flow import BY_TABLE, END, JUMP, RETURN, Step, steps
 from observer.code.stubs import name_behind, slot_behind
 from observer.code.unwind import Unwinder
 
-__all__ = ["Exits", "exits_of", "piece_of"]
+__all__ = ["Exits", "exits_of", "piece_of", "saved_return"]
 
 _RETURN: Final = re.compile(r"(?:\w+ )?ret[q]?")
 _JUMP: Final = re.compile(r"(?:bnd )?j\w+")
@@ -56,6 +56,18 @@ def _unwinder_of(elf: Elf) -> Unwinder:
 def piece_of(elf: Elf, address: int) -> tuple[int, int] | None:
     """Return [start, end) of the piece of code around the file address *address*; None where nothing tells."""
     return _unwinder_of(elf).bounds_at(address) or elf.bounds_at(address)
+
+
+@lru_cache(maxsize=4096)
+def saved_return(elf: Elf, entry: int) -> int | None:
+    """Return how far above the stack pointer at its entry a function keeps the register of its return address.
+
+    None where call-frame rules tell of no place, or of several; the function begins at the file address *entry*.
+    """
+    start, end = piece_of(elf, entry) or (entry, entry)
+    rules = map(_unwinder_of(elf).rule_at, range(start, end, elf.architecture.instruction_alignment))
+    places = {rule.saved_rbx for rule in rules if rule is not None} - {None}
+    return places.pop() if len(places) == 1 else None
 
 
 @lru_cache(maxsize=4096)

@@ -12,12 +12,13 @@ from typing import Any, Final, NamedTuple
 from observer.arch.known import NATIVE
 from observer.code.definitions import definitions
 from observer.code.elf import Elf
-from observer.code.exits import exits_of, piece_of
+from observer.code.exits import exits_of, piece_of, saved_return
 from observer.code.instructions import decode, emulation_of
 from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.inline.annex import Plan
+from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
 __all__ = ["Function", "Planter", "family_in", "named_in"]
@@ -130,12 +131,13 @@ class _Image:
         """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
         entry = function.address
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
+        tails = frozenset(
+            each.operation for each in found if each.name in exits.names or each.address in exits.entered
+        )
         why = self._plant(
             prologue.place, exits.targets, number=function.operation, pushed=prologue.pushed, entry=entry + self._bias,
             home=self._home, implementation=self._implementation, leaves=prologue.place in exits.returns | exits.jumps,
-            tails=frozenset(
-                each.operation for each in found if each.name in exits.names or each.address in exits.entered
-            ),
+            tails=tails, saved_return=saved_return(self._elf, entry) if IN_REGISTER is not None else None,
         )  # fmt: skip
         if not why:
             self._memory.entries.add(entry + self._bias)

@@ -36,6 +36,7 @@ class Breakpoint:
     `home` is the code of the library that defines the function, if calls from there that do not go through the symbol
     are its own business (glibc's allocator); otherwise empty. `entry` is where the function begins, `tails` are the
     numbers of those that it may end by jumping to, `implementation` tells one definition of its name from others.
+    `saved_return` is how far above the stack pointer at its entry it keeps a return address that came in a register.
     """
 
     address: int
@@ -60,6 +61,7 @@ class Breakpoint:
     entry: int = 0
     tails: frozenset[int] = frozenset()
     implementation: int = 0
+    saved_return: int | None = None
 
 
 def trap_at(address: int, code: bytes) -> Breakpoint:

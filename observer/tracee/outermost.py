@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from time import monotonic_ns
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.linux.procfs import read_mappings
 from observer.recording.records import LEFT
 from observer.tracee.frames import CUT, Frame, Interruption
@@ -115,14 +116,16 @@ class OutermostCalls:
 def _stands(memory: Memory, frame: Frame) -> bool:
     """Whether the stack still holds the return address of *frame*; taken for granted where it cannot be read.
 
-    So it is where the return address is in a register: the function keeps it wherever it likes.
+    So it is where it came in a register, and nothing tells where the function keeps it.
     """
-    if IN_REGISTER is not None:
+    place = 0 if IN_REGISTER is None else frame.point.saved_return
+    if place is None:
         return True
     try:
-        return memory.read_word(frame.sp) == (frame.trap or frame.return_address)
+        word = memory.read_word(frame.sp + place)
     except OSError:
         return True
+    return NATIVE.unsigned(word, frame.point.address, frame.sp) == (frame.trap or frame.return_address)
 
 
 def _on_one_stack(task: Task, sp: int, other: int) -> bool:
