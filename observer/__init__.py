@@ -8,14 +8,15 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   chapter and the departures from it.
   `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
   or waiting. `compiled.py`: the hot modules, compiled, in the place of their sources.
-- `arch/`: one value an architecture (`x86_64.py`, `i386.py`): registers in the kernel's order, arguments, traps, gates,
-  rings, numbers; `known.py` says which is meant. Pure.
+- `arch/`: one value an architecture (`x86_64.py`, `i386.py`, `aarch64.py`): registers in the kernel's order, arguments,
+  traps, gates, rings, numbers; `known.py` says which is meant, `exceptions.py` what signals say of exceptions. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters, the layout of its
   structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
   `bcc_program.py`, which the system's own Python runs.
-- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, x86 instructions, where
-  functions begin and end (`prologue.py`, `exits.py`), the vDSO; system calls in words: tables and prototypes, arguments
+- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, instructions (x86's in
+  `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`), where functions begin and end (`prologue.py`,
+  `exits.py`, `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments
   (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
@@ -27,13 +28,13 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   children that nobody told of; `halting.py` brings all tasks to a stop, and `bystander.py` watches when nobody does;
   `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
   what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py` (by exchanged return
-  addresses) know which `frames.py` a stack holds, `copied.py` knows an int3 that the program moved, `removal.py` takes
-  all of it out; `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there,
-  `annex.py` what is laid out beside a library, `ring.py` the memory that both sides have, `installing.py` puts them
-  there, `recorder.py` answers for them, `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our
-  presence would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor;
-  `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and
-  `musl.py` compiled, `measured.py` runs one lightly.
+  addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to, `copied.py` knows an int3
+  that the program moved, `removal.py` takes all of it out; `listener.py` is who is told. `inline/` records calls
+  inside the program: `stub.S` is its code there, `annex.py` what is laid out beside a library, `ring.py` the memory
+  that both sides have, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread
+  out of our code. `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's
+  place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
+  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in
