@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from time import monotonic_ns
 from types import MappingProxyType
 from typing import Final
@@ -113,7 +113,7 @@ class AllocatorCalls:
 
     def _note(self, task: Task, elf: Elf, bias: int, *, is_glibc: bool) -> None:
         """Note the allocator that was planted in last."""
-        if is_glibc and task.memory is not None:
+        if is_glibc and task.memory is not None and not _is_among(task.memory.glibcs, elf, bias):
             task.memory.glibcs.append((elf, bias))
         self._sink.notes.append(
             Allocator(
@@ -247,6 +247,11 @@ class AllocatorCalls:
             f"process {pid} wrote over the memory of the recorder inside it: calls are missing (--recorder breakpoint)"
             for pid in sorted(self.overwrote)
         ]
+
+
+def _is_among(known: Iterable[tuple[Elf, int]], elf: Elf, bias: int) -> bool:
+    """Whether the file *elf* at *bias* is *known*: a loader may map one twice in its place (AArch64's does)."""
+    return any(other.identity == elf.identity and place == bias for other, place in known)
 
 
 def _is_glibcs(elf: Elf) -> bool:
