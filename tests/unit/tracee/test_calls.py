@@ -7,10 +7,13 @@ import os
 import pytest
 
 from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 from observer.recording.records import ENTRY_ONLY, LEFT
 from observer.tracee.frames import CUT
 from observer.tracee.task import Task
 from tests.unit.tracee.machine import RAX, RIP, RSP, STACK, TEXT, Machine
+
+pytestmark = pytest.mark.skipif(NATIVE is not X86_64, reason="the program of these tests is x86-64 code")
 
 # main: call inner; call outer; ret. outer: call inner; ret. inner: mov eax, 7; ret; nop. All at literal places.
 MAIN, OUTER, INNER, FAR = TEXT, TEXT + 0x20, TEXT + 0x40, TEXT + 0x60
