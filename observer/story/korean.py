@@ -61,7 +61,7 @@ _REASONS: Final = {
     "beyond the file": "파일 끝을 넘은 페이지에 접근했다",
 }  # fmt: skip
 _EXCEPTIONS: Final = {
-    "UNDEF": "이 CPU의 명령어가 아니다",
+    "UNDEF": "프로그램이 쓸 수 있는 명령어가 아니다",
     "BRK": "중단점이다",
     "STEP": "디버그 트랩으로 끝났다",
     "WATCH": "디버거가 기다리던 곳이다",

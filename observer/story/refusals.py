@@ -114,7 +114,7 @@ _BY_EXCEPTION: Final = {
     "#BR": ("finds an index outside its bounds", "No memory is missing: the instruction is there to check this."),
     "#OF": ("reports an overflow", "No memory is missing: the instruction enters the kernel on purpose."),
     "#MC": ("touched memory that the hardware reports as broken", "The page is there, and its contents are lost."),
-    "UNDEF": ("is no instruction of this processor", "No memory is missing: the processor cannot decode what it read."),
+    "UNDEF": ("is no instruction for programs", "No memory is missing: it is undefined, or is so outside the kernel."),
     "BRK": ("is a breakpoint", "The processor did what it was told: brk enters the kernel on purpose."),
     "STEP": ("ended in a software step", "The processor did what it was told: a single step."),
     "WATCH": ("was waited for by a debugger", "The processor did what it was told."),
