@@ -28,13 +28,14 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   children that nobody told of; `halting.py` brings all tasks to a stop, and `bystander.py` watches when nobody does;
   `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
   what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py` (by exchanged return
-  addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to, `copied.py` knows an int3
-  that the program moved, `removal.py` takes all of it out; `listener.py` is who is told. `inline/` records calls
-  inside the program: `stub.S` is its code there, `annex.py` what is laid out beside a library, `ring.py` the memory
-  that both sides have, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread
-  out of our code. `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's
-  place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
-  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
+  addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to (`signing.py` puts that back
+  where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out;
+  `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py` what
+  is laid out beside a library, `ring.py` the memory that both sides have, `installing.py` puts them there,
+  `recorder.py` answers for them, `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our presence
+  would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py`
+  Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
+  `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in

@@ -18,7 +18,8 @@ from observer.tracee.carrying import Carrying, Footprint
 from observer.tracee.frames import CUT, Frame
 from observer.tracee.listener import Listener
 from observer.tracee.memory import Memory
-from observer.tracee.returning import return_address_at_entry
+from observer.tracee.returning import IN_REGISTER, return_address_at_entry
+from observer.tracee.signing import put_back_kept
 from observer.tracee.task import Task
 
 __all__ = ["NestedCalls"]
@@ -48,7 +49,7 @@ class NestedCalls:
         if is_entry and point.returns:
             self._carrying.exchange(task, memory, words, ours, sp, is_remembered=True)
         if point.unwinds:
-            self._put_back(task, memory, now)
+            self._put_back(task, memory, now, words)
             return
         # A function entered by a jump finds the return address of the call before it: they share it.
         self._give_up(task, sp - 1 if is_entry else sp, now)
@@ -64,14 +65,17 @@ class NestedCalls:
         else:
             listener.lost(task, frame, frame.began, ENTRY_ONLY)
 
-    def _put_back(self, task: Task, memory: Memory, now: int) -> None:
+    def _put_back(self, task: Task, memory: Memory, now: int, words: memoryview) -> None:
         """Put the return addresses of all calls back: the unwinder is about to read them. Their ends are not seen."""
         given_up = [
             frame for (trap, _sp), frame in memory.exchanged.items()
             if trap == memory.trap and frame.tid == task.tid and not frame.is_counted
         ]  # fmt: skip
         for frame in (*reversed(task.nested), *given_up):
-            memory.put_back(frame)
+            if IN_REGISTER is None:
+                memory.put_back(frame)
+            else:
+                put_back_kept(task, memory, frame, words)
             self._lose(task, frame, now, ENTRY_ONLY)
         task.nested.clear()
 
