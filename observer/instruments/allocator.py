@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from time import monotonic_ns
 from types import MappingProxyType
 from typing import Final
@@ -102,18 +102,21 @@ class AllocatorCalls:
         named = named_in(elf, role, self._roles)
         self._unnamed -= {function.name for function in named}
         planted = 0
+        allocators = task.memory.allocators if task.memory is not None else {}
         for found, is_glibc in ((family_in(elf, role), _is_glibcs(elf)), (named, False)):
-            number = self._implementations + 1
+            # A loader may map a file twice in its place: it is one allocator (AArch64's does so to all).
+            key = elf.identity, start, found is named
+            number = allocators.get(key, self._implementations + 1)
             count = self._planter.plant(task, elf, bias, start, end, role, number, found)
-            if count:
-                self._implementations = number
+            if count and number > self._implementations:
+                self._implementations = allocators[key] = number
                 self._note(task, elf, bias, is_glibc=is_glibc)
             planted += count
         return planted
 
     def _note(self, task: Task, elf: Elf, bias: int, *, is_glibc: bool) -> None:
         """Note the allocator that was planted in last."""
-        if is_glibc and task.memory is not None and not _is_among(task.memory.glibcs, elf, bias):
+        if is_glibc and task.memory is not None:
             task.memory.glibcs.append((elf, bias))
         self._sink.notes.append(
             Allocator(
@@ -247,11 +250,6 @@ class AllocatorCalls:
             f"process {pid} wrote over the memory of the recorder inside it: calls are missing (--recorder breakpoint)"
             for pid in sorted(self.overwrote)
         ]
-
-
-def _is_among(known: Iterable[tuple[Elf, int]], elf: Elf, bias: int) -> bool:
-    """Whether the file *elf* at *bias* is *known*: a loader may map one twice in its place (AArch64's does)."""
-    return any(other.identity == elf.identity and place == bias for other, place in known)
 
 
 def _is_glibcs(elf: Elf) -> bool:

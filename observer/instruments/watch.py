@@ -213,7 +213,7 @@ class Watch:
         elif task.memory is None:
             return
         elif number == _MUNMAP or (number == _MREMAP and result != args[0]):
-            task.memory.forget(args[0], args[0] + args[1])
+            task.memory.unmapped(args[0], args[0] + args[1])
         elif number == _MMAP:
             task.memory.forget(result, result + args[1])  # what was mapped there before
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.code.elf import Elf
+from observer.code.elf import Elf, Identity
 from observer.linux.procfs import read_mappings
 from observer.linux.ptrace import peek, poke
 from observer.model.machine import Image
@@ -46,9 +46,10 @@ class Memory:
     threads whose return address is exchanged, `exchanged`, by what it was exchanged for and where it stands, those that
     were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
     return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
-    `glibcs` are the files whose allocator is glibc's own and is watched, with their load biases; `images` all files
-    with code, in the order in which they were mapped. `inline` is what the inline recorder has here, `marks` what is
-    to be called when a task comes to an address.
+    `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
+    by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
+    biases; `images` all files with code, in the order in which they were mapped. `inline` is what the inline recorder
+    has here, `marks` what is to be called when a task comes to an address.
 
     Raises:
         OSError: the process is gone.
@@ -73,6 +74,7 @@ class Memory:
         self.set_aside: dict[int, Frame] = {}
         self.pushed_pages: set[int] = set()
         self._syscall: int | None = None
+        self.allocators: dict[tuple[Identity, int, bool], int] = {}
         self.libc_text: list[tuple[int, int]] = []
         self.glibcs: list[tuple[Elf, int]] = []
         self.images: list[Image] = []
@@ -85,6 +87,7 @@ class Memory:
         child.breakpoints, child.entries = dict(self.breakpoints), set(self.entries)
         child.word = self.word
         child.trap_home, child.trap = self.trap_home, self.trap
+        child.allocators = dict(self.allocators)
         child.libc_text, child.glibcs, child.images = list(self.libc_text), list(self.glibcs), list(self.images)
         child.inline, child.marks = self.inline.fork(), dict(self.marks)
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
@@ -190,6 +193,11 @@ class Memory:
             if self.read_word(frame.sp) == frame.trap:
                 self.pwrite(frame.return_address.to_bytes(self.word, "little"), frame.sp)
                 self.exchanged.pop((frame.trap, frame.sp), None)
+
+    def unmapped(self, start: int, end: int) -> None:
+        """Forget a range whose mappings are gone, and the allocators that began there: another one may come."""
+        self.forget(start, end)
+        self.allocators = {key: number for key, number in self.allocators.items() if not start <= key[1] < end}
 
     def forget(self, start: int, end: int) -> None:
         """Drop the breakpoints of a range whose pages are no longer there."""
