@@ -126,6 +126,7 @@ arm64_cases() {
     doctor student "student: observer doctor --json" "${student[@]}"
     echo 1 >/proc/sys/kernel/perf_event_paranoid
     attempt 'student, perf_event_paranoid 1: scripts/run' 0 "${student[@]}" scripts/run
+    doctor provisioned 'student, perf_event_paranoid 1: observer doctor --json' "${student[@]}"
     attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story

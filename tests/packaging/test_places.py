@@ -24,7 +24,9 @@ def doctor(*missing: str) -> str:
 def machine(folder: Path, name: str, system: str, kernel: str, **said: str) -> Path:
     place = folder / name
     place.mkdir()
-    (place / "machine.json").write_text(json.dumps({"system": system, "kernel": kernel, "processor": "QEMU"}))
+    processor = "aarch64" if kernel.endswith("arm64") else "x86_64"
+    about = {"system": system, "kernel": kernel, "machine": processor, "processor": "QEMU"}
+    (place / "machine.json").write_text(json.dumps(about))
     for who, document in said.items():
         (place / f"doctor-{who}.json").write_text(document)
     return place
@@ -58,6 +60,12 @@ def test_places_where_the_same_is_seen_share_a_row(tmp_path: Path) -> None:
         "Ubuntu 24.04 LTS, Linux 6.8, QEMU",
     ]
     assert rows[1][2] == "no"
+
+
+def test_another_processor_is_named(tmp_path: Path) -> None:
+    here = machine(tmp_path, "a", "Debian GNU/Linux 13 (trixie)", "6.12.118+deb13-cloud-amd64", root=doctor())
+    there = machine(tmp_path, "b", "Debian GNU/Linux 13 (trixie)", "6.12.118+deb13-arm64", root=doctor())
+    assert [row[0] for row in table(here, there)] == ["Debian 13, Linux 6.12, QEMU; Debian 13, Linux 6.12 on aarch64, QEMU"]
 
 
 def test_a_file_is_a_place_of_its_own_name(tmp_path: Path) -> None:
