@@ -64,9 +64,7 @@ def saved_return(elf: Elf, entry: int) -> int | None:
 
     None where call-frame rules tell of no place, or of several; the function begins at the file address *entry*.
     """
-    start, end = piece_of(elf, entry) or (entry, entry)
-    rules = map(_unwinder_of(elf).rule_at, range(start, end, elf.architecture.instruction_alignment))
-    places = {rule.saved_rbx for rule in rules if rule is not None} - {None}
+    places = _unwinder_of(elf).kept_at(entry)
     return places.pop() if len(places) == 1 else None
 
 

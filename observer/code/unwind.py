@@ -125,6 +125,18 @@ class Unwinder:
             return None
         return (start, start + size) if start <= address < start + size else None
 
+    def kept_at(self, address: int) -> set[int]:
+        """Return how far from the CFA the piece around *address* keeps what the caller had in `kept`: at each place."""
+        try:
+            place = self._entry_before(address)
+            if place is None:
+                return set()
+            start, size = self._piece(place)[2:]
+            machine = self._run(place, start + size) if start <= address < start + size else None
+        except (struct.error, IndexError, KeyError, ValueError):
+            return set()
+        return machine.kept if machine is not None else set()
+
     def _find(self, address: int) -> Rule | None:
         place = self._entry_before(address)
         return None if place is None else self._from_fde(place, address)
@@ -156,17 +168,20 @@ class Unwinder:
         return cursor, cie, cursor.pointer(cie.encoding), cursor.pointer(cie.encoding & 0x0F)
 
     def _from_fde(self, at: int, address: int) -> Rule | None:
-        cursor, cie, start, size = self._piece(at)
+        start, size = self._piece(at)[2:]
+        return self._run(at, address).rule if start <= address < start + size else None
+
+    def _run(self, at: int, address: int) -> _Machine:
+        """Carry out the instructions of the description at *at*, up to *address*."""
+        cursor, cie, start, _size = self._piece(at)
         end = at + 4 + int(struct.unpack_from("<I", self._data, at)[0])
-        if not start <= address < start + size:
-            return None
         if cie.has_augmentation:
             skip = cursor.uleb()
             cursor.at += skip
         machine = _Machine(cie, start, address, self._word, self._numbers)
         machine.run(_Cursor(self._data, self._base, cie.instructions[0], self._word), cie.instructions[1], initial=True)
         machine.run(cursor, end, initial=False)
-        return machine.rule
+        return machine
 
     def _cie(self, at: int) -> _Cie:
         cursor = _Cursor(self._data, self._base, at, self._word)
@@ -204,6 +219,7 @@ class _Machine:
         self._address = address
         self._initial = self.rule = Rule(_RSP, word)
         self._stack: list[Rule] = []
+        self.kept: set[int] = set()
         self._numbers = {numbers.sp: _RSP, numbers.fp: _RBP, numbers.kept: _RBX}
 
     def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
@@ -234,6 +250,8 @@ class _Machine:
             self.rule = replace(self.rule, saved_rbp=offset)
         elif register == _RBX:
             self.rule = replace(self.rule, saved_rbx=offset)
+            if offset is not None:
+                self.kept.add(offset)
 
     def _restore(self, number: int) -> None:
         saved = {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}
