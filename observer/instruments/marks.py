@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from observer.arch.known import NATIVE
 from observer.code.elf import Elf
-from observer.code.instructions import NOTHING, Emulation
+from observer.code.emulation import NOTHING, Emulation
 from observer.code.lines import line_table
 from observer.instruments.observed import ObserversPages
 from observer.model.reached import Entered, Place, text_of_place
@@ -21,6 +22,7 @@ from observer.tracee.task import Task
 __all__ = ["Marks"]
 
 _CODE: Final = 8
+_TRAP: Final = Emulation(len(NATIVE.trap.code), NOTHING, None, "")
 
 
 class Marks:
@@ -57,7 +59,7 @@ class Marks:
                         self._follower.inline.allows = False  # its jumps would take the place of the breakpoint
                     continue
                 code = elf.read(address, _CODE)
-                memory.plant(task.tid, Breakpoint(place, code, Emulation(1, NOTHING, None, ""), is_mark=True))
+                memory.plant(task.tid, Breakpoint(place, code, _TRAP, is_mark=True))
 
 
 def _addresses(elf: Elf, place: Place) -> list[int]:

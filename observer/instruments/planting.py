@@ -131,9 +131,7 @@ class _Image:
         """Plant at the beginning of one of the functions *found*; return why not, empty if it is done."""
         entry = function.address
         prologue, exits = prologue_of(self._elf, entry), exits_of(self._elf, entry)
-        tails = frozenset(
-            each.operation for each in found if each.name in exits.names or each.address in exits.entered
-        )
+        tails = frozenset(each.operation for each in found if each.name in exits.names or each.address in exits.entered)
         why = self._plant(
             prologue.place, exits.targets, number=function.operation, pushed=prologue.pushed, entry=entry + self._bias,
             home=self._home, implementation=self._implementation, leaves=prologue.place in exits.returns | exits.jumps,
