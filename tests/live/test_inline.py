@@ -49,6 +49,15 @@ def test_every_call_is_recorded_whatever_else_happens(workshop: Path, tmp_path: 
     assert found.trace.meta.totals["calls_inline"] > (0.3 if how == "children" else 0.95) * len(found.calls)
 
 
+@pytest.mark.parametrize("recorder", ["inline", "auto"])
+def test_children_of_threads_have_threads_of_their_own(workshop: Path, tmp_path: Path, recorder: str) -> None:
+    program = compiled(workshop, "heirs", "-pthread", "-O0")
+    found = run_observer([program], tmp_path / "trace", options=("-q", "--recorder", recorder))
+    found.assert_balanced()
+    assert (found.status, of_program(found, "malloc")) == (0, int(found.stdout))
+    assert found.trace.meta.totals["calls_inline"] > 0.9 * len(found.calls)
+
+
 def test_an_ordinary_user_has_it_too(observe: Observe, workshop: Path) -> None:
     found = observe(compiled(workshop, "inside", "-pthread", "-O0"), "threads", options=("--recorder", "inline"))
     made, _handled = (int(word) for word in found.stdout.split())

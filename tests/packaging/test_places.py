@@ -65,7 +65,9 @@ def test_places_where_the_same_is_seen_share_a_row(tmp_path: Path) -> None:
 def test_another_processor_is_named(tmp_path: Path) -> None:
     here = machine(tmp_path, "a", "Debian GNU/Linux 13 (trixie)", "6.12.118+deb13-cloud-amd64", root=doctor())
     there = machine(tmp_path, "b", "Debian GNU/Linux 13 (trixie)", "6.12.118+deb13-arm64", root=doctor())
-    assert [row[0] for row in table(here, there)] == ["Debian 13, Linux 6.12, QEMU; Debian 13, Linux 6.12 on aarch64, QEMU"]
+    assert [row[0] for row in table(here, there)] == [
+        "Debian 13, Linux 6.12, QEMU; Debian 13, Linux 6.12 on aarch64, QEMU"
+    ]
 
 
 def test_a_file_is_a_place_of_its_own_name(tmp_path: Path) -> None:
