@@ -45,7 +45,9 @@ _REACH: Final = (1 << 31) - (1 << 24)
 _LOW: Final = 0x7000_0000
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
 _GAP: Final = 1 << 28
-"""Bytes that the ring may grow by."""
+"""Bytes that the ring may grow to."""
+_FAR: Final = 0x3A00_0000_0000
+"""Above where the ring lies: the program's own mappings, from the top down and beside its text, never come by there."""
 _TRAP: Final = NATIVE.trap.code
 _STORING: Final = frozenset(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 
@@ -79,9 +81,7 @@ class Installer:
             self._map_annex(task, memory, plan, start)
             if space.ring is None:
                 try:
-                    self._map_ring(
-                        task, memory, start, _free_below(mappings, start - _GAP, _GAP) or _high(mappings, _GAP)
-                    )
+                    self._map_ring(task, memory, start, _free_below(mappings, _FAR, _GAP) or _high(mappings, _GAP))
                 except Refused:
                     self._call(task, memory, start, _MUNMAP, start, room_for(plan, self._stub))
                     raise
