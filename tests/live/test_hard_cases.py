@@ -276,6 +276,30 @@ def test_many_threads_ending_at_once_are_all_read(tmp_path: Path) -> None:
     assert Counter(process.what for process in recorded.processes)["clone"] == 100
 
 
+def test_a_page_that_a_thread_reaches_on_its_way_out_is_accounted_for(tmp_path: Path) -> None:
+    recorded = run_c(
+        """
+        static int *word; static volatile int ready, go;
+        static void *work(void *p) {
+            *word = 1; syscall(SYS_set_tid_address, word); ready = 1;
+            while (!go) { }
+            syscall(SYS_exit, 0); return p;
+        }
+        int main(void) {
+            pthread_t t; pid_t child;
+            word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            pthread_create(&t, NULL, work, NULL);
+            while (!ready) { }
+            if (!(child = fork())) { pause(); _exit(0); }
+            go = 1; usleep(200000);
+            kill(child, SIGKILL); waitpid(child, NULL, 0);
+            return *word;
+        }""",
+        tmp_path,
+    )
+    assert recorded.status == 0
+
+
 def test_a_hostile_name_cannot_steer_the_terminal(tmp_path: Path) -> None:
     program = compile_c(HEAD + "int main(void) { free(malloc(1)); return 0; }", tmp_path / "a\x1b[31m[red]b")
     recorded = run_observer([program], tmp_path / "trace")

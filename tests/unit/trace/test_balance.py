@@ -409,6 +409,18 @@ def test_a_tree_that_used_more_than_its_tasks_is_inconsistent(recorder: Recorder
     assert told(ledger(recorder, rusage_faults=21)[RUSAGE]) == (20, 21, 1, "INCONSISTENT")
 
 
+def test_a_thread_on_its_way_out_may_take_a_fault_that_nobody_sees(recorder: Recorder) -> None:
+    run_of(recorder, 17, minor=13)
+    recorder.note("born", 20, how="clone", child=CHILD, child_pid=PID, shares=True)
+    recorder.exit(50, tid=CHILD, minor=7, last=False)
+    line = ledger(recorder, rusage_faults=21)[RUSAGE]
+    assert (line.verdict, reasons(line)) == (
+        "COMPLETE WITH EXCLUSIONS", [(1, "taken as a thread's id was cleared, when its fault events had ended")],
+    )  # fmt: skip
+    more = ledger(recorder, rusage_faults=22)[RUSAGE]
+    assert (more.unexplained, more.verdict) == (1, "INCONSISTENT")  # one a thread, and none of the last
+
+
 def test_what_a_task_takes_on_its_way_out_is_excluded_where_it_cannot_be_seen(recorder: Recorder) -> None:
     run_of(recorder, 17, minor=20)
     line = ledger(recorder, rusage_faults=21, sees_kernel_faults=False)[RUSAGE]
