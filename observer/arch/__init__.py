@@ -5,7 +5,7 @@ observed, and `known.py` finds one: by the AUDIT_ARCH value that each system cal
 by the machine's name. Who needs a register, a number, a byte of code or a ring asks the architecture of the task or the
 record at hand for it, `NATIVE` where it is the machine's own kernel that is spoken to. `x86_exceptions.py` and
 `aarch64_exceptions.py` are what the signals of the kernel say of the processor's exceptions; `exceptions.py` asks the
-one that is meant.
+one that is meant, `page_faults.py` is what they have in common.
 
 A further architecture:
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.arch.page_faults import reason_of
+
 __all__ = ["EXCEPTIONS", "exception_of", "page_fault_reason"]
 
-_LOWEST_MAPPABLE: Final = 0x10000
-_STACK_REACH: Final = 1 << 16
 _OF_KERNEL: Final = 1 << 55
 """The bit of an address that chooses the kernel's page table (TTBR1_EL1), whatever tag is above it."""
 
@@ -46,24 +46,6 @@ def exception_of(signal: str, code: int, access: str | None) -> str | None:
 def page_fault_reason(
     signal: str, code: int, address: int, *, access: str | None, protection: str | None, sp: int
 ) -> str:
-    """Return why the kernel could not resolve an abort.
-
-    Args:
-        protection: of the mapping at *address* (`r--`), None when nothing is mapped there.
-        sp: the stack pointer at the abort.
-    """
-    if signal == "SIGBUS":
-        return "beyond the file"
-    if address & _OF_KERNEL:
-        return "kernel address"
-    if code == 4:
-        return "protection key"
-    if protection is None and code != 2:
-        if address < _LOWEST_MAPPABLE:
-            return "null pointer"
-        return "stack overrun" if abs(address - sp) < _STACK_REACH else "nothing mapped"
-    if access == "exec":
-        return "not executable"
-    if access == "write" and protection is not None and "r" in protection:
-        return "read-only"
-    return "no access" if protection is None or "r" not in protection else "not permitted"
+    """Return why the kernel could not resolve the abort; arguments as in `reason_of`."""
+    elsewhere = "kernel address" if address & _OF_KERNEL else ""
+    return reason_of(signal, code, address, access=access, protection=protection, sp=sp, elsewhere=elsewhere)

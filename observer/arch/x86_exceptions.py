@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from observer.arch.page_faults import reason_of
 from observer.arch.x86_64 import X86_64
 from observer.model.signals import SI_KERNEL
 
 __all__ = ["EXCEPTIONS", "exception_of", "page_fault_reason", "trapped_behind"]
 
-_LOWEST_MAPPABLE: Final = 0x10000
 _VSYSCALL: Final = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
-_STACK_REACH: Final = 1 << 16
 
 EXCEPTIONS: Final = {
     "#DE": "divide error", "#DB": "debug", "#BP": "breakpoint", "#OF": "overflow", "#BR": "bound range exceeded",
@@ -80,26 +79,7 @@ def trapped_behind(signal: str, code: int, behind: bytes, bits: int) -> int:
 def page_fault_reason(
     signal: str, code: int, address: int, *, access: str | None, protection: str | None, sp: int
 ) -> str:
-    """Return why the kernel could not resolve a page fault.
-
-    Args:
-        protection: of the mapping at *address* (`r--`), None when nothing is mapped there.
-        sp: the stack pointer at the fault.
-    """
-    if signal == "SIGBUS":
-        return "beyond the file"
-    if address in _VSYSCALL:
-        return "vsyscall page"
-    if address >= X86_64.kernel_half:
-        return "kernel address"
-    if code == 4:
-        return "protection key"
-    if protection is None and code != 2:
-        if address < _LOWEST_MAPPABLE:
-            return "null pointer"
-        return "stack overrun" if abs(address - sp) < _STACK_REACH else "nothing mapped"
-    if access == "exec":
-        return "not executable"
-    if access == "write" and protection is not None and "r" in protection:
-        return "read-only"
-    return "no access" if protection is None or "r" not in protection else "not permitted"
+    """Return why the kernel could not resolve the page fault; arguments as in `reason_of`."""
+    elsewhere = "kernel address" if address >= X86_64.kernel_half else ""
+    elsewhere = "vsyscall page" if address in _VSYSCALL else elsewhere
+    return reason_of(signal, code, address, access=access, protection=protection, sp=sp, elsewhere=elsewhere)
