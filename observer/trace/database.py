@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -20,20 +21,31 @@ _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 
 
 class _Instance:
-    """The one database of this process, made when it is first needed: that takes as long as reading a small table."""
+    """The one database of this process, made when it is first needed: that takes as long as reading a small table.
+
+    Several threads may ask for cursors; a connection itself is for one of them at a time.
+    """
 
     def __init__(self) -> None:
         self._opened: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        if self._opened is None:
-            self._opened = duckdb.connect()
-        return self._opened.cursor()
+        with self._lock:
+            if self._opened is None:
+                self._opened = duckdb.connect()
+            return self._opened.cursor()
+
+    def forget(self) -> None:
+        """Have the next cursor be another database's. This one ends with the cursors that others still use."""
+        with self._lock:
+            self._opened = None
 
     def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-        self._opened = None
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+            self._opened = None
 
 
 _INSTANCE: Final = _Instance()
@@ -60,7 +72,7 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
         with _INSTANCE.cursor() as connection:
             yield connection
     except (duckdb.Error, OSError, UnicodeDecodeError) as error:
-        close_database()  # a failure may have made it unfit for anything else
+        _INSTANCE.forget()  # a failure may have made it unfit for anything else
         if _INTERRUPTED.search(str(error)):
             raise KeyboardInterrupt from error
         raise BadTrace(what, _reason(error), remedy) from error
