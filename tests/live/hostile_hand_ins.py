@@ -36,9 +36,9 @@ PROGRAMS = {
     "stops itself": ("TO", "raise(SIGSTOP);"),
     "waits at a fifo": ("TO", 'mkfifo("/tmp/f", 0600); open("/tmp/f", O_RDONLY);'),
     "ignores its limit": ("TO", "signal(SIGXCPU, SIG_IGN); for (;;);"),
-    "endless pieces": ("TO", "for (;;) free(malloc(10));"),
+    "endless pieces": ("OL or TO", "for (;;) free(malloc(10));"),
     "endless signals": ("TO", "signal(SIGUSR1, SIG_IGN); for (;;) raise(SIGUSR1);"),
-    "endless exec": ("TO", 'for (;;) execv("/proc/self/exe", argv);'),
+    "endless exec": ("OL or TO", 'for (;;) execv("/proc/self/exe", argv);'),
     "raises its priority": ("TO", "struct sched_param p = {1}; sched_setscheduler(0, SCHED_FIFO, &p); nice(-20); for (;;);"),
     "raises its limits": ("TO", "struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY}; setrlimit(RLIMIT_CPU, &r); for (;;);"),
     # ---- memory and output ----

@@ -70,9 +70,10 @@ def graded(grader: Grader, source: str) -> Document:
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_program_gets_its_verdict_and_no_point(grader: Grader, name: str) -> None:
-    verdict, body = PROGRAMS[name]
+    verdicts, body = PROGRAMS[name]
     document = graded(grader, program(body))
-    assert (document.verdict, document.score) == (verdict, 0), document.why
+    assert document.verdict in verdicts.split(" or "), document.why
+    assert document.score == 0
 
 
 def test_who_does_more_than_is_recorded_has_used_it_up(grader: Grader, monkeypatch: pytest.MonkeyPatch) -> None:
