@@ -17,8 +17,7 @@ from observer.story.breaks import Breaks
 from observer.story.korean import korean_sentence
 from observer.story.levels import Levels
 from observer.story.sentences import sentence
-from observer.trace.live import LiveChunks
-from tests.builders import ChunkRef, Script, meta
+from tests.builders import Script, meta
 from tests.builders import site as line_of
 from tests.conftest import ROOT, needs_fault_events
 from tests.live.browser import Browser, Opened, chromium, needs_browser
@@ -185,22 +184,22 @@ def test_every_sentence_is_the_storys_own(
 
 
 class Account:
-    """What one process holds, kept by the trace's own pieces and by plain sets of pages: no span is asked."""
+    """What one process holds, kept by plain sizes of pieces and sets of pages: no span is asked."""
 
     def __init__(self) -> None:
-        self.live, self.pages, self.brk = LiveChunks(), set[int](), 0
+        self.live, self.pages, self.brk = dict[int, int](), set[int](), 0
 
     def copy(self) -> Account:
         twin = Account()
-        twin.live, twin.pages, twin.brk = self.live.copy(), set(self.pages), self.brk
+        twin.live, twin.pages, twin.brk = dict(self.live), set(self.pages), self.brk
         return twin
 
     def take(self, event: Event) -> None:
         if isinstance(event, Call):
             if event.op in ("free", "realloc") and event.pointer:
-                self.live.remove(event.pointer)
+                self.live.pop(event.pointer, None)
             if event.result and event.op in ("malloc", "calloc", "realloc"):
-                self.live.add(ChunkRef(event.n, event.result, event.bytes_asked))
+                self.live[event.result] = event.bytes_asked
         elif isinstance(event, Fault):
             self.pages.add(event.address // PAGE)
         elif isinstance(event, Syscall) and event.errno is None and event.result is not None:
@@ -239,10 +238,7 @@ def test_what_is_held_at_a_moment_agrees_with_another_account(
                 mine = accounts[first]
                 assert state["n"] == event.n
                 assert len(state["pieces"]) == len(mine.live)
-                assert sum(size for _start, size in state["pieces"]) == mine.live.bytes
-                assert all(
-                    mine.live.find(start) == mine.live.find(start + max(size, 1) - 1) for start, size in state["pieces"]
-                )
+                assert dict(state["pieces"]) == mine.live
                 assert {start // PAGE for start in state["pages"]} == mine.pages
                 assert latest[first] is None or state["level"] == latest[first]._asdict()
         children = [pid for pid in accounts if pid != first]
