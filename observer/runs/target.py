@@ -45,7 +45,11 @@ def record_target(target: Target, directory: Path, report: Path, departure: Depa
     if departure is not None and departure.tunables:
         environment["GLIBC_TUNABLES"] = _with_tunables(environment.get("GLIBC_TUNABLES", ""), departure)
     huge_pages = departure is None or not departure.thp_off
-    wish = Wish(argv=words, environment=environment, selection=Selection(), huge_pages=huge_pages)
+    # By breakpoints: a thread's end, in which glibc gives memory back to itself, is told soon after, for its last calls
+    # are not much faster than its end is seen.
+    wish = Wish(
+        argv=words, environment=environment, selection=Selection(), huge_pages=huge_pages, recorder="breakpoint"
+    )
     with _streams_aside(quiet=departure is not None):
         return record_run(wish, directory)
 
