@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 __all__ = ["scratch_folder"]
 
@@ -19,7 +20,16 @@ def scratch_folder(name: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        # Who presses Ctrl-C presses it twice.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        # Who presses Ctrl-C presses it twice. Blocked in this thread alone it would come by another one, DuckDB's say.
+        before = _ignore_interrupts()
         shutil.rmtree(folder, ignore_errors=True)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
+
+
+def _ignore_interrupts() -> Any:
+    """Ignore SIGINT from now on; return what was done about it before."""
+    while True:
+        try:
+            return signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except KeyboardInterrupt:  # one that had come before is told of first
+            continue
