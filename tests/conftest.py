@@ -16,6 +16,22 @@ from observer.linux.perf import PAGE_FAULTS, open_counter, open_tracepoint
 from tests.recordings import Recorded, run_observer
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = frozenset({
+    "live/test_allocators.py", "live/test_broken_heaps.py", "live/test_ending.py", "live/test_fleet.py",
+    "live/test_hostile_hand_ins.py", "live/test_labs.py", "live/test_labs_proved.py", "live/test_snapshots.py",
+    "live/test_trials_allocators.py", "live/test_trials_calls.py", "live/test_trials_folder.py",
+    "live/test_trials_images.py", "live/test_trials_ledger.py", "live/test_trials_targets.py", "witness/test_i386.py",
+    "witness/test_recorders.py",
+})  # fmt: skip
+"""The files that take longest, more than half of the time of all."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the files that take longest."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests") and str(item.path.relative_to(ROOT / "tests")) in LONG:
+            item.add_marker(pytest.mark.long)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
