@@ -4,20 +4,21 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family and a program's own
   (`own_allocator.py`), what a memory call means (`memory_calls.py`), address spaces and their replay, names of
-  addresses (`where.py`), what is kept of each process (`lives.py`), what -e selects, the ledger's lines, meta.json, the
-  chapter and the departures from it.
-  `errors.py`: what can go wrong. `files.py`: files and folders that others can reach, opened without following links
-  or waiting. `compiled.py`: the hot modules, compiled, in the place of their sources.
-- `arch/`: one value an architecture (`x86_64.py`, `i386.py`, `aarch64.py`): registers in the kernel's order, arguments,
-  traps, gates, rings, numbers; `known.py` says which is meant, `exceptions.py` what signals say of exceptions. Pure.
+  addresses (`where.py`), what is kept of each process (`lives.py`), what -e selects, places at which a recording
+  begins or ends (`reached.py`), the ledger's lines, meta.json, the chapter and the departures from it. `errors.py`:
+  what can go wrong. `files.py`: files and folders that others can reach, opened without following links or waiting.
+  `compiled.py`: the hot modules, compiled, in the place of their sources.
+- `arch/`: one value an architecture (`x86_64.py`, `i386.py`, `aarch64.py`): registers in the kernel's order,
+  arguments, traps, gates, rings, numbers; `known.py` says which is meant, `exceptions.py` (with one module a
+  processor, and `page_faults.py`) what signals say of exceptions. Pure.
 - `glibc/`: facts of glibc's allocator by release: chunks, versions, tunables, parameters, the layout of its
   structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
   `bcc_program.py`, which the system's own Python runs.
 - `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, instructions (x86's in
-  `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`), where functions begin and end (`prologue.py`,
-  `exits.py`, `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments
-  (`arguments.py`, `flags.py`). python-ptrace is used here alone.
+  `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py` has it), where
+  functions begin and end (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables and
+  prototypes, arguments (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
@@ -30,12 +31,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py` (by exchanged return
   addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to (`signing.py` puts that back
   where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out;
-  `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py` what
-  is laid out beside a library, `ring.py` the memory that both sides have, `installing.py` puts them there,
-  `recorder.py` answers for them, `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our presence
-  would change, `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py`
-  Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
-  `measured.py` runs one lightly.
+  `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py`
+  what is laid out beside a library, `ring.py` the memory that both sides have, `intake.py` takes out of it what was
+  recorded, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of our
+  code. `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's place;
+  `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
+  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in
@@ -93,7 +94,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   again, `classroom.py` those of a class, by one process, several or a cluster (`fleet.py`); `formats/` are graders'
   formats, `gradebook.py` the tables of a class, `packaging.py` with `packages/` what a grader's site needs;
   `telling.py` prints.
-- `cli/`: one module a verb: parse, call, print, exit status.
+- `cli/`: one module a verb: parse, call, print, exit status; `progress.py` is the line on a terminal meanwhile.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py` launch
 and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed part by
