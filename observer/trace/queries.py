@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -32,8 +32,8 @@ _QUERIES: Final = {
         case when has_alignment = 1 then alignment end as alignment,
         case when has_pointer = 1 then pointer end as pointer,
         case when has_result = 1 then result end as result, "where",
-        case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, site, origin,
-        cast(served_by as varchar) as served_by, steps, inner_calls, cast(allocator as varchar) as allocator,
+        case when returned = 1 then end_ns end as end_ns, nullif(errno, 0) as errno, site, origin, served_by, steps,
+        inner_calls, allocator,
         case when has_parameter = 1 then parameter end as parameter, case when has_value = 1 then value end as value,
         case when misuse is null then null else {'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
         'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
@@ -42,7 +42,7 @@ _QUERIES: Final = {
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
         case when returned = 1 then end_ns end as end_ns, nullif(cause, -1) as cause, site,
-        case when decoded = '' then [] else string_split(decoded, chr(31)) end as decoded,
+        case when cast(decoded as varchar) = '' then [] else string_split(decoded, chr(31)) end as decoded,
         nullif(within, -1) as within, {_KERNEL}
         from rows""",
     "fault": f"""select n, t_ns, pid, tid, address, "where", ip, access, major = 1 as major, ring, mapping,
@@ -56,8 +56,7 @@ _QUERIES: Final = {
     "process": """select n, t_ns, pid, tid, what, case when has_child = 1 then child end as child,
         case when has_status = 1 then status end as status, path, from_json(environment, '["varchar"]') as environment
         from rows""",
-    "library": """select n, t_ns, pid, tid, cast(function as varchar) as function,
-        cast(module as varchar) as module, case when returned = 1 then result end as result,
+    "library": """select n, t_ns, pid, tid, function, module, case when returned = 1 then result end as result,
         case when returned = 1 then end_ns end as end_ns, site, nullif(crossings, -1) as crossings
         from rows""",
     "lost": "select n, t_ns, pid, tid, instrument, count from rows",
@@ -88,7 +87,7 @@ def query_of(connection: duckdb.DuckDBPyConnection, kind: str, rows: Arrays, sit
         order = " order by n"
     connection.register("given", given)
     known = f"with rows as (select {', '.join(made)} from {source}{order})"
-    return f"{known} select {selection_of(kind)} from ({_QUERIES[kind]})"
+    return f"{known} select {selection_of(kind, but_texts=True)} from ({_QUERIES[kind]})"
 
 
 _PLACES: Final = "places"
@@ -103,14 +102,20 @@ def _column(name: str, rows: Arrays, given: Arrays, sites: SiteTable) -> str:
         return f'{_site(values, given, sites)} as "site"'
     if values.dtype == np.int32:
         text = _word(name, values, given, sites.words)
-        return f'{_with_offset(text, rows[f"{name}_at"], given) if name == "where" else text} as "{name}"'
+        return f'{_with_offset(text, rows["where_at"], given) if name == "where" else text} as "{name}"'
     kind = _WHOLE.get(values.dtype)
     if kind is not None and name != "n" and is_thin(thin(values)):
         value = f"cast({values[0]} as {kind})"
         is_told = not name.startswith("has_") and values[0] != _UNTOLD.get(name)
         return f'{_all(value) if is_told else value} as "{name}"'
     given[name] = values
-    return f'given."{name}" as "{name}"'
+    value = f'given."{name}"'
+    return f'{_varchar(value) if values.dtype == object else value} as "{name}"'
+
+
+def _varchar(text: str) -> str:
+    """Return the expression for *text*, of whatever type: a column without any may have another one."""
+    return f"cast({text} as varchar)"
 
 
 def _site(values: npt.NDArray[Any], given: Arrays, sites: SiteTable) -> str:
@@ -118,8 +123,11 @@ def _site(values: npt.NDArray[Any], given: Arrays, sites: SiteTable) -> str:
     places = [sites.of(number) for number in used.tolist()] if used is not None else []
     if used is None or any("\0" in (part or "") for place in places for part in _texts(place)):
         given[_PLACES] = values
-        return "place"
-    return _one_of("site", values, used, [_struct(place) for place in places], given, SITE)
+        return f"cast(place as {SITE})"
+    known = zip(*map(_texts, filter(None, places)), strict=True)
+    function, file, module = map(_texts_of, known) if any(places) else ("varchar",) * 3
+    kind = f'struct("function" {function}, file {file}, line bigint, module {module}, "offset" ubigint)'
+    return _one_of("site", values, used, [_struct(place) for place in places], given, kind)
 
 
 def _texts(place: Site | None) -> tuple[str | None, ...]:
@@ -141,8 +149,14 @@ def _word(name: str, values: npt.NDArray[Any], given: Arrays, words: Words) -> s
     texts = [words.words[number] for number in used.tolist()] if used is not None else []
     if used is None or any("\0" in (text or "") for text in texts):
         given[name] = words.texts(values)
-        return f'given."{name}"'
-    return _one_of(name, values, used, [_literal(text) for text in texts], given, "varchar")
+        return _varchar(f'given."{name}"')
+    return _one_of(name, values, used, [_literal(text) for text in texts], given, _texts_of(texts))
+
+
+def _texts_of(texts: Iterable[str | None]) -> str:
+    """Return the type of a column with no other texts: DuckDB writes each of them once, and looks for none again."""
+    literals = sorted({_literal(text) for text in texts if text is not None})
+    return f"enum({', '.join(literals)})" if literals else "varchar"
 
 
 def _with_offset(text: str, offsets: npt.NDArray[Any], given: Arrays) -> str:
@@ -151,6 +165,7 @@ def _with_offset(text: str, offsets: npt.NDArray[Any], given: Arrays) -> str:
     if int(offsets.max(initial=-1)) < 0:
         return text
     given["where_at"] = offsets
+    text = _varchar(text)
     whole = f"{text} || '+0x' || lower(to_hex(given.where_at))"
     return whole if least >= 0 else f"case when given.where_at < 0 then {text} else {whole} end"
 

@@ -75,9 +75,13 @@ _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
 _NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})
 
 
-def selection_of(kind: str) -> str:
-    """Return the columns of *kind* as a list for SELECT, each as its type."""
-    return ", ".join(f'cast("{name}" as {type_.rstrip("!")}) as "{name}"' for name, type_ in COLUMNS[kind].items())
+def selection_of(kind: str, *, but_texts: bool = False) -> str:
+    """Return the columns of *kind* as a list for SELECT, each as its type; those of texts as they are, if told so."""
+    as_they_are = ("varchar", SITE) if but_texts else ()
+    return ", ".join(
+        f'"{name}"' if type_ in as_they_are else f'cast("{name}" as {type_}) as "{name}"'
+        for name, type_ in ((name, type_.rstrip("!")) for name, type_ in COLUMNS[kind].items())
+    )
 
 
 def faults_of(kind: str) -> str:

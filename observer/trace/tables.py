@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TableWriter"]
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 16
+_AT_ONCE: Final = 1 << 17
 """Rows of a table that are held before they are written."""
 _WRITERS: Final = 2
 """Stretches that are written at a time; each is held meanwhile."""
@@ -36,7 +36,7 @@ _ROW_GROUP: Final = 1 << 15
 """Rows that DuckDB holds before it writes them, and that a question about one of them reads; its own 122,880 take
 some 70 MB.
 """
-_HOW: Final = f"format parquet, compression zstd, use_tmp_file false, row_group_size {_ROW_GROUP}"
+_HOW: Final = f"format parquet, parquet_version v2, compression zstd, use_tmp_file false, row_group_size {_ROW_GROUP}"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
