@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from observer.errors import CannotObserve
@@ -31,6 +32,7 @@ __all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument"
 
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
+_FURTHER_PAGES: Final = 256
 _PACES: Final = 8
 """A task halts for us after so many page faults that their samples fill this part of a ring: eight may share one."""
 _MINOR, _MAJOR = range(2)
@@ -60,7 +62,7 @@ class FaultInstrument:
     def __init__(self, folder: Folder, stack_bytes: int) -> None:
         self.layout = SampleLayout(stack_bytes)
         self._rings = Rings(folder, "faults")
-        self._failed: Counter | None = None
+        self._failed: list[Counter] = []
         self._pacers: dict[int, int] = {}
         # The others are for what processes are followed by.
         self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
@@ -87,8 +89,7 @@ class FaultInstrument:
             self._open(tid)
         except OSError as error:
             raise self._refusal(error) from error
-        with contextlib.suppress(OSError):
-            self._failed = open_counter(PAGE_FAULTS, tid, -1, kernel=self.sees_kernel)
+        self._count_failed(tid)
         try:
             self._rings.start()
         except (OSError, RuntimeError) as error:  # RuntimeError: no further thread
@@ -99,27 +100,41 @@ class FaultInstrument:
     def pause(self) -> None:
         """Let nothing be recorded for now."""
         self._rings.pause()
-        if self._failed is not None:
-            self._failed.pause()
+        for counter in self._failed:
+            counter.pause()
 
     def go_on(self) -> None:
         """Let all that follows be recorded."""
         self._rings.go_on()
-        if self._failed is not None:
-            self._failed.go_on()
+        for counter in self._failed:
+            counter.go_on()
+
+    def reopen(self, tid: int) -> None:
+        """Open the events anew on *tid*, which has executed a program with other rights than its user's.
+
+        The kernel has taken them away then (perf_event_exit_task in begin_new_exec, fs/exec.c). Where it refuses new
+        ones, that program's faults are counted and not seen.
+        """
+        with contextlib.suppress(OSError):
+            self._rings.open_more(partial(self._ring, tid), _FURTHER_PAGES)
+            self._count_failed(tid)
 
     def _open(self, tid: int) -> None:
-        def ring(processor: int, pages: int) -> Ring:
-            stack = self.layout.stack_bytes
-            try:
-                return open_fault_ring(tid, processor, kernel=self.sees_kernel, stack_bytes=stack, pages=pages)
-            except OSError as error:
-                if error.errno != errno.EACCES or not self.sees_kernel:
-                    raise
-            self.sees_kernel = False
-            return open_fault_ring(tid, processor, kernel=False, stack_bytes=stack, pages=pages)
+        self._rings.open(partial(self._ring, tid), _RING_PAGES)
 
-        self._rings.open(ring, _RING_PAGES)
+    def _ring(self, tid: int, processor: int, pages: int) -> Ring:
+        stack = self.layout.stack_bytes
+        try:
+            return open_fault_ring(tid, processor, kernel=self.sees_kernel, stack_bytes=stack, pages=pages)
+        except OSError as error:
+            if error.errno != errno.EACCES or not self.sees_kernel:
+                raise
+        self.sees_kernel = False
+        return open_fault_ring(tid, processor, kernel=False, stack_bytes=stack, pages=pages)
+
+    def _count_failed(self, tid: int) -> None:
+        with contextlib.suppress(OSError):
+            self._failed.append(open_counter(PAGE_FAULTS, tid, -1, kernel=self.sees_kernel))
 
     @property
     def major_ids(self) -> tuple[int, ...]:
@@ -163,10 +178,9 @@ class FaultInstrument:
         for tid in tuple(self._pacers):
             self.ended(tid)
         counts, lost = self._rings.stop()
-        failed = None
-        if self._failed is not None:
-            failed = self._failed.read()[0]
-            self._failed.close()
+        failed = sum(counter.read()[0] for counter in self._failed) if self._failed else None
+        for counter in self._failed:
+            counter.close()
         return FaultTotals(sum(counts), lost, failed)
 
 

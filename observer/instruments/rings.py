@@ -19,11 +19,16 @@ from observer.linux.perf import Ring
 
 __all__ = ["Rings"]
 
+_STOP, _MORE = b"s", b"m"
+"""What the thread is told."""
 _SMALLER_MAY_DO: Final = (errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE)
 
 
 class Rings:
-    """The rings of one kind of samples, their files NAME.PROCESSOR.bin in *folder*, and the thread between them."""
+    """The rings of one kind of samples, their files NAME.NUMBER.bin in *folder*, and the thread between them.
+
+    The first are one a processor, and have its number; `open_more` adds others.
+    """
 
     def __init__(self, folder: Folder, name: str) -> None:
         self.files: list[NewFile] = []
@@ -34,7 +39,7 @@ class Rings:
         self._stop_read, self._stop_write = os.pipe()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._discarded = 0
+        self._discarded = self._next = 0
 
     def open(self, ring: Callable[[int, int], Ring], sizes: Sequence[int]) -> None:
         """Open a *ring* (of a processor and a number of pages) on every processor, as large as is allowed of *sizes*.
@@ -52,11 +57,34 @@ class Rings:
                 if error.errno not in _SMALLER_MAY_DO or pages == sizes[-1]:
                     raise
 
+    def open_more(self, ring: Callable[[int, int], Ring], pages: int) -> None:
+        """Open a further *ring* of so many pages on every processor, emptied like the others from now on.
+
+        Raises:
+            OSError: none was opened.
+        """
+        opened: list[Ring] = []
+        try:
+            for processor in sorted(_online_processors()):
+                opened.append(ring(processor, pages))
+            numbers = range(self._next, self._next + len(opened))
+            files = [NewFile(self._folder, f"{self._name}.{number}.bin") for number in numbers]
+        except OSError:
+            for each in opened:
+                each.close()
+            raise
+        self._next += len(opened)
+        with self._lock:
+            self._rings += opened
+            self.files += files
+        os.write(self._stop_write, _MORE)
+
     def start(self) -> None:
         """Begin to empty them; raises OSError or RuntimeError (no further thread), and closes the rings then."""
         try:
             processors = sorted(_online_processors())
             self.files = [NewFile(self._folder, f"{self._name}.{processor}.bin") for processor in processors]
+            self._next = processors[-1] + 1
             self._thread = threading.Thread(target=self._empty, name=f"{self._name} rings", daemon=True)
             self._thread.start()
         except (OSError, RuntimeError):
@@ -66,8 +94,8 @@ class Rings:
 
     @property
     def ring_bytes(self) -> int:
-        """Return how many bytes each ring has; 0 if none is open."""
-        return self._rings[0].size if self._rings else 0
+        """Return how many bytes the smallest ring has; 0 if none is open."""
+        return min((ring.size for ring in self._rings), default=0)
 
     def pause(self) -> None:
         """Have nothing more come in for now."""
@@ -91,17 +119,23 @@ class Rings:
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
         poller = select.poll()
         poller.register(self._stop_read, select.POLLIN)
-        for ring in self._rings:
-            for counter in ring.counters:
-                poller.register(counter.fd, select.POLLIN)
+        self._watch(poller)
         while True:
             ready = poller.poll()
             self.catch_up()
             for fd, event in ready:
                 if fd == self._stop_read:
-                    return
-                if not event & select.POLLIN:
+                    if os.read(fd, 1) != _MORE:
+                        return
+                    self._watch(poller)
+                elif not event & select.POLLIN:
                     poller.unregister(fd)  # the traced tree has ended: POLLHUP for ever
+
+    def _watch(self, poller: select.poll) -> None:
+        with self._lock:
+            for ring in self._rings:
+                for counter in ring.counters:
+                    poller.register(counter.fd, select.POLLIN)
 
     def catch_up(self) -> None:
         """Take out all that is in the rings, on whatever thread."""
@@ -118,7 +152,7 @@ class Rings:
     def stop(self) -> tuple[list[int], int]:
         """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
         if self._thread is not None:
-            os.write(self._stop_write, b"s")
+            os.write(self._stop_write, _STOP)
             self._thread.join()
             self.catch_up()
         read = [[counter.read() for counter in ring.counters] for ring in self._rings]

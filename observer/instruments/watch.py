@@ -226,9 +226,14 @@ class Watch:
         first = self.started == 0
         if first:
             self.prepare(task.tid)
-        elif self._faults is not None and (joins or former_tid != task.tid):
-            self._faults.ended(former_tid)
-            self._faults.pace(task.tid)
+        elif self._faults is not None:
+            if procfs.has_lost_its_events(task.pid):
+                self._faults.reopen(task.tid)
+                self._tell_rings(self._faults)
+                self._faults.pace(task.tid)
+            elif joins or former_tid != task.tid:
+                self._faults.ended(former_tid)
+                self._faults.pace(task.tid)
         if self.intervals is not None:
             if first or joins:
                 self.intervals.begin(task)
@@ -263,13 +268,16 @@ class Watch:
         if self._faults is not None:
             self._faults.go_on()
 
+    def _tell_rings(self, faults: FaultInstrument) -> None:
+        self._sink.notes.append(Rings(t=time.monotonic_ns(), major_ids=tuple(faults.major_ids)))
+
     def _start_faults(self, tid: int) -> None:
         if self._faults is None:
             return
         try:
             self._faults.start(tid)
             self._faults.pace(tid)
-            self._sink.notes.append(Rings(t=time.monotonic_ns(), major_ids=tuple(self._faults.major_ids)))
+            self._tell_rings(self._faults)
         except CannotObserve as error:
             self.not_observed["faults"] = f"{error.what}: {error.why}; {error.remedy}"
             self._faults = self._unsampled = None

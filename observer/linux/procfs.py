@@ -17,6 +17,7 @@ __all__ = [
     "OwnCounters",
     "TaskCounters",
     "child_counters",
+    "has_lost_its_events",
     "heap_start",
     "heeded_environment",
     "process_counters",
@@ -172,6 +173,16 @@ def read_status_field(pid: int, field: str) -> str:
         if name.decode("ascii", "replace") == field:
             return value.strip().decode("ascii", "replace")
     raise OSError(f"no field {field} in /proc/{pid}/status")
+
+
+def has_lost_its_events(pid: int) -> bool:
+    """Whether the kernel took its perf events from a process at the execve(2) that it is still in.
+
+    It does so where the program is not for its user to look into: real and effective user or group differ, as with a
+    set-user-ID file (install_exec_creds, fs/exec.c), unless fs.suid_dumpable is 1.
+    """
+    are_others = any(len({*read_status_field(pid, field).split()[:2]}) > 1 for field in ("Uid", "Gid"))
+    return are_others and _read("/proc/sys/fs/suid_dumpable").strip() != b"1"
 
 
 def seccomp_filters(tid: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -106,3 +107,40 @@ def test_a_quarter_of_a_million_page_faults_without_a_stop_lose_nothing(tmp_path
         tmp_path,
     )
     assert len([fault for fault in recorded.faults if fault.chunk is not None]) >= 4 * 65_536
+
+
+@needs_fault_events
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving a file to another group, and watching it then, needs root")
+@pytest.mark.parametrize("how", ["set-group-ID file", "other group before"])
+def test_a_program_with_other_rights_is_seen_though_linux_takes_its_events_away(tmp_path: Path, how: str) -> None:
+    """The kernel ends the perf events of what its user may not look into: the observer opens them again."""
+    touching = compile_c(
+        HEAD + "int main(void) { char *p = malloc(4 << 20); for (long i = 0; i < 4 << 20; i += 4096) p[i] = 1; }",
+        tmp_path / "touching",
+    )
+    if how == "set-group-ID file":
+        os.chown(touching, 0, 65534)
+        Path(touching).chmod(0o2755)
+    recorded = run_c(
+        f"""
+        #include <sys/wait.h>
+        int main(void) {{
+            for (int i = 0; i < 3; i++) {{
+                pid_t child = fork();
+                if (!child) {{
+                    if ({int(how != "set-group-ID file")} && setegid(65534)) return 1;
+                    execl("{touching}", "touching", NULL);
+                    return 1;
+                }}
+                int status;
+                if (waitpid(child, &status, 0) != child || status) return 2;
+            }}
+            char *p = malloc(1 << 20);
+            for (long i = 0; i < 1 << 20; i += 4096) p[i] = 1;
+            return 0;
+        }}""",
+        tmp_path,
+    )
+    recorded.assert_balanced()
+    assert recorded.status == 0
+    assert len([fault for fault in recorded.faults if fault.chunk is not None]) >= 3 * 1024 + 256
