@@ -7,11 +7,11 @@ from typing import NamedTuple
 from observer.model.addresses import PAGE, AddressSpace, page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.lives import Lives
-from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Unmap, memory_call
+from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
 from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.story.steps import is_step_six
 
-__all__ = ["Level", "Levels"]
+__all__ = ["Held", "Level", "Levels"]
 
 _GIVEN_BACK = frozenset({"dontneed", "dontneed_locked", "remove"})
 
@@ -27,7 +27,9 @@ class Level(NamedTuple):
     frames: int
 
 
-class _Held:
+class Held:
+    """What one process holds: its live pieces, the regions that it mapped, the pages that are there (addresses)."""
+
     def __init__(self, page: int) -> None:
         self.page = page
         self.pieces: dict[int, int] = {}
@@ -37,8 +39,9 @@ class _Held:
         self.pages: set[int] = set()
         self.break_start = self.break_end = 0
 
-    def copy(self) -> _Held:
-        twin = _Held(self.page)
+    def copy(self) -> Held:
+        """Return an independent copy (fork)."""
+        twin = Held(self.page)
         twin.pieces, twin.asked, twin.pages = dict(self.pieces), self.asked, set(self.pages)
         twin.regions, twin.mapped = self.regions.copy(), self.mapped
         twin.break_start, twin.break_end = self.break_start, self.break_end
@@ -46,9 +49,17 @@ class _Held:
 
     @property
     def level(self) -> Level:
+        """How much that is."""
         return Level(self.asked, self.break_end - self.break_start, self.mapped, len(self.pages) * self.page)
 
+    @property
+    def writable(self) -> int:
+        """Bytes of its regions and its heap that may be written: reservations are not among them."""
+        regions = sum(region.size for region in self.regions.mappings if "w" in region.protection)
+        return regions + self.break_end - self.break_start
+
     def call(self, call: Call) -> None:
+        """Replay a call of the allocator family."""
         if call.pointer and (call.op in FREEING or (call.op in RESIZING and (call.result or not call.bytes_asked))):
             self.asked -= self.pieces.pop(call.pointer, 0)
         if call.op in ALLOCATING and call.result:
@@ -56,6 +67,7 @@ class _Held:
             self.pieces[call.result] = call.bytes_asked
 
     def fault(self, fault: Fault) -> None:
+        """A page came in."""
         if is_step_six(fault) and fault.access != "read":
             self.pages.add(page_down(fault.address, self.page))
 
@@ -66,17 +78,20 @@ class _Held:
             self._lose(page_up(call.end, self.page), page_up(self.break_end, self.page))
             self.break_end = call.end
         elif isinstance(call, Map) and call.start is not None:
-            self._unmap(call.start, call.length)
+            self.unmap(call.start, call.length)
             if call.flags >= {"private", "anonymous"}:
                 self.mapped += self.regions.map(call.start, call.length, call.protection).size
         elif isinstance(call, Unmap):
-            self._unmap(call.start, call.length)
+            self.unmap(call.start, call.length)
+        elif isinstance(call, Protect):
+            self.regions.protect(call.start, call.length, call.protection)
         elif isinstance(call, Move) and call.new_start is not None:
             self._move(call, call.new_start)
         elif isinstance(call, Advise) and call.advice in _GIVEN_BACK:
             self._lose(call.start, page_up(call.end, self.page))
 
-    def _unmap(self, start: int, length: int) -> None:
+    def unmap(self, start: int, length: int) -> None:
+        """Nothing of ours is in [start, start+length) any longer."""
         self.mapped -= self.regions.covered(start, start + page_up(length, self.page))
         self.regions.unmap(start, length)
         self._lose(start, start + page_up(length, self.page))
@@ -84,8 +99,8 @@ class _Held:
     def _move(self, call: Move, new: int) -> None:
         source, came = self.regions.find(call.start), self._within(call.start, page_up(call.end, self.page))
         if "dontunmap" not in call.flags:
-            self._unmap(call.start, call.length)
-        self._unmap(new, call.new_length)
+            self.unmap(call.start, call.length)
+        self.unmap(new, call.new_length)
         if source is not None:
             self.regions.place(source, call.start, new, call.new_length)
             self.mapped += call.new_size(self.page)
@@ -111,7 +126,7 @@ class Levels:
     """
 
     def __init__(self, page_size: int = PAGE) -> None:
-        self._lives: Lives[_Held] = Lives(lambda _pid, _environment: _Held(page_size), lambda held, _t, _c: held.copy())
+        self._lives: Lives[Held] = Lives(lambda _pid, _environment: Held(page_size), lambda held, _t, _c: held.copy())
         self._latest: dict[int, Level] = {}
 
     def take(self, event: Event) -> Level | None:

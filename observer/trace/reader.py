@@ -33,6 +33,7 @@ from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
 from observer.trace.about import About, about_line, ender_of, giver_of, lives_of
+from observer.trace.call_columns import ColumnsOfRun
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
@@ -139,6 +140,13 @@ class Trace:
         """Yield the events of *kinds* (None: all) in order of n; of a question *about* some, hardly more than those."""
         chosen = [kind for kind in TABLES if kinds is None or kind in kinds]
         yield from heapq.merge(*(self._kind(kind, about) for kind in chosen), key=lambda event: event.n)
+
+    def columns(self) -> ColumnsOfRun:
+        """Return the calls as columns, for what is counted of all; raises BadTrace where a table is damaged."""
+        for kind in ("call", "fault", "process"):
+            self._check(kind, "true", [])
+        tables = {kind: self.table(kind) for kind in ("call", "fault", "process")}
+        return ColumnsOfRun(tables, self.meta.outcome.events, f"cannot read the tables of {self.directory}", _AGAIN)
 
     def calls_by_number(self, n: int) -> Call | None:
         """Return the call with number *n*."""

@@ -1,0 +1,136 @@
+"""The heap profile of a recorded run: its calls pass as columns, everything else event by event."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from observer.model.events import Event, Fault, Syscall
+from observer.story.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
+from observer.story.fragmentation import Fragmentation, Ground, fragmentation
+from observer.story.pairing import Alive
+from observer.story.profile import Curve, HeapProfile, Profiled
+
+__all__ = ["Columns", "ProfiledRun", "Source", "profiled"]
+
+_GROUND = frozenset({"syscall", "fault", "process"})
+
+
+class Columns(Protocol):
+    """The calls of a run as columns (`trace.call_columns.ColumnsOfRun`)."""
+
+    @property
+    def events(self) -> int:
+        """How many events the run has."""
+
+    @property
+    def names(self) -> PlaceNames:
+        """The places that calls and faults have."""
+
+    def calls(self) -> Iterable[CallColumns]:
+        """Yield the calls in order of n."""
+
+    def faults(self) -> Faults:
+        """Return who took page faults."""
+
+    def frames(self) -> Frames:
+        """Return to whose pieces page frames came."""
+
+    def ends(self) -> list[End]:
+        """Return the ends of processes and programs, in order of n."""
+
+
+class Source(Protocol):
+    """A trace."""
+
+    def columns(self) -> Columns:
+        """Return its calls as columns."""
+
+    def events(self, kinds: frozenset[str] | None = None) -> Iterable[Event]:
+        """Yield its events of some kinds."""
+
+
+class ProfiledRun(NamedTuple):
+    """A run's `profile`, its `places`, what its memory was at the `peak` and in the `end`, and over the run.
+
+    `end` is the moment before the last process ended. The curves have `profile.MOMENTS` points, in bytes: what was `mapped` and
+    `resident` at most in each stretch of the run.
+    """
+
+    profile: HeapProfile
+    places: list[Profiled]
+    peak: Fragmentation
+    end: Fragmentation
+    mapped: list[int]
+    resident: list[int]
+
+
+def profiled(source: Source, page_size: int) -> ProfiledRun:
+    """Return the profile of *source*, in whose machine a page has *page_size* bytes.
+
+    Raises:
+        BadTrace: its tables cannot be read.
+    """
+    columns = source.columns()
+    profile, ends = HeapProfile(columns.names, columns.frames(), columns.events), columns.ends()
+    profile.add_faults(columns.faults())
+    last = _follow(profile, columns.calls(), ends)
+    peak = profile.peak
+    end = next((each.n for each in reversed(ends) if not each.is_exec), columns.events)
+    ground = _Ground(page_size, ends, [(peak.n, peak.alive), (end, last)])
+    mapped, resident = Curve(columns.events), Curve(columns.events)
+    for event in source.events(_GROUND):
+        ground.take(event)
+        mapped.add(event.n, ground.ground.mapped)
+        resident.add(event.n, ground.ground.resident)
+    (at_peak, untouched), (at_end, _untouched) = ground.finish()
+    return ProfiledRun(profile, profile.places(untouched), at_peak, at_end, mapped.values(), resident.values())
+
+
+def _follow(profile: HeapProfile, windows: Iterable[CallColumns], ends: Iterable[End]) -> Alive:
+    """Have *profile* take all calls and ends; return what was alive before the last process ended."""
+    waiting, left = deque(ends), None
+    last = next((end for end in reversed(waiting) if not end.is_exec), None)
+    for window in windows:
+        rest = window
+        while waiting and len(rest.n) and waiting[0].n <= rest.n[-1]:
+            before, rest = rest.upto(waiting[0].n)
+            profile.take(before)
+            left = profile.alive if waiting[0] is last else left
+            profile.end(waiting.popleft())
+        profile.take(rest)
+    for end in waiting:
+        left = profile.alive if end is last else left
+        profile.end(end)
+    return left if left is not None else profile.alive
+
+
+class _Ground:
+    """Follows what the kernel gave, and stops at *moments*: numbers of events, with what was alive behind them."""
+
+    def __init__(self, page_size: int, ends: Iterable[End], moments: Iterable[tuple[int, Alive]]) -> None:
+        self.ground = Ground(page_size)
+        self._page, self._ends, self._moments = page_size, deque(ends), deque(moments)
+        self._found: list[tuple[Fragmentation, Integers]] = []
+
+    def take(self, event: Event) -> None:
+        """Take the next event; what happens inside the call of a moment belongs to it."""
+        cause = event.cause if isinstance(event, Syscall | Fault) else None
+        while self._moments and event.n > self._moments[0][0] != cause:
+            self._stop()
+        while self._ends and event.n > self._ends[0].n:
+            end = self._ends.popleft()
+            if not end.is_exec:
+                self.ground.end(end.pid)
+        self.ground.take(event)
+
+    def finish(self) -> list[tuple[Fragmentation, Integers]]:
+        """Return what was at each moment, and the untouched bytes of its pieces."""
+        while self._moments:
+            self._stop()
+        return self._found
+
+    def _stop(self) -> None:
+        n, alive = self._moments.popleft()
+        self._found.append(fragmentation(n, alive, self.ground, self._page))

@@ -1,0 +1,75 @@
+"""The calls of a run as columns of numbers, for what is counted of millions of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.model.events import Site
+
+__all__ = ["CallColumns", "End", "Faults", "Frames", "Integers", "PlaceNames"]
+
+Integers = npt.NDArray[np.int64]
+
+
+class CallColumns(NamedTuple):
+    """Calls in order of n, a value each in every column.
+
+    `kind` is what it does (`many_calls.kind_of`), `pointer` and `result` are 0 where there is none, `asked` bytes in
+    all, `place` the number of its place (`PlaceNames`), `end_ns` -1 where it did not return; `wastes` says whether
+    its chunk is glibc's.
+    """
+
+    n: Integers
+    t_ns: Integers
+    end_ns: Integers
+    pid: Integers
+    kind: npt.NDArray[np.int8]
+    pointer: npt.NDArray[np.uint64]
+    result: npt.NDArray[np.uint64]
+    asked: npt.NDArray[np.uint64]
+    place: Integers
+    wastes: npt.NDArray[np.bool_]
+
+    def upto(self, n: int) -> tuple[CallColumns, CallColumns]:
+        """Return the calls before event *n*, and the others."""
+        at = int(np.searchsorted(self.n, n))
+        return self._cut(slice(0, at)), self._cut(slice(at, None))
+
+    def _cut(self, rows: slice) -> CallColumns:
+        columns: list[npt.NDArray[Any]] = [column[rows] for column in self]
+        return CallColumns(*columns)
+
+
+class PlaceNames(NamedTuple):
+    """The places of a run by their number: each its text (`Site.text`), and one of the sites that have it."""
+
+    texts: Sequence[str]
+    sites: Sequence[Site | None]
+
+
+class End(NamedTuple):
+    """Event `n` ended what lived in process `pid`: the process itself, or (`is_exec`) the program that it ran."""
+
+    n: int
+    pid: int
+    is_exec: bool
+
+
+class Faults(NamedTuple):
+    """Page faults by the `place` that took them: how `many`, and the n of the first."""
+
+    place: Integers
+    many: Integers
+    first: Integers
+
+
+class Frames(NamedTuple):
+    """Page frames by the call, in order of its n, to whose piece so `many` came, and the process that touched it."""
+
+    call: Integers
+    pid: Integers
+    many: Integers

@@ -1,0 +1,97 @@
+"""Who gives and who takes each piece, among very many calls at once."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.story.call_columns import CallColumns, Integers
+from observer.story.many_calls import ALLOCATES, FREES, RESIZES
+
+__all__ = ["NEVER", "PIECE", "Alive", "Paired", "Pieces", "addresses_of", "key_of", "paired", "slots_of"]
+
+NEVER: Final = 1 << 62
+_BITS: Final = 48
+"""Of an address: glibc asks for no memory above (mmap(2) gives none there unless it is asked to)."""
+_ADDRESS: Final = np.uint64((1 << _BITS) - 1)
+
+PIECE: Final = np.dtype([
+    ("key", np.uint64), ("asked", np.int64), ("born", np.int64), ("t_ns", np.int64), ("place", np.int32),
+    ("wastes", np.bool_),
+])  # fmt: skip
+"""A piece that lives: its process and address (`key_of`), the call that made it, and when that returned."""
+
+Pieces = npt.NDArray[np.void]
+
+
+class Alive(NamedTuple):
+    """Pieces that live at one moment, in order of key or not, and the processes by their slots."""
+
+    pieces: Pieces
+    pids: dict[int, int]
+
+
+class Paired(NamedTuple):
+    """The turns of some calls, each of which takes a piece or gives one, in their order: `rows` has the call of each.
+
+    `new` are the pieces that were given, `born` at which turn, `old` those that lived before. `new_ended` and
+    `old_ended` are the turns at which they ended, NEVER for those that live on: when they were taken, or when their
+    address was given again.
+    """
+
+    rows: Integers
+    new: Pieces
+    born: Integers
+    new_ended: Integers
+    old: Pieces
+    old_ended: Integers
+
+
+def key_of(slots: Integers, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return one number for process and address: *slots* number the processes that are there, below 65,536."""
+    return slots.astype(np.uint64) << np.uint64(_BITS) | addresses & _ADDRESS
+
+
+def addresses_of(keys: npt.NDArray[np.uint64]) -> Integers:
+    """Return the addresses in *keys*."""
+    return (keys & _ADDRESS).astype(np.int64)
+
+
+def slots_of(keys: npt.NDArray[np.uint64]) -> Integers:
+    """Return the slots of the processes in *keys*."""
+    return (keys >> np.uint64(_BITS)).astype(np.int64)
+
+
+def paired(calls: CallColumns, slots: Integers, old: Pieces) -> Paired:
+    """Pair *calls*, of processes that have these *slots*, with each other and with *old*, which is in order of key."""
+    allocates = (calls.kind == ALLOCATES) | (calls.kind == RESIZES)
+    gives = allocates & (calls.result != 0)
+    moves = (calls.kind == RESIZES) & ((calls.result != 0) | (calls.asked == 0))
+    takes = ((calls.kind == FREES) | moves) & (calls.pointer != 0)
+    there, keys = np.empty(2 * len(calls.n), dtype=np.bool_), np.empty(2 * len(calls.n), dtype=np.uint64)
+    there[::2], there[1::2] = takes, gives
+    keys[::2], keys[1::2] = key_of(slots, calls.pointer), key_of(slots, calls.result)
+    turns = np.flatnonzero(there)
+    keys, rows = keys[turns], turns >> 1
+    order = np.argsort(keys, kind="stable")
+    goes_on = keys[order[1:]] == keys[order[:-1]]
+    next_turn = np.full(len(turns), NEVER, dtype=np.int64)
+    next_turn[order[:-1][goes_on]] = order[1:][goes_on]
+    firsts = order[np.concatenate([np.ones(min(len(order), 1), dtype=np.bool_), ~goes_on])]
+    old_ended = np.full(len(old), NEVER, dtype=np.int64)
+    if len(old):
+        at = np.minimum(np.searchsorted(old["key"], keys[firsts]), len(old) - 1)
+        known = old["key"][at] == keys[firsts]
+        old_ended[at[known]] = firsts[known]
+    born = np.flatnonzero(turns & 1)
+    return Paired(rows, _made(calls, rows[born], keys[born]), born, next_turn[born], old, old_ended)
+
+
+def _made(calls: CallColumns, rows: Integers, keys: npt.NDArray[np.uint64]) -> Pieces:
+    new = np.empty(len(rows), dtype=PIECE)
+    new["key"], new["asked"] = keys, calls.asked[rows].astype(np.int64)
+    new["born"], new["place"], new["wastes"] = calls.n[rows], calls.place[rows], calls.wastes[rows]
+    new["t_ns"] = np.maximum(calls.end_ns[rows], calls.t_ns[rows])
+    return new

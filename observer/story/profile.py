@@ -1,0 +1,330 @@
+"""The heap profile of a run: what each place asked for, held at the peak and left, how long pieces lived, their sizes.
+
+It is taken of the calls as columns, a batch at a time, in numbers alone: hundreds of thousands of calls at once. What
+`places.Places` follows event by event comes out the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from observer.glibc.chunks import WORD
+from observer.story.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
+from observer.story.many_calls import ALLOCATES, RESIZES
+from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, paired, slots_of
+from observer.story.places import MEASURES, Place
+from observer.story.size_classes import CLASSES, SizeClass, chunk_sizes, class_of, range_of
+
+__all__ = [
+    "EVENTS_EDGES", "MOMENTS", "RANKS", "TIME_EDGES", "Curve", "HeapProfile", "Lifetime", "Peak", "Profiled", "ranked",
+]  # fmt: skip
+
+EVENTS_EDGES: Final = tuple(10**power for power in range(1, 10))
+"""Lifetimes in events of the run: below 10, below 100, ... below 10^9, more."""
+TIME_EDGES: Final = tuple(10**power for power in range(3, 12))
+"""Lifetimes in nanoseconds: below a microsecond, ten, ... below 100 seconds, more."""
+MOMENTS: Final = 60
+"""Points of the curve over the run's events."""
+_LARGE: Final = 1 << 32
+"""Sizes below this add up exactly as numpy's doubles, half a million at a time."""
+_MOST_ASKED: Final = (1 << 62) - 1
+
+
+class Peak(NamedTuple):
+    """The first moment at which most bytes were alive: behind the call `n`, at `t_ns`."""
+
+    n: int
+    t_ns: int
+    live: int
+    alive: Alive
+
+
+class Profiled(NamedTuple):
+    """A place, with what it held when most was alive in the whole run, and how long its pieces lived.
+
+    `by_events` and `by_time` count its pieces by lifetime, in the classes of EVENTS_EDGES and TIME_EDGES; those that
+    were never freed are in neither. `untouched` bytes of whole pages in its pieces had no page frame at the peak.
+    """
+
+    place: Place
+    peak: int
+    peak_pieces: int
+    untouched: int
+    by_events: tuple[int, ...]
+    by_time: tuple[int, ...]
+
+
+def _of_place(value: Callable[[Place], int], each: Profiled) -> int:
+    return value(each.place)
+
+
+RANKS: Final[dict[str, Callable[[Profiled], int]]] = {
+    **{name: partial(_of_place, value) for name, value in MEASURES.items()},
+    "peak": lambda each: each.peak,
+    "untouched": lambda each: each.untouched,
+}
+"""What places are ranked by: `places.MEASURES`, bytes at the peak, bytes of them that nobody had touched."""
+
+
+def ranked(places: Iterable[Profiled], measure: str) -> list[Profiled]:
+    """Return those of *places* with any of *measure* (one of RANKS), those with most first."""
+    value = RANKS[measure]
+    return sorted(filter(value, places), key=lambda each: (-value(each), each.place.first))
+
+
+class Lifetime(NamedTuple):
+    """Pieces that lived `least` events or nanoseconds or longer, and less than `below` (None: any)."""
+
+    least: int
+    below: int | None
+    pieces: int
+    bytes: int
+
+
+class Curve:
+    """The highest of a level in each of MOMENTS stretches, as long as each other, of a run of so many *events*."""
+
+    def __init__(self, events: int) -> None:
+        self._events = max(events, 1)
+        self._highest, self._latest = np.full((2, MOMENTS), -1, dtype=np.int64)
+
+    def add(self, n: int, level: int) -> None:
+        """The level is *level* from event *n* on."""
+        at = min(n * MOMENTS // self._events, MOMENTS - 1)
+        self._highest[at], self._latest[at] = max(self._highest[at], level), level
+
+    def add_many(self, n: Integers, levels: Integers) -> None:
+        """It is each of *levels* from the event in *n* on, which are in order."""
+        moments = np.minimum(n * MOMENTS // self._events, MOMENTS - 1)
+        begins = np.flatnonzero(np.diff(moments, prepend=-1))
+        which = moments[begins]
+        self._highest[which] = np.maximum(self._highest[which], np.maximum.reduceat(levels, begins))
+        self._latest[which] = levels[np.append(begins[1:], len(levels)) - 1]
+
+    def values(self) -> list[int]:
+        """Return the highest level of each stretch, from the level at which the one before ended."""
+        found, level = [], 0
+        for highest, latest in zip(self._highest.tolist(), self._latest.tolist(), strict=True):
+            found.append(max(level, highest))
+            level = latest if latest >= 0 else level
+        return found
+
+
+class HeapProfile:
+    """Takes a run: `take` its calls in order of n, `end` what ends between them, then ask.
+
+    Args:
+        names: the places that calls and faults have.
+        frames: to whose pieces page frames came.
+        events: how many events the run has.
+    """
+
+    def __init__(self, names: PlaceNames, frames: Frames, events: int) -> None:
+        self._names, self._frames = names, frames
+        count = len(names.texts)
+        self._first = np.full(count, NEVER, dtype=np.int64)
+        self._calls, self._faults, self._framed = (np.zeros(count, dtype=np.int64) for _ in range(3))
+        self._asked, self._wasted = [0] * count, np.zeros(count, dtype=np.int64)
+        self._left, self._left_pieces = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._by_events = np.zeros((count, len(EVENTS_EDGES) + 1), dtype=np.int64)
+        self._by_time = np.zeros((count, len(TIME_EDGES) + 1), dtype=np.int64)
+        self._bytes_by_events = np.zeros(len(EVENTS_EDGES) + 1, dtype=np.int64)
+        self._bytes_by_time = np.zeros(len(TIME_EDGES) + 1, dtype=np.int64)
+        self._sizes = np.zeros((CLASSES, 3), dtype=np.int64)
+        self._curve = Curve(events)
+        self._slots: dict[int, int] = {}
+        self._alive: Pieces = np.empty(0, dtype=PIECE)
+        self._live = 0
+        self.peak = Peak(-1, 0, 0, Alive(self._alive, {}))
+
+    # ---- the run ----
+
+    def take(self, calls: CallColumns) -> None:
+        """Take calls in, as many as memory may be had for: some hundred bytes each."""
+        if not len(calls.n):
+            return
+        self._count(calls)
+        found = paired(calls, self._slots_of(calls.pid), self._alive)
+        self._follow(calls, found)
+        self._count_sizes(found.new)
+        for pieces, ended in ((found.new, found.new_ended), (found.old, found.old_ended)):
+            gone = ended != NEVER
+            rows = found.rows[ended[gone]]
+            self._bury(pieces[gone], calls.n[rows], calls.t_ns[rows])
+        stays = np.concatenate([found.old[found.old_ended == NEVER], found.new[found.new_ended == NEVER]])
+        self._alive = stays[np.argsort(stays["key"], kind="stable")]
+
+    def end(self, end: End) -> None:
+        """End what lives in a process: with an exec it is gone, else it was left."""
+        slot = self._slots.pop(end.pid, None)
+        if slot is None:
+            return
+        first, last = np.searchsorted(slots_of(self._alive["key"]), [slot, slot + 1])
+        gone = self._alive[first:last]
+        self._alive = np.concatenate([self._alive[:first], self._alive[last:]])
+        self._live -= int(gone["asked"].sum())
+        self._curve.add(end.n, self._live)
+        if not end.is_exec:
+            self._leave(gone)
+
+    def add_faults(self, faults: Faults) -> None:
+        """Count page faults by who took them."""
+        np.add.at(self._faults, faults.place, faults.many)
+        np.minimum.at(self._first, faults.place, faults.first)
+
+    def _slots_of(self, pids: Integers) -> Integers:
+        slots = np.zeros(len(pids), dtype=np.int64)
+        for pid in [int(pids[0])] if (pids == pids[0]).all() else np.unique(pids).tolist():
+            slot = self._slots.get(pid)
+            if slot is None:
+                taken = set(self._slots.values())
+                slot = self._slots[pid] = next(i for i in range(len(taken) + 1) if i not in taken)
+            slots[pids == pid] = slot
+        return slots
+
+    def _count(self, calls: CallColumns) -> None:
+        rows = np.flatnonzero((calls.kind == ALLOCATES) | (calls.kind == RESIZES))
+        places, asked, count = calls.place[rows], calls.asked[rows], len(self._calls)
+        self._calls += np.bincount(places, minlength=count)
+        self._first[places[::-1]] = np.minimum(self._first[places[::-1]], calls.n[rows][::-1])
+        is_small = asked < _LARGE
+        sums = np.bincount(places[is_small], asked[is_small].astype(np.float64), minlength=count)
+        for place in np.flatnonzero(sums).tolist():
+            self._asked[place] += int(sums[place])
+        for place, size in zip(places[~is_small].tolist(), asked[~is_small].tolist(), strict=True):
+            self._asked[place] += size
+        self._count_frames(calls)
+
+    def _count_frames(self, calls: CallColumns) -> None:
+        first, last = np.searchsorted(self._frames.call, [calls.n[0], calls.n[-1] + 1])
+        called = self._frames.call[first:last]
+        rows = np.minimum(np.searchsorted(calls.n, called), len(calls.n) - 1)
+        own = (calls.n[rows] == called) & (calls.pid[rows] == self._frames.pid[first:last])
+        np.add.at(self._framed, calls.place[rows[own]], self._frames.many[first:last][own])
+
+    def _count_sizes(self, pieces: Pieces) -> None:
+        places, asked = pieces["place"], pieces["asked"]
+        classes, lost = _classes_and_lost(pieces)
+        self._wasted += _sums(places, lost, len(self._wasted))
+        for column, values in enumerate((np.ones(len(pieces), dtype=np.int64), asked, lost)):
+            self._sizes[:, column] += _sums(classes, values, CLASSES)
+
+    def _follow(self, calls: CallColumns, found: Paired) -> None:
+        """Follow how much is alive, turn by turn."""
+        if not len(found.rows):
+            return
+        change = np.zeros(len(found.rows), dtype=np.int64)
+        change[found.born] = found.new["asked"]
+        for pieces, ended in ((found.new, found.new_ended), (found.old, found.old_ended)):
+            gone = ended != NEVER
+            change[ended[gone]] -= pieces["asked"][gone]
+        live = self._live + np.cumsum(change)
+        self._live = int(live[-1])
+        self._curve.add_many(calls.n[found.rows], live)
+        highest = int(np.argmax(live))
+        if live[highest] > self.peak.live:
+            still, new = found.old_ended > highest, (found.born <= highest) & (found.new_ended > highest)
+            there = np.concatenate([found.old[still], found.new[new]])
+            row = found.rows[highest]
+            alive = Alive(there, self._pids)
+            self.peak = Peak(int(calls.n[row]), int(calls.t_ns[row]), int(live[highest]), alive)
+
+    def _bury(self, pieces: Pieces, n: Integers, t_ns: Integers) -> None:
+        """Count the lifetimes of *pieces* that ended with the events *n*."""
+        for edges, table, sizes, lived in (
+            (EVENTS_EDGES, self._by_events, self._bytes_by_events, n - pieces["born"]),
+            (TIME_EDGES, self._by_time, self._bytes_by_time, t_ns - pieces["t_ns"]),
+        ):
+            classes = np.searchsorted(edges, lived, side="right")
+            sizes += _sums(classes, pieces["asked"], len(edges) + 1)
+            count = table.shape[0] * table.shape[1]
+            cells = pieces["place"].astype(np.int64) * table.shape[1] + classes
+            table += np.bincount(cells, minlength=count).reshape(table.shape)
+
+    def _leave(self, pieces: Pieces) -> None:
+        self._left += _sums(pieces["place"], pieces["asked"], len(self._left))
+        self._left_pieces += np.bincount(pieces["place"], minlength=len(self._left))
+
+    # ---- what it came to ----
+
+    @property
+    def live(self) -> int:
+        """Bytes that were never freed, in all processes."""
+        return int(self._left.sum()) + self._live
+
+    @property
+    def alive(self) -> Alive:
+        """The pieces that live in processes that have not ended."""
+        return Alive(self._alive, self._pids)
+
+    @property
+    def _pids(self) -> dict[int, int]:
+        return {slot: pid for pid, slot in self._slots.items()}
+
+    def places(self, untouched: Integers | None = None) -> list[Profiled]:
+        """Return the places at which anything happened, in the order of their first events.
+
+        *untouched* are bytes by piece of the peak (`fragmentation.fragmentation`).
+        """
+        count = len(self._calls)
+        own, there = self._alive["place"], self.peak.alive.pieces["place"]
+        live = self._left + _sums(own, self._alive["asked"], count)
+        pieces = self._left_pieces + np.bincount(own, minlength=count)
+        peak, at_peak = _sums(there, self.peak.alive.pieces["asked"], count), np.bincount(there, minlength=count)
+        bare = _sums(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
+        return [
+            Profiled(
+                Place(
+                    self._names.texts[i], self._names.sites[i], int(self._first[i]), int(self._calls[i]),
+                    self._asked[i], int(self._wasted[i]), int(live[i]), int(pieces[i]), int(self._faults[i]),
+                    int(self._framed[i]),
+                ),
+                int(peak[i]), int(at_peak[i]), int(bare[i]), tuple(self._by_events[i].tolist()),
+                tuple(self._by_time[i].tolist()),
+            )
+            for i in np.argsort(self._first, kind="stable").tolist() if self._first[i] != NEVER
+        ]  # fmt: skip
+
+    def lifetimes(self, *, in_time: bool = False) -> list[Lifetime]:
+        """Return how long the pieces lived that ended: in events of the run, or (*in_time*) in nanoseconds."""
+        edges = TIME_EDGES if in_time else EVENTS_EDGES
+        counts, sizes = (
+            (self._by_time, self._bytes_by_time) if in_time else (self._by_events, self._bytes_by_events)
+        )  # fmt: skip
+        bounds = zip((0, *edges), (*edges, None), counts.sum(axis=0).tolist(), sizes.tolist(), strict=True)
+        return [Lifetime(*bound) for bound in bounds]
+
+    def sizes(self) -> list[SizeClass]:
+        """Return the classes of sizes that were asked for, smallest first."""
+        classes, _lost = _classes_and_lost(self.peak.alive.pieces)
+        peak = _sums(classes, self.peak.alive.pieces["asked"], CLASSES).tolist()
+        pieces = np.bincount(classes, minlength=CLASSES).tolist()
+        return [
+            SizeClass(*range_of(i), *self._sizes[i].tolist(), peak[i], pieces[i])
+            for i in np.flatnonzero(self._sizes[:, 0]).tolist()
+        ]  # fmt: skip
+
+    def curve(self) -> list[int]:
+        """Return the most bytes alive in each of MOMENTS stretches of the run (`Curve`)."""
+        return self._curve.values()
+
+
+def _classes_and_lost(pieces: Pieces) -> tuple[Integers, Integers]:
+    """Return the class of each piece, and the bytes of its chunk that it may use beyond those it asked for."""
+    asked = pieces["asked"]
+    chunks = chunk_sizes(asked)
+    sizes = np.where(pieces["wastes"], chunks, np.maximum(asked + 15 & -16, 16))
+    return class_of(np.minimum(sizes, _MOST_ASKED)), np.where(pieces["wastes"], chunks - WORD - asked, 0)
+
+
+def _sums(places: npt.NDArray[np.integer], values: Integers, count: int) -> Integers:
+    """Return the sum of *values* by place, exactly."""
+    found = np.bincount(places, np.minimum(values, _LARGE - 1).astype(np.float64), minlength=count).astype(np.int64)
+    large = np.flatnonzero(values >= _LARGE)
+    np.add.at(found, places[large], values[large] - (_LARGE - 1))
+    return found
