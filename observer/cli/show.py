@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.events import event_number
+from observer.cli.profiles import MEASURES, is_profile, profile_rows, show_profile
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_MEASURES: Final = ("bytes", "calls", "live", "resident", "waste", "faults")
 _DRAWN: Final = ("steps", "map", "heap")
 _DESCRIPTION: Final = """\
 Tell the trace in DIR: one screen of what it came to. With --full the whole
@@ -49,6 +49,9 @@ Examples:
   observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
                                                 freed; or --call N, an event
   observer show story.trace --top resident      whose pieces got page frames
+  observer show story.trace --peak              who held what when most was alive
+  observer show story.trace --lifetimes         how long pieces lived, by line
+  observer show story.trace --sizes --json      the classes of sizes, one a line
   observer show story.trace --full --lang ko    the whole story in Korean
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --kind syscall --json | jq .name
@@ -77,7 +80,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print the chosen events as JSON Lines (see observer export); so the rows of --top, --leaks and --ledger",
+        help="print the chosen events as JSON Lines (see observer export); so the rows of --top, --leaks and "
+        "--ledger, and what --peak, --lifetimes, --sizes and --fragmentation tell",
     )
 
 
@@ -105,10 +109,17 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
         "--heap", action="store_true", help="the heap's chunks and the pages behind them, at the end or --at an event"
     )
     part.add_argument(
-        "--top", choices=_MEASURES, metavar="BY",
-        help="the lines that have most: bytes, calls, live (bytes not freed), resident (page frames), waste, faults",
+        "--top", choices=MEASURES, metavar="BY",
+        help="the lines that have most: bytes, calls, live (bytes not freed), peak (bytes when most was alive), "
+        "resident (page frames), untouched, waste (lost to rounding), faults",
     )  # fmt: skip
     part.add_argument("--leaks", action="store_true", help="what was never freed, by the lines that asked for it")
+    part.add_argument("--peak", action="store_true", help="who held what when most was alive, and the way there")
+    part.add_argument("--lifetimes", action="store_true", help="how long pieces lived, in all and by line")
+    part.add_argument("--sizes", action="store_true", help="which sizes were asked for, and what rounding cost")
+    part.add_argument(
+        "--fragmentation", action="store_true", help="what the allocator has mapped beside what lives and is resident"
+    )
     part.add_argument("--ledger", action="store_true", help="what was seen beside what the kernel counted")
 
 
@@ -137,12 +148,10 @@ def _write_json(events: Iterator[Event], trace: Trace, arguments: argparse.Names
     import msgspec
 
     from observer.report.jsonl import encoded, write
-    from observer.report.places import as_object
 
     sys.stdout.flush()
-    if arguments.top or arguments.leaks:
-        places = _glanced(trace.events()).places.top(arguments.top or "live")
-        rows = [encoded(as_object(place)) for place in places]
+    if is_profile(arguments):
+        rows = [encoded(row) for row in profile_rows(trace, arguments)]
     elif arguments.ledger:
         rows = [msgspec.json.encode(line) for line in trace.meta.ledger]
     else:
@@ -157,7 +166,6 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
     from observer.report.lists import print_counts, print_events, print_steps
-    from observer.report.places import print_leaks, print_top
     from observer.report.source import Sources
     from observer.report.space import print_space
     from observer.report.terminal import tell, tell_events
@@ -178,11 +186,8 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             print_space(console, end, language=language)
     elif arguments.ledger:
         print_ledger(console, trace.meta.ledger, language)
-    elif arguments.top:
-        print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources, language)
-    elif arguments.leaks:
-        places = _glanced(trace.events()).places.top("live")
-        print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed)
+    elif is_profile(arguments):
+        show_profile(console, trace, arguments, sources, language)
     elif arguments.steps:
         print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)), language)
     elif arguments.kind:

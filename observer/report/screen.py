@@ -19,7 +19,7 @@ from observer.model.filenames import safe
 
 __all__ = ["bar", "filled", "heading", "left", "make_console", "paragraph", "put", "right", "safe"]
 
-_PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│├┤─·…", ">xu#.|++-..", strict=True)}
+_PLAIN: Final = {ord(fancy): plain for fancy, plain in zip("→×µ█░│├┤─·…▁▂▃▄▅▆▇", ">xu#.|++-.._.:-=+*", strict=True)}
 _FALLBACK_COLUMNS: Final = 80
 
 

@@ -20,7 +20,7 @@ class CallColumns(NamedTuple):
 
     `kind` is what it does (`many_calls.kind_of`), `pointer` and `result` are 0 where there is none, `asked` bytes in
     all, `place` the number of its place (`PlaceNames`), `end_ns` -1 where it did not return; `wastes` says whether
-    its chunk is glibc's.
+    its chunk is glibc's, `own` whether the C library or the loader made it for themselves.
     """
 
     n: Integers
@@ -33,6 +33,7 @@ class CallColumns(NamedTuple):
     asked: npt.NDArray[np.uint64]
     place: Integers
     wastes: npt.NDArray[np.bool_]
+    own: npt.NDArray[np.bool_]
 
     def upto(self, n: int) -> tuple[CallColumns, CallColumns]:
         """Return the calls before event *n*, and the others."""

@@ -1,4 +1,4 @@
-"""What an allocator's memory is at one moment: asked for, lost to rounding, not handed out; with page frames or without.
+"""What an allocator's memory is at one moment: asked for, lost to rounding, not handed out; with frames or without.
 
 `Ground` follows what the kernel gave the allocator, `fragmentation` sets the live pieces upon it.
 """

@@ -23,6 +23,7 @@ from observer.story.korean_crashes import broken_in_korean, crash_in_korean
 from observer.story.korean_rows import korean_row
 from observer.story.lines import row_words
 from observer.story.phrases import PHRASES, Phrase
+from observer.story.profile_phrases import PROFILE_PHRASES
 from observer.story.refusals import exception_words
 from observer.story.rows import Row
 from observer.story.sentences import sentence
@@ -36,11 +37,11 @@ __all__ = ["ENGLISH", "KOREAN", "LANGUAGES", "Language"]
 class Language:
     """How a run is told.
 
-    `option` is what a command needs to tell it so, too. `phrases` are those of `phrases` and `terminal_phrases`,
-    `steps` the book's six steps. `sentence` tells one event (`sentences.sentence`), `row` many alike ones, `crash` why
-    a process ended, `broken` which rule a call broke, `refusal` what the processor refused, `departure` one from the
-    book: its headline and reason. `size` and `short_size` write bytes, `counted` a number of what an English noun
-    names. `finish` is done to filled phrases.
+    `option` is what a command needs to tell it so, too. `phrases` are those of `phrases`, `terminal_phrases` and
+    `profile_phrases`, `steps` the book's six steps. `sentence` tells one event (`sentences.sentence`), `row` many alike
+    ones, `crash` why a process ended, `broken` which rule a call broke, `refusal` what the processor refused,
+    `departure` one from the book: its headline and reason. `size` and `short_size` write bytes, `counted` a number of
+    what an English noun names. `finish` is done to filled phrases.
     """
 
     option: str
@@ -83,12 +84,13 @@ def _departure_in_korean(found: Occurrence) -> tuple[str, str]:
 
 
 ENGLISH: Final = Language(
-    option="", phrases={**PHRASES["en"], **TERMINAL_PHRASES["en"]}, steps=steps_in("en"),
+    option="", phrases={**PHRASES["en"], **TERMINAL_PHRASES["en"], **PROFILE_PHRASES["en"]}, steps=steps_in("en"),
     sentence=sentence, row=row_words, crash=crash_words, broken=broken_words, refusal=exception_words,
     departure=_departure, size=size, short_size=short_size, counted=plural, finish=str,
 )  # fmt: skip
 KOREAN: Final = Language(
-    option=" --lang ko", phrases={**PHRASES["ko"], **TERMINAL_PHRASES["ko"]}, steps=steps_in("ko"),
+    option=" --lang ko", phrases={**PHRASES["ko"], **TERMINAL_PHRASES["ko"], **PROFILE_PHRASES["ko"]},
+    steps=steps_in("ko"),
     sentence=korean_sentence, row=korean_row, crash=crash_in_korean, broken=broken_in_korean, refusal=korean_refusal,
     departure=_departure_in_korean, size=korean_size, short_size=korean_short_size, counted=korean_counted,
     finish=with_particles,

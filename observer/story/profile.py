@@ -49,12 +49,15 @@ class Profiled(NamedTuple):
 
     `by_events` and `by_time` count its pieces by lifetime, in the classes of EVENTS_EDGES and TIME_EDGES; those that
     were never freed are in neither. `untouched` bytes of whole pages in its pieces had no page frame at the peak.
+    Of what was never freed `own` bytes in `own_pieces` are what the C library or the loader took for themselves.
     """
 
     place: Place
     peak: int
     peak_pieces: int
     untouched: int
+    own: int
+    own_pieces: int
     by_events: tuple[int, ...]
     by_time: tuple[int, ...]
 
@@ -130,13 +133,16 @@ class HeapProfile:
         self._first = np.full(count, NEVER, dtype=np.int64)
         self._calls, self._faults, self._framed = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._asked, self._wasted = [0] * count, np.zeros(count, dtype=np.int64)
-        self._left, self._left_pieces = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self._left = np.zeros((4, count), dtype=np.int64)
+        """Bytes and pieces that ended processes left, and of these the C library's own."""
         self._by_events = np.zeros((count, len(EVENTS_EDGES) + 1), dtype=np.int64)
         self._by_time = np.zeros((count, len(TIME_EDGES) + 1), dtype=np.int64)
         self._bytes_by_events = np.zeros(len(EVENTS_EDGES) + 1, dtype=np.int64)
         self._bytes_by_time = np.zeros(len(TIME_EDGES) + 1, dtype=np.int64)
         self._sizes = np.zeros((CLASSES, 3), dtype=np.int64)
         self._curve = Curve(events)
+        self.has_other_chunks = False
+        """Whether pieces came of another allocator than glibc's, of whose chunks no size is known."""
         self._slots: dict[int, int] = {}
         self._alive: Pieces = np.empty(0, dtype=PIECE)
         self._live = 0
@@ -209,6 +215,7 @@ class HeapProfile:
 
     def _count_sizes(self, pieces: Pieces) -> None:
         places, asked = pieces["place"], pieces["asked"]
+        self.has_other_chunks |= not pieces["wastes"].all()
         classes, lost = _classes_and_lost(pieces)
         self._wasted += _sums(places, lost, len(self._wasted))
         for column, values in enumerate((np.ones(len(pieces), dtype=np.int64), asked, lost)):
@@ -247,15 +254,19 @@ class HeapProfile:
             table += np.bincount(cells, minlength=count).reshape(table.shape)
 
     def _leave(self, pieces: Pieces) -> None:
-        self._left += _sums(pieces["place"], pieces["asked"], len(self._left))
-        self._left_pieces += np.bincount(pieces["place"], minlength=len(self._left))
+        self._left += self._by_place(pieces)
+
+    def _by_place(self, pieces: Pieces) -> Integers:
+        own, count = pieces[pieces["own"]], len(self._calls)
+        sums = [_sums(some["place"], some["asked"], count) for some in (pieces, own)]
+        return np.array([sums[0], _times(pieces["place"], count), sums[1], _times(own["place"], count)])
 
     # ---- what it came to ----
 
     @property
     def live(self) -> int:
         """Bytes that were never freed, in all processes."""
-        return int(self._left.sum()) + self._live
+        return int(self._left[0].sum()) + self._live
 
     @property
     def alive(self) -> Alive:
@@ -272,10 +283,9 @@ class HeapProfile:
         *untouched* are bytes by piece of the peak (`fragmentation.fragmentation`).
         """
         count = len(self._calls)
-        own, there = self._alive["place"], self.peak.alive.pieces["place"]
-        live = self._left + _sums(own, self._alive["asked"], count)
-        pieces = self._left_pieces + np.bincount(own, minlength=count)
-        peak, at_peak = _sums(there, self.peak.alive.pieces["asked"], count), np.bincount(there, minlength=count)
+        there = self.peak.alive.pieces["place"]
+        live, pieces, own, own_pieces = self._left + self._by_place(self._alive)
+        peak, at_peak, _own, _own_pieces = self._by_place(self.peak.alive.pieces)
         bare = _sums(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
         return [
             Profiled(
@@ -284,8 +294,8 @@ class HeapProfile:
                     self._asked[i], int(self._wasted[i]), int(live[i]), int(pieces[i]), int(self._faults[i]),
                     int(self._framed[i]),
                 ),
-                int(peak[i]), int(at_peak[i]), int(bare[i]), tuple(self._by_events[i].tolist()),
-                tuple(self._by_time[i].tolist()),
+                int(peak[i]), int(at_peak[i]), int(bare[i]), int(own[i]), int(own_pieces[i]),
+                tuple(self._by_events[i].tolist()), tuple(self._by_time[i].tolist()),
             )
             for i in np.argsort(self._first, kind="stable").tolist() if self._first[i] != NEVER
         ]  # fmt: skip
@@ -305,8 +315,9 @@ class HeapProfile:
         peak = _sums(classes, self.peak.alive.pieces["asked"], CLASSES).tolist()
         pieces = np.bincount(classes, minlength=CLASSES).tolist()
         return [
-            SizeClass(*range_of(i), *self._sizes[i].tolist(), peak[i], pieces[i])
-            for i in np.flatnonzero(self._sizes[:, 0]).tolist()
+            SizeClass(first, last, calls, asked, lost, peak[i], pieces[i])
+            for i, (calls, asked, lost) in enumerate(self._sizes.tolist()) if calls
+            for first, last in [range_of(i)]
         ]  # fmt: skip
 
     def curve(self) -> list[int]:
@@ -320,6 +331,11 @@ def _classes_and_lost(pieces: Pieces) -> tuple[Integers, Integers]:
     chunks = chunk_sizes(asked)
     sizes = np.where(pieces["wastes"], chunks, np.maximum(asked + 15 & -16, 16))
     return class_of(np.minimum(sizes, _MOST_ASKED)), np.where(pieces["wastes"], chunks - WORD - asked, 0)
+
+
+def _times(places: npt.NDArray[np.integer], count: int) -> Integers:
+    """Return how often each place is among *places*."""
+    return np.bincount(places, minlength=count)
 
 
 def _sums(places: npt.NDArray[np.integer], values: Integers, count: int) -> Integers:

@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 
     from observer.files import File
 
-__all__ = ["ColumnsOfRun"]
+__all__ = ["COLUMNS_NEEDED", "ColumnsOfRun"]
 
 _WINDOW: Final = 1 << 19
 """Events that are looked at at once."""
 _SETTINGS: Final = "set parquet_metadata_cache = true"  # a window reads some row groups, and would read what all are
 _KINDS: Final = " ".join(f"when '{op}' then {kind_of(op)}" for op in sorted(ALLOCATING | FREEING | RESIZING))
-_CALLS: Final = f"""
-    select n, t_ns, coalesce(end_ns, -1) as end_ns, pid,
-        cast(case op {_KINDS} else 0 end as tinyint) as kind,
+_CALLS: Final = """
+    select n, {times} pid,
+        cast(case op {kinds} else 0 end as tinyint) as kind,
         coalesce(pointer, 0) as pointer, coalesce(result, 0) as result,
         case when count is null then coalesce(size, 0) else
             coalesce(try_cast(cast(size as hugeint) * count as ubigint), 18446744073709551615) end as asked,
         hash(site) as place,
-        coalesce(allocator = '{GLIBC}' or starts_with(allocator, '{GLIBC}#'), false) as wastes
+        coalesce(allocator = '{glibc}' or starts_with(allocator, '{glibc}#'), false) as wastes,
+        origin <> 'program' as own
     from read_parquet(?) where n >= ? and n < ? order by n"""
+_TIMES: Final = "t_ns, coalesce(end_ns, -1) as end_ns,"
+_NO_TIMES: Final = "cast(0 as bigint) as t_ns, cast(0 as bigint) as end_ns,"
 _SITES: Final = """
-    select hash(site) as place, any_value(site) as site, min(n) as first
-    from (select site, n from read_parquet(?) union all select site, n from read_parquet(?))
-    group by 1 order by first"""
+    with firsts as (select hash(site) as place, min(n) as first from read_parquet($file) group by 1)
+    select place, site, first from firsts join (select n, site from read_parquet($file)) on n = first"""
 _FAULTS: Final = "select hash(site) as place, count(*) as many, min(n) as first from read_parquet(?) group by 1"
 _FRAMES: Final = """
     select chunk."call" as "call", pid, count(*) as many from read_parquet(?)
@@ -48,6 +50,12 @@ _ENDS: Final = """
     select n, pid, what = 'exec' as is_exec from (
         select n, pid, what, max(n) over (partition by pid) as last from read_parquet(?)
     ) where what = 'exec' or (what in ('exit', 'killed', 'stopped') and n = last) order by n"""
+
+COLUMNS_NEEDED: Final = {
+    "call": ("n", "t_ns", "pid", "op", "site", "origin"), "fault": ("n", "pid", "site", "chunk"),
+    "process": ("n", "pid", "what"),
+}  # fmt: skip
+"""What must hold in the tables for their columns to be told, by kind of event."""
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -68,12 +76,17 @@ class ColumnsOfRun:
         """How many events the run has."""
         self.names, self._hashes, self._numbers = self._places()
 
-    def calls(self) -> Iterator[CallColumns]:
-        """Yield the calls in order of n, windows of them; raises BadTrace where their numbers are no order."""
+    def calls(self, *, times: bool) -> Iterator[CallColumns]:
+        """Yield the calls in order of n, windows of them, with their *times* or with zeros in the place of these.
+
+        Raises:
+            BadTrace: their numbers are no order.
+        """
+        query = _CALLS.format(times=_TIMES if times else _NO_TIMES, kinds=_KINDS, glibc=GLIBC)
         with database(self._what, self._remedy) as connection:
             connection.execute(_SETTINGS)
             for first in range(0, self.events, _WINDOW):
-                found = self._arrays(connection, _CALLS, "call", first, first + _WINDOW)
+                found = self._arrays(connection, query, "call", first, first + _WINDOW)
                 if (np.diff(found["n"]) <= 0).any():
                     raise BadTrace(self._what, f"{TABLES['call']} has two calls of one number", self._remedy)
                 found["place"] = self._number(found["place"])
@@ -107,20 +120,22 @@ class ColumnsOfRun:
         million sites.
         """
         with database(self._what, self._remedy) as connection:
-            files = [self._tables["call"].path, self._tables["fault"].path]
-            rows = connection.execute(_SITES, files).fetchall()
+            rows = [
+                row for kind in ("call", "fault")
+                for row in connection.execute(_SITES, {"file": self._tables[kind].path}).fetchall()
+            ]  # fmt: skip
         numbers: dict[str, int] = {}
         sites: list[Site | None] = []
-        hashes = np.array([row[0] for row in rows], dtype=np.uint64)
-        each = np.zeros(len(rows), dtype=np.int64)
-        for i, (_hash, value, _first) in enumerate(rows):
+        each: dict[int, int] = {}
+        for number, value, _first in sorted(rows, key=lambda row: int(row[2])):
             site = Site(**value) if value is not None else None
             text = site.text if site is not None else "?"
-            each[i] = numbers.setdefault(text, len(numbers))
-            if each[i] == len(sites):
+            each[number] = numbers.setdefault(text, len(numbers))
+            if each[number] == len(sites):
                 sites.append(site)
+        hashes, places = np.array(list(each), dtype=np.uint64), np.array(list(each.values()), dtype=np.int64)
         order = np.argsort(hashes)
-        return PlaceNames(list(numbers), sites), hashes[order], each[order]
+        return PlaceNames(list(numbers), sites), hashes[order], places[order]
 
     def _number(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         if not len(hashes):

@@ -6,7 +6,7 @@ Whoever may write the trace's folder may have changed what is in it: all of it i
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
 from observer.trace.about import About, about_line, ender_of, giver_of, lives_of
-from observer.trace.call_columns import ColumnsOfRun
+from observer.trace.call_columns import COLUMNS_NEEDED, ColumnsOfRun
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
@@ -143,9 +143,9 @@ class Trace:
 
     def columns(self) -> ColumnsOfRun:
         """Return the calls as columns, for what is counted of all; raises BadTrace where a table is damaged."""
-        for kind in ("call", "fault", "process"):
-            self._check(kind, "true", [])
-        tables = {kind: self.table(kind) for kind in ("call", "fault", "process")}
+        for kind, needed in COLUMNS_NEEDED.items():
+            self._check_some(kind, needed)
+        tables = {kind: self.table(kind) for kind in COLUMNS_NEEDED}
         return ColumnsOfRun(tables, self.meta.outcome.events, f"cannot read the tables of {self.directory}", _AGAIN)
 
     def calls_by_number(self, n: int) -> Call | None:
@@ -241,13 +241,18 @@ class Trace:
         """Raise BadTrace when a value cannot have been recorded; asked of DuckDB, of a whole table once."""
         if kind in self._checked:
             return
-        select = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
-        (counts,) = self._query(kind, f"select {faults_of(kind)} from ({select})", parameters)
-        for name, count in zip(COLUMNS[kind], counts, strict=True):
-            if count:
-                raise self._damaged(kind, name, count)
+        self._check_some(kind, COLUMNS[kind], condition, parameters)
         if condition == "true":
             self._checked.add(kind)
+
+    def _check_some(
+        self, kind: str, names: Collection[str], condition: str = "true", parameters: Sequence[Any] = ()
+    ) -> None:  # fmt: skip
+        select = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
+        (counts,) = self._query(kind, f"select {faults_of(kind, names)} from ({select})", parameters)
+        for name, count in zip(names, counts, strict=True):
+            if count:
+                raise self._damaged(kind, name, count)
 
     def _rows(self, kind: str) -> int:
         ((count,),) = self._query(kind, "select coalesce(sum(num_rows), 0) from parquet_file_metadata(?)")

@@ -84,11 +84,11 @@ def selection_of(kind: str, *, but_texts: bool = False) -> str:
     )
 
 
-def faults_of(kind: str) -> str:
-    """Return, as a list for SELECT, how many rows have in each column what cannot have been recorded."""
+def faults_of(kind: str, names: Iterable[str]) -> str:
+    """Return, as a list for SELECT, how many rows have in each column of *names* what cannot have been recorded."""
     return ", ".join(
         f'count_if(coalesce({" or ".join(_faults(kind, name, type_))}, false)) as "{name}"'
-        for name, type_ in COLUMNS[kind].items()
+        for name, type_ in ((name, COLUMNS[kind][name]) for name in names)
     )
 
 
