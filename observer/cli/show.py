@@ -63,6 +63,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from rich_argparse import RawDescriptionRichHelpFormatter
 
     parser.formatter_class = RawDescriptionRichHelpFormatter
+    parser.usage = "observer show [options] DIR"
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     parser.add_argument("directory", metavar="DIR", type=Path, help="a trace: the folder that observer run left")
     _add_choices(parser)

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ALLOCATING", "FAMILY", "FREEING", "MALLOPT", "OPERATIONS", "OPERATORS", "RESIZING", "Operation"]
+__all__ = [
+    "ALLOCATES", "ALLOCATING", "FAMILY", "FREEING", "FREES", "MALLOPT", "OPERATIONS", "OPERATORS", "RESIZES",
+    "RESIZING", "Operation", "kind_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,17 @@ FREEING: Final = frozenset(operation.name for operation in FAMILY if operation.r
 ALLOCATING: Final = frozenset(operation.name for operation in FAMILY if operation.allocates)
 RESIZING: Final = frozenset(operation.name for operation in FAMILY if operation.releases and operation.allocates)
 """realloc and its kin: they take a piece and give one."""
+
+ALLOCATES: Final = 1
+RESIZES: Final = 2
+FREES: Final = 3
+"""What a call does, as far as pieces go, as a number; 0: nothing."""
+
+
+def kind_of(op: str) -> int:
+    """Return what an operation does: ALLOCATES, RESIZES, FREES or 0."""
+    return FREES if op in FREEING else RESIZES if op in RESIZING else ALLOCATES if op in ALLOCATING else 0
+
 
 MALLOPT: Final = {
     1: "M_MXFAST", -1: "M_TRIM_THRESHOLD", -2: "M_TOP_PAD", -3: "M_MMAP_THRESHOLD", -4: "M_MMAP_MAX",

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
+from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
 from observer.model.events import Event, Fault, Syscall
-from observer.story.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
 from observer.story.fragmentation import Fragmentation, Ground, fragmentation
 from observer.story.memory_use import MemoryUse
 from observer.story.pairing import Alive

@@ -11,10 +11,10 @@ import numpy as np
 
 from observer.glibc.chunks import WORD
 from observer.model.addresses import PAGE
+from observer.model.call_columns import Integers
 from observer.model.events import Event, Fault, Process, Syscall
 from observer.model.lives import Lives
 from observer.model.memory_calls import Map, memory_call
-from observer.story.call_columns import Integers
 from observer.story.levels import Held
 from observer.story.pairing import Alive, addresses_of, slots_of
 from observer.story.size_classes import chunk_sizes

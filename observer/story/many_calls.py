@@ -6,19 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from observer.model.events import Call, Site
-from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.model.operations import ALLOCATES, FREES, RESIZES, kind_of
 
 __all__ = ["ALLOCATES", "FREES", "RESIZES", "Alike", "ManyCalls", "kind_of"]
 
-_OTHER, ALLOCATES, RESIZES, FREES = range(4)
-"""What a call does, as far as pieces go: 0 nothing."""
-
 Row = tuple[int, int, int, int, int, int, "Site | None", bool]
-
-
-def kind_of(op: str) -> int:
-    """Return what an operation does."""
-    return FREES if op in FREEING else RESIZES if op in RESIZING else ALLOCATES if op in ALLOCATING else _OTHER
 
 
 class Alike(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from observer.story.call_columns import CallColumns, Integers
-from observer.story.many_calls import ALLOCATES, FREES, RESIZES
+from observer.model.call_columns import CallColumns, Integers
+from observer.model.operations import ALLOCATES, FREES, RESIZES
 
 __all__ = ["NEVER", "PIECE", "Alive", "Paired", "Pieces", "addresses_of", "key_of", "paired", "slots_of"]
 

@@ -14,6 +14,7 @@ from observer.story.steps import is_step_six
 
 __all__ = ["MEASURES", "Freed", "Left", "Piece", "Place", "Places"]
 
+_ENDED: Final = frozenset({"exit", "killed", "stopped"})
 _MOST_SITES: Final = 1 << 14
 _REMEMBERED: Final = 1 << 12
 
@@ -81,16 +82,19 @@ class Freed(NamedTuple):
 class Places:
     """Follows a run: `add` every event in order of n. Memory grows with places and with pieces that live at once.
 
-    `live` bytes in `count` pieces live now, `peak` is the most there were at a time. A piece lives in the process that
-    asked for it; those that a fork copied are not counted again. `freed` remembers the latest of each process.
+    `live` bytes in `count` pieces are not freed, `held` of them in processes that have not ended; `peak` is the most
+    that was held at a time. A piece lives in the process that asked for it; those that a fork copied are not counted
+    again. `freed` remembers the latest of each process.
     """
 
     live: int = 0
     count: int = 0
+    held: int = 0
     peak: int = 0
     places: dict[str, Place] = field(default_factory=dict)
     alive: dict[int, dict[int, Piece]] = field(default_factory=dict)
     freed: dict[int, dict[int, Freed]] = field(default_factory=dict)
+    _left: dict[int, int] = field(default_factory=dict)
     _by_site: dict[int, tuple[Site | None, Place]] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
@@ -100,8 +104,8 @@ class Places:
             self._call(event)  # type: ignore[arg-type]
         elif kind is Fault:
             self._fault(event)  # type: ignore[arg-type]
-        elif kind is Process and event.what == "exec":  # type: ignore[union-attr]
-            self._end(event.pid)
+        elif kind is Process:
+            self._process(event)  # type: ignore[arg-type]
 
     def top(self, measure: str = "bytes") -> list[Place]:
         """Return the places with any of *measure* (see MEASURES), those with most first."""
@@ -119,6 +123,9 @@ class Places:
 
     def add_many(self, calls: ManyCalls, first: int, last: int) -> None:
         """Take the calls from row *first* up to row *last* in, as `add` does one by one."""
+        if self._left:
+            for pid in set(calls.pids[first:last]):
+                self._return(pid)
         free, allocate = self._free, self._allocate
         for n, pid, kind, pointer, result, asked, site, wastes in calls.rows(first, last):
             if kind == FREES:
@@ -128,6 +135,7 @@ class Places:
                 allocate(pid, result, asked, n, site, pointer if kind == RESIZES else None, wastes)
 
     def _call(self, call: Call) -> None:
+        self._return(call.pid)
         op = call.op
         if op in ALLOCATING:
             taken = call.pointer if op in RESIZING else None
@@ -154,10 +162,10 @@ class Places:
         place = self._place(site, n)
         place.calls += 1
         place.asked += asked
+        if taken and (result or not asked):
+            self._free(pid, taken, n, site)
         if not result:
             return
-        if taken:
-            self._free(pid, taken, n, site)
         self._forget(pid, result)
         alive = self.alive.get(pid)
         if alive is None:
@@ -169,8 +177,9 @@ class Places:
         place.pieces += 1
         self.count += 1
         self.live += asked
-        if self.live > self.peak:
-            self.peak = self.live
+        self.held += asked
+        if self.held > self.peak:
+            self.peak = self.held
 
     def _forget(self, pid: int, pointer: int) -> Piece | None:
         alive = self.alive.get(pid)
@@ -179,8 +188,22 @@ class Places:
             piece.place.live -= piece.asked
             piece.place.pieces -= 1
             self.live -= piece.asked
+            self.held -= piece.asked
             self.count -= 1
         return piece
+
+    def _process(self, event: Process) -> None:
+        if event.what == "exec":
+            self._return(event.pid)
+            self._end(event.pid)
+        elif event.what in _ENDED and event.tid == event.pid:
+            self._return(event.pid)
+            self._left[event.pid] = sum(piece.asked for piece in self.alive.get(event.pid, {}).values())
+            self.held -= self._left[event.pid]
+
+    def _return(self, pid: int) -> None:
+        """The process goes on: only its first thread had ended, or its number was given again."""
+        self.held += self._left.pop(pid, 0)
 
     def _end(self, pid: int) -> None:
         for pointer in list(self.alive.get(pid, ())):

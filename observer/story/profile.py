@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.glibc.chunks import WORD
-from observer.story.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
-from observer.story.many_calls import ALLOCATES, RESIZES
+from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
+from observer.model.operations import ALLOCATES, RESIZES
 from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, paired, slots_of
 from observer.story.places import MEASURES, Place
 from observer.story.size_classes import CLASSES, SizeClass, chunk_sizes, class_of, range_of

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from observer.glibc.chunks import ALIGNMENT, MINIMUM, SMALL_LIMIT, WORD
-from observer.story.call_columns import Integers
+from observer.model.call_columns import Integers
 
 __all__ = ["CLASSES", "SizeClass", "chunk_sizes", "class_of", "range_of"]
 

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.errors import BadTrace
+from observer.model.call_columns import CallColumns, End, Faults, Frames, PlaceNames
 from observer.model.events import GLIBC, Site
-from observer.model.operations import ALLOCATING, FREEING, RESIZING
-from observer.story.call_columns import CallColumns, End, Faults, Frames, PlaceNames
-from observer.story.many_calls import kind_of
+from observer.model.operations import ALLOCATING, FREEING, RESIZING, kind_of
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 

@@ -15,9 +15,10 @@ from observer.cli import export, show
 from observer.errors import UsageError
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
-from observer.story.places import MEASURES
+from observer.story.profile import RANKS
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, story_run
+from tests.columned import ColumnsOfEvents
 
 
 class StoryTrace:
@@ -40,6 +41,9 @@ class StoryTrace:
 
     def about_pieces(self, calls: list[Call]) -> None:
         return None
+
+    def columns(self) -> ColumnsOfEvents:
+        return ColumnsOfEvents(story_run())
 
     def giver(self, call: Call) -> Call | None:
         return giver(story_run(), call)
@@ -124,7 +128,7 @@ def test_parts_are_told_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--ledger").startswith("\nThe ledger")
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", RANKS)
 def test_lines_are_ranked_by_each_measure(capsys: pytest.CaptureFixture[str], measure: str) -> None:
     _blank, title, *rows = shown(capsys, "--top", measure).splitlines()
     assert title.startswith("Most ")
@@ -134,6 +138,23 @@ def test_lines_are_ranked_by_each_measure(capsys: pytest.CaptureFixture[str], me
 def test_the_large_piece_is_what_was_asked_for_most_and_nothing_leaks(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--top", "bytes").splitlines()[3].split() == ["2.0", "MiB", "1", "0", "bytes", "story.c:53"]
     assert shown(capsys, "--leaks") == "\nNot freed  0 bytes in 0 pieces when their processes ended\n"
+
+
+def test_what_a_run_used_memory_for_is_told_part_by_part(capsys: pytest.CaptureFixture[str]) -> None:
+    titles = {
+        "--peak": "The peak  2.5 MiB alive in 20 pieces behind event 283, after 283.0 µs",
+        "--lifetimes": "How long pieces lived  21 pieces ended, 0 never did",
+        "--sizes": "Sizes  a chunk of glibc's is 8 bytes longer than asked for, rounded up to 16",
+        "--fragmentation": "What the allocator's memory is",
+    }
+    assert {part: shown(capsys, part).splitlines()[1] for part in titles} == titles
+
+
+@pytest.mark.parametrize("part", ["--peak", "--lifetimes", "--sizes", "--fragmentation", "--leaks"])
+def test_each_part_of_it_is_objects_for_a_script(capsys: pytest.CaptureFixture[str], part: str) -> None:
+    rows = [json.loads(line) for line in shown(capsys, part, "--json").splitlines()]
+    assert all(isinstance(row, dict) for row in rows)
+    assert bool(rows) == (part != "--leaks")
 
 
 def test_a_moment_is_of_the_heap_or_the_map(capsys: pytest.CaptureFixture[str]) -> None:

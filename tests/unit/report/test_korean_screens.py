@@ -17,6 +17,7 @@ from observer.report.heap import print_heap
 from observer.report.ledger import print_ledger
 from observer.report.lists import print_counts, print_events, print_steps
 from observer.report.places import print_leaks, print_top
+from observer.report.profile import print_fragmentation, print_lifetimes, print_peak, print_sizes
 from observer.report.screen import filled, left, right
 from observer.report.source import Sources
 from observer.report.space import print_space
@@ -26,7 +27,7 @@ from observer.story.by_line import steps_by_line
 from observer.story.glance import Glance
 from observer.story.language import ENGLISH, KOREAN, Language
 from observer.story.moment import moment
-from observer.story.places import MEASURES
+from observer.story.profile import RANKS, ranked
 from tests.builders import (
     HEAP,
     PID,
@@ -42,6 +43,7 @@ from tests.builders import (
     site,
     story_run,
 )
+from tests.columned import used
 from tests.unit.report.screens import ascii_screen, screen
 
 KOREAN_LETTER = re.compile("[가-힣]")
@@ -189,6 +191,7 @@ def heap_of(events: list[Event]) -> str:
     return screen(lambda c: print_heap(c, then, chunks, KOREAN.say("chunks_by_calls"), language=KOREAN))
 
 
+USE = used(crashing())
 PARTS = {
     "space": lambda: screen(lambda c: print_space(c, process_end(), language=KOREAN)),
     "heap": lambda: heap_of(story_run()),
@@ -196,13 +199,17 @@ PARTS = {
     "events": lambda: screen(lambda c: print_events(c, story_run(), Breaks(), KOREAN)),
     "steps": lambda: screen(lambda c: print_steps(c, steps_by_line(story_run()), KOREAN)),
     "counts": lambda: screen(lambda c: print_counts(c, "story.c:28", {"call": 3, "fault": 7}, KOREAN)),
-    "leaks": lambda: screen(lambda c: print_leaks(c, taken(crashing()).places.top("live"), NO_SOURCES, KOREAN)),
+    "leaks": lambda: screen(lambda c: print_leaks(c, ranked(USE.places, "live"), NO_SOURCES, KOREAN)),
     **{
         measure: lambda measure=measure: screen(
-            lambda c: print_top(c, measure, taken(crashing()).places.top(measure), NO_SOURCES, KOREAN)
+            lambda c: print_top(c, measure, ranked(USE.places, measure), NO_SOURCES, KOREAN)
         )
-        for measure in MEASURES
+        for measure in RANKS
     },
+    "peak": lambda: screen(lambda c: print_peak(c, USE, NO_SOURCES, KOREAN)),
+    "lifetimes": lambda: screen(lambda c: print_lifetimes(c, USE, NO_SOURCES, KOREAN, inferred=True)),
+    "sizes": lambda: screen(lambda c: print_sizes(c, USE, KOREAN)),
+    "fragmentation": lambda: screen(lambda c: print_fragmentation(c, USE, KOREAN, beside=True)),
 }  # fmt: skip
 ENGLISH_WORDS = re.compile(
     r"\b(the|of|in|and|more|places?|pieces?|bytes?|events?|rows?|pages?|process|free|gap|room|break|seen|lost|calls|"

@@ -1,0 +1,93 @@
+"""A run of hand-made events as the columns that a trace has of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from observer.model.call_columns import CallColumns, End, Faults, Frames, PlaceNames
+from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
+from observer.model.operations import kind_of
+from observer.runs.profiled import profiled
+from observer.story.memory_use import MemoryUse
+from tests.builders import PAGE
+
+
+class ColumnsOfEvents:
+    """What `trace.call_columns.ColumnsOfRun` finds in tables, of *events*; calls come *at_once* so many."""
+
+    def __init__(self, events: Sequence[Event], at_once: int = 1 << 20) -> None:
+        self._events, self._at_once = events, at_once
+        self.events = max((event.n for event in events), default=0) + 1
+        named: dict[str, Site | None] = {}
+        for event in events:
+            if isinstance(event, Call | Fault):
+                named.setdefault(text_of(event.site), event.site)
+        self.names = PlaceNames(list(named), list(named.values()))
+
+    def calls(self, *, times: bool) -> Iterator[CallColumns]:
+        calls = [event for event in self._events if isinstance(event, Call)]
+        for first in range(0, len(calls), self._at_once):
+            yield self._columns(calls[first : first + self._at_once], times=times)
+
+    def _columns(self, calls: Sequence[Call], *, times: bool) -> CallColumns:
+        rows = [
+            (
+                call.n, call.t_ns if times else 0, (-1 if call.end_ns is None else call.end_ns) if times else 0, call.pid,
+                kind_of(call.op), call.pointer or 0, call.result or 0, call.bytes_asked, self._place(call.site),
+                is_glibc(call.allocator), call.origin != "program",
+            )
+            for call in calls
+        ]  # fmt: skip
+        types = (*[np.int64] * 4, np.int8, *[np.uint64] * 3, np.int64, np.bool_, np.bool_)
+        return CallColumns(
+            *(np.array(column, dtype=type_) for column, type_ in zip(zip(*rows, strict=True), types, strict=True))
+        )  # type: ignore[arg-type]
+
+    def _place(self, site: Site | None) -> int:
+        return list(self.names.texts).index(text_of(site))
+
+    def faults(self) -> Faults:
+        faults = [event for event in self._events if isinstance(event, Fault)]
+        places = np.array([self._place(fault.site) for fault in faults], dtype=np.int64)
+        firsts = np.array([fault.n for fault in faults], dtype=np.int64)
+        return Faults(places, np.ones(len(faults), dtype=np.int64), firsts)
+
+    def frames(self) -> Frames:
+        found = Counter(
+            (event.chunk.call, event.pid) for event in self._events
+            if isinstance(event, Fault) and event.chunk is not None and event.access != "read"
+        )  # fmt: skip
+        rows = [(call, pid, many) for (call, pid), many in sorted(found.items())]
+        return Frames(*(np.array([row[i] for row in rows], dtype=np.int64) for i in range(3)))
+
+    def ends(self) -> list[End]:
+        ended = {"exit", "killed", "stopped"}
+        lives = [event for event in self._events if isinstance(event, Process) and event.what in {*ended, "exec"}]
+        last = {event.pid: event.n for event in lives if event.what in ended}
+        return [
+            End(event.n, event.pid, event.what == "exec") for event in lives
+            if event.what == "exec" or last[event.pid] == event.n
+        ]  # fmt: skip
+
+
+class _Run:
+    def __init__(self, events: Sequence[Event], at_once: int) -> None:
+        self._events, self._at_once = events, at_once
+
+    def columns(self) -> ColumnsOfEvents:
+        return ColumnsOfEvents(self._events, self._at_once)
+
+    def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
+        return (event for event in self._events if kinds is None or event.__struct_config__.tag in kinds)
+
+
+def used(events: Sequence[Event], at_once: int = 1 << 20) -> MemoryUse:
+    """Return what a run of *events* used memory for, of which *at_once* calls are looked at at a time."""
+    return profiled(_Run(events, at_once), PAGE)
+
+
+def text_of(site: Site | None) -> str:
+    return site.text if site is not None else "?"
