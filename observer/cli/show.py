@@ -49,7 +49,7 @@ Examples:
   observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
                                                 freed; or --call N, an event
   observer show story.trace --top resident      whose pieces got page frames
-  observer show story.trace --peak              who held what when most was alive
+  observer show story.trace --peak              who held what at the most
   observer show story.trace --lifetimes         how long pieces lived, by line
   observer show story.trace --sizes --json      the classes of sizes, one a line
   observer show story.trace --full --lang ko    the whole story in Korean

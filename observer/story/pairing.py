@@ -17,6 +17,8 @@ _BITS: Final = 48
 """Of an address: glibc asks for no memory above (mmap(2) gives none there unless it is asked to)."""
 _ADDRESS: Final = np.uint64((1 << _BITS) - 1)
 
+_MOST: Final = np.uint64(1 << 62)
+"""Bytes; no piece that anybody has is larger."""
 _TURNS: Final = 64 - _BITS + 4
 _PLAIN: Final = _ADDRESS & ~np.uint64(15)
 
@@ -107,7 +109,7 @@ def _by_key(keys: npt.NDArray[np.uint64]) -> Integers:
 
 def _made(calls: CallColumns, rows: Integers, keys: npt.NDArray[np.uint64]) -> Pieces:
     new = np.empty(len(rows), dtype=PIECE)
-    new["key"], new["asked"] = keys, calls.asked[rows].astype(np.int64)
+    new["key"], new["asked"] = keys, np.minimum(calls.asked[rows], _MOST).astype(np.int64)
     new["born"], new["place"], new["wastes"] = calls.n[rows], calls.place[rows], calls.wastes[rows]
     new["own"] = calls.own[rows]
     new["t_ns"] = np.maximum(calls.end_ns[rows], calls.t_ns[rows])

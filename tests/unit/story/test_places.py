@@ -60,6 +60,26 @@ def test_what_is_left_in_a_process_is_told_place_by_place() -> None:
     assert places.left_in(9) == []
 
 
+def test_realloc_to_nothing_frees() -> None:
+    places = followed(
+        call(0, size=7, result=ONE, site=site(3)), call(1, op="realloc", pointer=ONE, size=0, result=0, site=site(4))
+    )
+    assert (places.live, places.count) == (0, 0)
+
+
+def test_the_peak_is_of_processes_that_have_not_ended() -> None:
+    child = PID + 1
+    events = [
+        call(0, size=500, result=ONE, pid=child, tid=child),
+        process(1, "exit", pid=child, tid=child, status=0),
+        call(2, size=300, result=ONE),
+    ]
+    places = followed(*events)
+    assert (places.peak, places.live, places.held) == (500, 800, 300)
+    places.add(call(3, size=100, result=TWO, pid=child, tid=child))
+    assert (places.peak, places.held) == (900, 900)
+
+
 def test_exec_ends_what_lived() -> None:
     places = followed(call(0, size=7, result=ONE, site=site(3)), process(1, "exec", path="/bin/true"))
     assert (places.live, places.alive[PID]) == (0, {})
