@@ -4,7 +4,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family and a program's own
   (`own_allocator.py`), what a memory call means (`memory_calls.py`), address spaces and their replay, names of
-  addresses (`where.py`), what is kept of each process (`lives.py`), what -e selects, places at which a recording
+  addresses (`where.py`), what is kept of each process (`lives.py`), calls as columns
+  (`call_columns.py`), what -e selects, places at which a recording
   begins or ends (`reached.py`), the ledger's lines, meta.json, the chapter and the departures from it. `errors.py`:
   what can go wrong. `files.py`: files and folders that others can reach, opened without following links or waiting.
   `compiled.py`: the hot modules, compiled, in the place of their sources.
@@ -48,19 +49,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py`
   leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
   `doctor` tries.
-- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was
-  counted, `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what
-  they hold, `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said
-  (`kernel_records.py`) to it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours,
-  `followed.py` what is not followed; `replay.py`, with `process.py`, `lives.py`, `callers.py` and `allocators.py`,
-  advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of
-  the whole run (`findings.py`). Calls, of which there are most, are columns throughout: `call_rows.py` are those of a
-  window, `call_replay.py` replays them a stretch at once: `turns.py` pairs who gives and who takes each piece among
-  those that are alive (`live.py`), `call_names.py` names them (`known_callers.py`), `misuses.py` judges what does not
-  pair. `tables.py` (with `queries.py`, `row_groups.py`), `schema.py` and `reader.py` (with `about.py`) are the
-  Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`,
-  `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what
-  it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
+- `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
+  `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
+  `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
+  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours, `followed.py` what is not
+  followed; `replay.py`, with `process.py`, `lives.py`, `callers.py` and `allocators.py`, advances one moment and makes
+  parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run (`findings.py`).
+  Calls, of which there are most, are columns throughout: `call_rows.py` are those of a window, `call_replay.py` replays
+  them a stretch at once: `turns.py` pairs who gives and who takes each piece among those that are alive (`live.py`),
+  `call_names.py` names them (`known_callers.py`), `misuses.py` judges what does not pair. `tables.py` (with
+  `queries.py`, `row_groups.py`), `schema.py` and `reader.py` (with `about.py`, and `call_columns.py` for calls as
+  columns) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`,
+  `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger,
+  `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
@@ -73,19 +74,22 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   in one pass (`telling.py`); the run at a glance (`glance.py`), very many calls of it at once (`many_calls.py`), with
   what crashed and on whose piece (`crashes.py`); what processes hold at any moment (`levels.py`, `curves.py`), what lay
   where from which event to which (`spans.py`, `moment.py`), what places asked for, hold and weigh (`places.py`,
-  `weights.py`), names of tasks that last (`names.py`); the book's words explained and an interface's phrases
-  (`glossary.py`, `phrases.py`, `terminal_phrases.py`), the same in Korean (`korean.py`, `korean_rows.py`,
-  `korean_crashes.py`), and each language as the value that `cli/` hands to `report/` (`language.py`); what the
-  processor refused (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
-- `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), drawn address space and heap,
+  `weights.py`), the same of very many calls as columns (`profile.py`, with `pairing.py`, `size_classes.py`) and what
+  the allocator's memory is at the peak and in the end (`fragmentation.py`, all of it `memory_use.py`), names of tasks
+  that last (`names.py`); the book's words explained and an interface's phrases (`glossary.py`, `phrases.py`,
+  `terminal_phrases.py`, `profile_phrases.py`), the same in Korean (`korean.py`, `korean_rows.py`, `korean_crashes.py`),
+  and each language as the value that `cli/` hands to `report/` (`language.py`); what the processor refused
+  (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
+- `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), places and the heap profile
+  (`places.py`, `profile.py`), drawn address space and heap,
   ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`
   is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for
   a script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
-  `models.py` makes the reference machines for it, `sources.py` and `told.py` (with `many.py`) listen while it is made
-  into a trace; `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`,
-  `answering.py`, `holdings.py`) one program under several allocators, `builds.py` one source under several C libraries;
-  `workloads.py` what the interpreter runs.
+  `profiled.py` a trace in, what it used memory for out; `models.py` makes the reference machines for it, `sources.py`
+  and `told.py` (with `many.py`) listen while it is made into a trace; `compared.py` (with `target.py`) something beside
+  the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several allocators,
+  `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
 - `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
   `vocabulary.py` (with `fault_facts.py` and its like) the facts they speak of, each a function of what a student's
   `program.py` did. `attempt.py` builds and runs a source in a `box.py` (`recording.py` asks a process of its own for

@@ -19,8 +19,8 @@ class CallColumns(NamedTuple):
     """Calls in order of n, a value each in every column.
 
     `kind` is what it does (`operations.kind_of`), `pointer` and `result` are 0 where there is none, `asked` bytes in
-    all (2^64 - 1 stands for more), `place` the number of its place (`PlaceNames`), `end_ns` -1 where it did not return; `wastes` says whether
-    its chunk is glibc's, `own` whether the C library or the loader made it for themselves.
+    all (2^64 - 1 stands for more), `place` the number of its place (`PlaceNames`), `end_ns` -1 where it did not return;
+    `wastes` says whether its chunk is glibc's, `own` whether the C library or the loader made it for themselves.
     """
 
     n: Integers

@@ -164,6 +164,32 @@ GLOSSARY: Final = {
         Words("시그널", "커널이 프로그램에 일어난 일을 알리는 방법이다. 어떤 페이지로도 해결할 수 없는 접근은 "
                      "SIGSEGV(segmentation fault)로 끝난다."),
     ),
+    "peak": Term(
+        "allocators",
+        Words("peak", "The moment at which most bytes were alive: asked for and not yet given back, in all processes "
+              "that had not ended."),
+        Words("가장 많을 때", "요청되어 아직 돌려주지 않은 바이트가, 끝나지 않은 모든 프로세스를 합쳐 "
+              "가장 많던 때이다."),
+    ),
+    "lifetime": Term(
+        "allocators",
+        Words("lifetime", "How long a piece lived: from the malloc that handed it out to the free or realloc that took "
+              "it back."),
+        Words("수명", "조각이 쓰인 기간이다. 내어 준 malloc부터 돌려받은 free나 realloc까지이다."),
+    ),
+    "internal fragmentation": Term(
+        "allocators",
+        Words("internal fragmentation", "What is lost inside of pieces: malloc rounds sizes up, so a piece is "
+              "larger than what was asked for."),
+        Words("내부 단편화", "조각 안에서 잃는 메모리이다. malloc이 크기를 올림하므로 조각은 요청보다 크다."),
+    ),
+    "external fragmentation": Term(
+        "allocators",
+        Words("external fragmentation", "What malloc has of the kernel, but hands out to nobody: free pieces between "
+              "pieces in use, and the end of the heap."),
+        Words("외부 단편화", "malloc이 커널에서 받았지만 내어 주지 않은 메모리이다. 쓰는 조각 사이의 여유 조각과 "
+              "힙의 끝이다."),
+    ),
     "ledger": Term(
         "story",
         Words("ledger", "What was seen beside what the kernel counted by itself. If both agree, nothing was missed."),
