@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from observer.model.events import Call, Event
     from observer.story.breaks import Breaks
-    from observer.story.glance import Glance
     from observer.trace.reader import Trace
 
 __all__ = ["configure", "run"]
@@ -170,6 +169,7 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.report.source import Sources
     from observer.report.space import print_space
     from observer.report.terminal import tell, tell_events
+    from observer.runs.profiled import glanced
     from observer.story.breaks import Breaks
     from observer.story.by_line import steps_by_line
     from observer.story.language import LANGUAGES
@@ -206,19 +206,11 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             sources=sources, language=language,
         )  # fmt: skip
     else:
+        glance = glanced(trace, trace.meta.machine.page_size)
         print_glance(
-            console, trace.meta, _glanced(trace.events()), shortest(arguments.directory), sources=sources,
-            language=language, command=command(),
+            console, trace.meta, glance, shortest(arguments.directory), sources=sources, language=language,
+            command=command(),
         )  # fmt: skip
-
-
-def _glanced(events: Iterator[Event]) -> Glance:
-    from observer.story.glance import Glance
-
-    glance = Glance()
-    for event in events:
-        glance.take(event)
-    return glance
 
 
 def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iterator[Event]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["CallColumns", "End", "Faults", "Frames", "Integers", "PlaceNames"]
+__all__ = ["CallColumns", "CallTotals", "End", "Faults", "Frames", "Integers", "PlaceNames"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -50,6 +50,18 @@ class PlaceNames(NamedTuple):
 
     texts: Sequence[str]
     sites: Sequence[Site | None]
+
+
+class CallTotals(NamedTuple):
+    """All calls together: how many are `alike` in operation, steps and whether they are unfinished; the tasks, as (pid,
+    tid), that made them; how many allocations were `refused`; and of those that nobody needs an event of, how many a
+    thread cache served, with the n of the first of these."""
+
+    alike: Sequence[tuple[str, str | None, bool, int]]
+    tasks: frozenset[tuple[int, int]]
+    refused: int
+    cached: int
+    first_cached: Sequence[int]
 
 
 class End(NamedTuple):

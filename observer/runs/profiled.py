@@ -6,14 +6,15 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
-from observer.model.events import Event, Fault, Syscall
+from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, Integers, PlaceNames
+from observer.model.events import Call, Event, Fault, Syscall
 from observer.story.fragmentation import Fragmentation, Ground, fragmentation
+from observer.story.glance import Glance
 from observer.story.memory_use import MemoryUse
 from observer.story.pairing import Alive
 from observer.story.profile import Curve, HeapProfile
 
-__all__ = ["Columns", "Source", "profiled"]
+__all__ = ["Columns", "Source", "Told", "glanced", "profiled"]
 
 _GROUND = frozenset({"syscall", "fault", "process"})
 
@@ -52,6 +53,16 @@ class Source(Protocol):
         """Yield its events of some kinds."""
 
 
+class Told(Source, Protocol):
+    """A trace, of whose calls only some need to be events."""
+
+    def call_totals(self) -> CallTotals:
+        """Return what all calls came to."""
+
+    def told(self) -> Iterable[tuple[Event, bool]]:
+        """Yield what is told one by one; True: for the pieces' sake alone."""
+
+
 def profiled(source: Source, page_size: int, *, times: bool = True) -> MemoryUse:
     """Return the profile of *source*, in whose machine a page has *page_size* bytes.
 
@@ -74,6 +85,20 @@ def profiled(source: Source, page_size: int, *, times: bool = True) -> MemoryUse
         resident.add(event.n, ground.ground.resident)
     (at_peak, untouched), (at_end, _untouched) = ground.finish()
     return MemoryUse(profile, profile.places(untouched), at_peak, at_end, mapped.values(), resident.values())
+
+
+def glanced(source: Told, page_size: int) -> Glance:
+    """Return the run at a glance, as `story.glance.Glance` is of its events one by one."""
+    glance = Glance()
+    for event, is_of_pieces in source.told():
+        if is_of_pieces:
+            glance.places.add(event)
+        elif isinstance(event, Call):
+            glance.learn(event)
+        else:
+            glance.take(event)
+    glance.know(source.call_totals(), profiled(source, page_size, times=False))
+    return glance
 
 
 def _follow(profile: HeapProfile, windows: Iterable[CallColumns], ends: Iterable[End]) -> Alive:

@@ -5,7 +5,7 @@ Every departure is found from the events alone; `model.departures` has the words
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -181,9 +181,13 @@ class Departures:
     def add_many(self, calls: ManyCalls) -> None:
         """Judge many calls, but for those that events are told of."""
         served = [n for n in calls.from_caches if n not in {call.n for call in calls.telling.values()}]
+        self.add_cached(len(served), served[:_EVIDENCE])
+
+    def add_cached(self, count: int, first: Sequence[int]) -> None:
+        """A thread cache served so many more calls; *first* are the n of the first of them."""
         which = next(i for i, rule in enumerate(_RULES) if rule.holds is _tcache)
-        self._counts[which] += len(served)
-        self._evidence[which] = sorted([*self._evidence[which], *served[:_EVIDENCE]])[:_EVIDENCE]
+        self._counts[which] += count
+        self._evidence[which] = sorted([*self._evidence[which], *first])[:_EVIDENCE]
 
     def result(self) -> tuple[Occurrence, ...]:
         """Return the departures that happened, in the order of the rules."""

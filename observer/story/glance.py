@@ -5,10 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from observer.model.call_columns import CallTotals
 from observer.model.events import Call, Event, Process
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
 from observer.story.many_calls import ManyCalls
+from observer.story.memory_use import MemoryUse
 from observer.story.places import Places
 from observer.story.refusals import Refusal, Refusals
 from observer.story.summary import Summary, Tally
@@ -51,11 +53,18 @@ class Glance:
             if row < 0:
                 self.take(event)
             else:
-                self._learn(event)
+                self.learn(event)
         places.add_many(calls, taken, len(calls.n))
 
-    def _learn(self, call: Event) -> None:
-        """Take a call in that was counted already."""
+    def know(self, totals: CallTotals, use: MemoryUse) -> None:
+        """Take over what all calls came to, and what their places did."""
+        places = [each.place for each in use.places]
+        self._tally.add_totals(totals, sum(place.asked for place in places))
+        self._departures.add_cached(totals.cached, totals.first_cached)
+        self._tally.places.know(places, use.profile.live, use.profile.peak.live)
+
+    def learn(self, call: Event) -> None:
+        """Take a call in that others count."""
         if isinstance(call, Call):
             self._tally.enter(call)
             self._departures.add(call)

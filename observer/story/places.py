@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -112,6 +112,12 @@ class Places:
         value = MEASURES[measure]
         found = [place for place in self.places.values() if value(place)]
         return sorted(found, key=lambda place: (-value(place), place.first))
+
+    def know(self, places: Iterable[Place], live: int, peak: int) -> None:
+        """Take over what somebody else counted of the whole run, in the order of the places' first events."""
+        self.places = {place.text: place for place in places}
+        self.live, self.peak = live, peak
+        self.count = sum(place.pieces for place in self.places.values())
 
     def left_in(self, pid: int) -> list[Left]:
         """Return what is alive in a process, place by place, most bytes first."""

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from observer.model.addresses import is_numbered
+from observer.model.call_columns import CallTotals
 from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
@@ -126,6 +127,16 @@ class Tally:
             self._calls[op, steps, False] = self._calls.get((op, steps, False), 0) + count
         self._asked += sum(asked for asked, kind in zip(calls.asked, calls.kinds, strict=True) if kind in _ASKING)
         self._sum("refused", sum(map(_is_refused, calls.telling.values())))
+
+    def add_totals(self, totals: CallTotals, asked: int) -> None:
+        """Count all calls of a run, which *asked* for so many bytes, but for what they are to `places`."""
+        for op, steps, is_unfinished, count in totals.alike:
+            kind = op, steps, is_unfinished
+            self._calls[kind] = self._calls.get(kind, 0) + count
+            self._events += count
+        self._asked += asked
+        self._tasks |= totals.tasks
+        self._sum("refused", totals.refused)
 
     def enter(self, call: Call) -> None:
         """Note that what comes next may lie in a call that was counted already."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from observer.model.events import Call
-from observer.model.operations import FREEING, RESIZING
+from observer.model.events import Call, Signal
+from observer.model.operations import ALLOCATING, FREEING, RESIZING
+from observer.trace.schema import COLUMNS
 
-__all__ = ["About", "about_line", "ender_of", "giver_of", "lives_of"]
+__all__ = [
+    "AMONG", "REFUSED", "About", "about_line", "calls_near", "ender_of", "giver_of", "lives_of", "numbered",
+    "telling_calls",
+]  # fmt: skip
 
 _FOR_BREAKS = {"syscall": "name = 'brk'", "process": "true"}
 """What moves the break, and who has which: told of, whatever else is asked."""
@@ -18,14 +22,25 @@ _NAME_OF_SITE = (
     "else site.module || '+' || printf('0x%x', site.\"offset\") end"
 )
 """`Site.text` of a place that has no line."""
+_NEAR: Final = 4096
+"""Bytes behind a piece in which a crash may have to do with it."""
+_ASKED: Final = "cast(coalesce(size, 0) as hugeint) * coalesce(count, 1)"
+REFUSED: Final = f"op in ({', '.join(repr(op) for op in sorted(ALLOCATING))}) and result = 0 and {_ASKED} > 0"
+"""Of an allocation that returned NULL."""
+AMONG: Final = "n in (select unnest(cast(? as bigint[])))"
+"""Of what has one of the numbers in a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Conditions in SQL by kind of event, with their parameters; of kinds that are not named there are no rows."""
+    """Conditions in SQL by kind of event, with their parameters; of kinds that are not named there are no rows.
+
+    `has_lists`: what is chosen by lists of numbers comes in no order.
+    """
 
     conditions: dict[str, str]
     parameters: dict[str, list[Any]] = field(default_factory=dict)
+    has_lists: bool = False
 
     def of(self, kind: str) -> tuple[str, list[Any]]:
         """Return the condition and the parameters for the table of *kind*."""
@@ -61,6 +76,41 @@ def ender_of(call: Call) -> tuple[str, list[Any]]:
     return f"n > ? and pid = ? and pointer = ? and op <> 'malloc_usable_size' and ({took})", [
         call.n, call.pid, call.result,
     ]  # fmt: skip
+
+
+def telling_calls(tables: Mapping[str, str]) -> tuple[str, list[Any]]:
+    """Return the condition for the calls of which an event is needed, however many calls there are.
+
+    They are those in which something happened that *tables* (the paths by kind of event) tell, those that broke a rule,
+    were refused or never returned, and the last one of each thread that a signal ended.
+    """
+    inside = "select cause from read_parquet(?) where cause is not null"
+    last = """select max(called.n) from read_parquet(?) called join read_parquet(?) ended
+        on called.tid = ended.tid and called.n < ended.n where ended.fatal group by ended.n"""
+    alone = f"misuse is not null or end_ns is null or ({REFUSED})"
+    return f"coalesce({alone} or n in ({inside} union all {inside}) or n in ({last}), false)", [
+        tables["syscall"], tables["fault"], tables["call"], tables["signal"],
+    ]  # fmt: skip
+
+
+def calls_near(crash: Signal, calls: str) -> tuple[str, list[Any]]:
+    """Return the condition for the calls that gave or took pieces at or before the address of a *crash*.
+
+    Args:
+        crash: a signal with an address.
+        calls: the path of the table of calls.
+    """
+    assert crash.address is not None
+    before = f"pid = {crash.pid} and n < {crash.n}"
+    near = f"""select result from read_parquet(?) where {before} and result > 0 and result <= {crash.address}
+        and {crash.address} - result < {_ASKED} + {_NEAR}"""
+    return f"{before} and (result in ({near}) or pointer in ({near}))", [calls, calls]
+
+
+def numbered(numbers: Sequence[int]) -> About:
+    """Return the calls with these *numbers*, and everything that is no call."""
+    kinds = {**dict.fromkeys(COLUMNS, "true"), "call": AMONG}
+    return About(kinds, {"call": [list(numbers)]}, has_lists=True)
 
 
 def lives_of(calls: Sequence[Call]) -> About:

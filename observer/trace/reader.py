@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import File, Folder
+from observer.model.call_columns import CallTotals
 from observer.model.chunks import Chunk
 from observer.model.events import (
     Call,
@@ -32,7 +34,18 @@ from observer.model.events import (
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
-from observer.trace.about import About, about_line, ender_of, giver_of, lives_of
+from observer.trace.about import (
+    AMONG,
+    REFUSED,
+    About,
+    about_line,
+    calls_near,
+    ender_of,
+    giver_of,
+    lives_of,
+    numbered,
+    telling_calls,
+)
 from observer.trace.call_columns import COLUMNS_NEEDED, ColumnsOfRun
 from observer.trace.database import database
 from observer.trace.finish import recover
@@ -42,6 +55,8 @@ from observer.trace.snapshots import read_chunks
 
 __all__ = ["Trace", "read_meta"]
 
+_EVIDENCE: Final = 5
+"""Events that a departure from the book is shown at."""
 _BATCH: Final = 4096
 _AGAIN: Final = "record the program again"
 _LARGEST_META: Final = 1 << 28
@@ -148,6 +163,42 @@ class Trace:
         tables = {kind: self.table(kind) for kind in COLUMNS_NEEDED}
         return ColumnsOfRun(tables, self.meta.outcome.events, f"cannot read the tables of {self.directory}", _AGAIN)
 
+    def call_totals(self) -> CallTotals:
+        """Return what all calls came to, but for what the numbers of `told` are needed for."""
+        alike = "select op, steps, end_ns is null, count(*) from read_parquet(?) group by all order by min(n)"
+        cached = f"from read_parquet(?) where served_by = 'tcache' and not {AMONG}"
+        ((count,),) = self._query("call", f"select count(*) {cached}", [self._telling])
+        first = self._query("call", f"select n {cached} order by n limit {_EVIDENCE}", [self._telling])
+        ((refused,),) = self._query("call", f"select count_if({REFUSED}) from read_parquet(?)")
+        return CallTotals(
+            [(op, steps, unfinished, times) for op, steps, unfinished, times in self._query("call", alike)],
+            frozenset(self._query("call", "select distinct pid, tid from read_parquet(?)")),
+            int(refused), int(count), [int(n) for (n,) in first],
+        )  # fmt: skip
+
+    def told(self) -> Iterator[tuple[Event, bool]]:
+        """Yield in order of n everything but calls, and the calls of which events are needed where all are counted.
+
+        With True come those that say whose piece a crash touched.
+        """
+        events = ((event, False) for event in self.events(None, numbered(self._telling)))
+        near: set[int] = set()
+        for signal in self.events(frozenset({"signal"})):
+            if isinstance(signal, Signal) and signal.fatal and signal.exception and signal.address is not None:
+                calls = self.table("call")
+                near.update(self._numbers(*calls_near(signal, calls.path)))
+        pieces = ((event, True) for event in self.events(frozenset({"call"}), numbered(sorted(near))))
+        yield from heapq.merge(pieces, events, key=lambda each: each[0].n)
+
+    @cached_property
+    def _telling(self) -> list[int]:
+        files = {kind: self.table(kind) for kind in ("call", "syscall", "fault", "signal")}
+        return self._numbers(*telling_calls({kind: file.path for kind, file in files.items()}))
+
+    def _numbers(self, condition: str, parameters: Sequence[Any]) -> list[int]:
+        query = f"select n from read_parquet(?) where {condition} order by n"
+        return [int(n) for (n,) in self._query("call", query, parameters)]
+
     def calls_by_number(self, n: int) -> Call | None:
         """Return the call with number *n*."""
         for event in self._kind("call", About({"call": f"n = {int(n)}"})):
@@ -219,7 +270,8 @@ class Trace:
         sites = self._sites(kind, chosen, parameters)
         if sites is not None:
             chosen = f"select * replace (hash(site) as site) from ({chosen})"
-        for row in self._query(kind, chosen, parameters):
+        order = " order by n" if about is not None and about.has_lists else ""
+        for row in self._query(kind, f"{chosen}{order}", parameters):
             if row[0] <= last:
                 raise self._damaged(kind, "n", 1)
             last = row[0]
