@@ -25,7 +25,7 @@ _PLAIN: Final = _ADDRESS & ~np.uint64(15)
 PIECE: Final = np.dtype([
     ("key", np.uint64), ("asked", np.int64), ("born", np.int64), ("t_ns", np.int64), ("place", np.int32),
     ("wastes", np.bool_), ("own", np.bool_),
-])  # fmt: skip
+], align=True)  # fmt: skip
 """A piece that lives: its process and address (`key_of`), the call that made it, and when that returned."""
 
 Pieces = npt.NDArray[np.void]

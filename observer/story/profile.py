@@ -159,9 +159,7 @@ class HeapProfile:
         self._follow(calls, found)
         self._count_sizes(found.new)
         for pieces, ended in ((found.new, found.new_ended), (found.old, found.old_ended)):
-            gone = ended != NEVER
-            rows = found.rows[ended[gone]]
-            self._bury(pieces[gone], calls.n[rows], calls.t_ns[rows])
+            self._bury(pieces, np.flatnonzero(ended != NEVER), ended, found.rows, calls)
         stays = np.concatenate([found.old[found.old_ended == NEVER], found.new[found.new_ended == NEVER]])
         self._alive = stays[np.argsort(stays["key"], kind="stable")]
 
@@ -241,17 +239,17 @@ class HeapProfile:
             alive = Alive(there, self._pids)
             self.peak = Peak(int(calls.n[row]), int(calls.t_ns[row]), int(live[highest]), alive)
 
-    def _bury(self, pieces: Pieces, n: Integers, t_ns: Integers) -> None:
-        """Count the lifetimes of *pieces* that ended with the events *n*."""
-        for edges, table, sizes, lived in (
-            (EVENTS_EDGES, self._by_events, self._bytes_by_events, n - pieces["born"]),
-            (TIME_EDGES, self._by_time, self._bytes_by_time, t_ns - pieces["t_ns"]),
+    def _bury(self, pieces: Pieces, gone: Integers, ended: Integers, rows: Integers, calls: CallColumns) -> None:
+        """Count the lifetimes of those of *pieces* that are *gone*, since the turns that they *ended* at."""
+        at, places, asked = rows[ended[gone]], pieces["place"][gone].astype(np.int64), pieces["asked"][gone]
+        for edges, table, sizes, now, since in (
+            (EVENTS_EDGES, self._by_events, self._bytes_by_events, calls.n, pieces["born"]),
+            (TIME_EDGES, self._by_time, self._bytes_by_time, calls.t_ns, pieces["t_ns"]),
         ):
-            classes = np.searchsorted(edges, lived, side="right")
-            sizes += _sums(classes, pieces["asked"], len(edges) + 1)
-            count = table.shape[0] * table.shape[1]
-            cells = pieces["place"].astype(np.int64) * table.shape[1] + classes
-            table += np.bincount(cells, minlength=count).reshape(table.shape)
+            classes = np.searchsorted(edges, now[at] - since[gone], side="right")
+            sizes += _sums(classes, asked, len(edges) + 1)
+            cells = places * table.shape[1] + classes
+            table += np.bincount(cells, minlength=table.size).reshape(table.shape)
 
     def _leave(self, pieces: Pieces) -> None:
         self._left += self._by_place(pieces)
@@ -340,6 +338,8 @@ def _times(places: npt.NDArray[np.integer], count: int) -> Integers:
 
 def _sums(places: npt.NDArray[np.integer], values: Integers, count: int) -> Integers:
     """Return the sum of *values* by place, exactly."""
+    if values.max(initial=0) < _LARGE:
+        return np.bincount(places, values, minlength=count).astype(np.int64)
     found = np.bincount(places, np.minimum(values, _LARGE - 1).astype(np.float64), minlength=count).astype(np.int64)
     large = np.flatnonzero(values >= _LARGE)
     np.add.at(found, places[large], values[large] - (_LARGE - 1))

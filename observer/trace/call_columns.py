@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS_NEEDED", "ColumnsOfRun"]
 
-_WINDOW: Final = 1 << 19
+_WINDOW: Final = 1 << 18
 """Events that are looked at at once."""
 _SETTINGS: Final = "set parquet_metadata_cache = true"  # a window reads some row groups, and would read what all are
 _KINDS: Final = " ".join(f"when '{op}' then {kind_of(op)}" for op in sorted(ALLOCATING | FREEING | RESIZING))
@@ -35,7 +35,7 @@ _CALLS: Final = """
         hash(site) as place,
         coalesce(allocator = '{glibc}' or starts_with(allocator, '{glibc}#'), false) as wastes,
         origin <> 'program' as own
-    from read_parquet(?) where n >= ? and n < ? order by n"""
+    from read_parquet(?) where n >= ? and n < ?"""
 _TIMES: Final = "t_ns, coalesce(end_ns, -1) as end_ns,"
 _NO_TIMES: Final = "cast(0 as bigint) as t_ns, cast(0 as bigint) as end_ns,"
 _SITES: Final = """
