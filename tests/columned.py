@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from observer.model.call_columns import CallColumns, End, Faults, Frames, PlaceNames
+from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, PlaceNames
 from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
-from observer.model.operations import kind_of
+from observer.model.operations import ALLOCATING, kind_of
 from observer.runs.profiled import profiled
 from observer.story.memory_use import MemoryUse
 from tests.builders import PAGE
@@ -71,6 +71,25 @@ class ColumnsOfEvents:
             End(event.n, event.pid, event.what == "exec") for event in lives
             if event.what == "exec" or last[event.pid] == event.n
         ]  # fmt: skip
+
+
+def totals_of(events: Sequence[Event]) -> CallTotals:
+    """Return what the calls of *events* came to, where each of them is told, too."""
+    calls = [event for event in events if isinstance(event, Call)]
+    alike = Counter((call.op, call.steps, call.end_ns is None) for call in calls)
+    refused = sum(call.op in ALLOCATING and call.result == 0 and call.bytes_asked > 0 for call in calls)
+    return CallTotals(
+        [(*kind, times) for kind, times in alike.items()], frozenset((call.pid, call.tid) for call in calls), refused, 0,
+        [],
+    )  # fmt: skip
+
+
+def told_of(events: Sequence[Event]) -> Iterator[tuple[Event, bool]]:
+    """Yield all *events*, and before each call the same for the sake of pieces."""
+    for event in events:
+        if isinstance(event, Call):
+            yield event, True
+        yield event, False
 
 
 class _Run:

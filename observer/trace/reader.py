@@ -169,7 +169,7 @@ class Trace:
         cached = f"from read_parquet(?) where served_by = 'tcache' and not {AMONG}"
         ((count,),) = self._query("call", f"select count(*) {cached}", [self._telling])
         first = self._query("call", f"select n {cached} order by n limit {_EVIDENCE}", [self._telling])
-        ((refused,),) = self._query("call", f"select count_if({REFUSED}) from read_parquet(?)")
+        ((refused,),) = self._query("call", f"select count(*) from read_parquet(?) where {REFUSED}")
         return CallTotals(
             [(op, steps, unfinished, times) for op, steps, unfinished, times in self._query("call", alike)],
             frozenset(self._query("call", "select distinct pid, tid from read_parquet(?)")),

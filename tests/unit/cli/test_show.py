@@ -13,12 +13,13 @@ import pytest
 
 from observer.cli import export, show
 from observer.errors import UsageError
+from observer.model.call_columns import CallTotals
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
 from observer.story.profile import RANKS
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, story_run
-from tests.columned import ColumnsOfEvents
+from tests.columned import ColumnsOfEvents, told_of, totals_of
 
 
 class StoryTrace:
@@ -44,6 +45,12 @@ class StoryTrace:
 
     def columns(self) -> ColumnsOfEvents:
         return ColumnsOfEvents(story_run())
+
+    def call_totals(self) -> CallTotals:
+        return totals_of(story_run())
+
+    def told(self) -> Iterator[tuple[Event, bool]]:
+        return told_of(story_run())
 
     def giver(self, call: Call) -> Call | None:
         return giver(story_run(), call)

@@ -11,10 +11,14 @@ import pytest
 
 from observer.errors import BadTrace
 from observer.model.call_columns import CallColumns
-from observer.model.events import Event
+from observer.model.events import Call, Event
+from observer.runs.profiled import glanced
+from observer.story.crashes import crash_words
+from observer.story.glance import Glance
+from observer.story.places import MEASURES
 from observer.trace import call_columns
 from observer.trace.reader import Trace
-from tests.builders import HEAP, PID, call, fault, free, process, site, story_run
+from tests.builders import HEAP, PAGE, PID, Script, call, fault, free, process, site, story_run
 from tests.columned import ColumnsOfEvents
 from tests.unit.trace.test_about import lives_of_pieces
 from tests.unit.trace.test_tables import part_of
@@ -24,10 +28,10 @@ ONE, TWO = HEAP + 0x1000, HEAP + 0x9000
 
 
 def odd_calls() -> list[Event]:
-    """Sizes that do not fit into 64 bits, places without a line, other allocators, the C library's own calls."""
+    """Sizes of 64 bits, places without a line, other allocators, the C library's own calls."""
     other = site(None, None, "f")
     return [
-        process(0, "start", path="/bin/true"), call(1, "calloc", 1 << 62, count=8, result=0, allocator="glibc"),
+        process(0, "start", path="/bin/true"), call(1, "calloc", 1 << 62, count=3, result=0, allocator="glibc"),
         call(2, "calloc", 7, count=3, result=ONE, site=None, allocator="glibc#2", origin="libc"),
         call(3, size=(1 << 64) - 1, result=0, site=other), call(4, result=TWO, site=other, allocator="libjemalloc.so.2"),
         fault(5, ONE, site=None), free(6, ONE), call(7, "mallopt", None, parameter=1, value=0, result=1, end_ns=None),
@@ -35,7 +39,11 @@ def odd_calls() -> list[Event]:
     ]  # fmt: skip
 
 
-@pytest.fixture(params=[story_run, lives_of_pieces, odd_calls])
+def more_than_64_bits() -> list[Event]:
+    return [call(0, "calloc", 1 << 62, count=8, result=0), call(1, size=3, result=ONE)]
+
+
+@pytest.fixture(params=[story_run, lives_of_pieces, odd_calls, more_than_64_bits])
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Trace, list[Event]]:
     make: Callable[[], list[Event]] = request.param
     events = make()
@@ -72,6 +80,49 @@ def test_faults_frames_and_ends_are_those_of_the_events(run: tuple[Trace, list[E
     assert [column.tolist() for column in found.frames()] == [column.tolist() for column in expected.frames()]
     assert found.ends() == expected.ends()
     assert dict(zip(*found.names, strict=True)) == dict(zip(*expected.names, strict=True))
+
+
+def crashing() -> list[Event]:
+    """A thread that dies in an allocator call, of a piece that was freed before, among pieces that lie elsewhere."""
+    run = Script()
+    run.process("start", path="/home/ada/story")
+    run.call("malloc", 100, result=ONE, site=site(3), served_by="tcache")
+    run.call("malloc", 100, result=TWO, site=site(4), served_by="tcache")
+    run.free(ONE, site=site(5))
+    for _ in range(7):
+        run.call("malloc", 50, result=HEAP + 0x20000, site=site(6), served_by="tcache")
+        run.free(HEAP + 0x20000, site=site(7))
+    run.call("malloc", 1 << 60, result=0, errno=12, site=site(8))
+    run.call("malloc", 50, result=None, end_ns=None, site=site(8))
+    run.call("malloc", 50, result=HEAP + 0x30000, tid=PID + 1, site=site(9))
+    run.call("free", None, pointer=None, end_ns=None, tid=PID + 1, site=site(10))
+    run.signal("SIGSEGV", address=ONE + 17, site=site(11))
+    return run.events
+
+
+@pytest.mark.parametrize("make", [story_run, lives_of_pieces, odd_calls, crashing])
+def test_a_run_at_a_glance_is_that_of_its_events(make: Callable[[], list[Event]], tmp_path: Path) -> None:
+    trace, _count = trace_of([part_of(make())], tmp_path)
+    expected = Glance()
+    for event in trace.events():
+        expected.take(event)
+    found = glanced(trace, PAGE)
+    assert found.summary() == expected.summary()
+    assert found.departures() == expected.departures()
+    assert [crash_words(crash) for crash in found.crashes] == [crash_words(crash) for crash in expected.crashes]
+    assert (found.broken_rules(), found.refusals()) == (expected.broken_rules(), expected.refusals())
+    assert found.programs == expected.programs
+    for measure in MEASURES.keys() - {"resident"}:  # whose pieces these events do not agree about
+        assert [place.text for place in found.places.top(measure)] == [
+            place.text for place in expected.places.top(measure)
+        ]
+
+
+def test_few_calls_of_many_are_told(tmp_path: Path) -> None:
+    trace, _count = trace_of([part_of(crashing())], tmp_path)
+    told = [(event.n, is_of_pieces) for event, is_of_pieces in trace.told() if isinstance(event, Call)]
+    assert [n for n, is_of_pieces in told if is_of_pieces] == [1, 3]
+    assert [n for n, is_of_pieces in told if not is_of_pieces] == [18, 19, 21]
 
 
 def test_a_table_that_nobody_can_have_written_is_refused(tmp_path: Path) -> None:
