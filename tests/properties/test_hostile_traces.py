@@ -39,6 +39,7 @@ TEXTS: Final = (
 OTHERS: Final = ("null", "1.5", "'x'", "true", "false", "[]", "[null]", "{'a': 1}", "1e30", "date '2000-01-01'")
 COMMANDS: Final = (
     ("show",), ("show", "--map"), ("show", "--ledger"), ("show", "--steps"), ("show", "--all"),
+    ("show", "--leaks"), ("show", "--peak"), ("show", "--lifetimes", "--json"), ("show", "--fragmentation"),
     ("show", "--kind", "call,fault,signal,syscall,process,library,lost"), ("export", "--to", "jsonl", "-o", os.devnull),
     ("export", "--to", "workload", "-o", os.devnull), ("simulate",), ("report", "-o", "-"),
 )  # fmt: skip
