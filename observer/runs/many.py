@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from observer.model.call_columns import CallColumns
 from observer.model.events import is_glibc
-from observer.model.operations import FAMILY
-from observer.story.many_calls import FREES, Alike, ManyCalls, kind_of
-from observer.trace.columns import Words, objects
+from observer.model.operations import FAMILY, FREES, kind_of
+from observer.story.many_calls import Alike, ManyCalls
+from observer.trace.columns import Words
 from observer.trace.part import Part
 from observer.trace.values import calls_of
 
@@ -18,28 +19,41 @@ __all__ = ["many_calls"]
 
 Integers = npt.NDArray[np.int64]
 
+_ENOUGH: Final = 64
+"""Calls that are faster told together than one by one."""
+_MOST: Final = np.uint64((1 << 64) - 1)
+
 
 def many_calls(part: Part, unfinished: frozenset[int]) -> ManyCalls | None:
     """Return the calls of *part* as columns, None where they have to be told one by one.
 
-    That is so where some did not return, or the thread of one that did not (*unfinished*) went on.
+    That is so where some did not return, or the thread of one that did not (*unfinished*) went on; and where processes
+    come and go all the time.
     """
     numbers, coded, words = part.calls.numbers, part.calls.coded, part.sites.words
-    if not part.calls.length or not numbers["returned"].all():
+    ends = len(part.processes) + len(part.signals)
+    if not part.calls.length or part.calls.length < _ENOUGH * ends or not numbers["returned"].all():
         return None
     if unfinished and np.isin(numbers["tid"], list(unfinished)).any():
         return None
-    kinds, asked = _kinds(coded["op"], words), _asked(numbers)
+    sizes = np.where(numbers["has_size"] == 1, numbers["size"], np.uint64(0))
+    if numbers["has_count"].any():
+        counts = np.where(numbers["has_count"] == 1, numbers["count"], np.uint64(1))
+        if (sizes > _MOST // np.maximum(counts, np.uint64(1))).any():
+            return None
+        sizes = sizes * counts
+    kinds = _kinds(coded["op"], words)
     results = np.where(numbers["has_result"] == 1, numbers["result"], np.uint64(0))
-    rows = _telling(part, (kinds != 0) & (kinds != FREES) & (results == 0))
+    columns = CallColumns(
+        n=numbers["n"], t_ns=numbers["t_ns"], end_ns=numbers["end_ns"], pid=numbers["pid"], kind=kinds,
+        pointer=np.where(numbers["has_pointer"] == 1, numbers["pointer"], np.uint64(0)), result=results, asked=sizes,
+        place=numbers["site"], wastes=words.are(coded["allocator"], is_glibc), own=words.are(coded["origin"], _is_own),
+    )  # fmt: skip
     from_caches = coded["served_by"] == words.number("tcache")
     return ManyCalls(
-        n=numbers["n"].tolist(), pids=numbers["pid"].tolist(), kinds=kinds.tolist(),
-        pointers=np.where(numbers["has_pointer"] == 1, numbers["pointer"], np.uint64(0)).tolist(),
-        results=results.tolist(), asked=asked, sites=objects([None, *part.sites.sites])[numbers["site"]].tolist(),
-        wastes=words.are(coded["allocator"], is_glibc).tolist(), alike=_alike(coded, words),
+        columns=columns, sites=(None, *part.sites.sites), alike=_alike(coded, words),
         tasks=_tasks(numbers["pid"], numbers["tid"]), from_caches=numbers["n"][from_caches].tolist(),
-        telling=dict(zip(rows.tolist(), calls_of(part, rows), strict=True)),
+        telling=calls_of(part, _telling(part, (kinds != 0) & (kinds != FREES) & (results == 0))),
     )  # fmt: skip
 
 
@@ -53,13 +67,8 @@ def _kinds(ops: npt.NDArray[Any], words: Words) -> npt.NDArray[np.int8]:
     return kinds
 
 
-def _asked(numbers: dict[str, npt.NDArray[Any]]) -> list[int]:
-    """Return the bytes that each call asked for in all, which may be more than 64 bits hold."""
-    sizes: list[int] = np.where(numbers["has_size"] == 1, numbers["size"], np.uint64(0)).tolist()
-    if not numbers["has_count"].any():
-        return sizes
-    counts = np.where(numbers["has_count"] == 1, numbers["count"], np.uint64(1)).tolist()
-    return [size * count for size, count in zip(sizes, counts, strict=True)]
+def _is_own(origin: str | None) -> bool:
+    return origin != "program"
 
 
 def _telling(part: Part, refused: npt.NDArray[np.bool_]) -> Integers:

@@ -180,7 +180,8 @@ class Departures:
 
     def add_many(self, calls: ManyCalls) -> None:
         """Judge many calls, but for those that events are told of."""
-        served = [n for n in calls.from_caches if n not in {call.n for call in calls.telling.values()}]
+        told = {call.n for call in calls.telling}
+        served = [n for n in calls.from_caches if n not in told]
         self.add_cached(len(served), served[:_EVIDENCE])
 
     def add_cached(self, count: int, first: Sequence[int]) -> None:

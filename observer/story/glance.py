@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 
 from observer.model.call_columns import CallTotals
-from observer.model.events import Call, Event, Process
+from observer.model.events import Call, Event, Process, Signal
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
 from observer.story.many_calls import ManyCalls
@@ -41,20 +40,20 @@ class Glance:
         """Take many calls, and the *others* that came in between them, in the order of n."""
         self._tally.add_many(calls)
         self._departures.add_many(calls)
-        told: list[tuple[int, Event, int]] = [(event.n, event, -1) for event in others]
-        told += [(call.n, call, row) for row, call in calls.telling.items()]
-        told.sort(key=lambda each: each[0])
-        places, taken = self._tally.places, 0
-        for n, event, row in told:
-            upto = row + 1 if row >= 0 else bisect_left(calls.n, n, taken)
-            if upto > taken:
-                places.add_many(calls, taken, upto)
-                taken = upto
-            if row < 0:
+        told = sorted([*others, *calls.telling], key=lambda event: event.n)
+        ends = [i for i, event in enumerate(told) if isinstance(event, Process | Signal)]
+        rest, at = calls.columns, 0
+        for i in (*ends, len(told)):
+            before, rest = rest.upto(told[i].n) if i < len(told) else (rest, rest)
+            self._tally.places.add_many(before, calls.sites)
+            for event in told[at:i]:
+                if isinstance(event, Call):
+                    self.learn(event)
+                else:
+                    self.take(event)
+            for event in told[i : i + 1]:
                 self.take(event)
-            else:
-                self.learn(event)
-        places.add_many(calls, taken, len(calls.n))
+            at = i + 1
 
     def know(self, totals: CallTotals, use: MemoryUse) -> None:
         """Take over what all calls came to, and what their places did."""
@@ -63,12 +62,11 @@ class Glance:
         self._departures.add_cached(totals.cached, totals.first_cached)
         self._tally.places.know(places, use.profile.live, use.profile.peak.live)
 
-    def learn(self, call: Event) -> None:
+    def learn(self, call: Call) -> None:
         """Take a call in that others count."""
-        if isinstance(call, Call):
-            self._tally.enter(call)
-            self._departures.add(call)
-            self._crashes.add(call)
+        self._tally.enter(call)
+        self._departures.add(call)
+        self._crashes.add(call)
 
     @property
     def unfinished(self) -> frozenset[int]:

@@ -39,14 +39,19 @@ class Alive(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """The turns of some calls, each of which takes a piece or gives one, in their order: `rows` has the call of each.
+    """The turns of some calls, each of which takes a piece or gives one, in their order: `rows` has the call of each,
+    `keys` the key of its piece.
 
+    `firsts` are the turns at which an address comes up first, in order of key, `takes` says which turns take a piece.
     `new` are the pieces that were given, `born` at which turn, `old` those that lived before. `new_ended` and
     `old_ended` are the turns at which they ended, NEVER for those that live on: when they were taken, or when their
     address was given again.
     """
 
     rows: Integers
+    keys: npt.NDArray[np.uint64]
+    firsts: Integers
+    takes: npt.NDArray[np.bool_]
     new: Pieces
     born: Integers
     new_ended: Integers
@@ -91,7 +96,8 @@ def paired(calls: CallColumns, slots: Integers, old: Pieces) -> Paired:
         known = old["key"][at] == keys[firsts]
         old_ended[at[known]] = firsts[known]
     born = np.flatnonzero(turns & 1)
-    return Paired(rows, _made(calls, rows[born], keys[born]), born, next_turn[born], old, old_ended)
+    new = _made(calls, rows[born], keys[born])
+    return Paired(rows, keys, firsts, (turns & 1) == 0, new, born, next_turn[born], old, old_ended)
 
 
 def _by_key(keys: npt.NDArray[np.uint64]) -> Integers:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from observer.glibc.chunks import WORD, chunk_size
-from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
-from observer.model.operations import ALLOCATING, FREEING, RESIZING
-from observer.story.many_calls import FREES, RESIZES, ManyCalls
+from observer.model.call_columns import CallColumns, Integers
+from observer.model.events import Call, ChunkRef, Event, Fault, Process, Site, is_glibc
+from observer.model.operations import ALLOCATES, ALLOCATING, FREEING, RESIZES, RESIZING
+from observer.story.pairing import NEVER, PIECE, Paired, Pieces, addresses_of, paired, slots_of
+from observer.story.size_classes import chunk_sizes
 from observer.story.steps import is_step_six
+from observer.story.sums import sums_by
 
 __all__ = ["MEASURES", "Freed", "Left", "Piece", "Place", "Places"]
 
@@ -79,6 +85,41 @@ class Freed(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Batch:
+    """Calls that were taken in together, whose places are numbers of `where`, as sites, and of `places`.
+
+    `earlier` has the places of pieces from before that went in this batch or later, by the calls that made them.
+    """
+
+    calls: CallColumns
+    where: list[Site | None]
+    places: list[Place | None]
+    earlier: dict[int, Place]
+
+    def piece(self, made: np.void) -> Piece:
+        """Return a piece that was given in the batch (a PIECE) as a value."""
+        place = self.places[int(made["place"])]
+        assert place is not None
+        return Piece(int(made["asked"]), int(made["born"]), place)
+
+    def place_of(self, pid: int, chunk: ChunkRef) -> Place | None:
+        """Return the place of a piece that was alive at a moment of the batch."""
+        if chunk.call in self.earlier:
+            return self.earlier[chunk.call]
+        row = int(np.searchsorted(self.calls.n, chunk.call))
+        is_here = row < len(self.calls.n) and self.calls.n[row] == chunk.call and self.calls.pid[row] == pid
+        return self.places[int(self.calls.place[row])] if is_here else None
+
+
+def _no_batch() -> _Batch:
+    none = np.empty(0, dtype=np.int64)
+    flags, words = none.astype(np.bool_), none.astype(np.uint64)
+    return _Batch(
+        CallColumns(none, none, none, none, none.astype(np.int8), words, words, words, none, flags, flags), [], [], {}
+    )
+
+
+@dataclass(slots=True)
 class Places:
     """Follows a run: `add` every event in order of n. Memory grows with places and with pieces that live at once.
 
@@ -96,6 +137,7 @@ class Places:
     freed: dict[int, dict[int, Freed]] = field(default_factory=dict)
     _left: dict[int, int] = field(default_factory=dict)
     _by_site: dict[int, tuple[Site | None, Place]] = field(default_factory=dict)
+    _batch: _Batch = field(default_factory=_no_batch)
 
     def add(self, event: Event) -> None:
         """Take one event in."""
@@ -127,18 +169,101 @@ class Places:
             found[place.text] = Left(place, left.bytes + asked, left.pieces + 1, min(left.first, call))
         return sorted(found.values(), key=lambda left: (-left.bytes, left.first))
 
-    def add_many(self, calls: ManyCalls, first: int, last: int) -> None:
-        """Take the calls from row *first* up to row *last* in, as `add` does one by one."""
-        if self._left:
-            for pid in set(calls.pids[first:last]):
-                self._return(pid)
-        free, allocate = self._free, self._allocate
-        for n, pid, kind, pointer, result, asked, site, wastes in calls.rows(first, last):
-            if kind == FREES:
-                if pointer:
-                    free(pid, pointer, n, site)
-            elif kind:
-                allocate(pid, result, asked, n, site, pointer if kind == RESIZES else None, wastes)
+    def add_many(self, calls: CallColumns, sites: Sequence[Site | None]) -> None:
+        """Take calls in, whose places are numbers of *sites*, as `add` does one by one.
+
+        What came in between them is added later: page faults, say, but nothing that ends a process.
+        """
+        pids = np.unique(calls.pid)
+        for pid in pids.tolist():
+            self._return(pid)
+        used, numbers = np.unique(calls.place, return_inverse=True)
+        calls = calls._replace(place=numbers)
+        where = [sites[number] for number in used.tolist()]
+        self._batch = _Batch(calls, where, self._asked_at(calls, where), {})
+        found = paired(calls, np.searchsorted(pids, calls.pid), np.empty(0, dtype=PIECE))
+        change = np.zeros(len(found.rows), dtype=np.int64)
+        gone = found.new_ended != NEVER
+        change[found.born] = found.new["asked"]
+        change[found.new_ended[gone]] -= found.new["asked"][gone]
+        self._give(found.new, ~gone)
+        earlier = self._take_earlier(found, pids, change)
+        levels = np.cumsum(change)
+        self.peak = max(self.peak, self.held + int(levels.max(initial=0)))
+        self.live += int(levels[-1:].sum())
+        self.held += int(levels[-1:].sum())
+        for i in np.flatnonzero(~gone).tolist():
+            piece, key = found.new[i], found.new["key"][i : i + 1]
+            self._alive_in(int(pids[slots_of(key)[0]]))[int(addresses_of(key)[0])] = self._batch.piece(piece)
+        self._remember_last(found, earlier, pids)
+
+    def _asked_at(self, calls: CallColumns, where: Sequence[Site | None]) -> list[Place | None]:
+        """Count what was asked for; return the place of each of *where*, None if nothing was asked for there."""
+        rows = np.flatnonzero((calls.kind == ALLOCATES) | (calls.kind == RESIZES))
+        at = calls.place[rows]
+        firsts = np.zeros(len(where), dtype=np.int64)
+        firsts[at[::-1]] = calls.n[rows][::-1]
+        times, sizes = np.bincount(at, minlength=len(where)).tolist(), sums_by(at, calls.asked[rows], len(where))
+        found = list[Place | None]()
+        for site, first, count, size in zip(where, firsts.tolist(), times, sizes, strict=True):
+            place = self._place(site, first) if count else None
+            if place is not None:
+                place.calls += count
+                place.asked += size
+            found.append(place)
+        return found
+
+    def _give(self, pieces: Pieces, stays: npt.NDArray[np.bool_]) -> None:
+        """Count *pieces* that were given, of which some stay alive."""
+        places, at, asked = self._batch.places, pieces["place"], pieces["asked"]
+        lost = np.where(pieces["wastes"], chunk_sizes(asked) - WORD - asked, 0)
+        live, wasted = sums_by(at[stays], asked[stays], len(places)), sums_by(at, lost, len(places))
+        counts = np.bincount(at[stays], minlength=len(places)).tolist()
+        for place, size, count, waste in zip(places, live, counts, wasted, strict=True):
+            if place is not None:
+                place.live += size
+                place.pieces += count
+                place.wasted += waste
+        self.count += sum(counts)
+
+    def _take_earlier(self, found: Paired, pids: Integers, change: Integers) -> dict[int, Piece]:
+        """Take out pieces from before the batch that went in it; return those that were given back, by the turn."""
+        keys = found.keys[found.firsts]
+        taken = dict[int, Piece]()
+        each = zip(
+            found.firsts.tolist(), pids[slots_of(keys)].tolist(), addresses_of(keys).tolist(),
+            found.takes[found.firsts].tolist(), strict=True,
+        )  # fmt: skip
+        for turn, pid, pointer, takes in each:
+            piece = self._alive_in(pid).pop(pointer, None)
+            if piece is not None:
+                piece.place.live -= piece.asked
+                piece.place.pieces -= 1
+                self.count -= 1
+                change[turn] -= piece.asked
+                self._batch.earlier[piece.call] = piece.place
+                if takes:
+                    taken[turn] = piece
+        return taken
+
+    def _remember_last(self, found: Paired, earlier: dict[int, Piece], pids: Integers) -> None:
+        """Remember the pieces that were given back last: of each address the last one."""
+        ends = found.new_ended
+        own = np.flatnonzero(ends != NEVER)
+        own = own[found.takes[ends[own]]]
+        turns = np.concatenate([ends[own], np.fromiter(earlier, dtype=np.int64, count=len(earlier))])
+        pieces = np.concatenate([own, np.full(len(earlier), -1)])
+        order = np.argsort(turns)[::-1]
+        _keys, lasts = np.unique(found.keys[turns[order]], return_index=True)
+        keys = found.keys[turns[order]][lasts]
+        batch = self._batch
+        for slot, pid in enumerate(pids.tolist()):
+            mine = np.sort(lasts[slots_of(keys) == slot])[:_REMEMBERED][::-1]
+            for turn, i in zip(turns[order[mine]].tolist(), pieces[order[mine]].tolist(), strict=True):
+                piece = batch.piece(found.new[i]) if i >= 0 else earlier[turn]
+                row = int(found.rows[turn])
+                site = batch.where[int(batch.calls.place[row])]
+                self._remember(pid, int(batch.calls.pointer[row]), Freed(piece, int(batch.calls.n[row]), site))
 
     def _call(self, call: Call) -> None:
         self._return(call.pid)
@@ -154,11 +279,14 @@ class Places:
         piece = self._forget(pid, pointer)
         if piece is None:
             return
+        self._remember(pid, pointer, Freed(piece, n, site))
+
+    def _remember(self, pid: int, pointer: int, gone: Freed) -> None:
         freed = self.freed.get(pid)
         if freed is None:
             freed = self.freed[pid] = {}
         freed.pop(pointer, None)
-        freed[pointer] = Freed(piece, n, site)
+        freed[pointer] = gone
         if len(freed) > _REMEMBERED:
             del freed[next(iter(freed))]
 
@@ -173,10 +301,7 @@ class Places:
         if not result:
             return
         self._forget(pid, result)
-        alive = self.alive.get(pid)
-        if alive is None:
-            alive = self.alive[pid] = {}
-        alive[result] = Piece(asked, n, place)
+        self._alive_in(pid)[result] = Piece(asked, n, place)
         if wastes:
             place.wasted += chunk_size(asked) - WORD - asked
         place.live += asked
@@ -187,6 +312,12 @@ class Places:
         if self.held > self.peak:
             self.peak = self.held
 
+    def _alive_in(self, pid: int) -> dict[int, Piece]:
+        alive = self.alive.get(pid)
+        if alive is None:
+            alive = self.alive[pid] = {}
+        return alive
+
     def _forget(self, pid: int, pointer: int) -> Piece | None:
         alive = self.alive.get(pid)
         piece = alive.pop(pointer, None) if alive is not None else None
@@ -196,6 +327,10 @@ class Places:
             self.live -= piece.asked
             self.held -= piece.asked
             self.count -= 1
+            earlier = self._batch.earlier
+            if len(earlier) > _REMEMBERED:
+                earlier.clear()
+            earlier[piece.call] = piece.place
         return piece
 
     def _process(self, event: Process) -> None:
@@ -219,9 +354,16 @@ class Places:
     def _fault(self, fault: Fault) -> None:
         self._place(fault.site, fault.n).faults += 1
         if fault.chunk is not None and fault.access != "read" and is_step_six(fault):
-            piece = self.alive.get(fault.pid, {}).get(fault.chunk.address)
-            if piece is not None:
-                piece.place.frames += 1
+            place = self._place_of(fault.pid, fault.chunk)
+            if place is not None:
+                place.frames += 1
+
+    def _place_of(self, pid: int, chunk: ChunkRef) -> Place | None:
+        """Return the place that asked for *chunk*, which lives in *pid*, or did until the call that *pid* is in."""
+        piece = self.alive.get(pid, {}).get(chunk.address)
+        if piece is not None and piece.call == chunk.call:
+            return piece.place
+        return self._batch.place_of(pid, chunk)
 
     def _place(self, site: Site | None, n: int) -> Place:
         known = self._by_site.get(id(site))

@@ -10,21 +10,22 @@ from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from observer.model.addresses import is_numbered
 from observer.model.call_columns import CallTotals
 from observer.model.chapter import took_step
 from observer.model.events import Call, Event, Fault, Library, Lost, Process, Syscall
 from observer.model.memory_calls import Map, Move, Protect, Unmap, memory_call
-from observer.model.operations import ALLOCATING, RESIZING
+from observer.model.operations import ALLOCATES, ALLOCATING, RESIZES, RESIZING
 from observer.story.breaks import Breaks
-from observer.story.many_calls import ALLOCATES, RESIZES, ManyCalls
+from observer.story.many_calls import ManyCalls
 from observer.story.places import Places
 from observer.story.steps import is_step_six
+from observer.story.sums import sums_by
 
 __all__ = ["Summary", "Tally", "summarise"]
 
-_ASKING: Final = (ALLOCATES, RESIZES)
 _NEW: Final = ALLOCATING - RESIZING
 _TABLES: Final = (
     "calls", "steps", "syscalls_inside", "syscalls_outside", "by_gate", "vdso_answers", "by_toucher", "by_place",
@@ -121,12 +122,14 @@ class Tally:
 
     def add_many(self, calls: ManyCalls) -> None:
         """Count many calls, but for what they are to `places`, which is a matter of order."""
-        self._events += len(calls.n)
+        columns = calls.columns
+        self._events += len(columns.n)
         self._tasks |= calls.tasks
         for op, steps, count in calls.alike:
             self._calls[op, steps, False] = self._calls.get((op, steps, False), 0) + count
-        self._asked += sum(asked for asked, kind in zip(calls.asked, calls.kinds, strict=True) if kind in _ASKING)
-        self._sum("refused", sum(map(_is_refused, calls.telling.values())))
+        asks = (columns.kind == ALLOCATES) | (columns.kind == RESIZES)
+        self._asked += sum(sums_by(np.zeros(int(asks.sum()), dtype=np.int64), columns.asked[asks], 1))
+        self._sum("refused", sum(map(_is_refused, calls.telling)))
 
     def add_totals(self, totals: CallTotals, asked: int) -> None:
         """Count all calls of a run, which *asked* for so many bytes, but for what they are to `places`."""
