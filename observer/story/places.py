@@ -366,6 +366,11 @@ class Places:
         return self._batch.place_of(pid, chunk)
 
     def _place(self, site: Site | None, n: int) -> Place:
+        place = self._known(site, n)
+        place.first = min(place.first, n)  # what came in between many calls is told after them
+        return place
+
+    def _known(self, site: Site | None, n: int) -> Place:
         known = self._by_site.get(id(site))
         if known is not None:
             return known[1]

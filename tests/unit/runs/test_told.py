@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_run_of_many_calls(recorder: Recorder) -> None:
 
 
 def test_calls_that_are_refused_or_break_rules_and_one_that_crashes(recorder: Recorder) -> None:
-    churn(recorder, 30)
+    churn(recorder, 200)
     recorder.call("malloc", 1 << 60, began=50_000, ended=50_010, result=0)
     recorder.call("free", HEAP + 0x1000, began=50_020, ended=50_030)
     recorder.call("free", HEAP + 0x1000, began=50_040, ended=50_050)
@@ -95,9 +96,43 @@ def test_calls_that_are_refused_or_break_rules_and_one_that_crashes(recorder: Re
 
 @pytest.mark.parametrize("goes_on", [False, True])
 def test_calls_that_do_not_return(recorder: Recorder, goes_on: bool) -> None:
-    churn(recorder, 30)
+    churn(recorder, 200)
     recorder.call("malloc", 24, began=50_000, ended=50_010, result=0, flags=0)
     if goes_on:
         recorder.call("malloc", 24, began=50_020, ended=50_030, result=HEAP + 0x8000)
     recorder.exit(90_000)
     assert agree(recorder).summary().unfinished == 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_calls_of_processes_that_come_and_go(recorder: Recorder, seed: int) -> None:
+    """Pieces that are given, moved, given again without a free, and left, by several processes."""
+    random, at = Random(seed), 100
+    recorder.start(1)
+    for pid in (OTHER, OTHER + 1):
+        recorder.note("born", 2, how="fork", child=pid, child_pid=pid, shares=False)
+    recorder.syscall("brk", 0, began=3, ended=4, result=HEAP)
+    recorder.syscall("brk", HEAP + 64 * PAGE, began=5, ended=6, result=HEAP + 64 * PAGE)
+    alive: dict[int, list[int]] = {PID: [], OTHER: [], OTHER + 1: []}
+    for i in range(900):
+        at += 100
+        if i in (300, 600):
+            pid = OTHER + i // 600
+            recorder.exit(at, pid=pid)
+            del alive[pid]
+            continue
+        pid = random.choice(list(alive))
+        pointer, size = HEAP + 16 * random.randrange(1, 400), random.choice((0, 1, 24, 1000, 1 << 40))
+        taken = random.choice(alive[pid]) if alive[pid] else 0
+        op = random.choice(("malloc", "malloc", "realloc", "free", "free"))
+        result = 0 if op == "free" or (op == "realloc" and not size) else pointer
+        arguments = {"malloc": (size,), "realloc": (taken, size), "free": (taken,)}[op]
+        recorder.call(op, *arguments, began=at, ended=at + 20, result=result, tid=pid, pid=pid)
+        if op != "malloc" and taken:
+            alive[pid].remove(taken)
+        if result and pointer not in alive[pid]:
+            alive[pid].append(pointer)
+        if random.random() < 0.1:
+            recorder.fault(pointer, at + random.choice((10, 30)), tid=pid, pid=pid)
+    recorder.exit(100_000)
+    assert agree(recorder).places.peak > 0
