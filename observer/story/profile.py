@@ -19,6 +19,7 @@ from observer.model.operations import ALLOCATES, RESIZES
 from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, paired, slots_of
 from observer.story.places import MEASURES, Place
 from observer.story.size_classes import CLASSES, SizeClass, chunk_sizes, class_of, range_of
+from observer.story.sums import sums_by
 
 __all__ = [
     "EVENTS_EDGES", "MOMENTS", "RANKS", "TIME_EDGES", "Curve", "HeapProfile", "Lifetime", "Peak", "Profiled", "ranked",
@@ -30,8 +31,6 @@ TIME_EDGES: Final = tuple(10**power for power in range(3, 12))
 """Lifetimes in nanoseconds: below a microsecond, ten, ... below 100 seconds, more."""
 MOMENTS: Final = 60
 """Points of the curve over the run's events."""
-_LARGE: Final = 1 << 32
-"""Sizes below this add up exactly as numpy's doubles, half a million at a time."""
 _MOST_ASKED: Final = (1 << 62) - 1
 
 
@@ -196,11 +195,7 @@ class HeapProfile:
         places, asked, count = calls.place[rows], calls.asked[rows], len(self._calls)
         self._calls += np.bincount(places, minlength=count)
         self._first[places[::-1]] = np.minimum(self._first[places[::-1]], calls.n[rows][::-1])
-        is_small = asked < _LARGE
-        sums = np.bincount(places[is_small], asked[is_small].astype(np.float64), minlength=count)
-        for place in np.flatnonzero(sums).tolist():
-            self._asked[place] += int(sums[place])
-        for place, size in zip(places[~is_small].tolist(), asked[~is_small].tolist(), strict=True):
+        for place, size in enumerate(sums_by(places, asked, count)):
             self._asked[place] += size
         self._count_frames(calls)
 
@@ -337,10 +332,5 @@ def _times(places: npt.NDArray[np.integer], count: int) -> Integers:
 
 
 def _sums(places: npt.NDArray[np.integer], values: Integers, count: int) -> Integers:
-    """Return the sum of *values* by place, exactly."""
-    if values.max(initial=0) < _LARGE:
-        return np.bincount(places, values, minlength=count).astype(np.int64)
-    found = np.bincount(places, np.minimum(values, _LARGE - 1).astype(np.float64), minlength=count).astype(np.int64)
-    large = np.flatnonzero(values >= _LARGE)
-    np.add.at(found, places[large], values[large] - (_LARGE - 1))
-    return found
+    """Return the sum of *values* by place."""
+    return np.array(sums_by(places, values, count), dtype=np.int64)
