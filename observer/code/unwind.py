@@ -17,24 +17,39 @@ from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
 from observer.code.elf import Elf
 
-__all__ = ["Frame", "Rule", "Unwinder", "step"]
+__all__ = ["FP", "KEPT", "Frame", "Rule", "Unwinder", "cfa_of", "step"]
 
 _RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
+FP: Final = _RBP
+"""What a rule's `register` is that counts from the frame pointer, of any architecture."""
+KEPT: Final = _RBX
+"""What it is that counts from the register that frames are found by besides."""
 _SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
 _SIGNED: Final = 0x2D
 """DW_CFA_AARCH64_negate_ra_state: from here on return addresses bear a signature, or bear none any more."""
 _WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
+_BASED_ON: Final = 0x70
+"""DW_OP_breg0: a register's value and a signed offset; the next registers follow (DWARF 5, 7.7.1)."""
+_DEREFERENCE: Final = 0x06
+_REALIGNED: Final = 4
+"""Bytes of an expression that has only such an offset, and reads what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How to leave a frame: CFA = register + offset; rbp and rbx lie at CFA + offset, if saved."""
+    """How to leave a frame: CFA = register + offset; rbp and rbx lie at CFA + offset, if saved.
+
+    `is_stored`: the CFA stands in memory, at that place (what a function writes that aligned its stack anew).
+    `is_last`: nobody called this frame; it is a program's or a thread's first.
+    """
 
     register: int
     offset: int
     saved_rbp: int | None = None
     saved_rbx: int | None = None
     is_plt: bool = False
+    is_stored: bool = False
+    is_last: bool = False
 
 
 class Frame(NamedTuple):
@@ -52,6 +67,8 @@ class _Cie:
     data: int
     encoding: int
     has_augmentation: bool
+    is_signals: bool
+    back: int
     instructions: tuple[int, int]
 
 
@@ -193,7 +210,7 @@ class Unwinder:
         augmentation = self._data[cursor.at : zero].decode("ascii", "replace")
         cursor.at = zero + 1
         code, data = cursor.uleb(), cursor.sleb()
-        _return_register = cursor.byte() if version == 1 else cursor.uleb()
+        back = cursor.byte() if version == 1 else cursor.uleb()
         encoding = 0
         has_augmentation = augmentation.startswith("z")
         if has_augmentation:
@@ -207,7 +224,7 @@ class Unwinder:
                 elif letter == "P":
                     cursor.pointer(cursor.byte() & 0x0F)
             cursor.at = after
-        return _Cie(code, data, encoding, has_augmentation, (cursor.at, end))
+        return _Cie(code, data, encoding, has_augmentation, "S" in augmentation, back, (cursor.at, end))
 
 
 class _Machine:
@@ -268,22 +285,23 @@ class _Machine:
         elif operation == 0x0B:
             self.rule = self._stack.pop()
         elif operation == 0x0C:
-            self.rule = replace(self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb())
+            self.rule = replace(
+                self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb(), is_plt=False, is_stored=False
+            )  # fmt: skip
         elif operation == 0x0D:
             self.rule = replace(self.rule, register=self._known(cursor.uleb()))
         elif operation == 0x0E:
             self.rule = replace(self.rule, offset=cursor.uleb())
         elif operation == 0x0F:
-            # The one CFA expression that linkers write is the procedure linkage table's.
-            skip = cursor.uleb()
-            cursor.at += skip
-            self.rule = replace(self.rule, is_plt=True)
+            self._compute(cursor)
         elif operation in (0x06, 0x07, 0x08, 0x2E):
             register = cursor.uleb()
             if operation == 0x06:
                 self._restore(register)
             elif operation in (0x07, 0x08):
                 self._save(register, None)
+                if operation == 0x07 and register == self._cie.back:
+                    self.rule = replace(self.rule, is_last=True)
         elif operation in (0x05, 0x09, 0x14):
             register, value = cursor.uleb(), cursor.uleb()
             if operation == 0x05:
@@ -298,21 +316,50 @@ class _Machine:
         elif operation not in (0x00, _SIGNED):
             raise KeyError(operation)
 
+    def _compute(self, cursor: _Cursor) -> None:
+        """Take a CFA that is computed: linkers write one for the procedure linkage table, compilers another.
+
+        That one is a word at a fixed distance from the frame pointer, where a function keeps what the stack pointer was
+        before it aligned its stack. What signals' frames say (they save the registers of what they interrupted) is
+        followed by nobody here.
+        """
+        length = cursor.uleb()
+        at, end = cursor.at, cursor.at + length
+        cursor.at = end
+        based_on = cursor.data[at] - _BASED_ON
+        if self._cie.is_signals or self._known(based_on) < 0:
+            self.rule = replace(self.rule, register=-1, is_plt=False)
+        elif self._known(based_on) == _RSP and length > _REALIGNED:
+            self.rule = replace(self.rule, is_plt=True)
+        else:
+            place = _Cursor(cursor.data, cursor.base, at + 1, cursor.word)
+            offset = place.sleb()
+            is_stored = place.at == end - 1 and place.byte() == _DEREFERENCE
+            register = self._known(based_on) if is_stored else -1
+            self.rule = replace(self.rule, register=register, offset=offset, is_plt=False, is_stored=is_stored)
+
+
+def cfa_of(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> int | None:
+    """Return where the caller's stack pointer is behind the call, None if that cannot be known."""
+    if rule.is_plt:
+        return frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
+    register = rule.register
+    if register == _RSP:
+        cfa = frame.sp + rule.offset
+    elif register == _RBP:
+        cfa = frame.bp + rule.offset
+    elif register == _RBX:
+        cfa = frame.bx + rule.offset
+    else:
+        return None
+    return read_word(cfa) if rule.is_stored else cfa
+
 
 def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> Frame | None:
     """Return the caller's frame, or None when the saved stack does not reach that far; *word* is a word's size."""
-    if rule.is_plt:
-        cfa = frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
-    else:
-        register = rule.register
-        if register == _RSP:
-            cfa = frame.sp + rule.offset
-        elif register == _RBP:
-            cfa = frame.bp + rule.offset
-        elif register == _RBX:
-            cfa = frame.bx + rule.offset
-        else:
-            return None
+    cfa = None if rule.is_last else cfa_of(frame, rule, read_word, word)
+    if cfa is None:
+        return None
     bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
     bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
     if NATIVE.popped:

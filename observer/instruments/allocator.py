@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
+from observer.instruments.call_stacks import CallStacks
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.observed import ObserversPages
 from observer.instruments.planting import Planter, family_in, named_in
@@ -30,6 +31,7 @@ from observer.recording.records import LEFT, RETURNED
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame, Interruption
+from observer.tracee.inline.space import Space
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -53,9 +55,10 @@ class AllocatorCalls:
 
     def __init__(
         self, sink: Sink, pages: ObserversPages, follower: CallFollower, snapshots: HeapSnapshots | None = None,
-        roles: Mapping[str, str] = _NO_ROLES,
+        roles: Mapping[str, str] = _NO_ROLES, stacks: CallStacks | None = None,
     ) -> None:  # fmt: skip
         self._sink = sink
+        self._stacks = stacks
         self._roles = roles
         self._unnamed = set(roles)
         self._snapshots = snapshots
@@ -134,9 +137,12 @@ class AllocatorCalls:
         else:
             arguments = memory.pread(_THREE_WORDS.size, frame.sp + memory.word)
             frame.first, frame.second, frame.third = _THREE_WORDS.unpack(arguments)
-        for start, end in memory.libc_text:
-            if start <= frame.return_address < end:
-                frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers)
+        if self._stacks is not None:
+            frame.stack = self._stacks.at(task, memory, frame, registers)
+        else:
+            for start, end in memory.libc_text:
+                if start <= frame.return_address < end:
+                    frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers)
         self._begun += 1
 
     def returned(self, task: Task, memory: Memory, frame: Frame, result: int) -> None:
@@ -163,22 +169,24 @@ class AllocatorCalls:
 
     # ---- calls, as the inline recorder tells of them ----
 
-    def recorded(self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void]) -> None:
+    def recorded(
+        self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void], space: Space
+    ) -> None:
         """See InlineCalls."""
         if len(pieces):
             now = monotonic_ns()
-            numbers = np.array([0, *(self._keep(piece, now) for piece in pieces)], dtype=np.uint64)
+            numbers = np.array([0, *(self._keep(piece, now, space) for piece in pieces)], dtype=np.uint64)
             records["stack"] = numbers[records["stack"]]
         self._begun += len(records)
         self._returned += len(records)
         self.inline += len(records)
         self._sink.inline.append_of(pid, tid, records)
 
-    def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
+    def taken_over(self, task: Task, frame: Frame, piece: np.void | None, space: Space) -> None:
         """See InlineCalls."""
         self._begun += 1
         if piece is not None:
-            frame.stack = self._keep(piece, max(frame.began, 1))
+            frame.stack = self._keep(piece, max(frame.began, 1), space)
 
     def internal(self, count: int) -> None:
         """See InlineCalls."""
@@ -189,10 +197,12 @@ class AllocatorCalls:
         self.overwrote.add(pid)
         self._sink.inline.lose(count)
 
-    def _keep(self, piece: np.void, now: int) -> int:
+    def _keep(self, piece: np.void, now: int, space: Space) -> int:
         """Return the number of the piece of stack, which is stored if it is another than those before."""
         sp, bp, bx = int(piece["sp"]), int(piece["bp"]), int(piece["bx"])
         data = piece["bytes"].tobytes()[: int(piece["length"])]
+        if self._stacks is not None:
+            return self._stacks.of(space, now, sp, bp, bx, data)
         key = sp, bp, bx, data
         number = self._pieces.get(key, 0)
         if not number:

@@ -28,8 +28,10 @@ from observer.linux.perf import (
 from observer.linux.procfs import PAGE
 from observer.tracee.waiting import is_halt
 
-__all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
+__all__ = ["FAULT_FIELDS", "FAULT_STACK", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
 
+FAULT_STACK: Final = 512
+"""Bytes of stack that are kept with each sample: enough to leave a library's function that touched a page."""
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 _FURTHER_PAGES: Final = 256

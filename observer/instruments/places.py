@@ -187,6 +187,12 @@ class CodeMap:
             module=module, offset=offset,
         )  # fmt: skip
 
+    def rule_before(self, return_address: int) -> Rule | None:
+        """Return how to leave the code that is returned to at *return_address*, whosever it is; None: nobody knows."""
+        image = self.image_at(return_address - 1)
+        elf = self._elf(image) if image is not None else None
+        return _unwinder_of(elf).rule_at(return_address - 1 - image.bias) if elf is not None and image else None
+
     def caller_in_program(self, piece: StackPiece, *, at_call: bool = False) -> int | None:
         """Walk from a piece of stack out of the C library and loader; return the return address in the program.
 

@@ -17,6 +17,7 @@ from observer.trace.call_rows import ALLOCATES, RELEASES, CallRows
 from observer.trace.callers import LIBRARY, Callers
 from observer.trace.columns import SiteTable
 from observer.trace.process import ProcessState
+from observer.trace.stacks import StackTable
 
 __all__ = ["CallNames", "by_process"]
 
@@ -33,12 +34,14 @@ class CallNames:
     Args:
         state_of: gives the state of a process.
         elsewhere: called with the row of each call that returned memory that is none of an allocator's.
+        stacks: takes the stacks of calls, where callers were asked for.
     """
 
     def __init__(
         self, sites: SiteTable, callers: Callers, state_of: Callable[[int], ProcessState],
-        elsewhere: Callable[[ProcessState, int], None],
+        elsewhere: Callable[[ProcessState, int], None], stacks: StackTable | None,
     ) -> None:  # fmt: skip
+        self._stacks = stacks
         self._sites, self._callers = sites, callers
         self._state_of, self._elsewhere = state_of, elsewhere
         taken = [steps_of("malloc", returned == 1, grew, failed=failed == 1) for returned, grew, failed in _OUTCOMES]
@@ -70,12 +73,33 @@ class CallNames:
         found = state.callers.of(state.code, rows.back[mine], self._sites)
         rows.site[mine], rows.origin[mine] = found.sites, found.roles
         odd = found.are_library & (rows.stack[mine] != 0)
+        if self._stacks is not None:
+            odd &= ~self._name_by_stack(state, mine, self._stacks)
         if self._are_in_libraries:
             odd |= self._libraries[mine - rows.carried] >= 0
         for row in mine[odd].tolist():
             self._name_entry(state, row)
         gives_back = RELEASES[rows.op[mine]] & ~ALLOCATES[rows.op[mine]] & (rows.pointer[mine] != 0)
         self._place(state, mine[gives_back], rows.pointer)
+
+    def _name_by_stack(self, state: ProcessState, mine: Integers, stacks: StackTable) -> npt.NDArray[np.bool_]:
+        """Give calls their stacks, and the places that these tell; return which have such a place."""
+        rows, chains, known = self._rows, state.stacks.chains(state.code, stacks), state.stacks
+        numbers, firsts, each = np.unique(rows.stack[mine], return_index=True, return_inverse=True)
+        found = np.zeros((len(numbers), 2), dtype=np.int64)
+        for i, (number, first) in enumerate(zip(numbers.tolist(), firsts.tolist(), strict=True)):
+            stack = known.found(number)
+            back = int(rows.back[mine[first]])
+            if stack is None and (piece := self._callers.piece(number, back, state.code.word)) is not None:
+                stack = stacks.number(state.code, chains.of(piece.above(back, _PUSHED)))
+                known.learn(number, stack)
+            if stack is not None:
+                found[i] = stack
+        rows.part.calls.numbers["stack"][mine - rows.carried] = found[each, 0]
+        told = found[each, 1]
+        is_told: npt.NDArray[np.bool_] = told > 0
+        rows.site[mine[is_told]] = told[is_told]
+        return is_told
 
     def _name_entry(self, state: ProcessState, row: int) -> None:
         """Name who made a call through a library, or from within one of the program's calls into libraries."""

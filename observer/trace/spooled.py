@@ -20,7 +20,7 @@ import numpy.typing as npt
 from observer.arch.architecture import GATES
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.instruments.faults import PAGE_SHIFT, SampleLayout
+from observer.instruments.faults import FAULT_STACK, PAGE_SHIFT, SampleLayout
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet, Look, look
@@ -206,8 +206,8 @@ class Spooled:
     others_faults: int
 
 
-def read_spools(folder: Folder, stack_bytes: int) -> Spooled:
-    """Read all spools; a torn last record is left out.
+def read_spools(folder: Folder, stack_bytes: int = FAULT_STACK) -> Spooled:
+    """Read all spools; a torn last record is left out. Each fault sample has *stack_bytes* of stack.
 
     Raises:
         BadTrace: a spool is missing, or something else than a file; or its records are of another version.

@@ -261,7 +261,8 @@ class InlineRecorder:
         block.give_up_call()
         block.be_slow(True)
         task.frames.insert(0, frame)
-        self._listener.taken_over(task, frame, piece)
+        if task.memory is not None:
+            self._listener.taken_over(task, frame, piece, task.memory.inline)
 
     def settle(self, task: Task, memory: Memory) -> None:
         """Have the stub go on where nothing is left to be followed from outside."""

@@ -1,0 +1,109 @@
+"""The stacks of allocator calls, where callers were asked for: each different one is kept once, as a piece of stack.
+
+What is looked at here decides only which pieces are the same; they are walked again afterwards, by the same rules, when
+names are looked up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Final
+
+from observer.arch.known import NATIVE
+from observer.instruments.chains import Chain, Chains
+from observer.instruments.places import CodeMap, StackPiece
+from observer.instruments.stacks import present_bytes, put_back
+from observer.linux.procfs import PAGE
+from observer.linux.ptrace import RegisterSet
+from observer.model.through import Through
+from observer.recording.records import STACK_BYTES
+from observer.recording.sink import Sink
+from observer.tracee.frames import Frame
+from observer.tracee.inline.space import Space
+from observer.tracee.memory import Memory
+from observer.tracee.task import Task
+
+__all__ = ["CallStacks"]
+
+_BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
+_PUSHED: Final = NATIVE.popped // NATIVE.word
+"""Words that a call pushes."""
+_MOST_SPACES: Final = 64
+_MOST_PAGES: Final = 1 << 14
+
+
+class _Known:
+    """What is known of one address space, as long as it has these images."""
+
+    def __init__(self, space: Space, most: int, through: Through) -> None:
+        self._space, self._most, self._through = space, most, through
+        self._learn()
+
+    def _learn(self) -> None:
+        code = CodeMap()
+        for image in self._space.images:
+            code.add(image)
+        self.count = len(self._space.images)
+        self.word = code.word
+        self.chains = Chains(code, self._most, self._through)
+        self.numbers: dict[Chain, int] = {}
+
+    def refresh(self) -> None:
+        """Begin anew if the code is not what it was."""
+        if len(self._space.images) != self.count:
+            self._learn()
+
+
+class CallStacks:
+    """Keeps, in *sink*, the stack of each call with *most* callers; what is *through* is seen through."""
+
+    def __init__(self, sink: Sink, most: int, through: Through) -> None:
+        self._sink, self._most, self._through = sink, most, through
+        self._spaces: dict[Space, _Known] = {}
+        self._pages: set[tuple[int, int]] = set()
+
+    def at(self, task: Task, memory: Memory, frame: Frame, registers: RegisterSet) -> int:
+        """Return the number of the stack of a call that begins as *frame*; 0 if it cannot be read."""
+        sp, length = frame.sp, self._there(memory, frame.sp)
+        with contextlib.suppress(OSError):
+            piece = memory.read(sp, length)
+            for outer in (*task.frames, *memory.exchanged.values()):
+                piece = put_back(piece, sp, outer, memory.word)
+            bp, bx = registers.words[_BP], registers.words[_BX]
+            return self.of(memory.inline, frame.began, sp, bp, bx, piece, frame.return_address)
+        return 0
+
+    def _there(self, memory: Memory, sp: int) -> int:
+        """Return how many bytes from *sp* on lie in pages that are there: none is to be brought in.
+
+        Pages of a stack that were there stay, as long as it is one.
+        """
+        first, last = sp // PAGE, (sp + STACK_BYTES - 1) // PAGE
+        if last == first or (memory.owner, last) in self._pages:
+            return STACK_BYTES
+        if len(self._pages) > _MOST_PAGES:
+            self._pages.clear()
+        there = present_bytes(memory.tid, sp, STACK_BYTES)
+        if there == STACK_BYTES:
+            self._pages.add((memory.owner, last))
+        return there
+
+    def of(self, space: Space, now: int, sp: int, bp: int, bx: int, data: bytes, back: int | None = None) -> int:
+        """Return the number of the piece of stack that tells of the same callers as *data*, which lies from *sp* on.
+
+        *back* is where the call returns to, None if that stands at *sp*.
+        """
+        known = self._spaces.get(space)
+        if known is None:
+            if len(self._spaces) >= _MOST_SPACES:
+                self._spaces.clear()
+            known = self._spaces[space] = _Known(space, self._most, self._through)
+        known.refresh()
+        word = known.word
+        if back is None:
+            back = int.from_bytes(data[:word], "little")
+        chain = known.chains.of(StackPiece(0, sp, bp, bx, data, word).above(back, _PUSHED))
+        number = known.numbers.get(chain, 0)
+        if not number:
+            number = known.numbers[chain] = self._sink.stacks.append(max(now, 1), sp, bp, bx, data)
+        return number
