@@ -226,8 +226,8 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     places = _places(arguments, selection)
     return Wish(
         argv=tuple(words), environment=dict(os.environ), selection=selection, callers=callers,
-        through=through, randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
-        follow=_followed(arguments.follow, selection),
+        through=through, randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
+        stop_after=arguments.stop_after, follow=_followed(arguments.follow, selection),
         begin_at=places["--from"], end_at=places["--until"],
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},

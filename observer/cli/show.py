@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from observer.model.events import Call, Event
+    from observer.model.stacks import CallStack
     from observer.story.breaks import Breaks
+    from observer.story.by_stack import StackPlace
     from observer.story.glance import Glance
     from observer.trace.reader import Trace
 
@@ -49,6 +51,7 @@ Examples:
   observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
                                                 freed; or --call N, an event
   observer show story.trace --top resident      whose pieces got page frames
+  observer show story.trace --leaks --stacks    what was not freed, by all callers
   observer show story.trace --full --lang ko    the whole story in Korean
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --kind syscall --json | jq .name
@@ -109,6 +112,10 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
         help="the lines that have most: bytes, calls, live (bytes not freed), resident (page frames), waste, faults",
     )  # fmt: skip
     part.add_argument("--leaks", action="store_true", help="what was never freed, by the lines that asked for it")
+    parts.add_argument(
+        "--stacks", action="store_true",
+        help="with --top or --leaks: by all callers, told beneath, where observer run --stack N kept them",
+    )  # fmt: skip
     part.add_argument("--ledger", action="store_true", help="what was seen beside what the kernel counted")
 
 
@@ -125,12 +132,27 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and drawn is not None:
         raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
     trace = Trace.open(arguments.directory)
+    if arguments.stacks:
+        _check_stacks(trace, arguments)
     if arguments.json:
         _write_json(_chosen(trace, arguments, Breaks()), trace, arguments)
     else:
         with paged(sys.stdout) as stream:
             _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
+
+
+def _check_stacks(trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.story.by_stack import STACK_MEASURES
+
+    if not (arguments.top or arguments.leaks):
+        raise UsageError("--stacks needs --top or --leaks", "it says by what these are told", "--leaks --stacks")
+    if arguments.top and arguments.top not in STACK_MEASURES:
+        why = "page faults have lines only"
+        raise UsageError(f"--top {arguments.top} has no --stacks", why, "--top bytes --stacks")
+    if not trace.meta.request.stack:
+        why = "no callers were kept as it was recorded"
+        raise UsageError(f"--stacks cannot be told of {trace.directory}", why, "observer run --stack 16 -- PROG")
 
 
 def _write_json(events: Iterator[Event], trace: Trace, arguments: argparse.Namespace) -> None:
@@ -140,7 +162,11 @@ def _write_json(events: Iterator[Event], trace: Trace, arguments: argparse.Names
     from observer.report.places import as_object
 
     sys.stdout.flush()
-    if arguments.top or arguments.leaks:
+    if arguments.stacks:
+        stacks = trace.stacks()
+        found = _by_stack(trace, stacks, arguments.top or "live")
+        rows = [encoded(as_object(place, _stack_of(stacks, stack))) for place, stack in found]
+    elif arguments.top or arguments.leaks:
         places = _glanced(trace.events()).places.top(arguments.top or "live")
         rows = [encoded(as_object(place)) for place in places]
     elif arguments.ledger:
@@ -178,6 +204,14 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             print_space(console, end, language=language)
     elif arguments.ledger:
         print_ledger(console, trace.meta.ledger, language)
+    elif arguments.stacks:
+        stacks = trace.stacks()
+        found = _by_stack(trace, stacks, arguments.top or "live")
+        stacked, callers = [each.place for each in found], [_stack_of(stacks, each.stack) for each in found]
+        if arguments.top:
+            print_top(console, arguments.top, stacked, sources, language, callers)
+        else:
+            print_leaks(console, stacked, sources, language, closed=trace.meta.outcome.closed, callers=callers)
     elif arguments.top:
         print_top(console, arguments.top, _glanced(trace.events()).places.top(arguments.top), sources, language)
     elif arguments.leaks:
@@ -204,6 +238,19 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             console, trace.meta, _glanced(trace.events()), shortest(arguments.directory), sources=sources,
             language=language, command=command(),
         )  # fmt: skip
+
+
+def _by_stack(trace: Trace, stacks: Mapping[int, CallStack], measure: str) -> list[StackPlace]:
+    from observer.story.by_stack import ByStack
+
+    found = ByStack(stacks)
+    for event in trace.events(frozenset({"call", "fault", "process"})):
+        found.add(event)
+    return found.top(measure)
+
+
+def _stack_of(stacks: Mapping[int, CallStack], number: int | None) -> CallStack | None:
+    return stacks.get(number) if number is not None else None
 
 
 def _glanced(events: Iterator[Event]) -> Glance:

@@ -28,7 +28,9 @@ from observer.linux.perf import (
 from observer.linux.procfs import PAGE
 from observer.tracee.waiting import is_halt
 
-__all__ = ["FAULT_FIELDS", "FAULT_STACK", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
+__all__ = [
+    "FAULT_FIELDS", "FAULT_STACK", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout",
+]  # fmt: skip
 
 FAULT_STACK: Final = 512
 """Bytes of stack that are kept with each sample: enough to leave a library's function that touched a page."""

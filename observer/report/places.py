@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
+from observer.model.stacks import CallStack
 from observer.report.screen import heading, put, right, safe
 from observer.report.source import Sources
 from observer.story.language import ENGLISH, Language
@@ -33,9 +35,10 @@ _ROWS: Final = 20
 
 
 def print_top(
-    console: Console, measure: str, places: Sequence[Place], sources: Sources, language: Language = ENGLISH
+    console: Console, measure: str, places: Sequence[Place], sources: Sources, language: Language = ENGLISH,
+    callers: Sequence[CallStack | None] = (),
 ) -> None:  # fmt: skip
-    """Print the *places* that have most of *measure*, most first."""
+    """Print the *places* that have most of *measure*, most first; beneath each its *callers*, if they are given."""
     heading(console, language.choose("top_titles", measure), language.choose("top_hints", measure))
     if not places:
         put(console, f"  {language.say('top_nothing')}")
@@ -43,8 +46,9 @@ def print_top(
     columns = [measure, *(name for name in _BESIDE if name != measure)][:_SHOWN]
     titles = "".join(f"{right(language.choose('top_columns', name), _WIDE)}  " for name in columns)
     put(console, Text(f"  {titles}{language.choose('top_columns', 'place')}", "dim"))
-    for place in places[:_ROWS]:
+    for place, stack in zip_longest(places[:_ROWS], callers[:_ROWS]):
         _row(console, [_VALUES[name](place, language) for name in columns], place, sources)
+        _callers(console, stack, len(columns), language)
     if len(places) > _ROWS:
         put(console, f"  {language.say('top_more', language.counted(len(places) - _ROWS, 'place'))}")
 
@@ -59,19 +63,36 @@ def _row(console: Console, values: Sequence[str], place: Place, sources: Sources
     put(console, line)
 
 
-def as_object(place: Place) -> dict[str, Any]:
-    """Return *place* as the dictionary that a line of JSON holds: bytes and counts; `site` as events have it."""
+def _callers(console: Console, stack: CallStack | None, columns: int, language: Language) -> None:
+    """Print who called, the innermost first, below the place of a row with so many *columns* of values."""
+    if stack is None:
+        return
+    told = [f"{site.function}  {site.text}" if site.line and site.function else site.text for site in stack.callers]
+    told += [] if stack.is_whole else [language.say("more_callers")]
+    for caller in told:
+        line = Text(" " * ((_WIDE + 2) * columns + 4) + safe(caller), "dim")
+        line.truncate(console.width, overflow="ellipsis")
+        put(console, line)
+
+
+def as_object(place: Place, stack: CallStack | None = None) -> dict[str, Any]:
+    """Return *place* as the dictionary that a line of JSON holds: bytes and counts; `site` as events have it.
+
+    Where places are told by *stack*, `callers` are the sites of those who called, the innermost first.
+    """
+    callers = {"callers": stack.callers, "whole": stack.is_whole} if stack is not None else {}
     return {
         "place": place.text, "site": place.site, "first": place.first, "calls": place.calls, "bytes": place.asked,
         "live_bytes": place.live, "live_pieces": place.pieces, "wasted_bytes": place.wasted, "faults": place.faults,
-        "frames": place.frames,
+        "frames": place.frames, **callers,
     }  # fmt: skip
 
 
 def print_leaks(
-    console: Console, places: Sequence[Place], sources: Sources, language: Language = ENGLISH, *, closed: str = ""
+    console: Console, places: Sequence[Place], sources: Sources, language: Language = ENGLISH, *, closed: str = "",
+    callers: Sequence[CallStack | None] = (),
 ) -> None:  # fmt: skip
-    """Print what was never freed, by the *places* that asked for it, most bytes first.
+    """Print what was never freed, by the *places* that asked for it, most bytes first; beneath each its *callers*.
 
     *closed* says why the recording ended before the program did, if so: then it may have been freed behind that.
     """
@@ -79,5 +100,6 @@ def print_leaks(
     held = language.size(total), language.counted(pieces, "piece")
     hint = language.say("leaks_hint_closed", *held, closed) if closed else language.say("leaks_hint", *held)
     heading(console, language.say("leaks_title"), hint)
-    for place in places:
+    for place, stack in zip_longest(places, callers):
         _row(console, [language.size(place.live), number(place.pieces)], place, sources)
+        _callers(console, stack, 2, language)

@@ -22,8 +22,8 @@ from observer.recording import notes
 from observer.recording.records import HEAP_CHUNK, KERNEL_EVENT, LAYOUTS, SNAPSHOT_CHUNK
 
 __all__ = [
-    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
-    "remove_trace",
+    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "foreign_name", "held", "is_unfinished",
+    "remove_spools", "remove_trace",
 ]  # fmt: skip
 
 META: Final = "meta.json"
