@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from types import MappingProxyType
 from typing import Final
@@ -174,9 +174,10 @@ class AllocatorCalls:
     ) -> None:
         """See InlineCalls."""
         if len(pieces):
-            now = monotonic_ns()
-            numbers = np.array([0, *(self._keep(piece, now, space) for piece in pieces)], dtype=np.uint64)
-            records["stack"] = numbers[records["stack"]]
+            now, has_piece = monotonic_ns(), records["stack"] != 0
+            places, each = np.unique(records["stack"][has_piece], return_inverse=True)
+            numbers = np.array(self._kept(pieces, (places - np.uint64(1)).tolist(), now, space), dtype=np.uint64)
+            records["stack"][has_piece] = numbers[each]
         self._begun += len(records)
         self._returned += len(records)
         self.inline += len(records)
@@ -186,7 +187,7 @@ class AllocatorCalls:
         """See InlineCalls."""
         self._begun += 1
         if piece is not None:
-            frame.stack = self._keep(piece, max(frame.began, 1), space)
+            [frame.stack] = self._kept(piece.reshape(1), [0], max(frame.began, 1), space)
 
     def internal(self, count: int) -> None:
         """See InlineCalls."""
@@ -197,12 +198,18 @@ class AllocatorCalls:
         self.overwrote.add(pid)
         self._sink.inline.lose(count)
 
-    def _keep(self, piece: np.void, now: int, space: Space) -> int:
+    def _kept(
+        self, pieces: npt.NDArray[np.void], places: Sequence[int], now: int, space: Space
+    ) -> list[int]:  # fmt: skip
+        """Return the numbers of the pieces of stack at these *places*."""
+        if self._stacks is not None:
+            return self._stacks.of(space, now, pieces, places)
+        return [self._keep(pieces[place], now) for place in places]
+
+    def _keep(self, piece: np.void, now: int) -> int:
         """Return the number of the piece of stack, which is stored if it is another than those before."""
         sp, bp, bx = int(piece["sp"]), int(piece["bp"]), int(piece["bx"])
         data = piece["bytes"].tobytes()[: int(piece["length"])]
-        if self._stacks is not None:
-            return self._stacks.of(space, now, sp, bp, bx, data)
         key = sp, bp, bx, data
         number = self._pieces.get(key, 0)
         if not number:
@@ -235,6 +242,11 @@ class AllocatorCalls:
     def handled(self, task: Task, handler: Interruption) -> None:
         """See Listener."""
         self._sink.notes.append(Handler(pid=task.pid, tid=task.tid, t=handler.began, end=monotonic_ns(), sp=handler.sp))
+
+    def code_changes(self) -> None:
+        """Code is about to be mapped: take what was recorded before, whose stacks are of the code as it is."""
+        if self._stacks is not None and self._follower.inline is not None:
+            self._follower.inline.pace()
 
     # ---- breakpoints are looked after ----
 

@@ -7,11 +7,15 @@ names are looked up.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from observer.arch.known import NATIVE
-from observer.instruments.chains import Chain, Chains
-from observer.instruments.places import CodeMap, StackPiece
+from observer.instruments.chains import HEAD, Chains, words_of
+from observer.instruments.places import CodeMap
 from observer.instruments.stacks import present_bytes, put_back
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet
@@ -26,8 +30,6 @@ from observer.tracee.task import Task
 __all__ = ["CallStacks"]
 
 _BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
-_PUSHED: Final = NATIVE.popped // NATIVE.word
-"""Words that a call pushes."""
 _MOST_SPACES: Final = 64
 _MOST_PAGES: Final = 1 << 14
 
@@ -37,21 +39,16 @@ class _Known:
 
     def __init__(self, space: Space, most: int, through: Through) -> None:
         self._space, self._most, self._through = space, most, through
-        self._learn()
+        self.refresh()
 
-    def _learn(self) -> None:
+    def refresh(self) -> None:
+        """Begin anew: the code is not what it was."""
         code = CodeMap()
         for image in self._space.images:
             code.add(image)
         self.count = len(self._space.images)
         self.word = code.word
         self.chains = Chains(code, self._most, self._through)
-        self.numbers: dict[Chain, int] = {}
-
-    def refresh(self) -> None:
-        """Begin anew if the code is not what it was."""
-        if len(self._space.images) != self.count:
-            self._learn()
 
 
 class CallStacks:
@@ -70,7 +67,8 @@ class CallStacks:
             for outer in (*task.frames, *memory.exchanged.values()):
                 piece = put_back(piece, sp, outer, memory.word)
             bp, bx = registers.words[_BP], registers.words[_BX]
-            return self.of(memory.inline, frame.began, sp, bp, bx, piece, frame.return_address)
+            words = words_of(sp, bp, bx, piece, memory.word)
+            return self._number(self._chains(memory.inline), frame.began, words, 0, frame.return_address)
         return 0
 
     def _there(self, memory: Memory, sp: int) -> int:
@@ -88,22 +86,30 @@ class CallStacks:
             self._pages.add((memory.owner, last))
         return there
 
-    def of(self, space: Space, now: int, sp: int, bp: int, bx: int, data: bytes, back: int | None = None) -> int:
-        """Return the number of the piece of stack that tells of the same callers as *data*, which lies from *sp* on.
+    def of(self, space: Space, now: int, pieces: npt.NDArray[np.void], places: Iterable[int]) -> list[int]:
+        """Return the numbers of the stacks that inline's *pieces* at some *places* tell of."""
+        if not len(pieces):
+            return []
+        words, step = pieces.view(np.uint8).data.cast("B").cast("Q"), pieces.dtype.itemsize // NATIVE.word
+        chains = self._chains(space)
+        bases = (place * step for place in places)
+        return [self._number(chains, now, words, base, words[base + HEAD]) for base in bases]
 
-        *back* is where the call returns to, None if that stands at *sp*.
-        """
+    def _chains(self, space: Space) -> Chains:
         known = self._spaces.get(space)
         if known is None:
             if len(self._spaces) >= _MOST_SPACES:
                 self._spaces.clear()
             known = self._spaces[space] = _Known(space, self._most, self._through)
-        known.refresh()
-        word = known.word
-        if back is None:
-            back = int.from_bytes(data[:word], "little")
-        chain = known.chains.of(StackPiece(0, sp, bp, bx, data, word).above(back, _PUSHED))
-        number = known.numbers.get(chain, 0)
-        if not number:
-            number = known.numbers[chain] = self._sink.stacks.append(max(now, 1), sp, bp, bx, data)
-        return number
+        elif known.count != len(space.images):
+            known.refresh()
+        return known.chains
+
+    def _number(self, chains: Chains, now: int, words: memoryview, base: int, back: int) -> int:
+        """Return the number of the stack that a piece tells of, whose head stands at *words*[*base*]: stored if new."""
+        chain = chains.of(words, base, back, STACK_BYTES)
+        if not chain.number:
+            length, *registers = words[base : base + HEAD].tolist()
+            data = words[base + HEAD : base + HEAD + min(length, STACK_BYTES) // words.itemsize].tobytes()
+            chain.number = self._sink.stacks.append(max(now, 1), *registers, data)
+        return chain.number

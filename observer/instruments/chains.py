@@ -11,47 +11,62 @@ that is called at another depth has another stack, and the same chain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+import struct
+from typing import Any, Final
 
 from observer.arch.known import NATIVE
 from observer.code.unwind import FP, KEPT, Frame, cfa_of, step
 from observer.instruments.places import CodeMap, StackPiece
 from observer.model.through import Through
 
-__all__ = ["DEEPEST", "Chain", "Chains"]
+__all__ = ["DEEPEST", "HEAD", "Chain", "Chains", "words_of"]
 
 DEEPEST: Final = 64
 """Callers that are asked for at most, and frames that are walked through to find one that is not seen through."""
+HEAD: Final = 4
+"""Words in front of those of a stack: how many bytes these have, and the registers sp, bp and bx."""
+_SP, _BP, _BX = 1, 2, 3
 _LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
 _MOST_KNOWN: Final = 1 << 18
 """Words that are kept of all walks."""
-_BACK, _BP, _BX = -1, -2, -3
-"""Places of what a walk begins with; words of the piece have theirs from 0 on."""
+_NOWHERE: Final = 1 << 60
+_PUSHED: Final = NATIVE.popped // NATIVE.word
+"""Words that a call pushes."""
+_HEADS: Final = {8: (struct.Struct("<4Q"), "Q"), 4: (struct.Struct("<4I"), "I")}
 
 
-class Chain(NamedTuple):
-    """The addresses that calls return to, the innermost first.
+def words_of(sp: int, bp: int, bx: int, data: bytes, word: int) -> memoryview:
+    """Return a piece of stack with its head, as `Chains.of` takes it: words of *word* bytes."""
+    head, kind = _HEADS[word]
+    whole = len(data) // word * word
+    return memoryview(head.pack(whole, sp, bp, bx) + data[:whole]).cast(kind)  # type: ignore[call-overload,no-any-return]
+
+
+class Chain:
+    """The `addresses` that calls return to, the innermost first; of the same `Chains` the same ones are one value.
 
     `told` is the place among them of the first caller that is not seen through, -1 if there is none. `is_whole` says
-    that the last was called by nobody: a program's or a thread's first function.
+    that the last was called by nobody: a program's or a thread's first function. `number` is for who numbers them.
     """
 
-    addresses: tuple[int, ...]
-    told: int
-    is_whole: bool
+    __slots__ = ("addresses", "is_whole", "number", "told")
+
+    def __init__(self, addresses: tuple[int, ...], told: int, is_whole: bool) -> None:
+        self.addresses, self.told, self.is_whole = addresses, told, is_whole
+        self.number = 0
 
 
-@dataclass(slots=True)
 class _Read:
-    """What a walk reads next: the word at a *place*, which counts from the stack pointer or does not.
+    """What a walk reads next: the word at a *place*, from the head on, which counts from the stack pointer or does not.
 
-    `then` has by the word what is read after it, or the chain. A word that lies outside the piece is None.
+    `then` has by the word what is read after it, or the chain. A word that lies behind the piece is None.
     """
 
-    place: int
-    is_relative: bool
-    then: dict[int | None, _Read | Chain] = field(default_factory=dict)
+    __slots__ = ("is_relative", "place", "then")
+
+    def __init__(self, place: int, is_relative: bool) -> None:
+        self.place, self.is_relative = place, is_relative
+        self.then: dict[int | None, _Read | Chain] = {}
 
 
 class Chains:
@@ -65,23 +80,36 @@ class Chains:
     def __init__(self, code: CodeMap, most: int, through: Through) -> None:
         self._code, self._most, self._through = code, most, through
         self._changes = code.changes
-        self._root = _Read(_BACK, is_relative=False)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._walks: dict[int, _Read | Chain] = {}
+        self._chains: dict[tuple[tuple[int, ...], int, bool], Chain] = {}
         self._known = 0
 
-    def of(self, piece: StackPiece) -> Chain:
-        """Return who called, by the stack of the code that is returned to at the *piece*'s ip: the first caller."""
-        if self._changes != self._code.changes or self._known > _MOST_KNOWN:
-            self._changes, self._known = self._code.changes, 0
-            self._root = _Read(_BACK, is_relative=False)
-        at: _Read | Chain | None = self._root
-        words = _words(piece)
-        while isinstance(at, _Read):
-            at = at.then.get(_value(piece, words, at.place, at.is_relative))
-        return at if at is not None else self._learn(piece, words)
+    def of(self, words: memoryview, base: int, back: int, most_bytes: int) -> Chain:
+        """Return who called, by the stack of a function that begins, and returns to *back*.
 
-    def _learn(self, piece: StackPiece, words: memoryview) -> Chain:
+        Its head stands at *words*[*base*], *most_bytes* of the stack behind that, or fewer if the head says so.
+        """
+        if self._changes != self._code.changes or self._known > _MOST_KNOWN:
+            self._changes = self._code.changes
+            self._forget()
+        sp, end = words[base + _SP], HEAD + min(words[base], most_bytes) // words.itemsize
+        at = self._walks.get(back)
+        while type(at) is _Read:
+            place = at.place
+            word = words[base + place] if place < end else None
+            if at.is_relative and word is not None:
+                word -= sp
+            at = at.then.get(word)
+        return at if type(at) is Chain else self._learn(words, base, back, end)
+
+    def _learn(self, words: memoryview, base: int, back: int, end: int) -> Chain:
+        sp, bp, bx = words[base + _SP : base + HEAD].tolist()
+        piece = StackPiece(back, sp, bp, bx, words[base + HEAD : base + end].tobytes(), words.itemsize)
         walk = _Walk(self._code, piece)
-        addresses, told = [piece.ip], -1
+        addresses, told = [back], -1
         while True:
             if told < 0 and not self._is_seen_through(addresses):
                 told = len(addresses) - 1
@@ -89,19 +117,27 @@ class Chains:
                 break
             addresses.append(walk.frame.ip)
         is_whole = walk.is_whole and len(addresses) <= self._most
-        chain = Chain(tuple(addresses[: max(self._most, told + 1)]), told, is_whole)
-        at = self._root
-        for (place, is_relative), following in zip(walk.reads, [*walk.reads[1:], None], strict=True):
-            word = _value(piece, words, place, is_relative)
-            if following is None:
-                at.then[word] = chain
-                break
-            known = at.then.get(word)
-            if not isinstance(known, _Read):
-                known = at.then[word] = _Read(*following)
-                self._known += 1
-            at = known
+        content = tuple(addresses[: max(self._most, told + 1)]), told, is_whole
+        chain = self._chains.setdefault(content, Chain(*content))
+        self._keep(walk.reads, chain, words, base, end)
         return chain
+
+    def _keep(
+        self, reads: list[tuple[int, bool]], chain: Chain, words: memoryview, base: int, end: int
+    ) -> None:  # fmt: skip
+        """Keep that these *reads* of these *words* lead to a *chain*."""
+        then: dict[Any, _Read | Chain] = self._walks
+        word: int | None = chain.addresses[0]
+        for place, is_relative in reads:
+            known = then.get(word)
+            if type(known) is not _Read:
+                known = then[word] = _Read(place, is_relative)
+                self._known += 1
+            then = known.then
+            word = words[base + place] if place < end else None
+            if is_relative and word is not None:
+                word -= words[base + _SP]
+        then[word] = chain
 
     def _is_seen_through(self, addresses: list[int]) -> bool:
         """Whether the last of the callers is; behind code that is known, no code of nobody's is told."""
@@ -115,9 +151,9 @@ class _Walk:
 
     def __init__(self, code: CodeMap, piece: StackPiece) -> None:
         self._code, self._piece = code, piece
-        self.frame = Frame(piece.ip, piece.sp, piece.bp, piece.bx)
+        self.frame = Frame(piece.ip, piece.sp + _PUSHED * piece.size, piece.bp, piece.bx)
         self._bp_from, self._bx_from = _BP, _BX
-        self.reads: list[tuple[int, bool]] = [(_BACK, False)]
+        self.reads: list[tuple[int, bool]] = []
         self.is_whole = False
 
     def go_on(self) -> bool:
@@ -164,24 +200,9 @@ class _Walk:
         return True
 
     def _place(self, address: int) -> int:
-        """Return which word of the piece lies at *address*; one that none lies at is the last of all."""
+        """Return which word, from the head on, lies at *address*; where none does, one that lies behind them all."""
         place, odd = divmod(address - self._piece.sp, self._piece.size)
-        return place if place >= 0 and not odd else len(self._piece.data)
+        return HEAD + place if place >= 0 and not odd else _NOWHERE
 
     def _read(self, place: int, *, is_relative: bool) -> None:
         self.reads.append((place, is_relative))
-
-
-def _words(piece: StackPiece) -> memoryview:
-    whole = len(piece.data) // piece.size * piece.size
-    return memoryview(piece.data)[:whole].cast("Q" if piece.size == 8 else "I")
-
-
-def _value(piece: StackPiece, words: memoryview, place: int, is_relative: bool) -> int | None:
-    if place >= 0:
-        if place >= len(words):
-            return None
-        value: int = words[place]
-    else:
-        value = piece.ip if place == _BACK else piece.bp if place == _BP else piece.bx
-    return value - piece.sp if is_relative else value

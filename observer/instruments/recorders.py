@@ -34,7 +34,7 @@ class Recorder:
     enough: int = 1
 
 
-def chosen(recorder: str, selection: Selection, snapshots: Collection[object], callers: int = 0) -> Recorder:
+def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -> Recorder:
     """Return how calls are recorded where `auto`, `breakpoint` or `inline` is asked for: inside, where that can be.
 
     Raises:
@@ -42,7 +42,7 @@ def chosen(recorder: str, selection: Selection, snapshots: Collection[object], c
     """
     if recorder == "breakpoint":
         return Recorder(None)
-    why = _why_not(selection, snapshots, callers)
+    why = _why_not(selection, snapshots)
     if not why:
         try:
             return Recorder(assembled(), enough=1 if recorder == "inline" else _ENOUGH)
@@ -62,13 +62,11 @@ def breakpoints(recorder: str, why: str) -> Recorder:
     return Recorder(None, why)
 
 
-def _why_not(selection: Selection, snapshots: Collection[object], callers: int) -> str:
+def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     if NATIVE is not X86_64:
         return f"what is laid out beside libraries is x86-64's code, and this machine is {NATIVE.name}"
     if snapshots:
         return "--snapshot looks at the heap as calls return"
-    if callers:
-        return "--stack looks at the stack as calls begin"
     if "library" in selection.instruments:
         return "-e library looks at the program's calls one by one"
     if not programs_read_thread_base():

@@ -201,9 +201,7 @@ class _Session:
         if self._kernel is not None:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
-            self._recorder = chosen(
-                self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers
-            )  # fmt: skip
+            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
@@ -242,7 +240,7 @@ class _Session:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
                 spread=lambda: self._affinity.part(engine.known()), users=engine.users,
-                enough=self._recorder.enough,
+                enough=self._recorder.enough, stacks=bool(self._wish.callers),
             )  # fmt: skip
         except OSError as error:
             self._recorder = breakpoints(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from observer.arch.known import NATIVE
 from observer.model.chapter import steps_of
+from observer.recording.records import STACK_BYTES
 from observer.trace.call_rows import ALLOCATES, RELEASES, CallRows
 from observer.trace.callers import LIBRARY, Callers
 from observer.trace.columns import SiteTable
@@ -90,8 +91,8 @@ class CallNames:
         for i, (number, first) in enumerate(zip(numbers.tolist(), firsts.tolist(), strict=True)):
             stack = known.found(number)
             back = int(rows.back[mine[first]])
-            if stack is None and (piece := self._callers.piece(number, back, state.code.word)) is not None:
-                stack = stacks.number(state.code, chains.of(piece.above(back, _PUSHED)))
+            if stack is None and (words := self._callers.words(number, state.code.word)) is not None:
+                stack = stacks.number(state.code, chains.of(words, 0, back, STACK_BYTES))
                 known.learn(number, stack)
             if stack is not None:
                 found[i] = stack

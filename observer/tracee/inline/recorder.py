@@ -47,7 +47,7 @@ class InlineRecorder:
 
     `spread` is called when stops become few, `users` says how many tasks have a memory, or might. An allocator's
     breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about to run: what makes
-    few calls pays nothing, and all of them are written at once.
+    few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
@@ -55,7 +55,7 @@ class InlineRecorder:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
-        users: Callable[[Memory], int], enough: int,
+        users: Callable[[Memory], int], enough: int, stacks: bool = False,
     ) -> None:  # fmt: skip
         self._stub = stub
         self._enough = enough
@@ -63,7 +63,7 @@ class InlineRecorder:
         self._spread = spread
         self._users = users
         self._intake = Intake(TimeStamps(stub.code, stub.sample, sink.clock.append), listener)
-        self._installer = Installer(stub, sink, pages, self._intake.number)
+        self._installer = Installer(stub, sink, pages, self._intake.number, stacks=stacks)
         self._vacating = Vacating(stub)
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from observer.recording.records import INLINE
 
-__all__ = ["PIECE", "RECORD", "Block", "Filled", "Ring"]
+__all__ = ["EACH_A_PIECE", "FEW_PIECES", "PIECE", "RECORD", "Block", "Filled", "Ring"]
 
 RECORD: Final = INLINE.dtype
 """What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
@@ -56,8 +56,28 @@ class Shape:
         return -(-(_HEAD + 2 * self.half) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-LARGE: Final = Shape(4096, 16)
-SMALL: Final = Shape(512, 8)
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The shapes of the first thread's block, and of the others'."""
+
+    large: Shape
+    small: Shape
+
+    @property
+    def first(self) -> int:
+        """Bytes that a ring begins with: the table and the first block."""
+        return -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE + self.large.size
+
+    @property
+    def more(self) -> int:
+        """Bytes that it is made larger by."""
+        return _AT_ONCE * self.small.size
+
+
+FEW_PIECES: Final = Shapes(Shape(4096, 16), Shape(512, 8))
+"""Where only calls that the C library makes for the program have pieces of stack."""
+EACH_A_PIECE: Final = Shapes(Shape(512, 512), Shape(128, 128))
+"""Where every call has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,21 +239,19 @@ class Block:
 class Ring:
     """One address space's shared memory: the file *fd*, which the program has at *address*.
 
-    Its first `FIRST` bytes hold the table and a block for the first thread; the file is made larger for others.
+    It begins with the table and a block for the first thread; the file is made larger for others.
     """
 
-    TABLE: Final = -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE
-    FIRST: Final = TABLE + LARGE.size
-    MORE: Final = _AT_ONCE * SMALL.size
-
-    def __init__(self, fd: int, address: int) -> None:
+    def __init__(self, fd: int, address: int, shapes: Shapes = FEW_PIECES) -> None:
         self._fd = fd
+        self._shapes = shapes
         self.address = address
-        self.size = self.FIRST
+        self.size = shapes.first
+        self.more = shapes.more
         os.ftruncate(fd, self.size)
         self._table = mmap.mmap(fd, self.size)
         self.blocks: dict[int, Block] = {}
-        self._free = [Block(self._table, address, self.TABLE, LARGE)]
+        self._free = [Block(self._table, address, shapes.first - shapes.large.size, shapes.large)]
 
     def block_for(self, base: int) -> Block | None:
         """Return a block for the thread with this %fs base, which the table has from now on; None: none is free."""
@@ -288,15 +306,15 @@ class Ring:
         return not self._free
 
     def enlarge(self) -> None:
-        """Make the file larger, by `MORE`. The program must have that part mapped before one of its blocks is used."""
-        os.ftruncate(self._fd, self.size + self.MORE)
+        """Make the file larger, by `more`. The program must have that part mapped before one of its blocks is used."""
+        os.ftruncate(self._fd, self.size + self.more)
 
     def enlarged(self) -> None:
         """The program has mapped what `enlarge` made."""
-        view = mmap.mmap(self._fd, self.MORE, offset=self.size)
+        view = mmap.mmap(self._fd, self.more, offset=self.size)
         start = self.address + self.size
-        self._free += [Block(view, start, i * SMALL.size, SMALL) for i in range(_AT_ONCE)]
-        self.size += self.MORE
+        self._free += [Block(view, start, i * self._shapes.small.size, self._shapes.small) for i in range(_AT_ONCE)]
+        self.size += self.more
 
     def close(self) -> None:
         """Let go of the memory, and of the file."""
