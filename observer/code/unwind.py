@@ -1,29 +1,23 @@
-"""Who called? Stepping from a frame to its caller by .eh_frame (System V ABI; Linux Standard Base, DWARF CFI).
+"""Who called? The rules by which a frame is left, from .eh_frame (System V ABI; Linux Standard Base, DWARF CFI).
 
 The C library keeps no frame pointers, so the caller of code inside it is found by the rules its compiler wrote:
 where the caller's stack pointer (the CFA) is, and where rbp and rbx were saved. Only what x86-64 compilers use for
-C is understood; anything else ends the walk, which then names nothing rather than something wrong.
+C and C++ is understood; anything else ends the walk, which then names nothing rather than something wrong.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from observer.arch.architecture import DwarfNumbers
-from observer.arch.known import NATIVE
-from observer.arch.x86_64 import X86_64
 from observer.code.elf import Elf
+from observer.code.stepping import FP, KEPT, SP, Rule
 
-__all__ = ["FP", "KEPT", "Frame", "Rule", "Unwinder", "cfa_of", "step"]
+__all__ = ["Unwinder"]
 
-_RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
-FP: Final = _RBP
-"""What a rule's `register` is that counts from the frame pointer, of any architecture."""
-KEPT: Final = _RBX
-"""What it is that counts from the register that frames are found by besides."""
 _SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
 _SIGNED: Final = 0x2D
 """DW_CFA_AARCH64_negate_ra_state: from here on return addresses bear a signature, or bear none any more."""
@@ -33,32 +27,6 @@ _BASED_ON: Final = 0x70
 _DEREFERENCE: Final = 0x06
 _REALIGNED: Final = 4
 """Bytes of an expression that has only such an offset, and reads what stands there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How to leave a frame: CFA = register + offset; rbp and rbx lie at CFA + offset, if saved.
-
-    `is_stored`: the CFA stands in memory, at that place (what a function writes that aligned its stack anew).
-    `is_last`: nobody called this frame; it is a program's or a thread's first.
-    """
-
-    register: int
-    offset: int
-    saved_rbp: int | None = None
-    saved_rbx: int | None = None
-    is_plt: bool = False
-    is_stored: bool = False
-    is_last: bool = False
-
-
-class Frame(NamedTuple):
-    """Registers of one frame of a walk."""
-
-    ip: int
-    sp: int
-    bp: int
-    bx: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +86,12 @@ class Unwinder:
     """The rules of one file, found through the search table in .eh_frame_hdr; cached by address."""
 
     def __init__(self, elf: Elf) -> None:
-        self._base, self._data = elf.eh_frame
         self._word, self._numbers = elf.word, elf.architecture.dwarf
+        self._base, self._data = elf.eh_frame
+        self._scanned: list[tuple[int, int]] | None = None
+        if not self._data:
+            self._base, self._data = elf.eh_frame_section
+            self._scanned = self._scan()
         self._rules: dict[int, Rule | None] = {}
 
     def rule_at(self, address: int) -> Rule | None:
@@ -160,6 +132,9 @@ class Unwinder:
 
     def _entry_before(self, address: int) -> int | None:
         """Return where the description of the last piece that begins at or before *address* lies."""
+        if self._scanned is not None:
+            place = bisect_right(self._scanned, (address, len(self._data))) - 1
+            return self._scanned[place][1] if place >= 0 else None
         if not self._data:
             return None
         cursor = _Cursor(self._data, self._base, 0, self._word)
@@ -176,6 +151,19 @@ class Unwinder:
         if low == 0:
             return None
         return int(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0])
+
+    def _scan(self) -> list[tuple[int, int]]:
+        """Return where each piece begins and where its description lies: static programs may have no search table."""
+        found, at = list[tuple[int, int]](), 0
+        try:
+            while at + 8 <= len(self._data):
+                length, cie = struct.unpack_from("<II", self._data, at)
+                if cie and length:
+                    found.append((self._piece(at)[2], at))
+                at += 4 + length
+        except (struct.error, IndexError, KeyError, ValueError):
+            pass  # a damaged table costs names, not the run
+        return sorted(found)
 
     def _piece(self, at: int) -> tuple[_Cursor, _Cie, int, int]:
         """Return a description (FDE): its reader behind the fixed fields, its CIE, the piece's start and size."""
@@ -234,10 +222,10 @@ class _Machine:
         self._cie = cie
         self._location = start
         self._address = address
-        self._initial = self.rule = Rule(_RSP, word)
+        self._initial = self.rule = Rule(SP, word)
         self._stack: list[Rule] = []
         self.kept: set[int] = set()
-        self._numbers = {numbers.sp: _RSP, numbers.fp: _RBP, numbers.kept: _RBX}
+        self._numbers = {numbers.sp: SP, numbers.fp: FP, numbers.kept: KEPT}
 
     def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
         while cursor.at < end and self._location <= self._address:
@@ -263,15 +251,15 @@ class _Machine:
 
     def _save(self, number: int, offset: int | None) -> None:
         register = self._known(number)
-        if register == _RBP:
-            self.rule = replace(self.rule, saved_rbp=offset)
-        elif register == _RBX:
-            self.rule = replace(self.rule, saved_rbx=offset)
+        if register == FP:
+            self.rule = replace(self.rule, saved_rbp=offset, rbp_at=None)
+        elif register == KEPT:
+            self.rule = replace(self.rule, saved_rbx=offset, rbx_at=None)
             if offset is not None:
                 self.kept.add(offset)
 
     def _restore(self, number: int) -> None:
-        saved = {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}
+        saved = {FP: self._initial.saved_rbp, KEPT: self._initial.saved_rbx}
         self._save(number, saved.get(self._known(number)))
 
     def _extended(self, operation: int, cursor: _Cursor) -> None:
@@ -307,9 +295,7 @@ class _Machine:
             if operation == 0x05:
                 self._save(register, value * self._cie.data)
         elif operation in (0x10, 0x16):
-            cursor.uleb()
-            skip = cursor.uleb()
-            cursor.at += skip
+            self._save_computed(cursor, is_place=operation == 0x10)
         elif operation == 0x11:
             register = cursor.uleb()
             self._save(register, cursor.sleb() * self._cie.data)
@@ -329,7 +315,7 @@ class _Machine:
         based_on = cursor.data[at] - _BASED_ON
         if self._cie.is_signals or self._known(based_on) < 0:
             self.rule = replace(self.rule, register=-1, is_plt=False)
-        elif self._known(based_on) == _RSP and length > _REALIGNED:
+        elif self._known(based_on) == SP and length > _REALIGNED:
             self.rule = replace(self.rule, is_plt=True)
         else:
             place = _Cursor(cursor.data, cursor.base, at + 1, cursor.word)
@@ -338,34 +324,15 @@ class _Machine:
             register = self._known(based_on) if is_stored else -1
             self.rule = replace(self.rule, register=register, offset=offset, is_plt=False, is_stored=is_stored)
 
-
-def cfa_of(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> int | None:
-    """Return where the caller's stack pointer is behind the call, None if that cannot be known."""
-    if rule.is_plt:
-        return frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
-    register = rule.register
-    if register == _RSP:
-        cfa = frame.sp + rule.offset
-    elif register == _RBP:
-        cfa = frame.bp + rule.offset
-    elif register == _RBX:
-        cfa = frame.bx + rule.offset
-    else:
-        return None
-    return read_word(cfa) if rule.is_stored else cfa
-
-
-def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> Frame | None:
-    """Return the caller's frame, or None when the saved stack does not reach that far; *word* is a word's size."""
-    cfa = None if rule.is_last else cfa_of(frame, rule, read_word, word)
-    if cfa is None:
-        return None
-    bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
-    bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
-    if NATIVE.popped:
-        ip, lowest = read_word(cfa - word), frame.sp - word + 1
-    else:
-        ip, lowest = NATIVE.unsigned(bx or 0, frame.ip, frame.sp), frame.sp + (rule.saved_rbx is not None)
-    if ip is None or cfa < lowest or (not NATIVE.popped and ip == frame.ip):
-        return None
-    return Frame(ip, cfa, bp or 0, bx or 0)
+    def _save_computed(self, cursor: _Cursor, *, is_place: bool) -> None:
+        """Take where a register is saved, if that is computed: in functions that align their stack, by rbp alone."""
+        register, length = self._known(cursor.uleb()), cursor.uleb()
+        place = _Cursor(cursor.data, cursor.base, cursor.at + 1, cursor.word)
+        based_on, end = cursor.data[cursor.at] - _BASED_ON, cursor.at + length
+        cursor.at = end
+        offset = place.sleb()
+        if is_place and self._known(based_on) == FP and place.at == end:
+            if register == FP:
+                self.rule = replace(self.rule, rbp_at=offset)
+            elif register == KEPT:
+                self.rule = replace(self.rule, rbx_at=offset)

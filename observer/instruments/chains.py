@@ -15,7 +15,7 @@ import struct
 from typing import Any, Final
 
 from observer.arch.known import NATIVE
-from observer.code.unwind import FP, KEPT, Frame, cfa_of, step
+from observer.code.stepping import FP, KEPT, Frame, cfa_of, saved_at, step
 from observer.instruments.places import CodeMap, StackPiece
 from observer.model.through import Through
 
@@ -174,10 +174,13 @@ class _Walk:
         cfa = cfa_of(frame, rule, piece.word, piece.size)
         if cfa is None or cfa % piece.size:
             return False
-        if rule.saved_rbp is not None:
-            self._bp_from = self._place(cfa + rule.saved_rbp)
-        if rule.saved_rbx is not None:
-            self._bx_from = self._place(cfa + rule.saved_rbx)
+        if rule.rbp_at is not None or rule.rbx_at is not None:
+            self._read(self._bp_from, is_relative=True)
+        at_bp, at_bx = saved_at(frame, rule, cfa)
+        if at_bp is not None:
+            self._bp_from = self._place(at_bp)
+        if at_bx is not None:
+            self._bx_from = self._place(at_bx)
         self._read(self._place(cfa - piece.size) if NATIVE.popped else self._bx_from, is_relative=False)
         caller = step(frame, rule, piece.word, piece.size)
         if caller is None or caller.ip < piece.size:

@@ -18,7 +18,8 @@ from observer.code.elf import Elf, Identity, load
 from observer.code.instructions import access_of, decode, disassemble
 from observer.code.lines import line_table
 from observer.code.mapped import held
-from observer.code.unwind import Frame, Rule, Unwinder, step
+from observer.code.stepping import Frame, Rule, step
+from observer.code.unwind import Unwinder
 from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image

@@ -1,0 +1,97 @@
+"""The callers of calls equal to those that gdb finds at malloc, whichever recorder kept them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from tests.recordings import Recorded, run_observer
+from tests.witness.programs import real_command
+from tests.witness.unwound import Place, mallocs_callers
+
+RECORDERS = ("breakpoint", "inline")
+MOST = 64
+BUILDS = {
+    "c": ["gcc", "-g", "-O2", "-fomit-frame-pointer", "-fno-builtin", "-pthread", "stacks.c"],
+    "c-O0": ["gcc", "-g", "-O0", "-fno-builtin", "-pthread", "stacks.c"],
+    "c-static": ["gcc", "-g", "-O2", "-fomit-frame-pointer", "-fno-builtin", "-pthread", "-static", "stacks.c"],
+    "c++": ["g++", "-g", "-O2", "stacks.cc"],
+    "c++-O0": ["g++", "-g", "-O0", "stacks.cc"],
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    for name, (compiler, *flags, source) in BUILDS.items():
+        subprocess.run([compiler, *flags, str(Path(__file__).with_name(source)), "-o", str(folder / name)], check=True)
+    return folder
+
+
+def recorded_by(recorder: str, command: list[str], folder: Path, *options: str) -> Recorded:
+    recorded = run_observer(
+        command,
+        folder / recorder,
+        options=("-q", "--recorder", recorder, "--stack", str(MOST), *options),
+    )
+    recorded.assert_balanced()
+    return recorded
+
+
+def callers_of(recorded: Recorded, *ops: str) -> list[list[Place]]:
+    """The callers of each call, the innermost first, in the order of the calls."""
+    stacks = recorded.trace.stacks()
+    chosen = [stacks[call.stack or 0] for call in recorded.calls if not ops or call.op in ops]
+    return [[(site.module, site.offset + 1 if site.offset else None) for site in stack.callers] for stack in chosen]
+
+
+def assert_as_gdb_says(command: list[str], folder: Path, *, least: int, begin: str = "main") -> None:
+    said = mallocs_callers(command, begin)
+    assert len(said) >= least
+    for recorder in RECORDERS:
+        seen = callers_of(recorded_by(recorder, command, folder), "malloc")
+        assert seen[-len(said) :] == said, recorder
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_callers_of_each_malloc_are_those_that_gdb_finds(name: str, built: Path, tmp_path: Path) -> None:
+    assert_as_gdb_says([str(built / name)], tmp_path, least=17)
+
+
+def test_of_sqlites_own_mallocs_too(tmp_path: Path) -> None:
+    if which("sqlite3") is None:
+        pytest.skip("sqlite3 is not installed")
+    script = tmp_path / "script.sql"
+    script.write_text(
+        "create table t(a, b); insert into t values (1, 'two'), (3, 'four'); select * from t order by b;\n"
+    )
+    command = [which("sqlite3") or "", "-init", str(script), ":memory:", ".quit"]
+    assert_as_gdb_says(command, tmp_path, least=100, begin="__libc_start_main")
+
+
+@pytest.mark.parametrize("name", ["sqlite3", "python3", "git"])
+def test_both_recorders_keep_the_same_callers_of_a_real_program(name: str, tmp_path: Path) -> None:
+    if which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    command = real_command(name, tmp_path)
+    by_breakpoints, inside = (recorded_by(recorder, command, tmp_path) for recorder in RECORDERS)
+    assert "inside the program" in inside.trace.meta.how["calls"]
+    assert callers_of(by_breakpoints) == callers_of(inside)
+
+
+def test_a_threads_callers_end_where_it_began(built: Path, tmp_path: Path) -> None:
+    for recorder in RECORDERS:
+        recorded = recorded_by(recorder, [str(built / "c"), "thread"], tmp_path)
+        stacks = recorded.trace.stacks()
+        of_thread = [
+            stacks[call.stack or 0] for call in recorded.calls
+            if call.tid != call.pid and call.origin == "program"
+        ]  # fmt: skip
+        assert [[site.function for site in stack.callers][:2] for stack in of_thread] == [
+            ["xmalloc", "thread"],
+            ["thread", None],
+        ]
+        assert all(stack.is_whole for stack in of_thread)
