@@ -1,12 +1,9 @@
-"""The stacks of allocator calls, where callers were asked for: each different one is kept once, as a piece of stack.
-
-What is looked at here decides only which pieces are the same; they are walked again afterwards, by the same rules, when
-names are looked up.
-"""
+"""The stacks of allocator calls, where callers were asked for: each different one is kept once, as its addresses."""
 
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -20,11 +17,13 @@ from observer.instruments.stacks import present_bytes, put_back
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet
 from observer.model.through import Through
-from observer.recording.records import STACK_BYTES
+from observer.recording.records import WHOLE
 from observer.recording.sink import Sink
 from observer.tracee.frames import Frame
+from observer.tracee.inline.ring import CALLERS_STACK
 from observer.tracee.inline.space import Space
 from observer.tracee.memory import Memory
+from observer.tracee.outermost import stack_area
 from observer.tracee.task import Task
 
 __all__ = ["CallStacks"]
@@ -57,11 +56,11 @@ class CallStacks:
     def __init__(self, sink: Sink, most: int, through: Through) -> None:
         self._sink, self._most, self._through = sink, most, through
         self._spaces: dict[Space, _Known] = {}
-        self._pages: set[tuple[int, int]] = set()
+        self._ends: dict[tuple[int, int], int] = {}
 
     def at(self, task: Task, memory: Memory, frame: Frame, registers: RegisterSet) -> int:
         """Return the number of the stack of a call that begins as *frame*; 0 if it cannot be read."""
-        sp, length = frame.sp, self._there(memory, frame.sp)
+        sp, length = frame.sp, self._there(task, memory, frame.sp)
         with contextlib.suppress(OSError):
             piece = memory.read(sp, length)
             for outer in (*task.frames, *memory.exchanged.values()):
@@ -71,20 +70,20 @@ class CallStacks:
             return self._number(self._chains(memory.inline), frame.began, words, 0, frame.return_address)
         return 0
 
-    def _there(self, memory: Memory, sp: int) -> int:
+    def _there(self, task: Task, memory: Memory, sp: int) -> int:
         """Return how many bytes from *sp* on lie in pages that are there: none is to be brought in.
 
         Pages of a stack that were there stay, as long as it is one.
         """
-        first, last = sp // PAGE, (sp + STACK_BYTES - 1) // PAGE
-        if last == first or (memory.owner, last) in self._pages:
-            return STACK_BYTES
-        if len(self._pages) > _MOST_PAGES:
-            self._pages.clear()
-        there = present_bytes(memory.tid, sp, STACK_BYTES)
-        if there == STACK_BYTES:
-            self._pages.add((memory.owner, last))
-        return there
+        first = sp & -PAGE
+        end = self._ends.get((memory.owner, first), 0)
+        if not end:
+            end = first + present_bytes(memory.tid, first, PAGE + CALLERS_STACK)
+            if end in (first + PAGE + CALLERS_STACK, stack_area(task)[1]):
+                if len(self._ends) >= _MOST_PAGES:
+                    self._ends.clear()
+                self._ends[memory.owner, first] = end
+        return min(max(end - sp, memory.word), CALLERS_STACK)
 
     def of(self, space: Space, now: int, pieces: npt.NDArray[np.void], places: Iterable[int]) -> list[int]:
         """Return the numbers of the stacks that inline's *pieces* at some *places* tell of."""
@@ -107,9 +106,9 @@ class CallStacks:
 
     def _number(self, chains: Chains, now: int, words: memoryview, base: int, back: int) -> int:
         """Return the number of the stack that a piece tells of, whose head stands at *words*[*base*]: stored if new."""
-        chain = chains.of(words, base, back, STACK_BYTES)
+        chain = chains.of(words, base, back, CALLERS_STACK)
         if not chain.number:
-            length, *registers = words[base : base + HEAD].tolist()
-            data = words[base + HEAD : base + HEAD + min(length, STACK_BYTES) // words.itemsize].tobytes()
-            chain.number = self._sink.stacks.append(max(now, 1), *registers, data)
+            count = len(chain.addresses)
+            data, flags = struct.pack(f"<{count}Q", *chain.addresses), WHOLE if chain.is_whole else 0
+            chain.number = self._sink.callers.append(max(now, 1), chain.told, count, flags, data)
         return chain.number

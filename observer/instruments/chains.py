@@ -18,11 +18,10 @@ from observer.arch.known import NATIVE
 from observer.code.stepping import FP, KEPT, Frame, cfa_of, saved_at, step
 from observer.instruments.places import CodeMap, StackPiece
 from observer.model.through import Through
+from observer.recording.records import MOST_CALLERS
 
-__all__ = ["DEEPEST", "HEAD", "Chain", "Chains", "words_of"]
+__all__ = ["HEAD", "Chain", "Chains", "words_of"]
 
-DEEPEST: Final = 64
-"""Callers that are asked for at most, and frames that are walked through to find one that is not seen through."""
 HEAD: Final = 4
 """Words in front of those of a stack: how many bytes these have, and the registers sp, bp and bx."""
 _SP, _BP, _BX = 1, 2, 3
@@ -45,8 +44,9 @@ def words_of(sp: int, bp: int, bx: int, data: bytes, word: int) -> memoryview:
 class Chain:
     """The `addresses` that calls return to, the innermost first; of the same `Chains` the same ones are one value.
 
-    `told` is the place among them of the first caller that is not seen through, -1 if there is none. `is_whole` says
-    that the last was called by nobody: a program's or a thread's first function. `number` is for who numbers them.
+    `told` is the address that the call of the first caller returns to that is not seen through, 0 if there is none.
+    `is_whole` says that the last was called by nobody: a program's or a thread's first function. `number` is for who
+    numbers them.
     """
 
     __slots__ = ("addresses", "is_whole", "number", "told")
@@ -73,7 +73,7 @@ class Chains:
     """The chains of one address space, for as long as its *code* stays what it is.
 
     Args:
-        most: callers that are kept of each chain, 1 to DEEPEST; more are walked through for one that is told.
+        most: callers that are kept of each chain, 1 to MOST_CALLERS; more are walked through for one that is told.
         through: which functions are seen through, besides the C library's and the loader's.
     """
 
@@ -109,25 +109,25 @@ class Chains:
         sp, bp, bx = words[base + _SP : base + HEAD].tolist()
         piece = StackPiece(back, sp, bp, bx, words[base + HEAD : base + end].tobytes(), words.itemsize)
         walk = _Walk(self._code, piece)
-        addresses, told = [back], -1
+        addresses, told = [back], 0
         while True:
-            if told < 0 and not self._is_seen_through(addresses):
-                told = len(addresses) - 1
-            if len(addresses) >= DEEPEST or (told >= 0 and len(addresses) >= self._most) or not walk.go_on():
+            if not told and not self._is_seen_through(addresses):
+                told = addresses[-1]
+            if len(addresses) >= MOST_CALLERS or (told and len(addresses) >= self._most) or not walk.go_on():
                 break
             addresses.append(walk.frame.ip)
         is_whole = walk.is_whole and len(addresses) <= self._most
-        content = tuple(addresses[: max(self._most, told + 1)]), told, is_whole
+        content = tuple(addresses[: self._most]), told, is_whole
         chain = self._chains.setdefault(content, Chain(*content))
-        self._keep(walk.reads, chain, words, base, end)
+        self._keep(back, walk.reads, chain, words, base, end)
         return chain
 
     def _keep(
-        self, reads: list[tuple[int, bool]], chain: Chain, words: memoryview, base: int, end: int
+        self, back: int, reads: list[tuple[int, bool]], chain: Chain, words: memoryview, base: int, end: int
     ) -> None:  # fmt: skip
-        """Keep that these *reads* of these *words* lead to a *chain*."""
+        """Keep that from *back* on these *reads* of these *words* lead to a *chain*."""
         then: dict[Any, _Read | Chain] = self._walks
-        word: int | None = chain.addresses[0]
+        word: int | None = back
         for place, is_relative in reads:
             known = then.get(word)
             if type(known) is not _Read:

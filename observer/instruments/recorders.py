@@ -12,6 +12,7 @@ from observer.errors import CannotLaunch, CannotObserve
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
+from observer.recording.records import STACK_BYTES
 from observer.tracee.inline.assembled import Stub, assembled
 from observer.tracee.inline.recorder import InlineRecorder
 
@@ -34,8 +35,10 @@ class Recorder:
     enough: int = 1
 
 
-def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -> Recorder:
+def chosen(recorder: str, selection: Selection, snapshots: Collection[object], stack: int = STACK_BYTES) -> Recorder:
     """Return how calls are recorded where `auto`, `breakpoint` or `inline` is asked for: inside, where that can be.
+
+    Of the *stack* so many bytes are looked at there.
 
     Raises:
         CannotObserve: `inline` cannot be.
@@ -45,7 +48,7 @@ def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -
     why = _why_not(selection, snapshots)
     if not why:
         try:
-            return Recorder(assembled(), enough=1 if recorder == "inline" else _ENOUGH)
+            return Recorder(assembled(stack=stack), enough=1 if recorder == "inline" else _ENOUGH)
         except (CannotLaunch, OSError) as error:
             why = str(error)
     return breakpoints(recorder, why)

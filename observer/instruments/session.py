@@ -36,6 +36,7 @@ from observer.model.reached import Place
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.model.through import Through
+from observer.recording.records import STACK_BYTES
 from observer.recording.room import Room
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
@@ -43,6 +44,7 @@ from observer.tracee.calls import CallFollower
 from observer.tracee.engine import Engine
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.recorder import InlineRecorder
+from observer.tracee.inline.ring import CALLERS_STACK
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
@@ -201,7 +203,10 @@ class _Session:
         if self._kernel is not None:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
-            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots)
+            self._recorder = chosen(
+                self._wish.recorder, self._wish.selection, self._wish.snapshots,
+                CALLERS_STACK if self._wish.callers else STACK_BYTES,
+            )  # fmt: skip
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from observer.arch.known import NATIVE
 from observer.model.chapter import steps_of
-from observer.recording.records import STACK_BYTES
 from observer.trace.call_rows import ALLOCATES, RELEASES, CallRows
 from observer.trace.callers import LIBRARY, Callers
 from observer.trace.columns import SiteTable
@@ -73,9 +72,11 @@ class CallNames:
         rows = self._rows
         found = state.callers.of(state.code, rows.back[mine], self._sites)
         rows.site[mine], rows.origin[mine] = found.sites, found.roles
-        odd = found.are_library & (rows.stack[mine] != 0)
         if self._stacks is not None:
-            odd &= ~self._name_by_stack(state, mine, self._stacks)
+            self._name_by_stack(state, mine, self._stacks)
+            odd = np.zeros(len(mine), dtype=np.bool_)
+        else:
+            odd = found.are_library & (rows.stack[mine] != 0)
         if self._are_in_libraries:
             odd |= self._libraries[mine - rows.carried] >= 0
         for row in mine[odd].tolist():
@@ -83,31 +84,23 @@ class CallNames:
         gives_back = RELEASES[rows.op[mine]] & ~ALLOCATES[rows.op[mine]] & (rows.pointer[mine] != 0)
         self._place(state, mine[gives_back], rows.pointer)
 
-    def _name_by_stack(self, state: ProcessState, mine: Integers, stacks: StackTable) -> npt.NDArray[np.bool_]:
-        """Give calls their stacks, and the places that these tell; return which have such a place."""
-        rows, chains, known = self._rows, state.stacks.chains(state.code, stacks), state.stacks
-        numbers, firsts, each = np.unique(rows.stack[mine], return_index=True, return_inverse=True)
-        found = np.zeros((len(numbers), 2), dtype=np.int64)
-        for i, (number, first) in enumerate(zip(numbers.tolist(), firsts.tolist(), strict=True)):
-            stack = known.found(number)
-            back = int(rows.back[mine[first]])
-            if stack is None and (words := self._callers.words(number, state.code.word)) is not None:
-                stack = stacks.number(state.code, chains.of(words, 0, back, STACK_BYTES))
-                known.learn(number, stack)
-            if stack is not None:
-                found[i] = stack
+    def _name_by_stack(self, state: ProcessState, mine: Integers, stacks: StackTable) -> None:
+        """Give calls their stacks, and the places that these tell."""
+        rows, code, known = self._rows, state.code, state.stacks
+        numbers, each = np.unique(rows.stack[mine], return_inverse=True)
+        found = np.array([known.of(number, code, stacks) for number in numbers.tolist()], dtype=np.int64)
         rows.part.calls.numbers["stack"][mine - rows.carried] = found[each, 0]
         told = found[each, 1]
-        is_told: npt.NDArray[np.bool_] = told > 0
-        rows.site[mine[is_told]] = told[is_told]
-        return is_told
+        rows.site[mine[told > 0]] = told[told > 0]
 
     def _name_entry(self, state: ProcessState, row: int) -> None:
         """Name who made a call through a library, or from within one of the program's calls into libraries."""
         rows = self._rows
         back = int(rows.back[row])
         role, site = state.code.caller(back)
-        if role in LIBRARY:
+        if self._stacks is not None:
+            site = self._sites.of(int(rows.site[row])) or site
+        elif role in LIBRARY:
             piece = self._callers.piece(int(rows.stack[row]), back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.arch.known import NATIVE
-from observer.instruments.chains import words_of
 from observer.instruments.places import StackPiece
 from observer.model.events import Site
 from observer.trace.known_callers import LIBRARY
@@ -33,15 +32,6 @@ class Callers:
         record = self._stacks[number - 1]
         sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
         return StackPiece(ip, sp, bp, bx, record["bytes"].tobytes(), word)
-
-    def words(self, number: int, word: int) -> memoryview | None:
-        """Return the saved stack *number* with words of *word* bytes, as `Chains` takes it."""
-        if not 0 < number <= len(self._stacks):
-            return None
-        record = self._stacks[number - 1]
-        sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
-        mask = (1 << 8 * word) - 1
-        return words_of(sp & mask, bp & mask, bx & mask, record["bytes"].tobytes(), word)
 
     def of_stack(self, state: ProcessState, ip: int, number: int) -> Site:
         """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""

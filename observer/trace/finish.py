@@ -18,7 +18,6 @@ from observer.instruments.session import Recording
 from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import are_all_memory_calls
 from observer.model.signals import name_of_signal
-from observer.model.through import Through
 from observer.recording.notes import Note, Released
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
@@ -119,7 +118,7 @@ def _finish(
 ) -> Meta:  # fmt: skip
     findings, lives = Findings(images=images_of(spooled.notes)), Lives(spooled.notes)
     machine = with_libc(machine, findings.images)
-    stacks = StackTable(findings.sites, request.stack, Through(request.through)) if request.stack else None
+    stacks = StackTable(findings.sites, spooled.callers) if request.stack else None
     parts = replayed(
         spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None,
         stacks=stacks,

@@ -38,6 +38,7 @@ from observer.recording.notes import (
 from observer.recording.records import (
     ARGUMENT,
     CALL,
+    CALL_STACK,
     CLOCK,
     HEAP_CHUNK,
     INLINE,
@@ -71,20 +72,20 @@ _ARGUMENTS: Final = 6
 
 
 class Stacks:
-    """The saved pieces of stack, each read from its file when it is wanted: there may be gigabytes of them."""
+    """The saved pieces of stack, or callers, each read from its file when it is wanted: there may be gigabytes."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self._count = file.size // STACK_PIECE.size
+    def __init__(self, file: File, layout: Layout = STACK_PIECE) -> None:
+        self._file, self._layout = file, layout
+        self._count = file.size // layout.size
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> np.void:
-        size = STACK_PIECE.size
+        size = self._layout.size
         # Where the file has become shorter meanwhile there is a piece of nothing.
         raw = self._file.read_at(index * size, size).ljust(size, b"\0")
-        record: np.void = np.frombuffer(raw, dtype=STACK_PIECE.dtype)[0]
+        record: np.void = np.frombuffer(raw, dtype=self._layout.dtype)[0]
         return record
 
 
@@ -194,6 +195,7 @@ class Spooled:
     into_libraries: Stored
     arguments: Stored
     stacks: Stacks
+    callers: Stacks
     faults: Stored
     kernel: Stored
     witness: Stored
@@ -230,6 +232,7 @@ class _Reading:
             into_libraries=self._records(LIBRARY_CALL, _in_time),
             arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
             stacks=Stacks(self._file(STACK_PIECE.file)),
+            callers=Stacks(self._file(CALL_STACK.file), CALL_STACK),
             faults=self._faults(fault_layout(layout), notes),
             kernel=Stored(KERNEL_EVENT.dtype, "time", readers(self._folder.names(), self._file, notes, self._damaged)),
             witness=self._witness(),

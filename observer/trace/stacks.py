@@ -10,15 +10,15 @@ import numpy.typing as npt
 
 from observer.errors import BadTrace
 from observer.files import Folder
-from observer.instruments.chains import DEEPEST, Chain, Chains
 from observer.instruments.places import CodeMap
 from observer.model.events import Site
 from observer.model.stacks import CallStack
-from observer.model.through import Through
+from observer.recording.records import MOST_CALLERS, WHOLE
 from observer.trace.columns import LONGEST, SiteTable, objects
 from observer.trace.database import database
 from observer.trace.layout import STACKS
 from observer.trace.schema import SITE
+from observer.trace.spooled import Stacks
 
 __all__ = ["KnownStacks", "StackTable", "read_stacks", "write_stacks"]
 
@@ -37,32 +37,31 @@ class _Stack(NamedTuple):
 
 
 class StackTable:
-    """All stacks of a run, numbered from 1, with at most *most* callers each; what is *through* is seen through.
+    """All stacks of a run, numbered from 1, found by the numbers of its *callers*; places are those of *sites*."""
 
-    Places are those of *sites*.
-    """
-
-    def __init__(self, sites: SiteTable, most: int, through: Through) -> None:
-        self.sites, self.most, self.through = sites, max(min(most, DEEPEST), 1), through
+    def __init__(self, sites: SiteTable, callers: Stacks) -> None:
+        self._sites, self._callers = sites, callers
         self._numbers: dict[_Stack, int] = {}
 
-    def chains(self, code: CodeMap) -> Chains:
-        """Return what finds the chains of callers in *code*."""
-        return Chains(code, self.most, self.through)
-
-    def number(self, code: CodeMap, chain: Chain) -> tuple[int, int]:
-        """Return the number of the stack that a *chain* is in its *code*, and that of the place which is told, or 0."""
-        sites = [self.sites.number(code.caller(back)[1]) for back in chain.addresses]
-        kept = slice(self.most)
-        stack = _Stack(chain.addresses[kept], tuple(sites[kept]), chain.is_whole)
-        number = self._numbers.setdefault(stack, len(self._numbers) + 1)
-        return number, sites[chain.told] if chain.told >= 0 else 0
+    def find(self, number: int, code: CodeMap) -> tuple[int, int]:
+        """Return the number of the stack that the callers with a *number* are in this *code*, and that of the place
+        which is told; 0 for one that there is not.
+        """
+        if not 0 < number <= len(self._callers):
+            return 0, 0
+        record = self._callers[number - 1]
+        count, told, flags = (int(record[name]) for name in ("count", "told", "flags"))
+        addresses = np.frombuffer(record["bytes"].tobytes(), dtype=np.uint64)[:count].tolist()
+        sites = [self._sites.number(code.caller(back)[1]) for back in addresses]
+        stack = _Stack(tuple(addresses), tuple(sites), flags & WHOLE != 0)
+        place = self._sites.number(code.caller(told)[1]) if told else 0
+        return self._numbers.setdefault(stack, len(self._numbers) + 1) if addresses else 0, place
 
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """Return a row for each caller of each stack, in their order."""
         stacks = list(self._numbers)
         depths = [len(stack.addresses) for stack in stacks]
-        places = [self.sites.of(site) or Site() for stack in stacks for site in stack.sites]
+        places = [self._sites.of(site) or Site() for stack in stacks for site in stack.sites]
         return {
             "stack": np.repeat(np.arange(1, len(stacks) + 1, dtype=np.int64), depths),
             "depth": np.array([depth + 1 for count in depths for depth in range(count)], dtype=np.int64),
@@ -77,29 +76,22 @@ class StackTable:
 
 
 class KnownStacks:
-    """The pieces of stack of one process that were asked for since its code changed."""
+    """The stacks of one process that were asked for since its code changed."""
 
     def __init__(self) -> None:
         self._code: CodeMap | None = None
         self._changes = 0
-        self._chains: Chains | None = None
         self._found: dict[int, tuple[int, int]] = {}
 
-    def chains(self, code: CodeMap, table: StackTable) -> Chains:
-        """Return what finds chains in *code*; what was found in other code is forgotten."""
-        if self._chains is None or code is not self._code or code.changes != self._changes:
+    def of(self, number: int, code: CodeMap, table: StackTable) -> tuple[int, int]:
+        """Return what the *table* finds by a *number* in this *code*."""
+        if code is not self._code or code.changes != self._changes:
             self._code, self._changes = code, code.changes
-            self._chains = table.chains(code)
             self._found.clear()
-        return self._chains
-
-    def found(self, number: int) -> tuple[int, int] | None:
-        """Return the numbers of stack and told place of a piece, None if it was not asked for."""
-        return self._found.get(number)
-
-    def learn(self, number: int, stack: tuple[int, int]) -> None:
-        """Keep the numbers of stack and told place of the piece with this *number*."""
-        self._found[number] = stack
+        found = self._found.get(number)
+        if found is None:
+            found = self._found[number] = table.find(number, code)
+        return found
 
 
 def write_stacks(folder: Folder, table: StackTable) -> None:
@@ -153,7 +145,9 @@ def _stacks(batches: Iterator[list[tuple[Any, ...]]]) -> Iterator[tuple[int, tup
                 if callers:
                     yield number, tuple(callers), is_whole
                 number, callers, is_whole = stack, [], whole
-            is_sound = depth == len(callers) + 1 <= DEEPEST and None not in (stack, address, whole) and _is_sound(place)
+            is_sound = (
+                depth == len(callers) + 1 <= MOST_CALLERS and None not in (stack, address, whole) and _is_sound(place)
+            )
             if not is_sound:
                 yield number, (), None
                 return

@@ -21,8 +21,6 @@ gdb.execute("info proc mappings")
 class Malloc(gdb.Breakpoint):
     def stop(self):
         callers, frame = [], gdb.newest_frame().older()
-        if "realloc" in (frame.name() or "") and "libc.so" in (gdb.solib_name(frame.pc()) or ""):
-            return False
         while frame is not None and len(callers) < 64:
             if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
                 callers.append(str(frame.pc()))
@@ -47,8 +45,7 @@ def mallocs_callers(command: Sequence[str], begin: str = "main") -> list[list[Pl
     """Run *command* under gdb; return who called malloc, for each time behind *begin* that it was.
 
     Of each call these are all its callers, the innermost first. Frames that are on no stack are left out: of inlined
-    functions, and of those that ended by a jump to another, of which debug information tells; so are the calls that the
-    C library's realloc(3) makes itself.
+    functions, and of those that ended by a jump to another, of which debug information tells.
     """
     done = subprocess.run(
         ["gdb", "-q", "-nx", "-batch", "-ex", "python exec(__import__('os').environ['CALLERS'])", "--args", *command],

@@ -39,7 +39,6 @@ _PLACES: Final = X86_64.registers.places
 _BASE, _DESCRIPTOR = (_PLACES[name] for name in ("fs_base", "r11"))
 _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""
-_PIECE: Final = 3072
 
 
 class InlineRecorder:
@@ -292,7 +291,7 @@ class InlineRecorder:
             return False
         end = min(area_end, low + _MOST_KNOWN)
         there = _present_from(task.tid, low, end)
-        span = there - low if there == area_end else there - _PIECE + 1 - low
+        span = there - low if there == area_end else there - block.shape.bytes + 1 - low
         if sp - low >= span:
             return False
         block.know_stack(low, span, there)

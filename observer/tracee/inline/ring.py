@@ -10,20 +10,21 @@ from __future__ import annotations
 import mmap
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.records import INLINE
+from observer.recording.records import INLINE, STACK_BYTES
 
-__all__ = ["EACH_A_PIECE", "FEW_PIECES", "PIECE", "RECORD", "Block", "Filled", "Ring"]
+__all__ = ["CALLERS_STACK", "EACH_A_PIECE", "FEW_PIECES", "RECORD", "Block", "Filled", "Ring"]
 
 RECORD: Final = INLINE.dtype
 """What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
 
-PIECE: Final = np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", "V3072")])
-"""A piece of stack, as in stub.S."""
+CALLERS_STACK: Final = 16384
+"""Bytes of stack in which a call's callers are looked for, where they were asked for."""
 
 _SLOTS: Final = 4096
 _SPARE_SLOTS: Final = 64
@@ -38,17 +39,28 @@ _AT_ONCE: Final = 8
 """Blocks for further threads that are made together."""
 
 
+@cache
+def _piece(size: int) -> np.dtype[np.void]:
+    return np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", f"V{size}")])
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many records and pieces of stack a half of a block holds."""
+    """How many records and pieces of stack a half of a block holds, and how many bytes of stack a piece has."""
 
     records: int
     pieces: int
+    bytes: int = STACK_BYTES
+
+    @property
+    def piece(self) -> np.dtype[np.void]:
+        """A piece of stack, as in stub.S."""
+        return _piece(self.bytes)
 
     @property
     def half(self) -> int:
         """Bytes of a half."""
-        return self.records * RECORD.itemsize + self.pieces * PIECE.itemsize
+        return self.records * RECORD.itemsize + self.pieces * self.piece.itemsize
 
     @property
     def size(self) -> int:
@@ -76,7 +88,7 @@ class Shapes:
 
 FEW_PIECES: Final = Shapes(Shape(4096, 16), Shape(512, 8))
 """Where only calls that the C library makes for the program have pieces of stack."""
-EACH_A_PIECE: Final = Shapes(Shape(512, 512), Shape(128, 128))
+EACH_A_PIECE: Final = Shapes(Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK))
 """Where every call has one."""
 
 
@@ -132,7 +144,7 @@ class Block:
         records, pieces, end = self._borders()
         state, limit, piece, most = self.next, self._words[_LIMIT], self._words[_PIECE], self._words[_PIECE_LIMIT]
         taken = records + self._taken * RECORD.itemsize
-        are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % PIECE.itemsize)
+        are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % self.shape.piece.itemsize)
         return (limit, most) == (pieces, end) and taken <= state <= pieces <= piece <= end and are_whole
 
     def begin_anew(self) -> None:
@@ -161,7 +173,7 @@ class Block:
         if not record["stack"]:
             return None
         at = int(record["stack"]) - self._start_of_view
-        piece: np.void = np.frombuffer(self._view, dtype=PIECE, count=1, offset=at)[0].copy()
+        piece: np.void = np.frombuffer(self._view, dtype=self.shape.piece, count=1, offset=at)[0].copy()
         return piece
 
     def give_up_call(self) -> None:
@@ -208,7 +220,7 @@ class Block:
         """Return the addresses where the half's records begin, its pieces of stack begin, and they end."""
         records = self._start_of_view + self._start()
         pieces = records + self.shape.records * RECORD.itemsize
-        return records, pieces, pieces + self.shape.pieces * PIECE.itemsize
+        return records, pieces, pieces + self.shape.pieces * self.shape.piece.itemsize
 
     def _begin_half(self) -> None:
         records, pieces, end = self._borders()
@@ -220,8 +232,8 @@ class Block:
     def pieces(self) -> Pieces:
         """The pieces of stack in the half at hand."""
         _records, first, _end = self._borders()
-        count = (self._words[_PIECE] - first) // PIECE.itemsize
-        there = np.frombuffer(self._view, dtype=PIECE, count=count, offset=first - self._start_of_view)
+        count = (self._words[_PIECE] - first) // self.shape.piece.itemsize
+        there = np.frombuffer(self._view, dtype=self.shape.piece, count=count, offset=first - self._start_of_view)
         return Pieces(there, first)
 
     def _filled(self) -> Filled:
