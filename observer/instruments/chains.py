@@ -116,7 +116,7 @@ class Chains:
             if len(addresses) >= MOST_CALLERS or (told and len(addresses) >= self._most) or not walk.go_on():
                 break
             addresses.append(walk.frame.ip)
-        is_whole = walk.is_whole and len(addresses) <= self._most
+        is_whole = walk.is_at_last and len(addresses) <= self._most
         content = tuple(addresses[: self._most]), told, is_whole
         chain = self._chains.setdefault(content, Chain(*content))
         self._keep(back, walk.reads, chain, words, base, end)
@@ -154,7 +154,12 @@ class _Walk:
         self.frame = Frame(piece.ip, piece.sp + _PUSHED * piece.size, piece.bp, piece.bx)
         self._bp_from, self._bx_from = _BP, _BX
         self.reads: list[tuple[int, bool]] = []
-        self.is_whole = False
+
+    @property
+    def is_at_last(self) -> bool:
+        """Whether nobody called the frame."""
+        rule = self._code.rule_before(self.frame.ip)
+        return rule is not None and rule.is_last
 
     def go_on(self) -> bool:
         """Go to the caller's frame; return whether there is one that is known."""
@@ -163,7 +168,6 @@ class _Walk:
         if rule is None:
             return self._by_frame_pointer()
         if rule.is_last:
-            self.is_whole = True
             return False
         if rule.register == FP:
             self._read(self._bp_from, is_relative=True)

@@ -63,7 +63,7 @@ class FaultInstrument:
         CannotObserve: the kernel refuses page-fault events to this user.
     """
 
-    def __init__(self, folder: Folder, stack_bytes: int) -> None:
+    def __init__(self, folder: Folder, stack_bytes: int = FAULT_STACK) -> None:
         self.layout = SampleLayout(stack_bytes)
         self._rings = Rings(folder, "faults")
         self._failed: list[Counter] = []

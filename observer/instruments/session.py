@@ -17,7 +17,7 @@ from observer.instruments.bcc import BccWitness
 from observer.instruments.call_stacks import CallStacks
 from observer.instruments.chosen import Chosen
 from observer.instruments.ending import Ending
-from observer.instruments.faults import FAULT_STACK, FaultInstrument, FaultTotals
+from observer.instruments.faults import FaultInstrument, FaultTotals
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
@@ -36,7 +36,6 @@ from observer.model.reached import Place
 from observer.model.selection import Selection
 from observer.model.snapshots import When
 from observer.model.through import Through
-from observer.recording.records import STACK_BYTES
 from observer.recording.room import Room
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
@@ -44,7 +43,6 @@ from observer.tracee.calls import CallFollower
 from observer.tracee.engine import Engine
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.recorder import InlineRecorder
-from observer.tracee.inline.ring import CALLERS_STACK
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
@@ -160,7 +158,7 @@ class _Session:
         self._library = LibraryCalls(
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
-        self._faults = FaultInstrument(folder, FAULT_STACK) if "faults" in chosen else None
+        self._faults = FaultInstrument(folder) if "faults" in chosen else None
         witness = BccWitness(folder) if "bcc" in chosen else None
         numbers = _numbers(wish.selection.syscalls)
         self._kernel = KernelSide(folder, numbers, witness) if "kernel" in chosen else None
@@ -203,10 +201,7 @@ class _Session:
         if self._kernel is not None:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
-            self._recorder = chosen(
-                self._wish.recorder, self._wish.selection, self._wish.snapshots,
-                CALLERS_STACK if self._wish.callers else STACK_BYTES,
-            )  # fmt: skip
+            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
