@@ -51,7 +51,6 @@ Examples:
   observer show story.trace --call 'malloc #3'  one piece: made, touched, moved,
                                                 freed; or --call N, an event
   observer show story.trace --top resident      whose pieces got page frames
-  observer show story.trace --leaks --stacks    what was not freed, by all callers
   observer show story.trace --full --lang ko    the whole story in Korean
   observer show story.trace --kind fault        every page fault, one a line
   observer show story.trace --kind syscall --json | jq .name
