@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from observer.arch.architecture import DwarfNumbers
@@ -215,6 +215,31 @@ class Unwinder:
         return _Cie(code, data, encoding, has_augmentation, "S" in augmentation, back, (cursor.at, end))
 
 
+class _Row:
+    """The rule that is being made, as `Rule` has it: there are very many instructions, and few rules."""
+
+    __slots__ = (
+        "is_last", "is_plt", "is_stored", "offset", "rbp_at", "rbx_at", "register", "saved_rbp", "saved_rbx",
+    )  # fmt: skip
+
+    def __init__(self, register: int, offset: int) -> None:
+        self.register, self.offset = register, offset
+        self.saved_rbp: int | None = None
+        self.saved_rbx: int | None = None
+        self.rbp_at: int | None = None
+        self.rbx_at: int | None = None
+        self.is_plt = self.is_stored = self.is_last = False
+
+    def copy(self) -> _Row:
+        """Return another with the same values."""
+        twin = _Row(self.register, self.offset)
+        twin.saved_rbp, twin.saved_rbx, twin.rbp_at, twin.rbx_at = (
+            self.saved_rbp, self.saved_rbx, self.rbp_at, self.rbx_at
+        )  # fmt: skip
+        twin.is_plt, twin.is_stored, twin.is_last = self.is_plt, self.is_stored, self.is_last
+        return twin
+
+
 class _Machine:
     """Carries out call-frame instructions up to one address."""
 
@@ -222,8 +247,9 @@ class _Machine:
         self._cie = cie
         self._location = start
         self._address = address
-        self._initial = self.rule = Rule(SP, word)
-        self._stack: list[Rule] = []
+        self._now = _Row(SP, word)
+        self._initial = self._now
+        self._stack: list[_Row] = []
         self.kept: set[int] = set()
         self._numbers = {numbers.sp: SP, numbers.fp: FP, numbers.kept: KEPT}
 
@@ -240,7 +266,16 @@ class _Machine:
             else:
                 self._extended(operation, cursor)
         if initial:
-            self._initial = self.rule
+            self._initial = self._now.copy()
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is in force."""
+        now = self._now
+        return Rule(
+            now.register, now.offset, now.saved_rbp, now.saved_rbx, now.rbp_at, now.rbx_at, now.is_plt, now.is_stored,
+            now.is_last,
+        )  # fmt: skip
 
     def _advance(self, delta: int) -> None:
         self._location += delta * self._cie.code
@@ -252,9 +287,9 @@ class _Machine:
     def _save(self, number: int, offset: int | None) -> None:
         register = self._known(number)
         if register == FP:
-            self.rule = replace(self.rule, saved_rbp=offset, rbp_at=None)
+            self._now.saved_rbp, self._now.rbp_at = offset, None
         elif register == KEPT:
-            self.rule = replace(self.rule, saved_rbx=offset, rbx_at=None)
+            self._now.saved_rbx, self._now.rbx_at = offset, None
             if offset is not None:
                 self.kept.add(offset)
 
@@ -269,17 +304,17 @@ class _Machine:
         elif operation == 0x01:
             self._location = cursor.pointer(self._cie.encoding)
         elif operation == 0x0A:
-            self._stack.append(self.rule)
+            self._stack.append(self._now.copy())
         elif operation == 0x0B:
-            self.rule = self._stack.pop()
+            self._now = self._stack.pop()
         elif operation == 0x0C:
-            self.rule = replace(
-                self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb(), is_plt=False, is_stored=False
-            )  # fmt: skip
+            now = self._now
+            now.register, now.offset = self._known(cursor.uleb()), cursor.uleb()
+            now.is_plt = now.is_stored = False
         elif operation == 0x0D:
-            self.rule = replace(self.rule, register=self._known(cursor.uleb()))
+            self._now.register = self._known(cursor.uleb())
         elif operation == 0x0E:
-            self.rule = replace(self.rule, offset=cursor.uleb())
+            self._now.offset = cursor.uleb()
         elif operation == 0x0F:
             self._compute(cursor)
         elif operation in (0x06, 0x07, 0x08, 0x2E):
@@ -289,7 +324,7 @@ class _Machine:
             elif operation in (0x07, 0x08):
                 self._save(register, None)
                 if operation == 0x07 and register == self._cie.back:
-                    self.rule = replace(self.rule, is_last=True)
+                    self._now.is_last = True
         elif operation in (0x05, 0x09, 0x14):
             register, value = cursor.uleb(), cursor.uleb()
             if operation == 0x05:
@@ -314,15 +349,20 @@ class _Machine:
         cursor.at = end
         based_on = cursor.data[at] - _BASED_ON
         if self._cie.is_signals or self._known(based_on) < 0:
-            self.rule = replace(self.rule, register=-1, is_plt=False)
+            self._now.register, self._now.is_plt = -1, False
         elif self._known(based_on) == SP and length > _REALIGNED:
-            self.rule = replace(self.rule, is_plt=True)
+            self._now.is_plt = True
         else:
             place = _Cursor(cursor.data, cursor.base, at + 1, cursor.word)
             offset = place.sleb()
             is_stored = place.at == end - 1 and place.byte() == _DEREFERENCE
             register = self._known(based_on) if is_stored else -1
-            self.rule = replace(self.rule, register=register, offset=offset, is_plt=False, is_stored=is_stored)
+            self._now.register, self._now.offset, self._now.is_plt, self._now.is_stored = (
+                register,
+                offset,
+                False,
+                is_stored,
+            )
 
     def _save_computed(self, cursor: _Cursor, *, is_place: bool) -> None:
         """Take where a register is saved, if that is computed: in functions that align their stack, by rbp alone."""
@@ -333,6 +373,6 @@ class _Machine:
         offset = place.sleb()
         if is_place and self._known(based_on) == FP and place.at == end:
             if register == FP:
-                self.rule = replace(self.rule, rbp_at=offset)
+                self._now.rbp_at = offset
             elif register == KEPT:
-                self.rule = replace(self.rule, rbx_at=offset)
+                self._now.rbx_at = offset
