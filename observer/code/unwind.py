@@ -99,7 +99,7 @@ class Unwinder:
         if address not in self._rules:
             try:
                 self._rules[address] = self._find(address)
-            except (struct.error, IndexError, KeyError):
+            except (struct.error, LookupError, ValueError, OverflowError):
                 self._rules[address] = None
         return self._rules[address]
 
@@ -161,7 +161,7 @@ class Unwinder:
                 if cie and length:
                     found.append((self._piece(at)[2], at))
                 at += 4 + length
-        except (struct.error, IndexError, KeyError, ValueError):
+        except (struct.error, LookupError, ValueError, OverflowError):
             pass  # a damaged table costs names, not the run
         return sorted(found)
 

@@ -66,7 +66,8 @@ class CallStacks:
             for outer in (*task.frames, *memory.exchanged.values()):
                 piece = put_back(piece, sp, outer, memory.word)
             bp, bx = registers.words[_BP], registers.words[_BX]
-            words = words_of(sp, bp, bx, piece, memory.word)
+            mask = (1 << 8 * memory.word) - 1
+            words = words_of(sp, bp & mask, bx & mask, piece, memory.word)
             return self._number(self._chains(memory.inline), frame.began, words, 0, frame.return_address)
         return 0
 

@@ -141,9 +141,10 @@ class Chains:
 
     def _is_seen_through(self, addresses: list[int]) -> bool:
         """Whether the last of the callers is; behind code that is known, no code of nobody's is told."""
-        role, site = self._code.caller(addresses[-1])
+        back = addresses[-1]
+        role = self._code.role_at(back)
         is_nobodys = not role and len(addresses) > 1
-        return is_nobodys or role in _LIBRARY_ROLES or self._through.has(site.function)
+        return is_nobodys or role in _LIBRARY_ROLES or self._through.has(self._code.function_before(back))
 
 
 class _Walk:

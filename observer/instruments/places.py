@@ -168,6 +168,12 @@ class CodeMap:
             known = self._callers[return_address] = self.role_at(return_address), self.site_before(return_address)
         return known
 
+    def function_before(self, return_address: int) -> str | None:
+        """Return the name of the function that calls what returns to *return_address*; no lines are read for that."""
+        image = self.image_at(return_address - 1)
+        elf = self._elf(image) if image is not None else None
+        return elf.function_at(return_address - 1 - image.bias) if elf is not None and image else None
+
     def _elf(self, image: Image) -> Elf | None:
         if image not in self._elves:
             self._elves[image] = file_of(image)

@@ -11,7 +11,6 @@ from observer.arch.known import NATIVE
 from observer.arch.x86_64 import X86_64
 from observer.code.stepping import FP, SP, Rule
 from observer.instruments.chains import Chains, words_of
-from observer.model.events import Site
 from observer.model.through import Through
 
 if NATIVE is not X86_64:
@@ -40,9 +39,11 @@ class Code:
         self.asked += 1
         return self._rules[back]
 
-    def caller(self, back: int) -> tuple[str, Site]:
-        role = "libc" if back == 0x2100 else "program" if back in MALLOCS_CALLERS else ""
-        return role, Site(function=MALLOCS_CALLERS.get(back))
+    def role_at(self, back: int) -> str:
+        return "libc" if back == 0x2100 else "program" if back in MALLOCS_CALLERS else ""
+
+    def function_before(self, back: int) -> str | None:
+        return MALLOCS_CALLERS.get(back)
 
     def image_at(self, back: int) -> object | None:
         return object() if back in MALLOCS_CALLERS else None
