@@ -246,6 +246,7 @@ class AllocatorCalls:
     def code_changes(self) -> None:
         """Code is about to be mapped: take what was recorded before, whose stacks are of the code as it is."""
         if self._stacks is not None and self._follower.inline is not None:
+            self._follower.inline.flush()  # what is older first
             self._follower.inline.pace()
 
     # ---- breakpoints are looked after ----

@@ -79,7 +79,7 @@ def test_of_sqlites_own_mallocs_too(tmp_path: Path) -> None:
     assert_as_gdb_says(command, tmp_path, least=100, begin="__libc_start_main")
 
 
-@pytest.mark.parametrize("name", ["sqlite3", "python3", "git"])
+@pytest.mark.parametrize("name", ["sqlite3", "python3"])
 def test_both_recorders_keep_the_same_callers_of_a_real_program(name: str, tmp_path: Path) -> None:
     if which(name) is None:
         pytest.skip(f"{name} is not installed")
