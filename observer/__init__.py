@@ -4,11 +4,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 
 - `model/`: the shared words, frozen values without I/O: events, the allocator family and a program's own
   (`own_allocator.py`), what a memory call means (`memory_calls.py`), address spaces and their replay, names of
-  addresses (`where.py`), what is kept of each process (`lives.py`), calls as columns
-  (`call_columns.py`), what -e selects, places at which a recording
-  begins or ends (`reached.py`), the ledger's lines, meta.json, the chapter and the departures from it. `errors.py`:
-  what can go wrong. `files.py`: files and folders that others can reach, opened without following links or waiting.
-  `compiled.py`: the hot modules, compiled, in the place of their sources.
+  addresses (`where.py`), what is kept of each process (`lives.py`), calls as columns (`call_columns.py`), what -e
+  selects, places at which a recording begins or ends (`reached.py`), wrappers that are seen through (`through.py`), the
+  ledger's lines, meta.json, the chapter and the departures from it. `errors.py`: what can go wrong. `files.py`: files
+  and folders that others can reach, opened without following links or waiting. `compiled.py`: the hot modules,
+  compiled, in the place of their sources.
 - `arch/`: one value an architecture (`x86_64.py`, `i386.py`, `aarch64.py`): registers in the kernel's order,
   arguments, traps, gates, rings, numbers; `known.py` says which is meant, `exceptions.py` (with one module a
   processor, and `page_faults.py`) what signals say of exceptions. Pure.
@@ -16,10 +16,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
   `bcc_program.py`, which the system's own Python runs.
-- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules, instructions (x86's in
-  `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py` has it), where
-  functions begin and end (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables and
-  prototypes, arguments (`arguments.py`, `flags.py`). python-ptrace is used here alone.
+- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules (`unwind.py`, `stepping.py`),
+  instructions (x86's in `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py`
+  has it), where functions begin and end (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables
+  and prototypes, arguments (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
@@ -44,11 +44,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `rings.py`, `kernel_side.py` tracepoints in others, `intervals.py` faults where perf is refused, `unsampled.py` pages
   without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and
   `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both,
-  `call_sites.py` knows a call's line), `observed.py` our own footprint; `watch.py` hands out what the engine tells,
-  `programs.py` takes a program over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording
-  ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py`
-  leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what
-  `doctor` tries.
+  `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py` walks there), `observed.py` our
+  own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a program over, `last_look.py` looks at
+  a process in the end; `ending.py` knows when a recording ends early, `release.py` lets go of what lives then,
+  `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves children alone; `session.py` wires one run.
+  `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
@@ -57,9 +57,9 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run (`findings.py`).
   Calls, of which there are most, are columns throughout: `call_rows.py` are those of a window, `call_replay.py` replays
   them a stretch at once: `turns.py` pairs who gives and who takes each piece among those that are alive (`live.py`),
-  `call_names.py` names them (`known_callers.py`), `misuses.py` judges what does not pair. `tables.py` (with
-  `queries.py`, `row_groups.py`), `schema.py` and `reader.py` (with `about.py`, and `call_columns.py` for calls as
-  columns) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`,
+  `call_names.py` names them (`known_callers.py`, `stacks.py`), `misuses.py` judges what does not pair. `tables.py`
+  (with `queries.py`, `row_groups.py`), `schema.py` and `reader.py` (with `about.py`, and `call_columns.py` for calls
+  as columns) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`,
   `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger,
   `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
@@ -73,13 +73,14 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `story/`: events told in the book's words: steps, sentences, folded rows, departures from the book, totals, all of it
   in one pass (`telling.py`); the run at a glance (`glance.py`), very many calls of it at once (`many_calls.py`), with
   what crashed and on whose piece (`crashes.py`); what processes hold at any moment (`levels.py`, `curves.py`), what lay
-  where from which event to which (`spans.py`, `moment.py`), what places asked for, hold and weigh (`places.py`,
-  `weights.py`), the same of very many calls as columns (`profile.py`, with `pairing.py`, `size_classes.py`) and what
-  the allocator's memory is at the peak and in the end (`fragmentation.py`, all of it `memory_use.py`), names of tasks
-  that last (`names.py`); the book's words explained and an interface's phrases (`glossary.py`, `phrases.py`,
-  `terminal_phrases.py`, `profile_phrases.py`), the same in Korean (`korean.py`, `korean_rows.py`, `korean_crashes.py`),
-  and each language as the value that `cli/` hands to `report/` (`language.py`); what the processor refused
-  (`refusals.py`), libraries side by side, what an allocator did and which to take. Pure.
+  where from which event to which (`spans.py`, `moment.py`), what places and stacks asked for, hold and weigh
+  (`places.py`, `by_stack.py`, `weights.py`), the same of very many calls as columns (`profile.py`, with `pairing.py`,
+  `sums.py`, `size_classes.py`) and what the allocator's memory is at the peak and in the end (`fragmentation.py`, all
+  of it `memory_use.py`), names of tasks that last (`names.py`); the book's words explained and an interface's phrases
+  (`glossary.py`, `phrases.py`, `terminal_phrases.py`, `profile_phrases.py`), the same in Korean (`korean.py`,
+  `korean_rows.py`, `korean_crashes.py`), and each language as the value that `cli/` hands to `report/`
+  (`language.py`); what the processor refused (`refusals.py`), libraries side by side, what an allocator did and which
+  to take. Pure.
 - `report/`: the last screen (`glance.py`), the story on a terminal (`terminal.py`), places and the heap profile
   (`places.py`, `profile.py`), drawn address space and heap,
   ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`

@@ -23,7 +23,8 @@ from typing import Final
 __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
-    "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order", "compare/served_by",
+    "code/stepping", "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order",
+    "compare/served_by",
     "compare/witness", "glibc/chunks", "instruments/places", "model/addresses", "model/chapter", "model/lives",
     "model/memory_calls", "model/pieces", "model/where", "runs/sources", "runs/told", "simulator/glibc",
     "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening",

@@ -212,7 +212,7 @@ def request(*command: str, **fields: Any) -> Request:
     defaults: dict[str, Any] = {
         "directory": "/home/ada", "expression": "trace=memory", "syscalls": ("brk", "mmap", "munmap"),
         "instruments": ("calls", "faults", "syscalls"),
-        "recorder": "breakpoint", "stack": 16, "max_events": None, "allow_loss": False, "aslr": "on",
+        "recorder": "breakpoint", "stack": 0, "max_events": None, "allow_loss": False, "aslr": "on",
         "environment": {},
     }  # fmt: skip
     return Request(command=command or ("./story",), **{**defaults, **fields})

@@ -33,8 +33,9 @@ workload  the allocator calls, first touches, mappings and forks as a workload
 rep     the allocator calls as a trace file of the CS:APP malloc lab.
 perfetto    a trace for ui.perfetto.dev: calls, what happened in them, and what
         each process holds, over time.
-flamegraph  what each place asked for, as collapsed stacks; or, --by another
-        weight: calls, time, frames, faults, live (bytes not freed).
+flamegraph  what each place asked for, as collapsed stacks, with all callers
+        that observer run --stack N kept; or, --by another weight: calls, time,
+        frames, faults, live (bytes not freed).
 pprof       all of these, for pprof (go tool pprof -http : FILE).
 speedscope  all of these, for speedscope.app.
 """
@@ -129,7 +130,7 @@ def _write_weights(form: str, trace: Trace, by: str, out: BinaryIO) -> None:
     from observer.report.pprof import write_pprof
     from observer.story.weights import weigh
 
-    weights = weigh(trace.events())
+    weights = weigh(trace.events(), trace.stacks())
     if form == "flamegraph":
         write_collapsed(weights, out, by)
     elif form == "pprof":

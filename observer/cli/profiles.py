@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from observer.model.stacks import CallStack
     from observer.report.source import Sources
+    from observer.story.by_stack import StackPlace
     from observer.story.language import Language
     from observer.story.memory_use import MemoryUse
     from observer.trace.reader import Trace
 
-__all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile"]
+__all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
 
 MEASURES: Final = ("bytes", "calls", "live", "peak", "resident", "untouched", "waste", "faults")
 """What --top ranks by."""
@@ -77,3 +79,38 @@ def show_profile(
         print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed)
     else:
         print_top(console, arguments.top, ranked(use.places, arguments.top), sources, language)
+
+
+def stack_rows(trace: Trace, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the objects that are a line of JSON each, of --top or --leaks by --stacks."""
+    from observer.report.places import as_stack_object
+
+    for found, stack in _by_stack(trace, arguments.top or "live"):
+        yield as_stack_object(found.place, stack)
+
+
+def show_stacks(
+    console: Console, trace: Trace, arguments: argparse.Namespace, sources: Sources, language: Language
+) -> None:
+    """Print --top or --leaks by --stacks."""
+    from observer.report.places import print_leaks, print_top
+    from observer.story.profile import Profiled
+
+    found = _by_stack(trace, arguments.top or "live")
+    # What a place held at the peak, and what was the C library's own, is not told by stack.
+    places = [Profiled(each.place, 0, 0, 0, 0, 0, (), ()) for each, _stack in found]
+    callers = [stack for _each, stack in found]
+    if arguments.top:
+        print_top(console, arguments.top, places, sources, language, callers)
+    else:
+        print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed, callers=callers)
+
+
+def _by_stack(trace: Trace, measure: str) -> list[tuple[StackPlace, CallStack | None]]:
+    from observer.story.by_stack import ByStack
+
+    stacks = trace.stacks()
+    found = ByStack(stacks)
+    for event in trace.events(frozenset({"call", "fault", "process"})):
+        found.add(event)
+    return [(each, stacks.get(each.stack) if each.stack is not None else None) for each in found.top(measure)]

@@ -24,7 +24,8 @@ DIR may be a pattern in quotes ('term/*.trace'): the tables then hold the rows
 of all of these traces, and the column trace tells which one each is of.
 
 Tables: calls, syscalls, faults, signals, processes, library, lost. Their
-columns: describe calls; or observer export --schema.
+columns: describe calls; or observer export --schema. Of a run with --stack N
+stacks, too: a row for each caller, joined by calls.stack = stacks.stack.
 """
 _EPILOG: Final = """\
 Exit status:

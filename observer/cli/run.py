@@ -32,6 +32,9 @@ _FOLLOWED: Final = {"first": 100_000, "all": None, "none": 0}
 _RANDOMIZE: Final = {"on": True, "off": False, None: None}
 
 _STOPPED: Final = 124
+_MOST_CALLERS: Final = 64
+_CALLERS_THROUGH: Final = 16
+"""Callers that are kept where somebody asks for functions to be seen through, but for no number."""
 
 _DESCRIPTION: Final = """\
 Run PROG under the instruments: memory system calls (a seccomp filter and
@@ -67,6 +70,7 @@ examples:
   observer run --lang ko --full -- ./prog
   observer run --snapshot 'every 100 calls' -- ./prog
   observer run --malloc-functions my_malloc,drop=free -- ./prog
+  observer run --stack 16 --through 'my_*' -- ./prog
 """
 
 
@@ -102,8 +106,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f"a sound heap: the first {_FOLLOWED['first']:,} (the default), all, or none; a million take some seconds",
     )
     parser.add_argument(
-        "--stack", metavar="N", type=_stack, default=512, help="bytes of user stack kept with each fault (default: 512)"
-    )
+        "--stack", metavar="N", type=_stack,
+        help="keep N callers of each allocator call (at most 64; default: none, or 16 with --through), for show --top "
+        "and --leaks with --stacks, query and export; then a call's line is that of the first who is no wrapper "
+        "(operator new, xmalloc, g_malloc, SQLite's, Python's ...)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--through", metavar="NAME", action="append", default=[],
+        help="a function that is such a wrapper, too ('my_*' names several); may be given several times",
+    )  # fmt: skip
     parser.add_argument(
         "--snapshot", metavar="WHEN", action="append", default=[],
         help="walk glibc's heap whenever a call returns that WHEN names: 'every N calls' of a process, or "
@@ -152,10 +163,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _stack(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 32768:
-        raise argparse.ArgumentTypeError("must be between 0 and 32768")
-    return value
+    if not text.isdecimal() or int(text) > _MOST_CALLERS:
+        raise argparse.ArgumentTypeError(f"must be a number of callers from 0 to {_MOST_CALLERS}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -206,20 +216,33 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
     from observer.model.snapshots import parse_when
 
     selection = parse(arguments.expression, all_names(), all_families())
-    for option, given in (("--snapshot", arguments.snapshot), ("--malloc-functions", arguments.malloc_functions)):
+    callers, through = _callers(arguments)
+    for option, given in (
+        ("--snapshot", arguments.snapshot), ("--malloc-functions", arguments.malloc_functions), ("--stack", callers)
+    ):  # fmt: skip
         if given and "calls" not in selection.instruments:
             why = f"-e {selection.text} sees no calls"
             raise UsageError(f"{option} needs allocator calls", why, f"-e {selection.text},calls")
     places = _places(arguments, selection)
     return Wish(
-        argv=tuple(words), environment=dict(os.environ), selection=selection, stack_bytes=arguments.stack,
-        randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events, stop_after=arguments.stop_after,
-        follow=_followed(arguments.follow, selection),
+        argv=tuple(words), environment=dict(os.environ), selection=selection, callers=callers,
+        through=through, randomize=_RANDOMIZE[arguments.aslr], max_events=arguments.max_events,
+        stop_after=arguments.stop_after, follow=_followed(arguments.follow, selection),
         begin_at=places["--from"], end_at=places["--until"],
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
         recorder=arguments.recorder,
     )  # fmt: skip
+
+
+def _callers(arguments: argparse.Namespace) -> tuple[int, tuple[str, ...]]:
+    """Return how many callers of each call are kept, and what is seen through besides what always is."""
+    from observer.model.through import Through
+
+    through = Through(arguments.through).names
+    if through and arguments.stack == 0:
+        raise UsageError("--through needs callers to look at", "--stack 0 keeps none", f"--stack {_CALLERS_THROUGH}")
+    return arguments.stack if arguments.stack is not None else _CALLERS_THROUGH if through else 0, through
 
 
 def _places(arguments: argparse.Namespace, selection: Selection) -> dict[str, Place | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.events import event_number
-from observer.cli.profiles import MEASURES, is_profile, profile_rows, show_profile
+from observer.cli.profiles import MEASURES, is_profile, profile_rows, show_profile, show_stacks, stack_rows
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -120,6 +120,10 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--fragmentation", action="store_true", help="what the allocator has mapped beside what lives and is resident"
     )
+    parts.add_argument(
+        "--stacks", action="store_true",
+        help="with --top or --leaks: by all callers, told beneath, where observer run --stack N kept them",
+    )  # fmt: skip
     part.add_argument("--ledger", action="store_true", help="what was seen beside what the kernel counted")
 
 
@@ -136,6 +140,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and drawn is not None:
         raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
     trace = Trace.open(arguments.directory)
+    if arguments.stacks:
+        _check_stacks(trace, arguments)
     if arguments.json:
         _write_json(_chosen(trace, arguments, Breaks()), trace, arguments)
     else:
@@ -144,13 +150,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check_stacks(trace: Trace, arguments: argparse.Namespace) -> None:
+    from observer.story.by_stack import STACK_MEASURES
+
+    if not (arguments.top or arguments.leaks):
+        raise UsageError("--stacks needs --top or --leaks", "it says by what these are told", "--leaks --stacks")
+    if arguments.top and arguments.top not in STACK_MEASURES:
+        why = "that is told by line only"
+        raise UsageError(f"--top {arguments.top} has no --stacks", why, "--top bytes --stacks")
+    if not trace.meta.request.stack:
+        why = "no callers were kept as it was recorded"
+        raise UsageError(f"--stacks cannot be told of {trace.directory}", why, "observer run --stack 16 -- PROG")
+
+
 def _write_json(events: Iterator[Event], trace: Trace, arguments: argparse.Namespace) -> None:
     import msgspec
 
     from observer.report.jsonl import encoded, write
 
     sys.stdout.flush()
-    if is_profile(arguments):
+    if arguments.stacks:
+        rows = [encoded(row) for row in stack_rows(trace, arguments)]
+    elif is_profile(arguments):
         rows = [encoded(row) for row in profile_rows(trace, arguments)]
     elif arguments.ledger:
         rows = [msgspec.json.encode(line) for line in trace.meta.ledger]
@@ -187,6 +208,8 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             print_space(console, end, language=language)
     elif arguments.ledger:
         print_ledger(console, trace.meta.ledger, language)
+    elif arguments.stacks:
+        show_stacks(console, trace, arguments, sources, language)
     elif is_profile(arguments):
         show_profile(console, trace, arguments, sources, language)
     elif arguments.steps:

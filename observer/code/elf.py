@@ -101,6 +101,8 @@ class Elf:
                 self._eh_frame_header = next(
                     (segment["p_vaddr"] for segment in segments if segment["p_type"] == "PT_GNU_EH_FRAME"), None
                 )
+                described = elf.get_section_by_name(".eh_frame") if self._eh_frame_header is None else None
+                self._eh_frame = (described["sh_addr"], described["sh_size"]) if described is not None else (0, 0)
                 self.build_id = _build_id(segments)
                 self.soname, self.is_program = _dynamic(elf, segments, self.interpreter)
                 self.version = _first_version(elf)
@@ -251,6 +253,12 @@ class Elf:
             return ""
         package = _PACKAGE.search(found[1])
         return (package[1] if package is not None else found[2]).decode("ascii", "replace")
+
+    @property
+    def eh_frame_section(self) -> tuple[int, bytes]:
+        """Return the address of .eh_frame and its bytes, where no .eh_frame_hdr leads to it (empty if none)."""
+        address, size = self._eh_frame
+        return address, self.read(address, size) if size else b""
 
     @cached_property
     def eh_frame(self) -> tuple[int, bytes]:

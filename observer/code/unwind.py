@@ -1,49 +1,32 @@
-"""Who called? Stepping from a frame to its caller by .eh_frame (System V ABI; Linux Standard Base, DWARF CFI).
+"""Who called? The rules by which a frame is left, from .eh_frame (System V ABI; Linux Standard Base, DWARF CFI).
 
 The C library keeps no frame pointers, so the caller of code inside it is found by the rules its compiler wrote:
 where the caller's stack pointer (the CFA) is, and where rbp and rbx were saved. Only what x86-64 compilers use for
-C is understood; anything else ends the walk, which then names nothing rather than something wrong.
+C and C++ is understood; anything else ends the walk, which then names nothing rather than something wrong.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Final
 
 from observer.arch.architecture import DwarfNumbers
-from observer.arch.known import NATIVE
-from observer.arch.x86_64 import X86_64
 from observer.code.elf import Elf
+from observer.code.stepping import FP, KEPT, SP, Rule
 
-__all__ = ["Frame", "Rule", "Unwinder", "step"]
+__all__ = ["Unwinder"]
 
-_RBX, _RBP, _RSP = X86_64.dwarf.kept, X86_64.dwarf.fp, X86_64.dwarf.sp
 _SIZES: Final = {0x0B: ("<i", 4), 0x03: ("<I", 4), 0x0C: ("<q", 8), 0x04: ("<Q", 8)}
 _SIGNED: Final = 0x2D
 """DW_CFA_AARCH64_negate_ra_state: from here on return addresses bear a signature, or bear none any more."""
 _WORDS: Final = {8: ("<Q", 8), 4: ("<I", 4)}
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How to leave a frame: CFA = register + offset; rbp and rbx lie at CFA + offset, if saved."""
-
-    register: int
-    offset: int
-    saved_rbp: int | None = None
-    saved_rbx: int | None = None
-    is_plt: bool = False
-
-
-class Frame(NamedTuple):
-    """Registers of one frame of a walk."""
-
-    ip: int
-    sp: int
-    bp: int
-    bx: int
+_BASED_ON: Final = 0x70
+"""DW_OP_breg0: a register's value and a signed offset; the next registers follow (DWARF 5, 7.7.1)."""
+_DEREFERENCE: Final = 0x06
+_REALIGNED: Final = 4
+"""Bytes of an expression that has only such an offset, and reads what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +35,8 @@ class _Cie:
     data: int
     encoding: int
     has_augmentation: bool
+    is_signals: bool
+    back: int
     instructions: tuple[int, int]
 
 
@@ -101,8 +86,12 @@ class Unwinder:
     """The rules of one file, found through the search table in .eh_frame_hdr; cached by address."""
 
     def __init__(self, elf: Elf) -> None:
-        self._base, self._data = elf.eh_frame
         self._word, self._numbers = elf.word, elf.architecture.dwarf
+        self._base, self._data = elf.eh_frame
+        self._scanned: list[tuple[int, int]] | None = None
+        if not self._data:
+            self._base, self._data = elf.eh_frame_section
+            self._scanned = self._scan()
         self._rules: dict[int, Rule | None] = {}
 
     def rule_at(self, address: int) -> Rule | None:
@@ -110,7 +99,7 @@ class Unwinder:
         if address not in self._rules:
             try:
                 self._rules[address] = self._find(address)
-            except (struct.error, IndexError, KeyError):
+            except (struct.error, LookupError, ValueError, OverflowError):
                 self._rules[address] = None
         return self._rules[address]
 
@@ -143,6 +132,9 @@ class Unwinder:
 
     def _entry_before(self, address: int) -> int | None:
         """Return where the description of the last piece that begins at or before *address* lies."""
+        if self._scanned is not None:
+            place = bisect_right(self._scanned, (address, len(self._data))) - 1
+            return self._scanned[place][1] if place >= 0 else None
         if not self._data:
             return None
         cursor = _Cursor(self._data, self._base, 0, self._word)
@@ -159,6 +151,19 @@ class Unwinder:
         if low == 0:
             return None
         return int(struct.unpack_from("<i", self._data, table + 8 * (low - 1) + 4)[0])
+
+    def _scan(self) -> list[tuple[int, int]]:
+        """Return where each piece begins and where its description lies: static programs may have no search table."""
+        found, at = list[tuple[int, int]](), 0
+        try:
+            while at + 8 <= len(self._data):
+                length, cie = struct.unpack_from("<II", self._data, at)
+                if cie and length:
+                    found.append((self._piece(at)[2], at))
+                at += 4 + length
+        except (struct.error, LookupError, ValueError, OverflowError):
+            pass  # a damaged table costs names, not the run
+        return sorted(found)
 
     def _piece(self, at: int) -> tuple[_Cursor, _Cie, int, int]:
         """Return a description (FDE): its reader behind the fixed fields, its CIE, the piece's start and size."""
@@ -193,7 +198,7 @@ class Unwinder:
         augmentation = self._data[cursor.at : zero].decode("ascii", "replace")
         cursor.at = zero + 1
         code, data = cursor.uleb(), cursor.sleb()
-        _return_register = cursor.byte() if version == 1 else cursor.uleb()
+        back = cursor.byte() if version == 1 else cursor.uleb()
         encoding = 0
         has_augmentation = augmentation.startswith("z")
         if has_augmentation:
@@ -207,7 +212,32 @@ class Unwinder:
                 elif letter == "P":
                     cursor.pointer(cursor.byte() & 0x0F)
             cursor.at = after
-        return _Cie(code, data, encoding, has_augmentation, (cursor.at, end))
+        return _Cie(code, data, encoding, has_augmentation, "S" in augmentation, back, (cursor.at, end))
+
+
+class _Row:
+    """The rule that is being made, as `Rule` has it: there are very many instructions, and few rules."""
+
+    __slots__ = (
+        "is_last", "is_plt", "is_stored", "offset", "rbp_at", "rbx_at", "register", "saved_rbp", "saved_rbx",
+    )  # fmt: skip
+
+    def __init__(self, register: int, offset: int) -> None:
+        self.register, self.offset = register, offset
+        self.saved_rbp: int | None = None
+        self.saved_rbx: int | None = None
+        self.rbp_at: int | None = None
+        self.rbx_at: int | None = None
+        self.is_plt = self.is_stored = self.is_last = False
+
+    def copy(self) -> _Row:
+        """Return another with the same values."""
+        twin = _Row(self.register, self.offset)
+        twin.saved_rbp, twin.saved_rbx, twin.rbp_at, twin.rbx_at = (
+            self.saved_rbp, self.saved_rbx, self.rbp_at, self.rbx_at
+        )  # fmt: skip
+        twin.is_plt, twin.is_stored, twin.is_last = self.is_plt, self.is_stored, self.is_last
+        return twin
 
 
 class _Machine:
@@ -217,10 +247,11 @@ class _Machine:
         self._cie = cie
         self._location = start
         self._address = address
-        self._initial = self.rule = Rule(_RSP, word)
-        self._stack: list[Rule] = []
+        self._now = _Row(SP, word)
+        self._initial = self._now
+        self._stack: list[_Row] = []
         self.kept: set[int] = set()
-        self._numbers = {numbers.sp: _RSP, numbers.fp: _RBP, numbers.kept: _RBX}
+        self._numbers = {numbers.sp: SP, numbers.fp: FP, numbers.kept: KEPT}
 
     def run(self, cursor: _Cursor, end: int, *, initial: bool) -> None:
         while cursor.at < end and self._location <= self._address:
@@ -235,7 +266,16 @@ class _Machine:
             else:
                 self._extended(operation, cursor)
         if initial:
-            self._initial = self.rule
+            self._initial = self._now.copy()
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that is in force."""
+        now = self._now
+        return Rule(
+            now.register, now.offset, now.saved_rbp, now.saved_rbx, now.rbp_at, now.rbx_at, now.is_plt, now.is_stored,
+            now.is_last,
+        )  # fmt: skip
 
     def _advance(self, delta: int) -> None:
         self._location += delta * self._cie.code
@@ -246,15 +286,15 @@ class _Machine:
 
     def _save(self, number: int, offset: int | None) -> None:
         register = self._known(number)
-        if register == _RBP:
-            self.rule = replace(self.rule, saved_rbp=offset)
-        elif register == _RBX:
-            self.rule = replace(self.rule, saved_rbx=offset)
+        if register == FP:
+            self._now.saved_rbp, self._now.rbp_at = offset, None
+        elif register == KEPT:
+            self._now.saved_rbx, self._now.rbx_at = offset, None
             if offset is not None:
                 self.kept.add(offset)
 
     def _restore(self, number: int) -> None:
-        saved = {_RBP: self._initial.saved_rbp, _RBX: self._initial.saved_rbx}
+        saved = {FP: self._initial.saved_rbp, KEPT: self._initial.saved_rbx}
         self._save(number, saved.get(self._known(number)))
 
     def _extended(self, operation: int, cursor: _Cursor) -> None:
@@ -264,61 +304,75 @@ class _Machine:
         elif operation == 0x01:
             self._location = cursor.pointer(self._cie.encoding)
         elif operation == 0x0A:
-            self._stack.append(self.rule)
+            self._stack.append(self._now.copy())
         elif operation == 0x0B:
-            self.rule = self._stack.pop()
+            self._now = self._stack.pop()
         elif operation == 0x0C:
-            self.rule = replace(self.rule, register=self._known(cursor.uleb()), offset=cursor.uleb())
+            now = self._now
+            now.register, now.offset = self._known(cursor.uleb()), cursor.uleb()
+            now.is_plt = now.is_stored = False
         elif operation == 0x0D:
-            self.rule = replace(self.rule, register=self._known(cursor.uleb()))
+            self._now.register = self._known(cursor.uleb())
         elif operation == 0x0E:
-            self.rule = replace(self.rule, offset=cursor.uleb())
+            self._now.offset = cursor.uleb()
         elif operation == 0x0F:
-            # The one CFA expression that linkers write is the procedure linkage table's.
-            skip = cursor.uleb()
-            cursor.at += skip
-            self.rule = replace(self.rule, is_plt=True)
+            self._compute(cursor)
         elif operation in (0x06, 0x07, 0x08, 0x2E):
             register = cursor.uleb()
             if operation == 0x06:
                 self._restore(register)
             elif operation in (0x07, 0x08):
                 self._save(register, None)
+                if operation == 0x07 and register == self._cie.back:
+                    self._now.is_last = True
         elif operation in (0x05, 0x09, 0x14):
             register, value = cursor.uleb(), cursor.uleb()
             if operation == 0x05:
                 self._save(register, value * self._cie.data)
         elif operation in (0x10, 0x16):
-            cursor.uleb()
-            skip = cursor.uleb()
-            cursor.at += skip
+            self._save_computed(cursor, is_place=operation == 0x10)
         elif operation == 0x11:
             register = cursor.uleb()
             self._save(register, cursor.sleb() * self._cie.data)
         elif operation not in (0x00, _SIGNED):
             raise KeyError(operation)
 
+    def _compute(self, cursor: _Cursor) -> None:
+        """Take a CFA that is computed: linkers write one for the procedure linkage table, compilers another.
 
-def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word: int = 8) -> Frame | None:
-    """Return the caller's frame, or None when the saved stack does not reach that far; *word* is a word's size."""
-    if rule.is_plt:
-        cfa = frame.sp + word + (word if frame.ip & 15 >= 11 else 0)
-    else:
-        register = rule.register
-        if register == _RSP:
-            cfa = frame.sp + rule.offset
-        elif register == _RBP:
-            cfa = frame.bp + rule.offset
-        elif register == _RBX:
-            cfa = frame.bx + rule.offset
+        That one is a word at a fixed distance from the frame pointer, where a function keeps what the stack pointer was
+        before it aligned its stack. What signals' frames say (they save the registers of what they interrupted) is
+        followed by nobody here.
+        """
+        length = cursor.uleb()
+        at, end = cursor.at, cursor.at + length
+        cursor.at = end
+        based_on = cursor.data[at] - _BASED_ON
+        if self._cie.is_signals or self._known(based_on) < 0:
+            self._now.register, self._now.is_plt = -1, False
+        elif self._known(based_on) == SP and length > _REALIGNED:
+            self._now.is_plt = True
         else:
-            return None
-    bp = frame.bp if rule.saved_rbp is None else read_word(cfa + rule.saved_rbp)
-    bx = frame.bx if rule.saved_rbx is None else read_word(cfa + rule.saved_rbx)
-    if NATIVE.popped:
-        ip, lowest = read_word(cfa - word), frame.sp - word + 1
-    else:
-        ip, lowest = NATIVE.unsigned(bx or 0, frame.ip, frame.sp), frame.sp + (rule.saved_rbx is not None)
-    if ip is None or cfa < lowest or (not NATIVE.popped and ip == frame.ip):
-        return None
-    return Frame(ip, cfa, bp or 0, bx or 0)
+            place = _Cursor(cursor.data, cursor.base, at + 1, cursor.word)
+            offset = place.sleb()
+            is_stored = place.at == end - 1 and place.byte() == _DEREFERENCE
+            register = self._known(based_on) if is_stored else -1
+            self._now.register, self._now.offset, self._now.is_plt, self._now.is_stored = (
+                register,
+                offset,
+                False,
+                is_stored,
+            )
+
+    def _save_computed(self, cursor: _Cursor, *, is_place: bool) -> None:
+        """Take where a register is saved, if that is computed: in functions that align their stack, by rbp alone."""
+        register, length = self._known(cursor.uleb()), cursor.uleb()
+        place = _Cursor(cursor.data, cursor.base, cursor.at + 1, cursor.word)
+        based_on, end = cursor.data[cursor.at] - _BASED_ON, cursor.at + length
+        cursor.at = end
+        offset = place.sleb()
+        if is_place and self._known(based_on) == FP and place.at == end:
+            if register == FP:
+                self._now.rbp_at = offset
+            elif register == KEPT:
+                self._now.rbx_at = offset

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from types import MappingProxyType
 from typing import Final
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
+from observer.instruments.call_stacks import CallStacks
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.observed import ObserversPages
 from observer.instruments.planting import Planter, family_in, named_in
@@ -30,6 +31,7 @@ from observer.recording.records import LEFT, RETURNED
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame, Interruption
+from observer.tracee.inline.space import Space
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -53,9 +55,10 @@ class AllocatorCalls:
 
     def __init__(
         self, sink: Sink, pages: ObserversPages, follower: CallFollower, snapshots: HeapSnapshots | None = None,
-        roles: Mapping[str, str] = _NO_ROLES,
+        roles: Mapping[str, str] = _NO_ROLES, stacks: CallStacks | None = None,
     ) -> None:  # fmt: skip
         self._sink = sink
+        self._stacks = stacks
         self._roles = roles
         self._unnamed = set(roles)
         self._snapshots = snapshots
@@ -134,9 +137,12 @@ class AllocatorCalls:
         else:
             arguments = memory.pread(_THREE_WORDS.size, frame.sp + memory.word)
             frame.first, frame.second, frame.third = _THREE_WORDS.unpack(arguments)
-        for start, end in memory.libc_text:
-            if start <= frame.return_address < end:
-                frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers)
+        if self._stacks is not None:
+            frame.stack = self._stacks.at(task, memory, frame, registers)
+        else:
+            for start, end in memory.libc_text:
+                if start <= frame.return_address < end:
+                    frame.stack = keep_stack(self._sink, memory, frame.began, frame.sp, registers)
         self._begun += 1
 
     def returned(self, task: Task, memory: Memory, frame: Frame, result: int) -> None:
@@ -163,22 +169,25 @@ class AllocatorCalls:
 
     # ---- calls, as the inline recorder tells of them ----
 
-    def recorded(self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void]) -> None:
+    def recorded(
+        self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void], space: Space
+    ) -> None:
         """See InlineCalls."""
         if len(pieces):
-            now = monotonic_ns()
-            numbers = np.array([0, *(self._keep(piece, now) for piece in pieces)], dtype=np.uint64)
-            records["stack"] = numbers[records["stack"]]
+            now, has_piece = monotonic_ns(), records["stack"] != 0
+            places, each = np.unique(records["stack"][has_piece], return_inverse=True)
+            numbers = np.array(self._kept(pieces, (places - np.uint64(1)).tolist(), now, space), dtype=np.uint64)
+            records["stack"][has_piece] = numbers[each]
         self._begun += len(records)
         self._returned += len(records)
         self.inline += len(records)
         self._sink.inline.append_of(pid, tid, records)
 
-    def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
+    def taken_over(self, task: Task, frame: Frame, piece: np.void | None, space: Space) -> None:
         """See InlineCalls."""
         self._begun += 1
         if piece is not None:
-            frame.stack = self._keep(piece, max(frame.began, 1))
+            [frame.stack] = self._kept(piece.reshape(1), [0], max(frame.began, 1), space)
 
     def internal(self, count: int) -> None:
         """See InlineCalls."""
@@ -188,6 +197,14 @@ class AllocatorCalls:
         """See InlineCalls."""
         self.overwrote.add(pid)
         self._sink.inline.lose(count)
+
+    def _kept(
+        self, pieces: npt.NDArray[np.void], places: Sequence[int], now: int, space: Space
+    ) -> list[int]:  # fmt: skip
+        """Return the numbers of the pieces of stack at these *places*."""
+        if self._stacks is not None:
+            return self._stacks.of(space, now, pieces, places)
+        return [self._keep(pieces[place], now) for place in places]
 
     def _keep(self, piece: np.void, now: int) -> int:
         """Return the number of the piece of stack, which is stored if it is another than those before."""
@@ -225,6 +242,12 @@ class AllocatorCalls:
     def handled(self, task: Task, handler: Interruption) -> None:
         """See Listener."""
         self._sink.notes.append(Handler(pid=task.pid, tid=task.tid, t=handler.began, end=monotonic_ns(), sp=handler.sp))
+
+    def code_changes(self) -> None:
+        """Code is about to be mapped: take what was recorded before, whose stacks are of the code as it is."""
+        if self._stacks is not None and self._follower.inline is not None:
+            self._follower.inline.flush()  # what is older first
+            self._follower.inline.pace()
 
     # ---- breakpoints are looked after ----
 

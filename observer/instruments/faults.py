@@ -28,8 +28,12 @@ from observer.linux.perf import (
 from observer.linux.procfs import PAGE
 from observer.tracee.waiting import is_halt
 
-__all__ = ["FAULT_FIELDS", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout"]
+__all__ = [
+    "FAULT_FIELDS", "FAULT_STACK", "PAGE_SHIFT", "PERF_RECORD_SAMPLE", "FaultInstrument", "FaultTotals", "SampleLayout",
+]  # fmt: skip
 
+FAULT_STACK: Final = 512
+"""Bytes of stack that are kept with each sample: enough to leave a library's function that touched a page."""
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 _FURTHER_PAGES: Final = 256
@@ -59,7 +63,7 @@ class FaultInstrument:
         CannotObserve: the kernel refuses page-fault events to this user.
     """
 
-    def __init__(self, folder: Folder, stack_bytes: int) -> None:
+    def __init__(self, folder: Folder, stack_bytes: int = FAULT_STACK) -> None:
         self.layout = SampleLayout(stack_bytes)
         self._rings = Rings(folder, "faults")
         self._failed: list[Counter] = []

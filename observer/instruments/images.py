@@ -140,6 +140,8 @@ class Images:
         )  # fmt: skip
         self._sink.notes.append(MappedImage(pid=task.pid, t=now, **msgspec.structs.asdict(image)))
         if task.memory is not None:
+            if self._allocator is not None:
+                self._allocator.code_changes()
             task.memory.images.append(image)
 
     def _plant(self, task: Task, mapping: Mapping, elf: Elf, bias: int, role: str, now: int) -> None:

@@ -18,7 +18,8 @@ from observer.code.elf import Elf, Identity, load
 from observer.code.instructions import access_of, decode, disassemble
 from observer.code.lines import line_table
 from observer.code.mapped import held
-from observer.code.unwind import Frame, Rule, Unwinder, step
+from observer.code.stepping import Frame, Rule, step
+from observer.code.unwind import Unwinder
 from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image
@@ -167,6 +168,12 @@ class CodeMap:
             known = self._callers[return_address] = self.role_at(return_address), self.site_before(return_address)
         return known
 
+    def function_before(self, return_address: int) -> str | None:
+        """Return the name of the function that calls what returns to *return_address*; no lines are read for that."""
+        image = self.image_at(return_address - 1)
+        elf = self._elf(image) if image is not None else None
+        return elf.function_at(return_address - 1 - image.bias) if elf is not None and image else None
+
     def _elf(self, image: Image) -> Elf | None:
         if image not in self._elves:
             self._elves[image] = file_of(image)
@@ -186,6 +193,12 @@ class CodeMap:
             function=elf.function_at(offset), file=line[0] if line else None, line=line[1] if line else None,
             module=module, offset=offset,
         )  # fmt: skip
+
+    def rule_before(self, return_address: int) -> Rule | None:
+        """Return how to leave the code that is returned to at *return_address*, whosever it is; None: nobody knows."""
+        image = self.image_at(return_address - 1)
+        elf = self._elf(image) if image is not None else None
+        return _unwinder_of(elf).rule_at(return_address - 1 - image.bias) if elf is not None and image else None
 
     def caller_in_program(self, piece: StackPiece, *, at_call: bool = False) -> int | None:
         """Walk from a piece of stack out of the C library and loader; return the return address in the program.

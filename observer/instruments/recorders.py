@@ -12,8 +12,10 @@ from observer.errors import CannotLaunch, CannotObserve
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
+from observer.recording.records import STACK_BYTES
 from observer.tracee.inline.assembled import Stub, assembled
 from observer.tracee.inline.recorder import InlineRecorder
+from observer.tracee.inline.ring import CALLERS_STACK
 
 __all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded"]
 
@@ -34,8 +36,10 @@ class Recorder:
     enough: int = 1
 
 
-def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -> Recorder:
+def chosen(recorder: str, selection: Selection, snapshots: Collection[object], callers: int = 0) -> Recorder:
     """Return how calls are recorded where `auto`, `breakpoint` or `inline` is asked for: inside, where that can be.
+
+    Where *callers* are kept more of the stack is looked at.
 
     Raises:
         CannotObserve: `inline` cannot be.
@@ -45,7 +49,10 @@ def chosen(recorder: str, selection: Selection, snapshots: Collection[object]) -
     why = _why_not(selection, snapshots)
     if not why:
         try:
-            return Recorder(assembled(), enough=1 if recorder == "inline" else _ENOUGH)
+            return Recorder(
+                assembled(stack=CALLERS_STACK if callers else STACK_BYTES),
+                enough=1 if recorder == "inline" else _ENOUGH,
+            )
         except (CannotLaunch, OSError) as error:
             why = str(error)
     return breakpoints(recorder, why)

@@ -14,6 +14,7 @@ from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
 from observer.instruments.bcc import BccWitness
+from observer.instruments.call_stacks import CallStacks
 from observer.instruments.chosen import Chosen
 from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument, FaultTotals
@@ -34,6 +35,7 @@ from observer.linux.seccomp import build_filter, is_allowed
 from observer.model.reached import Place
 from observer.model.selection import Selection
 from observer.model.snapshots import When
+from observer.model.through import Through
 from observer.recording.room import Room
 from observer.recording.sink import Sink
 from observer.tracee.affinity import Affinity
@@ -57,6 +59,9 @@ __all__ = ["Recording", "Wish", "record", "told_to_nobody"]
 class Wish:
     """What to run and how to watch it; `malloc_functions` are the roles that functions of the program play.
 
+    So many `callers` of each allocator call are kept; functions named `through` are seen through, besides those that
+    always are.
+
     The recording begins when somebody comes to `begin_at`, and ends when somebody comes to `end_at`, or after about
     `max_events`; the program itself is ended after `stop_after`. Of its children only those
     are followed whose programs `follow` names; all, if there are none.
@@ -65,7 +70,8 @@ class Wish:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     selection: Selection
-    stack_bytes: int = 512
+    callers: int = 0
+    through: tuple[str, ...] = ()
     randomize: bool | None = None
     pin: bool = True
     max_events: int | None = None
@@ -146,12 +152,13 @@ class _Session:
         self._follower = CallFollower(self._pages)
         self._snapshots = HeapSnapshots(sink, folder, wish.snapshots) if wish.snapshots else None
         has_calls = "calls" in chosen
-        calls = AllocatorCalls(sink, self._pages, self._follower, self._snapshots, wish.malloc_functions)
+        stacks = CallStacks(sink, wish.callers, Through(wish.through)) if wish.callers else None
+        calls = AllocatorCalls(sink, self._pages, self._follower, self._snapshots, wish.malloc_functions, stacks)
         self._allocator = calls if has_calls else None
         self._library = LibraryCalls(
             sink, self._follower, library="library" in chosen, vdso=wish.selection.sees_vdso
         )  # fmt: skip
-        self._faults = FaultInstrument(folder, wish.stack_bytes) if "faults" in chosen else None
+        self._faults = FaultInstrument(folder) if "faults" in chosen else None
         witness = BccWitness(folder) if "bcc" in chosen else None
         numbers = _numbers(wish.selection.syscalls)
         self._kernel = KernelSide(folder, numbers, witness) if "kernel" in chosen else None
@@ -194,7 +201,7 @@ class _Session:
         if self._kernel is not None:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
-            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots)
+            self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers)
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,
@@ -233,7 +240,7 @@ class _Session:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
                 spread=lambda: self._affinity.part(engine.known()), users=engine.users,
-                enough=self._recorder.enough,
+                enough=self._recorder.enough, stacks=bool(self._wish.callers),
             )  # fmt: skip
         except OSError as error:
             self._recorder = breakpoints(

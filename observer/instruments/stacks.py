@@ -16,7 +16,7 @@ from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
 from observer.tracee.returning import IN_REGISTER
 
-__all__ = ["WRAPPER", "keep_stack", "present_bytes"]
+__all__ = ["WRAPPER", "keep_stack", "present_bytes", "put_back"]
 
 WRAPPER: Final = 256
 """Bytes that are enough to leave a memory call's wrapper, which has hardly a frame; stdio's calls lie deeper."""
@@ -62,11 +62,14 @@ def keep_stack(
             length = min(length, present_bytes(memory.tid, sp, length))
         piece = memory.read(sp, length)
         for frame in frames:
-            if frame.trap and IN_REGISTER is None:
-                piece = _put_back(piece, frame.sp - sp, frame.return_address.to_bytes(memory.word, "little"))
+            piece = put_back(piece, sp, frame, memory.word)
         return sink.stacks.append(now, sp, registers.words[_BP], registers.words[_BX], piece)
     return 0
 
 
-def _put_back(piece: bytes, at: int, word: bytes) -> bytes:
-    return piece[:at] + word + piece[at + len(word) :] if 0 <= at <= len(piece) - len(word) else piece
+def put_back(piece: bytes, sp: int, frame: Frame, word: int) -> bytes:
+    """Return the *piece* of stack from *sp* on with the return address of *frame*, if that was exchanged on it."""
+    at = frame.sp - sp
+    if not frame.trap or IN_REGISTER is not None or not 0 <= at <= len(piece) - word:
+        return piece
+    return piece[:at] + frame.return_address.to_bytes(word, "little") + piece[at + word :]

@@ -120,7 +120,9 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     calls that allocate nothing. `inner` counts calls of the family made inside this one.
 
     `allocator` is whose function was called: `glibc` (`glibc#2` for a further copy in the process), else the base name
-    of the file that defines it; null if that was not recorded. `parameter` and `value` are mallopt's.
+    of the file that defines it; null if that was not recorded. `parameter` and `value` are mallopt's. `stack` is the
+    number of its stack among those of the trace, where callers were kept; `site` is then the first of them that is not
+    seen through (`model.through`).
     """
 
     op: str
@@ -141,6 +143,7 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     parameter: int | None = None
     value: int | None = None
     misuse: Misuse | None = None
+    stack: int | None = None
 
     @property
     def bytes_asked(self) -> int:

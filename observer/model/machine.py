@@ -12,7 +12,7 @@ from observer.model.snapshots import HeapSnapshot
 
 __all__ = ["SCHEMA", "Image", "Machine", "Meta", "Outcome", "ProcessEnd", "Request"]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 
 _EXACT: Final = "exact"
@@ -48,6 +48,9 @@ class Machine(msgspec.Struct, frozen=True):
 class Request(msgspec.Struct, frozen=True):
     """What was asked for. `syscalls` null means all of them; `snapshots` say when heaps were walked.
 
+    `stack` is how many callers of each allocator call were kept, `through` what of them was seen through, besides what
+    always is.
+
     `malloc_functions` are the roles that functions of the program play, as an allocator of its own. `begin_at` and
     `end_at` are places as they were typed (a function, or FILE:LINE), `follow` the names of the programs that are.
     """
@@ -65,6 +68,7 @@ class Request(msgspec.Struct, frozen=True):
     environment: dict[str, str]
     snapshots: tuple[str, ...] = ()
     malloc_functions: dict[str, str] = {}
+    through: tuple[str, ...] = ()
     stop_after: int | None = None
     begin_at: str = ""
     end_at: str = ""

@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CARRIED_OUT", "CLOCK", "ENTERED", "ENTRY_ONLY", "FAULT_BEGAN",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CALL_STACK", "CARRIED_OUT", "CLOCK", "ENTERED", "ENTRY_ONLY", "FAULT_BEGAN",
     "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_INTERRUPT", "IN_USE",
-    "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "NOT_IN_USE", "NO_BIN",
-    "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
-    "WITNESS", "ZEROED", "Layout",
+    "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "MOST_CALLERS", "NOT_IN_USE",
+    "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
+    "WHOLE", "WITNESS", "ZEROED", "Layout",
 ]  # fmt: skip
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of all layouts together; another one wherever a field is added, leaves, moves or means something else."""
 
 ARGUMENT_BYTES: Final = 160
@@ -74,7 +74,8 @@ CALL: Final = Layout(
 """One allocator call: `op` is a place in `model.operations.FAMILY`, `ret` where it returns to, `sp` where that stands.
 
 `flags`: RETURNED, LEFT. `inner` calls of the family were made in it. `stack` is the number of a stack
-piece, `implementation` that of the allocator whose function was called, as notes name it.
+piece, or, where callers were asked for, that of a CALL_STACK; `implementation` that of the allocator whose function
+was called, as notes name it.
 """
 
 INLINE: Final = Layout(
@@ -119,6 +120,15 @@ ARGUMENT: Final = Layout(
 STACK_PIECE: Final = Layout("stacks.bin", time="u64", sp="u64", bp="u64", bx="u64", bytes=STACK_BYTES)
 """A piece of user stack from `sp` up, with the registers needed to unwind it."""
 
+MOST_CALLERS: Final = 64
+CALL_STACK: Final = Layout("callers.bin", time="u64", told="u64", count="u32", flags="u32", bytes=8 * MOST_CALLERS)
+"""Who called an allocator's function: `count` addresses that calls return to, the innermost first, 8 bytes each.
+
+`told` is the address that the call returns to whose place is told, 0 if there is none. `flags`: WHOLE.
+"""
+WHOLE: Final = 1
+"""Flag of callers: nobody called the last of them."""
+
 HEAP_CHUNK: Final = Layout("heaps.bin", address="u64", size="u64")
 """One chunk of a heap at its process's end, in bulk (no record that others name): its address, its bytes, its kind.
 
@@ -162,5 +172,5 @@ about where a part of the heap begins.
 """
 NOT_IN_USE: Final = 4
 
-LAYOUTS: Final = (CALL, INLINE, CLOCK, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE)
+LAYOUTS: Final = (CALL, INLINE, CLOCK, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE, CALL_STACK)
 """All kinds of records."""

@@ -81,5 +81,9 @@ class Sink(Protocol):
         """Pieces of user stack."""
 
     @property
+    def callers(self) -> Records:
+        """Who called the allocator, each different stack once."""
+
+    @property
     def notes(self) -> Notes:
         """Processes, images, snapshots."""

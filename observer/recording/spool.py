@@ -22,6 +22,7 @@ from observer.recording.notes import FILE, Layouts, Note
 from observer.recording.records import (
     ARGUMENT,
     CALL,
+    CALL_STACK,
     CLOCK,
     HEAD,
     INLINE,
@@ -146,6 +147,7 @@ class Spools:
             self.into_libraries = spool(LIBRARY_CALL)
             self.arguments = spool(ARGUMENT)
             self.stacks = spool(STACK_PIECE)
+            self.callers = spool(CALL_STACK)
             self.notes = NoteFile(folder)
             opened.callback(self.notes.file.close)
             self.close = opened.pop_all().close
@@ -154,7 +156,7 @@ class Spools:
         return {
             "calls": self.calls, "inline": self.inline, "clock": self.clock,
             "syscalls": self.syscalls, "library": self.into_libraries, "arguments": self.arguments,
-            "stacks": self.stacks, "notes": self.notes,
+            "stacks": self.stacks, "callers": self.callers, "notes": self.notes,
         }  # fmt: skip
 
     @property
@@ -169,7 +171,7 @@ class Spools:
 
     def lost(self) -> dict[str, int]:
         """Return how many records of each kind could not be stored."""
-        lost = {name: spool.lost for name, spool in self._all().items() if name not in ("stacks", "clock")}
+        lost = {name: spool.lost for name, spool in self._all().items() if name not in ("stacks", "callers", "clock")}
         lost["calls"] += lost.pop("inline")
         return lost
 

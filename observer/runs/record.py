@@ -37,10 +37,10 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
     return Request(
         command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),
         expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
-        instruments=tuple(sorted(wish.selection.instruments)), recorder=wish.recorder, stack=wish.stack_bytes,
+        instruments=tuple(sorted(wish.selection.instruments)), recorder=wish.recorder, stack=wish.callers,
         max_events=wish.max_events, stop_after=wish.stop_after, allow_loss=allow_loss,
         aslr=_ASLR[wish.randomize], environment=kept, snapshots=tuple(map(str, wish.snapshots)),
-        malloc_functions=dict(wish.malloc_functions),
+        malloc_functions=dict(wish.malloc_functions), through=wish.through,
         begin_at=text_of_place(wish.begin_at) if wish.begin_at is not None else "",
         end_at=text_of_place(wish.end_at) if wish.end_at is not None else "", follow=wish.follow,
     )  # fmt: skip

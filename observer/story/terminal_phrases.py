@@ -301,6 +301,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     ),
     "top_nothing": ("no place has any", "해당하는 자리가 없다"),
     "top_more": ("and {0} more", "그 밖에 {0}"),
+    "more_callers": ("… further callers are not known", "… 그 밖의 호출자는 알 수 없다"),
     "leaks_title": ("Not freed", "돌려주지 않은 것"),
     "leaks_hint": ("{0} in {1} when their processes ended", "프로세스가 끝날 때 {1}, {0}"),
     "leaks_hint_closed": ("{0} in {1} where the recording ended ({2})", "기록이 끝날 때({2}) {1}, {0}"),

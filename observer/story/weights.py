@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from observer.model.events import Call, Event, Fault, Process, Site, Syscall
 from observer.model.operations import ALLOCATING
+from observer.model.stacks import CallStack
 from observer.story.query import takes_over
 from observer.story.steps import is_step_six
 
 __all__ = ["Stack", "Weights", "weigh"]
 
 Stack = tuple[str, ...]
-"""From the outside in: the program, its function, its line, the allocator's function, the system call in it."""
+"""From the outside in: the program, its function, its line, the allocator's function, the system call in it.
+
+Where callers were kept each of them stands there, with function and line.
+"""
 
 _STEP_SIX: Final = "page fault"
+_OTHERS: Final = "…"
+"""Stands for callers that were not kept."""
+_NO_STACKS: Final[Mapping[int, CallStack]] = MappingProxyType({})
 
 
 class Weights(NamedTuple):
@@ -30,16 +38,17 @@ class Weights(NamedTuple):
     live: int = 0
 
 
-def weigh(events: Iterable[Event]) -> dict[Stack, Weights]:
+def weigh(events: Iterable[Event], stacks: Mapping[int, CallStack] = _NO_STACKS) -> dict[Stack, Weights]:
     """Return the weights of every stack, in the order in which they were met.
 
-    *events* are in order of n; memory grows with the places, with the calls that are under way, and with the pieces
-    that live at once.
+    *events* are in order of n, *stacks* those of calls by their numbers; memory grows with the places, with the calls
+    that are under way, and with the pieces that live at once.
     """
     pieces: dict[int, dict[int, tuple[Stack, int]]] = {}
     found: dict[Stack, Weights] = {}
     programs: dict[int, str] = {}
     calls: dict[int, tuple[int, Stack]] = {}
+    named = {number: _named(stack) for number, stack in stacks.items()}
     for event in events:
         program = programs.get(event.pid, "?")
         if isinstance(event, Process):
@@ -47,7 +56,8 @@ def weigh(events: Iterable[Event]) -> dict[Stack, Weights]:
             if event.what == "exec":
                 pieces.pop(event.pid, None)
         elif isinstance(event, Call):
-            stack = (program, *_place(event.site), event.op)
+            callers = named.get(event.stack) if event.stack is not None else None
+            stack = (program, *(_place(event.site) if callers is None else callers), event.op)
             calls[event.tid] = event.n, stack
             _add(found, stack, Weights(1, event.bytes_asked, _time(event)))
             _hold(pieces.setdefault(event.pid, {}), event, stack)
@@ -79,6 +89,12 @@ def _follow(event: Process, programs: dict[int, str]) -> None:
         programs[event.pid] = event.path.rsplit("/", 1)[-1]
     elif event.child is not None:
         programs.setdefault(event.child, programs.get(event.pid, "?"))
+
+
+def _named(stack: CallStack) -> Stack:
+    """Return the callers from the outside in."""
+    others = () if stack.is_whole else (_OTHERS,)
+    return (*others, *(text for site in reversed(stack.callers) for text in _place(site)))
 
 
 def _place(site: Site | None) -> Stack:

@@ -10,7 +10,7 @@ import duckdb
 
 from observer.errors import BadTrace, UsageError
 from observer.files import Folder
-from observer.trace.layout import TABLES, is_unfinished
+from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
 
 __all__ = ["Answer", "ask"]
@@ -30,7 +30,8 @@ class Answer(NamedTuple):
 
 
 def ask(folders: Sequence[Path], query: str) -> Answer:
-    """Return what *query* answers; its tables are calls, syscalls, faults, signals, processes, library, lost.
+    """Return what *query* answers; its tables are calls, syscalls, faults, signals, processes, library, lost, and
+    stacks where callers were kept.
 
     Each has a column `trace` besides its own: the name of the trace's folder.
 
@@ -42,7 +43,7 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
         _check(folder)
     connection = duckdb.connect()
     connection.execute(_SETTINGS)
-    for file in TABLES.values():
+    for file in (*TABLES.values(), STACKS):
         _view(connection, [folder / file for folder in folders if (folder / file).exists()], Path(file).stem)
     try:
         result = connection.execute(query)

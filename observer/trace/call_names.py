@@ -17,6 +17,7 @@ from observer.trace.call_rows import ALLOCATES, RELEASES, CallRows
 from observer.trace.callers import LIBRARY, Callers
 from observer.trace.columns import SiteTable
 from observer.trace.process import ProcessState
+from observer.trace.stacks import StackTable
 
 __all__ = ["CallNames", "by_process"]
 
@@ -33,12 +34,14 @@ class CallNames:
     Args:
         state_of: gives the state of a process.
         elsewhere: called with the row of each call that returned memory that is none of an allocator's.
+        stacks: takes the stacks of calls, where callers were asked for.
     """
 
     def __init__(
         self, sites: SiteTable, callers: Callers, state_of: Callable[[int], ProcessState],
-        elsewhere: Callable[[ProcessState, int], None],
+        elsewhere: Callable[[ProcessState, int], None], stacks: StackTable | None,
     ) -> None:  # fmt: skip
+        self._stacks = stacks
         self._sites, self._callers = sites, callers
         self._state_of, self._elsewhere = state_of, elsewhere
         taken = [steps_of("malloc", returned == 1, grew, failed=failed == 1) for returned, grew, failed in _OUTCOMES]
@@ -69,7 +72,11 @@ class CallNames:
         rows = self._rows
         found = state.callers.of(state.code, rows.back[mine], self._sites)
         rows.site[mine], rows.origin[mine] = found.sites, found.roles
-        odd = found.are_library & (rows.stack[mine] != 0)
+        if self._stacks is not None:
+            self._name_by_stack(state, mine, self._stacks)
+            odd = np.zeros(len(mine), dtype=np.bool_)
+        else:
+            odd = found.are_library & (rows.stack[mine] != 0)
         if self._are_in_libraries:
             odd |= self._libraries[mine - rows.carried] >= 0
         for row in mine[odd].tolist():
@@ -77,12 +84,23 @@ class CallNames:
         gives_back = RELEASES[rows.op[mine]] & ~ALLOCATES[rows.op[mine]] & (rows.pointer[mine] != 0)
         self._place(state, mine[gives_back], rows.pointer)
 
+    def _name_by_stack(self, state: ProcessState, mine: Integers, stacks: StackTable) -> None:
+        """Give calls their stacks, and the places that these tell."""
+        rows, code, known = self._rows, state.code, state.stacks
+        numbers, each = np.unique(rows.stack[mine], return_inverse=True)
+        found = np.array([known.of(number, code, stacks) for number in numbers.tolist()], dtype=np.int64)
+        rows.part.calls.numbers["stack"][mine - rows.carried] = found[each, 0]
+        told = found[each, 1]
+        rows.site[mine[told > 0]] = told[told > 0]
+
     def _name_entry(self, state: ProcessState, row: int) -> None:
         """Name who made a call through a library, or from within one of the program's calls into libraries."""
         rows = self._rows
         back = int(rows.back[row])
         role, site = state.code.caller(back)
-        if role in LIBRARY:
+        if self._stacks is not None:
+            site = self._sites.of(int(rows.site[row])) or site
+        elif role in LIBRARY:
             piece = self._callers.piece(int(rows.stack[row]), back, state.code.word)
             if piece is not None:
                 # The piece begins at the return address: one word above is the caller's stack.

@@ -19,6 +19,7 @@ from observer.trace.columns import SiteTable
 from observer.trace.misuses import Misuses
 from observer.trace.part import Part
 from observer.trace.process import ProcessState
+from observer.trace.stacks import StackTable
 from observer.trace.timeline import Moments
 from observer.trace.turns import Turns
 
@@ -38,14 +39,16 @@ class CallReplay:
     Args:
         state_of: gives the state of a process.
         loaders: names of the loaders, whose own allocations are no other allocator's.
+        stacks: takes the stacks of calls, where callers were asked for.
     """
 
     def __init__(
-        self, sites: SiteTable, callers: Callers, state_of: Callable[[int], ProcessState], loaders: Collection[str]
+        self, sites: SiteTable, callers: Callers, state_of: Callable[[int], ProcessState], loaders: Collection[str],
+        stacks: StackTable | None,
     ) -> None:  # fmt: skip
         self._state_of, self._loaders, self._words = state_of, loaders, sites.words
         self._misuses = Misuses(sites)
-        self._names = CallNames(sites, callers, state_of, self._misuses.elsewhere)
+        self._names = CallNames(sites, callers, state_of, self._misuses.elsewhere, stacks)
         self._rows: CallRows | None = None
         self._base = 0
         self.next_odd = _NEVER

@@ -32,6 +32,7 @@ from observer.trace.part import Part
 from observer.trace.replay import replayed
 from observer.trace.snapshots import notes_of, write_snapshots
 from observer.trace.spooled import Spooled, read_spools
+from observer.trace.stacks import StackTable, write_stacks
 from observer.trace.tables import TableWriter
 
 __all__ = ["Listener", "begin", "finish", "recover", "write_meta"]
@@ -63,7 +64,7 @@ def finish(
         BadTrace: they cannot be written, or the spools are damaged.
     """
     with _explained(folder):
-        spooled = read_spools(folder.folder(SPOOL), request.stack)
+        spooled = read_spools(folder.folder(SPOOL))
         for name, count in spooled.damaged.items():
             raise changed(folder, f"{count:,} records of {SPOOL}/{name} are damaged")
         return _finish(folder, spooled, machine, request, recording, listeners)
@@ -77,7 +78,7 @@ def recover(folder: Folder, meta: Meta) -> Meta:
     """
     with _explained(folder), held(folder):
         spool = folder.folder(SPOOL)
-        spooled = read_spools(spool, meta.request.stack)
+        spooled = read_spools(spool)
         return _finish(folder, spooled, meta.machine, meta.request, read_kept(spool))
 
 
@@ -117,8 +118,10 @@ def _finish(
 ) -> Meta:  # fmt: skip
     findings, lives = Findings(images=images_of(spooled.notes)), Lives(spooled.notes)
     machine = with_libc(machine, findings.images)
+    stacks = StackTable(findings.sites, spooled.callers) if request.stack else None
     parts = replayed(
-        spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None
+        spooled, findings, lives, residency="residency" in request.instruments, all_syscalls=request.syscalls is None,
+        stacks=stacks,
     )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
     how = _how(recording) | (_how_kernel(recording) if "kernel" in request.instruments else {})
@@ -129,6 +132,8 @@ def _finish(
         for part in parts:
             tables.add(part)
         tables.finish()
+    if stacks is not None:
+        write_stacks(folder, stacks)
     if findings.snapshots:
         write_snapshots(folder, findings.snapshots)
     not_observed = recording.not_observed if recording else {}

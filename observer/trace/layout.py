@@ -22,8 +22,8 @@ from observer.recording import notes
 from observer.recording.records import HEAP_CHUNK, KERNEL_EVENT, LAYOUTS, SNAPSHOT_CHUNK
 
 __all__ = [
-    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "TABLES", "foreign_name", "held", "is_unfinished", "remove_spools",
-    "remove_trace",
+    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "foreign_name", "held", "is_unfinished",
+    "remove_spools", "remove_trace",
 ]  # fmt: skip
 
 META: Final = "meta.json"
@@ -39,7 +39,10 @@ TABLES: Final = {
 SNAPSHOTS: Final = "snapshots.parquet"
 """The chunks of heaps in the midst of the run, where such snapshots were taken; they are no events."""
 
-_FINISHED: Final = frozenset({META, SNAPSHOTS, *TABLES.values()})
+STACKS: Final = "stacks.parquet"
+"""The stacks of calls, a row a caller, where callers were asked for; they are no events either."""
+
+_FINISHED: Final = frozenset({META, SNAPSHOTS, STACKS, *TABLES.values()})
 
 _BULK: Final = ("frames.bin", HEAP_CHUNK.file, SNAPSHOT_CHUNK.file, KERNEL_EVENT.file)
 _SPOOLS: Final = frozenset({*(layout.file for layout in LAYOUTS), *_BULK, notes.FILE, RECORDING})

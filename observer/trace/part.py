@@ -117,7 +117,8 @@ class PartMaker:
         columns.coded["op"] = self._operations[calls["op"]]
         columns.coded["allocator"] = self._whose(calls["implementation"])
         numbers = columns.numbers
-        numbers["site"] = np.zeros(len(calls), dtype=np.int64)
+        for name in ("site", "stack"):
+            numbers[name] = np.zeros(len(calls), dtype=np.int64)
         for name in ("where_at", "misuse_given", "misuse_freed"):
             numbers[name] = np.full(len(calls), -1, dtype=np.int64)
         numbers.update(_common(calls, "began", moments.call_places[len(moments.open_calls) :], start))

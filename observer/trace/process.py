@@ -19,6 +19,7 @@ from observer.trace.doubts import Doubts
 from observer.trace.heap_pages import HeapPages
 from observer.trace.known_callers import KnownCallers
 from observer.trace.live import GivenBack, LiveChunks
+from observer.trace.stacks import KnownStacks
 
 __all__ = ["Places", "ProcessState", "apply_grant", "apply_release", "changes_names"]
 
@@ -55,6 +56,7 @@ class ProcessState:
     wiped: AddressSpace = field(default_factory=AddressSpace)
     freed: GivenBack = field(default_factory=GivenBack)
     callers: KnownCallers = field(default_factory=KnownCallers)
+    stacks: KnownStacks = field(default_factory=KnownStacks)
     twice: set[int] = field(default_factory=set)
     """Pointers that were given back twice at some time, or from inside a piece."""
     doubts: Doubts = field(default_factory=Doubts)

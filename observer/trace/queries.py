@@ -37,7 +37,7 @@ _QUERIES: Final = {
         case when has_parameter = 1 then parameter end as parameter, case when has_value = 1 then value end as value,
         case when misuse is null then null else {'what': cast(misuse as varchar), 'given': nullif(misuse_given, -1),
         'given_at': cast(misuse_given_at as varchar), 'freed': nullif(misuse_freed, -1),
-        'freed_at': cast(misuse_freed_at as varchar)} end as misuse
+        'freed_at': cast(misuse_freed_at as varchar)} end as misuse, nullif(stack, 0) as stack
         from rows""",
     "syscall": f"""select n, t_ns, pid, tid, name, number, [a0, a1, a2, a3, a4, a5][1:arity] as args,
         case when returned = 1 then result end as result, nullif(errno, 0) as errno, gate, ring_before,
@@ -67,7 +67,7 @@ _MOST_DISTINCT: Final = 256
 _MOST_APART: Final = 1 << 20
 _WHOLE: Final = {np.dtype(np.int64): "bigint", np.dtype(np.uint64): "ubigint"}
 _UNTOLD: Final = {
-    "returned": 1, "errno": 0,
+    "returned": 1, "errno": 0, "stack": 0,
     **dict.fromkeys(("cause", "within", "frame", "crossings", "chunk_call", "kernel_ns", "misuse_given"), -1),
 }  # fmt: skip
 """Values that do not come into the tables, as the queries have it: null stands for them, or nothing depends on them."""

@@ -34,6 +34,7 @@ from observer.model.events import (
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
+from observer.model.stacks import CallStack
 from observer.trace.about import (
     AMONG,
     REFUSED,
@@ -52,6 +53,7 @@ from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
 from observer.trace.schema import COLUMNS, faults_of, selection_of
 from observer.trace.snapshots import read_chunks
+from observer.trace.stacks import read_stacks
 
 __all__ = ["Trace", "read_meta"]
 
@@ -146,6 +148,10 @@ class Trace:
     def snapshot_after(self, n: int) -> HeapSnapshot | None:
         """Return the snapshot of the heap that was taken as the call *n* returned, None if none was."""
         return next((snapshot for snapshot in self.meta.snapshots if snapshot.n == n), None)
+
+    def stacks(self) -> dict[int, CallStack]:
+        """Return the stacks of its calls by their numbers, none if none were kept; raises BadTrace as `read_stacks`."""
+        return read_stacks(self.folder) if self.meta.request.stack else {}
 
     def chunks_of(self, snapshot: HeapSnapshot) -> list[Chunk]:
         """Return the chunks of a *snapshot* in the order of their addresses; raises BadTrace as `read_chunks`."""
@@ -341,7 +347,7 @@ def _call(row: tuple[Any, ...], sites: _Sites) -> Call:
         n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
         pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_place(row[13], sites),
         origin=row[14], served_by=row[15], steps=row[16], inner=row[17], allocator=row[18], parameter=row[19],
-        value=row[20], misuse=Misuse(**row[21]) if row[21] else None,
+        value=row[20], misuse=Misuse(**row[21]) if row[21] else None, stack=row[22],
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from observer.trace.part import Part, PartMaker
 from observer.trace.process import ProcessState, apply_grant, apply_release, changes_names
 from observer.trace.snapshots import as_taken
 from observer.trace.spooled import Spooled
+from observer.trace.stacks import StackTable
 from observer.trace.timeline import Moments, Timeline
 
 __all__ = ["replayed"]
@@ -63,7 +64,7 @@ Integers = npt.NDArray[np.int64]
 
 def replayed(
     spooled: Spooled, findings: Findings, lives: Processes, *, residency: bool, all_syscalls: bool = False,
-    most_held: int = 4,
+    most_held: int = 4, stacks: StackTable | None = None,
 ) -> Iterator[Part]:  # fmt: skip
     """Yield the events of a recording in their order, with causes and names, part by part; fill in the *findings*.
 
@@ -72,13 +73,14 @@ def replayed(
     Args:
         residency: whether frames were saved.
         all_syscalls: whether every system call was recorded.
+        stacks: takes the stacks of calls, where callers were asked for.
         most_held: parts that wait for a call to end; one that waits for a lock may be under way for as long as the run.
     """
     timeline = Timeline(spooled)
     maker = PartMaker(spooled, findings.sites, all_syscalls=all_syscalls)
     frames = Frames(spooled) if residency else None
     kernel = KernelJoin(findings.kernel) if len(spooled.kernel) else None
-    replay = _Replay(spooled, findings)
+    replay = _Replay(spooled, findings, stacks)
     held: deque[Part] = deque()
     for moments in timeline.windows():
         part = maker.part(moments, timeline.start)
@@ -98,7 +100,7 @@ def replayed(
 
 
 class _Replay:
-    def __init__(self, spooled: Spooled, findings: Findings) -> None:
+    def __init__(self, spooled: Spooled, findings: Findings, stacks: StackTable | None) -> None:
         self._spooled = spooled
         self._out = findings
         self._sites = findings.sites
@@ -106,7 +108,7 @@ class _Replay:
         self._states: dict[int, ProcessState] = {}
         self._lives = Lives(spooled, findings, self._states, self._callers.of_stack)
         loaders = {os.path.basename(image.path) for image in findings.images if image.role == "loader"}
-        self._calls = CallReplay(findings.sites, self._callers, self._state, loaders)
+        self._calls = CallReplay(findings.sites, self._callers, self._state, loaders, stacks)
         self._open_syscalls: list[_Syscall] = []
         self._open_library_sites: list[int] = []
 

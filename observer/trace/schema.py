@@ -28,6 +28,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "pointer": "ubigint", "result": "ubigint", "where": "varchar", "end_ns": "bigint", "errno": "bigint",
         "site": SITE, "origin": "varchar!", "served_by": "varchar", "steps": "varchar", "inner_calls": "bigint!",
         "allocator": "varchar", "parameter": "bigint", "value": "bigint", "misuse": _MISUSE,
+        "stack": "bigint",
     },
     "syscall": {
         **_COMMON, "name": "varchar!", "number": "bigint!", "args": "ubigint[]!", "result": "bigint",
@@ -72,7 +73,7 @@ _WORDS: Final[dict[tuple[str, str], Iterable[str]]] = {
         "joined",
     ),
 }
-_NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls"})
+_NEVER_NEGATIVE: Final = frozenset({"n", "pid", "tid", "count", "inner_calls", "stack"})
 
 
 def selection_of(kind: str, *, but_texts: bool = False) -> str:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from observer.arch.architecture import GATES
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.instruments.faults import PAGE_SHIFT, SampleLayout
+from observer.instruments.faults import FAULT_STACK, PAGE_SHIFT, SampleLayout
 from observer.instruments.names import KINDS
 from observer.model.operations import FAMILY
 from observer.recording.merge import Inlet, Look, look
@@ -38,6 +38,7 @@ from observer.recording.notes import (
 from observer.recording.records import (
     ARGUMENT,
     CALL,
+    CALL_STACK,
     CLOCK,
     HEAP_CHUNK,
     INLINE,
@@ -71,20 +72,20 @@ _ARGUMENTS: Final = 6
 
 
 class Stacks:
-    """The saved pieces of stack, each read from its file when it is wanted: there may be gigabytes of them."""
+    """The saved pieces of stack, or callers, each read from its file when it is wanted: there may be gigabytes."""
 
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self._count = file.size // STACK_PIECE.size
+    def __init__(self, file: File, layout: Layout = STACK_PIECE) -> None:
+        self._file, self._layout = file, layout
+        self._count = file.size // layout.size
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> np.void:
-        size = STACK_PIECE.size
+        size = self._layout.size
         # Where the file has become shorter meanwhile there is a piece of nothing.
         raw = self._file.read_at(index * size, size).ljust(size, b"\0")
-        record: np.void = np.frombuffer(raw, dtype=STACK_PIECE.dtype)[0]
+        record: np.void = np.frombuffer(raw, dtype=self._layout.dtype)[0]
         return record
 
 
@@ -194,6 +195,7 @@ class Spooled:
     into_libraries: Stored
     arguments: Stored
     stacks: Stacks
+    callers: Stacks
     faults: Stored
     kernel: Stored
     witness: Stored
@@ -206,8 +208,8 @@ class Spooled:
     others_faults: int
 
 
-def read_spools(folder: Folder, stack_bytes: int) -> Spooled:
-    """Read all spools; a torn last record is left out.
+def read_spools(folder: Folder, stack_bytes: int = FAULT_STACK) -> Spooled:
+    """Read all spools; a torn last record is left out. Each fault sample has *stack_bytes* of stack.
 
     Raises:
         BadTrace: a spool is missing, or something else than a file; or its records are of another version.
@@ -230,6 +232,7 @@ class _Reading:
             into_libraries=self._records(LIBRARY_CALL, _in_time),
             arguments=self._records(ARGUMENT, _whole_arguments, "syscall"),
             stacks=Stacks(self._file(STACK_PIECE.file)),
+            callers=Stacks(self._file(CALL_STACK.file), CALL_STACK),
             faults=self._faults(fault_layout(layout), notes),
             kernel=Stored(KERNEL_EVENT.dtype, "time", readers(self._folder.names(), self._file, notes, self._damaged)),
             witness=self._witness(),

@@ -111,13 +111,13 @@ def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
         return
     rows = _rows(
         columns, sites.words, "n", "t_ns", "pid", "tid", "op", "where", "end_ns", "returned", "errno", "site", "origin",
-        "served_by", "steps", "inner_calls", "allocator", "misuse",
+        "served_by", "steps", "inner_calls", "allocator", "misuse", "stack",
     )  # fmt: skip
     asked = zip(*(_some(columns, name) for name in _ASKED), strict=True)
     for i, (
         (
             n, t_ns, pid, tid, op, where, end_ns, returned, errno, site, origin, served_by, steps, inner, allocator,
-            misuse,
+            misuse, stack,
         ),
         (size, count, alignment, pointer, result, parameter, value),
     ) in enumerate(zip(rows, asked, strict=True)):  # fmt: skip
@@ -126,6 +126,7 @@ def _calls(columns: Columns, sites: SiteTable) -> Iterator[Call]:
             result=result, where=where, end_ns=end_ns if returned else None, errno=errno or None,
             site=sites.of(site), origin=origin, served_by=served_by, steps=steps, inner=inner, allocator=allocator,
             parameter=parameter, value=value, misuse=_misuse(columns, sites.words, i) if misuse is not None else None,
+            stack=stack or None,
         )  # fmt: skip
 
 

@@ -48,8 +48,7 @@ class Memory:
     return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
-    biases; `images` all files with code, in the order in which they were mapped. `inline` is what the inline recorder
-    has here, `marks` what is to be called when a task comes to an address.
+    biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
 
     Raises:
         OSError: the process is gone.
@@ -77,8 +76,7 @@ class Memory:
         self.allocators: dict[tuple[Identity, int, bool], int] = {}
         self.libc_text: list[tuple[int, int]] = []
         self.glibcs: list[tuple[Elf, int]] = []
-        self.images: list[Image] = []
-        self.inline = Space()
+        self.inline = Space([])
         self.marks: dict[int, Callable[[], None]] = {}
 
     def fork(self, pid: int) -> Memory:
@@ -88,10 +86,15 @@ class Memory:
         child.word = self.word
         child.trap_home, child.trap = self.trap_home, self.trap
         child.allocators = dict(self.allocators)
-        child.libc_text, child.glibcs, child.images = list(self.libc_text), list(self.glibcs), list(self.images)
+        child.libc_text, child.glibcs = list(self.libc_text), list(self.glibcs)
         child.inline, child.marks = self.inline.fork(), dict(self.marks)
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
+
+    @property
+    def images(self) -> list[Image]:
+        """All files with code, in the order in which they were mapped."""
+        return self.inline.images
 
     @property
     def popped(self) -> int:

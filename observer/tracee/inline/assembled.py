@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from observer.errors import CannotLaunch
+from observer.recording.records import STACK_BYTES
 from observer.tracee.interpreter import cache_folder
 
 __all__ = ["Stub", "assembled"]
@@ -54,20 +55,22 @@ class Stub:
     MOST_RANGES: ClassVar = 16
 
 
-def assembled(spare: Path | None = None) -> Stub:
-    """Return the stub; it is kept in the user's cache, or else made in a folder of its own and not kept.
+def assembled(spare: Path | None = None, stack: int = STACK_BYTES) -> Stub:
+    """Return the stub, whose pieces of stack have *stack* bytes.
+
+    It is kept in the user's cache, or else made in a folder of its own and not kept.
 
     Raises:
         CannotLaunch: there is no C compiler, or it fails.
     """
     source = _SOURCE.read_bytes()
-    name = f"stub-{hashlib.sha256(source).hexdigest()[:16]}.bin"
+    name = f"stub-{hashlib.sha256(source).hexdigest()[:16]}-{stack}.bin"
     folder = spare or cache_folder()
     if folder is None:
         with tempfile.TemporaryDirectory() as own:
-            return _read(_made(Path(own), name))
+            return _read(_made(Path(own), name, stack))
     built = folder / name
-    return _read(built if _is_own(built) else _made(folder, name))
+    return _read(built if _is_own(built) else _made(folder, name, stack))
 
 
 def _is_own(path: Path) -> bool:
@@ -80,14 +83,14 @@ def _is_own(path: Path) -> bool:
     return is_file and status.st_uid == os.geteuid() and _LEAST <= status.st_size <= _MOST
 
 
-def _made(folder: Path, name: str) -> Path:
+def _made(folder: Path, name: str, stack: int) -> Path:
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
         raise CannotLaunch("cannot record inline", "there is no C compiler here", "apt-get install gcc")
     built = folder / name
     partial = folder / f"{name}.{os.getpid()}"
     flags = ("-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0", "-Wl,--oformat=binary", "-Wl,--build-id=none")
-    command = [*compiler.split(), *flags, "-o", str(partial), str(_SOURCE)]
+    command = [*compiler.split(), *flags, f"-DSTACK_BYTES={stack}", "-o", str(partial), str(_SOURCE)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode or not partial.is_file():
         partial.unlink(missing_ok=True)

@@ -25,7 +25,7 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
-from observer.tracee.inline.ring import Ring
+from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -45,6 +45,7 @@ _REACH: Final = (1 << 31) - (1 << 24)
 _LOW: Final = 0x7000_0000
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
 _GAP: Final = 1 << 28
+_ALL_CODE: Final = ((PAGE, NATIVE.kernel_half),)
 """Bytes that the ring may grow to."""
 _FAR: Final = 0x3A00_0000_0000
 """Above where the ring lies: the program's own mappings, from the top down and beside its text, never come by there."""
@@ -57,12 +58,16 @@ class Refused(Exception):
 
 
 class Installer:
-    """Puts stubs into programs. `number` gives a function its number, told the breakpoint that follows it instead."""
+    """Puts stubs into programs. `number` gives a function its number, told the breakpoint that follows it instead.
+
+    With *stacks* every call has a piece of stack, not only those that the C library makes for the program.
+    """
 
     def __init__(
-        self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int]
+        self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int], *, stacks: bool
     ) -> None:  # fmt: skip
         self._stub, self._sink, self._pages, self._number = stub, sink, pages, number
+        self._stacks, self._shapes = stacks, EACH_A_PIECE if stacks else FEW_PIECES
 
     def install(self, task: Task, memory: Memory, plan: Plan) -> Annex:
         """Exchange breakpoints of *plan* for jumps; the only task of *memory* stands at one of them.
@@ -87,7 +92,7 @@ class Installer:
                     raise
             annex = lay_out(
                 plan, self._stub, start, words=self._map_words(task, memory, start, mappings),
-                table=space.ring_address, libc=memory.libc_text, number=self._number,
+                table=space.ring_address, libc=_ALL_CODE if self._stacks else memory.libc_text, number=self._number,
                 stores=_STORING, stands=lambda stretch: _stands(memory, stretch),
             )  # fmt: skip
             # Before the program can be killed between: numbers of functions that nobody explains are none.
@@ -185,9 +190,9 @@ class Installer:
         try:
             self._check_filters(task)
             with self._pages.excluded():
-                annex, rest = space.annexes[0].start, space.ring_address + Ring.FIRST
-                if space.inherited > Ring.FIRST:
-                    self._call(task, memory, annex, _MUNMAP, rest, space.inherited - Ring.FIRST)
+                annex, rest = space.annexes[0].start, space.ring_address + self._shapes.first
+                if space.inherited > self._shapes.first:
+                    self._call(task, memory, annex, _MUNMAP, rest, space.inherited - self._shapes.first)
                 self._pages_of_ring(task, memory, annex, space.ring_address, 0)
         except Refused:
             self.remove(task, memory, 0, 1 << 64)
@@ -218,7 +223,7 @@ class Installer:
         except OSError as error:
             self._call(task, memory, annex, _CLOSE, theirs)
             raise Refused(f"its memory cannot be shared ({error.strerror})") from error
-        ring = Ring(ours, address)
+        ring = Ring(ours, address, self._shapes)
         try:
             flags = _SHARED | _FIXED | _POPULATE | flag
             self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
@@ -251,7 +256,7 @@ class Installer:
         ring = space.ring
         try:
             ring.enlarge()
-            self._call(task, memory, space.annexes[0].start, _MREMAP, ring.address, ring.size, ring.size + ring.MORE, 0)
+            self._call(task, memory, space.annexes[0].start, _MREMAP, ring.address, ring.size, ring.size + ring.more, 0)
         except (Refused, OSError):
             return False
         # Older kernels refuse it: then its pages come in as they are written to.
@@ -260,7 +265,7 @@ class Installer:
             memory,
             space.annexes[0].start + self._stub.gate,
             _MADVISE,
-            (ring.address + ring.size, ring.MORE, _POPULATE_WRITE),
+            (ring.address + ring.size, ring.more, _POPULATE_WRITE),
         )
         ring.enlarged()
         self._note_pages(task, began, before)

@@ -31,10 +31,15 @@ _SKEW: Final = 1_000_000
 class InlineCalls(Protocol):
     """Who is told of the calls that the stub saw."""
 
-    def recorded(self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void]) -> None:
-        """Take the calls of a thread, of the layout `records.INLINE`; their `stack` is a place in *pieces*, from 1."""
+    def recorded(
+        self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void], space: Space
+    ) -> None:
+        """Take the calls of a thread in *space*, of the layout `records.INLINE`.
 
-    def taken_over(self, task: Task, frame: Frame, piece: np.void | None) -> None:
+        Their `stack` is a place in *pieces*, from 1.
+        """
+
+    def taken_over(self, task: Task, frame: Frame, piece: np.void | None, space: Space) -> None:
         """A call that the stub saw begin is *task*'s frame from now on; *piece* is its piece of stack, if there is."""
 
     def internal(self, count: int) -> None:
@@ -173,4 +178,4 @@ class Intake:
         if len(has_piece):
             first, size = np.uint64(filled.pieces.first), np.uint64(filled.pieces.there.dtype.itemsize)
             records["stack"][has_piece] = (records["stack"][has_piece] - first) // size + np.uint64(1)
-        self._listener.recorded(block.pid, block.tid, records, filled.pieces.there)
+        self._listener.recorded(block.pid, block.tid, records, filled.pieces.there, space)

@@ -39,7 +39,6 @@ _PLACES: Final = X86_64.registers.places
 _BASE, _DESCRIPTOR = (_PLACES[name] for name in ("fs_base", "r11"))
 _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""
-_PIECE: Final = 3072
 
 
 class InlineRecorder:
@@ -47,7 +46,7 @@ class InlineRecorder:
 
     `spread` is called when stops become few, `users` says how many tasks have a memory, or might. An allocator's
     breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about to run: what makes
-    few calls pays nothing, and all of them are written at once.
+    few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
@@ -55,7 +54,7 @@ class InlineRecorder:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
-        users: Callable[[Memory], int], enough: int,
+        users: Callable[[Memory], int], enough: int, stacks: bool = False,
     ) -> None:  # fmt: skip
         self._stub = stub
         self._enough = enough
@@ -63,7 +62,7 @@ class InlineRecorder:
         self._spread = spread
         self._users = users
         self._intake = Intake(TimeStamps(stub.code, stub.sample, sink.clock.append), listener)
-        self._installer = Installer(stub, sink, pages, self._intake.number)
+        self._installer = Installer(stub, sink, pages, self._intake.number, stacks=stacks)
         self._vacating = Vacating(stub)
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True
@@ -261,7 +260,8 @@ class InlineRecorder:
         block.give_up_call()
         block.be_slow(True)
         task.frames.insert(0, frame)
-        self._listener.taken_over(task, frame, piece)
+        if task.memory is not None:
+            self._listener.taken_over(task, frame, piece, task.memory.inline)
 
     def settle(self, task: Task, memory: Memory) -> None:
         """Have the stub go on where nothing is left to be followed from outside."""
@@ -291,7 +291,7 @@ class InlineRecorder:
             return False
         end = min(area_end, low + _MOST_KNOWN)
         there = _present_from(task.tid, low, end)
-        span = there - low if there == area_end else there - _PIECE + 1 - low
+        span = there - low if there == area_end else there - block.shape.bytes + 1 - low
         if sp - low >= span:
             return False
         block.know_stack(low, span, there)

@@ -10,20 +10,21 @@ from __future__ import annotations
 import mmap
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.records import INLINE
+from observer.recording.records import INLINE, STACK_BYTES
 
-__all__ = ["PIECE", "RECORD", "Block", "Filled", "Ring"]
+__all__ = ["CALLERS_STACK", "EACH_A_PIECE", "FEW_PIECES", "RECORD", "Block", "Filled", "Ring"]
 
 RECORD: Final = INLINE.dtype
 """What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
 
-PIECE: Final = np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", "V3072")])
-"""A piece of stack, as in stub.S."""
+CALLERS_STACK: Final = 16384
+"""Bytes of stack in which a call's callers are looked for, where they were asked for."""
 
 _SLOTS: Final = 4096
 _SPARE_SLOTS: Final = 64
@@ -38,17 +39,28 @@ _AT_ONCE: Final = 8
 """Blocks for further threads that are made together."""
 
 
+@cache
+def _piece(size: int) -> np.dtype[np.void]:
+    return np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", f"V{size}")])
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many records and pieces of stack a half of a block holds."""
+    """How many records and pieces of stack a half of a block holds, and how many bytes of stack a piece has."""
 
     records: int
     pieces: int
+    bytes: int = STACK_BYTES
+
+    @property
+    def piece(self) -> np.dtype[np.void]:
+        """A piece of stack, as in stub.S."""
+        return _piece(self.bytes)
 
     @property
     def half(self) -> int:
         """Bytes of a half."""
-        return self.records * RECORD.itemsize + self.pieces * PIECE.itemsize
+        return self.records * RECORD.itemsize + self.pieces * self.piece.itemsize
 
     @property
     def size(self) -> int:
@@ -56,8 +68,28 @@ class Shape:
         return -(-(_HEAD + 2 * self.half) // mmap.PAGESIZE) * mmap.PAGESIZE
 
 
-LARGE: Final = Shape(4096, 16)
-SMALL: Final = Shape(512, 8)
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """The shapes of the first thread's block, and of the others'."""
+
+    large: Shape
+    small: Shape
+
+    @property
+    def first(self) -> int:
+        """Bytes that a ring begins with: the table and the first block."""
+        return -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE + self.large.size
+
+    @property
+    def more(self) -> int:
+        """Bytes that it is made larger by."""
+        return _AT_ONCE * self.small.size
+
+
+FEW_PIECES: Final = Shapes(Shape(4096, 16), Shape(512, 8))
+"""Where only calls that the C library makes for the program have pieces of stack."""
+EACH_A_PIECE: Final = Shapes(Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK))
+"""Where every call has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +144,7 @@ class Block:
         records, pieces, end = self._borders()
         state, limit, piece, most = self.next, self._words[_LIMIT], self._words[_PIECE], self._words[_PIECE_LIMIT]
         taken = records + self._taken * RECORD.itemsize
-        are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % PIECE.itemsize)
+        are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % self.shape.piece.itemsize)
         return (limit, most) == (pieces, end) and taken <= state <= pieces <= piece <= end and are_whole
 
     def begin_anew(self) -> None:
@@ -141,7 +173,7 @@ class Block:
         if not record["stack"]:
             return None
         at = int(record["stack"]) - self._start_of_view
-        piece: np.void = np.frombuffer(self._view, dtype=PIECE, count=1, offset=at)[0].copy()
+        piece: np.void = np.frombuffer(self._view, dtype=self.shape.piece, count=1, offset=at)[0].copy()
         return piece
 
     def give_up_call(self) -> None:
@@ -188,7 +220,7 @@ class Block:
         """Return the addresses where the half's records begin, its pieces of stack begin, and they end."""
         records = self._start_of_view + self._start()
         pieces = records + self.shape.records * RECORD.itemsize
-        return records, pieces, pieces + self.shape.pieces * PIECE.itemsize
+        return records, pieces, pieces + self.shape.pieces * self.shape.piece.itemsize
 
     def _begin_half(self) -> None:
         records, pieces, end = self._borders()
@@ -200,8 +232,8 @@ class Block:
     def pieces(self) -> Pieces:
         """The pieces of stack in the half at hand."""
         _records, first, _end = self._borders()
-        count = (self._words[_PIECE] - first) // PIECE.itemsize
-        there = np.frombuffer(self._view, dtype=PIECE, count=count, offset=first - self._start_of_view)
+        count = (self._words[_PIECE] - first) // self.shape.piece.itemsize
+        there = np.frombuffer(self._view, dtype=self.shape.piece, count=count, offset=first - self._start_of_view)
         return Pieces(there, first)
 
     def _filled(self) -> Filled:
@@ -219,21 +251,19 @@ class Block:
 class Ring:
     """One address space's shared memory: the file *fd*, which the program has at *address*.
 
-    Its first `FIRST` bytes hold the table and a block for the first thread; the file is made larger for others.
+    It begins with the table and a block for the first thread; the file is made larger for others.
     """
 
-    TABLE: Final = -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE
-    FIRST: Final = TABLE + LARGE.size
-    MORE: Final = _AT_ONCE * SMALL.size
-
-    def __init__(self, fd: int, address: int) -> None:
+    def __init__(self, fd: int, address: int, shapes: Shapes = FEW_PIECES) -> None:
         self._fd = fd
+        self._shapes = shapes
         self.address = address
-        self.size = self.FIRST
+        self.size = shapes.first
+        self.more = shapes.more
         os.ftruncate(fd, self.size)
         self._table = mmap.mmap(fd, self.size)
         self.blocks: dict[int, Block] = {}
-        self._free = [Block(self._table, address, self.TABLE, LARGE)]
+        self._free = [Block(self._table, address, shapes.first - shapes.large.size, shapes.large)]
 
     def block_for(self, base: int) -> Block | None:
         """Return a block for the thread with this %fs base, which the table has from now on; None: none is free."""
@@ -288,15 +318,15 @@ class Ring:
         return not self._free
 
     def enlarge(self) -> None:
-        """Make the file larger, by `MORE`. The program must have that part mapped before one of its blocks is used."""
-        os.ftruncate(self._fd, self.size + self.MORE)
+        """Make the file larger, by `more`. The program must have that part mapped before one of its blocks is used."""
+        os.ftruncate(self._fd, self.size + self.more)
 
     def enlarged(self) -> None:
         """The program has mapped what `enlarge` made."""
-        view = mmap.mmap(self._fd, self.MORE, offset=self.size)
+        view = mmap.mmap(self._fd, self.more, offset=self.size)
         start = self.address + self.size
-        self._free += [Block(view, start, i * SMALL.size, SMALL) for i in range(_AT_ONCE)]
-        self.size += self.MORE
+        self._free += [Block(view, start, i * self._shapes.small.size, self._shapes.small) for i in range(_AT_ONCE)]
+        self.size += self.more
 
     def close(self) -> None:
         """Let go of the memory, and of the file."""

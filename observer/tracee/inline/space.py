@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from observer.code.emulation import NOTHING, Emulation
 from observer.model.addresses import Mapping
+from observer.model.machine import Image
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.inline.annex import Annex, Hook, Plan
 from observer.tracee.inline.ring import Block, Ring
@@ -24,10 +25,12 @@ class Space:
     whose jumps were taken out, by their numbers; `still_seen` those of them that are come by all the same, by a copy
     that the program made.
     `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed;
-    `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside.
+    `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside. `images` are all
+    files with code, in the order in which they were mapped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, images: list[Image]) -> None:
+        self.images = images
         self.plans: dict[int, Plan] = {}
         self.hits: Counter[int] = Counter()
         self.awaited = 0, 0
@@ -46,7 +49,7 @@ class Space:
 
     def fork(self) -> Space:
         """Return the copy that a forked child has: all but the ring, which is its parent's."""
-        child = Space()
+        child = Space(list(self.images))
         child.plans, child.hits = dict(self.plans), Counter(self.hits)
         child.unhooked, child.still_seen = dict(self.unhooked), set(self.still_seen)
         child.annexes, child.hooks, child._hooked = list(self.annexes), dict(self.hooks), dict(self._hooked)

@@ -46,7 +46,10 @@
         .set RECORD_BYTES, 80
 
         .set PIECE_HEAD, 32             # piece of stack: its length, %rsp, %rbp, %rbx, and the bytes
-        .set PIECE_BYTES, 3072
+#ifndef STACK_BYTES
+#define STACK_BYTES 3072
+#endif
+        .set PIECE_BYTES, STACK_BYTES
 
         .set NEAR, 2048                 # so deep below a call lie those that its allocator makes itself
         .set SLOTS, 4096                # of the table: two words each, %fs base + 1 and the block

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from observer.cli import export, show
@@ -16,9 +17,10 @@ from observer.errors import UsageError
 from observer.model.call_columns import CallTotals
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
+from observer.model.stacks import CallStack
 from observer.story.profile import RANKS
 from observer.story.query import at_line
-from tests.builders import ender, giver, meta, story_run
+from tests.builders import ender, giver, meta, site, story_run
 from tests.columned import ColumnsOfEvents, told_of, totals_of
 
 
@@ -58,8 +60,13 @@ class StoryTrace:
     def ender(self, call: Call) -> Call | None:
         return ender(story_run(), call)
 
+    def stacks(self) -> dict[int, CallStack]:
+        return {}
+
     def snapshot_after(self, n: int) -> None:
         return None
+
+    directory = Path("story.trace")
 
     def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
         return (event for event in story_run() if kinds is None or event.__struct_config__.tag in kinds)
@@ -215,3 +222,48 @@ def test_a_language_that_is_not_spoken_is_a_usage_error(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         shown(capsys, "--lang", "de")
     assert ended.value.code == 2
+
+
+class StackTrace(StoryTrace):
+    """The story, recorded with callers: all of its calls have the same."""
+
+    meta: Meta = msgspec.structs.replace(meta(), request=msgspec.structs.replace(meta().request, stack=2))
+
+    def stacks(self) -> dict[int, CallStack]:
+        return {1: CallStack((site(12, function="work"), site(30)), is_whole=False)}
+
+    def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
+        for event in super().events(kinds):
+            yield msgspec.structs.replace(event, stack=1) if isinstance(event, Call) else event
+
+
+def test_stacks_stand_beneath_what_their_calls_came_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    monkeypatch.setattr("observer.trace.reader.Trace", StackTrace)
+    lines = shown(capsys, "--top", "bytes", "--stacks").splitlines()
+    first = next(i for i, line in enumerate(lines) if "story.c:28" in line)
+    assert [line.strip() for line in lines[first + 1 : first + 4]] == [
+        "work  story.c:12", "main  story.c:30", "… further callers are not known",
+    ]  # fmt: skip
+    assert "Not freed" in shown(capsys, "--leaks", "--stacks")
+    [row, *_] = [json.loads(line) for line in shown(capsys, "--top", "bytes", "--stacks", "--json").splitlines()]
+    assert ([caller["line"] for caller in row["callers"]], row["whole"]) == ([12, 30], False)
+
+
+@pytest.mark.parametrize(
+    ("trace", "words", "why"),
+    [
+        (StackTrace, ("--stacks",), "--stacks needs --top or --leaks"),
+        (StackTrace, ("--top", "faults", "--stacks"), "told by line only"),
+        (StoryTrace, ("--leaks", "--stacks"), "no callers were kept"),
+    ],
+)
+def test_stacks_that_cannot_be_told_are_refused(
+    trace: type[StoryTrace], words: tuple[str, ...], why: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("observer.trace.reader.Trace", trace)
+    with pytest.raises(UsageError) as refused:
+        shown(capsys, *words)
+    assert why in f"{refused.value}"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from observer.code.elf import Elf
-from observer.code.unwind import Frame, Rule, Unwinder, step
+from observer.code.stepping import Frame, Rule, step
+from observer.code.unwind import Unwinder
 from tests.unit.code.compiled import libc_path, lines_of, needs_binutils
 
 REGISTERS = {"rbx": 3, "rbp": 6, "rsp": 7}

@@ -132,6 +132,7 @@ def test_only_their_owner_may_read_spools(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in [tmp_path / "spool", *(tmp_path / "spool").iterdir()]}
     assert modes == {
         "spool": 0o700, "calls.bin": 0o600, "inline.bin": 0o600, "clock.bin": 0o600, "syscalls.bin": 0o600, "library.bin": 0o600, "arguments.bin": 0o600, "stacks.bin": 0o600,
+        "callers.bin": 0o600,
         "notes.jsonl": 0o600,
     }  # fmt: skip
 
@@ -144,6 +145,7 @@ def test_what_there_is_by_now_is_counted_in_records_and_bytes(tmp_path: Path) ->
     spools.syscalls.append(*range(1, 19))
     spools.into_libraries.append(*range(1, 11))
     spools.stacks.append(1, 2, 3, 4, b"x")
+    spools.callers.append(1, 2, 3, 4, b"x")
     spools.close()
     sizes = sum(path.stat().st_size for path in (tmp_path / "spool").iterdir())
     assert (spools.recorded, spools.written) == (5, sizes)
@@ -160,13 +162,14 @@ def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) ->
     spools.into_libraries.append(*range(1, 11))
     spools.arguments.append(1, 2, 3, 4, b"x")
     spools.stacks.append(1, 2, 3, 4, b"x")
+    spools.callers.append(1, 2, 3, 4, b"x")
     spools.close()
     sizes = {layout.file: (tmp_path / "spool" / layout.file).stat().st_size for layout in LAYOUTS}
     head_too = {INLINE.file: 3 * INLINE.size}
     assert sizes == {layout.file: layout.dtype.itemsize for layout in LAYOUTS} | head_too
 
 
-VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":2}')
+VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":3}')
 
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_a_call_has_exactly_the_fields_of_the_format() -> None:
     record = exported(call(3, result=HEAP + 0x2A0))
     assert list(record) == [
         *COMMON, "op", "size", "count", "alignment", "pointer", "result", "where", "end_ns", "errno", "site", "origin",
-        "served_by", "steps", "inner", "allocator", "parameter", "value", "misuse",
+        "served_by", "steps", "inner", "allocator", "parameter", "value", "misuse", "stack",
     ]  # fmt: skip
     assert (record["kind"], record["size"], record["pointer"]) == ("call", 100, None)
     assert (record["result"], record["where"]) == (hex(HEAP + 0x2A0), "heap+0x2a0")

@@ -32,13 +32,15 @@ def test_a_wish_is_kept_as_it_was_with_what_the_loader_and_the_allocator_read() 
         selection=parse("trace=mmap,brk", frozenset({"brk", "mmap"})),
         max_events=7,
         stop_after=11,
+        callers=16,
+        through=("my_malloc",),
     )
     kept = request_of(asked, Path("/t/story.trace"), allow_loss=True)
     assert kept.command == ("/bin/true", "-x")
     assert (kept.directory, kept.expression, kept.syscalls) == ("/t/story.trace", "trace=mmap,brk", ("brk", "mmap"))
     assert kept.instruments == ("calls", "faults", "residency")
-    assert (kept.recorder, kept.stack, kept.max_events, kept.allow_loss) == ("auto", 512, 7, True)
-    assert kept.stop_after == 11
+    assert (kept.recorder, kept.stack, kept.max_events, kept.allow_loss) == ("auto", 16, 7, True)
+    assert (kept.stop_after, kept.through) == (11, ("my_malloc",))
     assert set(kept.environment) == {"GLIBC_TUNABLES", "MALLOC_ARENA_MAX", "LD_PRELOAD"}
 
 

@@ -167,8 +167,7 @@ def finished(directory: Path, *, with_snapshots: bool) -> Trace:
     recorder.spools.close()
     counts = {"faults_lost": 0, "faults_counted": 0}
     recording = Recording(0, 0.062, counts, [], {}, sees_kernel_faults=False)
-    request = msgspec.structs.replace(meta().request, stack=0)
-    finish(folder, meta().machine, request, recording)
+    finish(folder, meta().machine, meta().request, recording)
     return Trace.open(directory)
 
 

@@ -52,7 +52,7 @@ def call_row(event: Call, sites: SiteTable) -> dict[str, Any]:
     row = {
         **common(event, sites), "op": event.op, "where": event.where, "origin": event.origin, "served_by": event.served_by, "steps": event.steps,
         "errno": event.errno or 0, "inner_calls": event.inner, "returned": int(event.end_ns is not None),
-        "end_ns": event.end_ns or 0, "where_at": -1,
+        "end_ns": event.end_ns or 0, "where_at": -1, "stack": event.stack or 0,
     }  # fmt: skip
     misuse = event.misuse
     row |= {
