@@ -4,7 +4,7 @@
 # The machine's first disk holds Debian, with the observer in /home/student/malloc-observer as scripts/provision.sh left it
 # (or, for cloud12, with what cloud-init has just done, in /opt/malloc-observer); writes to it are forgotten. The second one,
 # /vm, brings this file as part of project.tar, and `order` (NAME, then short or full), and takes home results/: machine.json,
-# doctor-WHO.json, table, logs.
+# doctor-WHO.json, facts-WHO.json, table, logs.
 
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -38,6 +38,8 @@ enter() {
 
 mount_all() {
     mount -t sysfs sysfs /sys
+    mount -t securityfs securityfs /sys/kernel/security
+    mount -t tracefs tracefs /sys/kernel/tracing
     mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
     mkdir -p /dev/pts /dev/shm
     mount -t devpts devpts /dev/pts
@@ -85,14 +87,25 @@ doctor() {
 }
 
 # A core of the tests: what depends on the kernel, and the main job beside other witnesses: tests TITLE USER:GROUP HOME FOLDER
+core_tests() {
+    tests 'unit or story or exec_self or fork_cow' "${core[@]}" -- "$@"
+}
+
+# Tests that EXPRESSION selects (pytest's -k): tests EXPRESSION FILE … -- TITLE USER:GROUP HOME FOLDER
 tests() {
-    local title=$1
+    local which=$1 which_files=() title
     shift
+    while [ "$1" != -- ]; do
+        which_files+=("$1")
+        shift
+    done
+    title=$2
+    shift 2
     # An emulated processor is slow: each test may take fifteen times its usual limit, and of the samples four are enough:
     # heap and mappings, a static program, fork, exec.
     # shellcheck disable=SC2016
     attempt "$title" 0 "$@" bash -c '. scripts/setup.sh && choose_place && run_pytest 3000 -q -o timeout=1800 "$@"' \
-        tests --basetemp="/tmp/pytest-$number" -k 'unit or story or exec_self or fork_cow' "${core[@]}"
+        tests --basetemp="/tmp/pytest-$number" --durations=20 -k "$which" "${which_files[@]}"
 }
 
 core=(
@@ -100,22 +113,58 @@ core=(
     tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/live/test_ordinary_user.py
 )
 
+# What the observer sees of some samples, to be set beside the same of other machines: facts WHO TITLE USER:GROUP HOME FOLDER
+facts() {
+    local who=$1 title=$2
+    shift 2
+    attempt "$title: scripts/facts keep" 0 "$@" scripts/facts keep "$results/facts-$who.json" story first_touch fork_cow
+}
+
+# That a run goes on where the kernel's side, or bcc, is refused, and its ledger says WORDS: refused EXPRESSION WORDS TITLE USER:GROUP HOME FOLDER
+refused() {
+    local asked=$1 words=$2 title=$3
+    shift 3
+    # shellcheck disable=SC2016
+    attempt "$title: run -e $asked goes on" 0 "$@" bash -c '
+        trace=$(mktemp -d)/a.trace
+        .venv/bin/observer run -q -e "$1" -o "$trace" build/c_samples/first_touch || exit
+        .venv/bin/observer show --ledger "$trace" | tr -s " \n" " " | tee /dev/stderr | grep -q "$2"' refused "$asked" "$words"
+}
+
+# The kernel's side, seen by root: beside pagemap, the kernel's counters and bcc; then what is said where it cannot be seen.
+kernel_cases() {
+    local build
+    build=/lib/modules/$(uname -r)/build
+    tests '(first_touch or frame or order or populated) and not (fork_cow or threads or exec_self)' tests/witness/test_kernel_side.py \
+        -- "root: the kernel's side, and bcc" "${root[@]}"
+    refused kernel 'sudo observer run -e kernel' student "${student[@]}"
+    mv "$build" "$build.away"
+    refused bcc 'linux-headers-' 'root, no headers' "${root[@]}"
+    mv "$build.away" "$build"
+    # There is no way back from here.
+    echo confidentiality >/sys/kernel/security/lockdown
+    refused kernel 'locked down' 'root, under lockdown' "${root[@]}"
+}
+
 # The machine with the kernel alone: nothing has applied /etc/sysctl.d, until it is provisioned once more.
 plain_cases() {
     local paranoid
     paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
     attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
     doctor student "student: observer doctor --json" "${student[@]}"
-    [ "$extent" = short ] || tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    [ "$extent" = short ] || facts student "student, perf_event_paranoid $paranoid" "${student[@]}"
+    [ "$extent" = short ] || core_tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
     attempt 'root: scripts/provision.sh, again' 0 "${root[@]}" bash scripts/provision.sh
     paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
     attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
     doctor provisioned "student, perf_event_paranoid $paranoid: observer doctor --json" "${student[@]}"
-    [ "$extent" = short ] || tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    [ "$extent" = short ] || core_tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
     # Root comes last: what it leaves in the student's checkout is not the student's.
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
-    [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
+    [ "$extent" = short ] || core_tests 'root: tests' "${root[@]}"
+    [ "$extent" = short ] || facts root root "${root[@]}"
+    [ "$extent" = short ] || kernel_cases
 }
 
 # The machine of another processor: its packages are not configured, so there is nothing to provision.
@@ -130,10 +179,10 @@ arm64_cases() {
     attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
-    [ "$extent" = short ] || tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
+    [ "$extent" = short ] || core_tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
-    [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
+    [ "$extent" = short ] || core_tests 'root: tests' "${root[@]}"
 }
 
 # The machine that cloud-init has made out of a cloud's image.
