@@ -30,6 +30,8 @@ _AT_ONCE: Final = 1 << 16
 _INITIAL_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO (include/linux/proc_ns.h)
 _BUILD: Final = "/lib/modules/{}/build"
 _IN_KERNEL: Final = Path("/sys/kernel/kheaders.tar.xz")
+_SOURCE: Final = "BCC_KERNEL_SOURCE"
+"""The variable by which bcc is told of headers elsewhere."""
 _WHAT: Final = "cannot ask bcc"
 
 
@@ -89,14 +91,21 @@ class BccWitness:
         self._thread = threading.Thread(target=self._copy, name="bcc", daemon=True)
         self._thread.start()
 
+    def settle(self) -> None:
+        """Wait until it is ready, or known not to work."""
+        if self.refused:
+            return
+        try:
+            self.kprobes_refused = self._hear().kprobes_refused
+        except CannotObserve as error:
+            self._refuse(error)
+
     def follow(self, pid: int) -> None:
         """Have it follow the stopped process *pid* and all its children."""
         if self.refused or self._program is None or self._program.stdin is None:
             return
         try:
-            said = self._hear()
             self._program.stdin.write(b"%d" % pid)
-            self.kprobes_refused = said.kprobes_refused
             self._hear()
         except (CannotObserve, OSError) as error:
             self._refuse(error)
@@ -166,11 +175,17 @@ def why_not() -> CannotObserve | None:
         return CannotObserve(_WHAT, "it numbers processes as the machine does, not this container", "run outside of it")
     if not _has_bcc():
         return CannotObserve(_WHAT, f"{_PYTHON} has no module bcc", "sudo apt-get install python3-bpfcc")
-    release = os.uname().release
-    if not (os.path.exists(_BUILD.format(release)) or _IN_KERNEL.exists() or "BCC_KERNEL_SOURCE" in os.environ):
-        remedy = "sudo apt-get install linux-headers-$(uname -r)"
-        return CannotObserve(_WHAT, f"no headers of this kernel in {_BUILD.format(release)}", remedy)
+    build = Path(_BUILD.format(os.uname().release))
+    if not (build.exists() or _IN_KERNEL.exists() or _SOURCE in os.environ):
+        return CannotObserve(_WHAT, f"no headers of this kernel in {build}", _headers(build))
     return None
+
+
+def _headers(build: Path) -> str:
+    """Return how to come by headers for *build*: a kernel without modules there is none of the distribution's."""
+    if build.parent.exists():
+        return "sudo apt-get install linux-headers-$(uname -r)"
+    return f"sudo {_SOURCE}=FOLDER observer run -e bcc …, with the headers of a kernel like this one"
 
 
 def _has_bcc() -> bool:

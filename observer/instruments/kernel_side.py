@@ -64,6 +64,11 @@ class KernelSide:
         if self.witness is not None:
             self.witness.prepare()
 
+    def settle(self) -> None:
+        """Wait for what was begun: none of its time is the program's."""
+        if self.witness is not None:
+            self.witness.settle()
+
     def start(self, tid: int) -> list[Tracepoint]:
         """Open the tracepoints on the stopped task *tid*; its future threads and children are included.
 

@@ -202,6 +202,8 @@ class _Session:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
             self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers)
+        if self._kernel is not None:
+            self._kernel.settle()
         before = procfs.child_counters()
         start = Start(
             path=self._path, argv=self._wish.argv, environment=self._wish.environment, program_filter=program_filter,

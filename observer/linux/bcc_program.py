@@ -137,9 +137,21 @@ def _loaded(bcc: Any, refused: str) -> tuple[Any, str]:
     return bcc.BPF(text=_PROGRAM, cflags=flags), refused
 
 
+def _reason(said: str, error: Exception) -> str:
+    """Return why bcc does not work: the telling line of what it and its compiler *said*, else what it raised."""
+    for mark in ("Unable to find kernel headers", "error:"):
+        for line in said.splitlines():
+            if mark in line:
+                return line.partition(". Try")[0]
+    return f"{type(error).__name__}: {error}"
+
+
 def main() -> None:
     """Follow a process tree until standard input ends."""
     status = os.fdopen(int(sys.argv[1]), "w")
+    out, said = os.fdopen(os.dup(1), "wb"), os.memfd_create("said")
+    for stream in (1, 2):  # bcc writes to both, and records alone may go to the first
+        os.dup2(said, stream)
     if os.fork():
         os._exit(0)
     os.setsid()
@@ -153,9 +165,9 @@ def main() -> None:
 
         program, refused = _loaded(bcc, _kprobes_refused())
     except Exception as error:  # whatever it is, our parent says it
-        say(works=False, why=f"{type(error).__name__}: {error}")
+        ctypes.CDLL(None).fflush(None)
+        say(works=False, why=_reason(os.pread(said, 1 << 16, 0).decode(errors="replace"), error))
         return
-    out = sys.stdout.buffer
 
     def take(_context: Any, data: Any, size: int) -> None:
         out.write(ctypes.string_at(data, size))

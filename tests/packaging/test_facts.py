@@ -41,7 +41,11 @@ def test_the_same_facts_are_said_to_be(tmp_path: Path) -> None:
     ("sample", "machine", "said"),
     [
         ({"calls": [CALL.replace("2a0", "290")]}, {"libc": "2.41"}, "as these differ: libc 2.36 | 2.41"),
-        ({"touched": [[SMALL, 30011, 1], [LARGE, 4308992, 7]]}, {"thp": "never"}, "as these differ: thp always | never"),
+        (
+            {"touched": [[SMALL, 30011, 1], [LARGE, 4308992, 7]]},
+            {"thp": "never"},
+            "as these differ: thp always | never",
+        ),
         ({"touched": [[SMALL, 30011, 1]]}, {"thp": "never"}, "as these differ: thp always | never"),
         ({"touched": []}, {"page_size": 16384}, "as these differ: page_size 4096 | 16384"),
     ],

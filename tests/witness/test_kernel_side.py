@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from observer.instruments.bcc import why_not
 from observer.model.events import Event, Fault, KernelWork, Syscall
 from tests.conftest import needs_bcc, needs_kernel_side
-from tests.recordings import OBSERVER, Recorded, environment_of_commands
+from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 from tests.witness.programs import SAMPLES
 
 ASKED = ("-q", "-e", "kernel")
@@ -172,3 +173,17 @@ def test_bcc_tells_of_the_same_frames(
     if not any("handle_mm_fault is not timed" in note for note in run.trace.meta.notes):
         assert len(timed) >= 0.99 * len(run.faults)
         assert all(work.handling_ns is not None and 0 < work.handling_ns <= work.ns + 10_000 for work in timed)
+
+
+def test_a_run_goes_on_where_bcc_finds_no_headers(
+    sample: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BCC_KERNEL_SOURCE", "/nonexistent")
+    refused = why_not()
+    if refused is not None:
+        pytest.skip(str(refused))
+    run = run_observer([sample("first_touch")], tmp_path / "trace", options=("-q", "-e", "bcc"))
+    assert run.status == 0, run.stderr
+    run.assert_balanced()
+    (note,) = (line.note for line in run.trace.meta.ledger if line.identity.startswith("page frames that bcc tells of"))
+    assert note.startswith("cannot ask bcc: Unable to find kernel headers;")

@@ -39,6 +39,7 @@ def run(witness: BccWitness, program: str, folder: Path, monkeypatch: pytest.Mon
     place.write_text(program)
     monkeypatch.setattr(bcc, "_PROGRAM", place)
     witness.prepare()
+    witness.settle()
     witness.follow(77)
     return witness.stop()
 
@@ -59,6 +60,7 @@ def test_it_is_nobodys_child(witness: BccWitness, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(bcc, "_PROGRAM", tmp_path / "program.py")
     (tmp_path / "program.py").write_text(WORKS + "os.read(0, 1)\nsay(counted=0, lost=0)\n")
     witness.prepare()
+    witness.settle()
     witness.follow(77)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
@@ -83,6 +85,21 @@ def test_one_that_does_not_work_says_why_and_tells_nothing(
 ) -> None:
     assert run(witness, program, tmp_path, monkeypatch) == {}
     assert witness.refused.startswith(f"cannot ask bcc: {why}; ")
+
+
+def test_it_is_waited_for_before_the_program_is_there(
+    witness: BccWitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it needs to compile is no part of the program's time."""
+    monkeypatch.setattr(bcc, "_PROGRAM", tmp_path / "program.py")
+    (tmp_path / "program.py").write_text(BEGIN + "import time\ntime.sleep(2)\n" + WORKS.removeprefix(BEGIN))
+    witness.prepare()
+    began = time.monotonic()
+    witness.settle()
+    assert time.monotonic() - began > 1
+    assert (witness.refused, witness.kprobes_refused) == ("", "no kprobes")
+    witness.follow(77)
+    witness.stop()
 
 
 def test_one_that_says_nothing_is_not_waited_for(
@@ -110,5 +127,10 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     refused = why_not()
     assert refused is not None
     assert refused.remedy == "sudo apt-get install linux-headers-$(uname -r)"
+    # Whose kernel has no modules here has it from elsewhere: no package has its headers.
+    monkeypatch.setattr(bcc, "_BUILD", str(tmp_path / "{}" / "build"))
+    refused = why_not()
+    assert refused is not None
+    assert "BCC_KERNEL_SOURCE=FOLDER" in refused.remedy
     (tmp_path / "kheaders").touch()
     assert why_not() is None
