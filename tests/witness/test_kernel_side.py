@@ -89,6 +89,34 @@ def test_times_are_in_order_and_within_the_run(sample: Callable[[str], str], rec
 
 
 @needs_kernel_side
+def test_faults_take_no_longer_than_the_program_had_the_processor(
+    tmp_path: Path, recorded: Callable[..., Recorded]
+) -> None:
+    """By the kernel's own account of its time; a fault during which others had the processor is left out."""
+    program = tmp_path / "touch"
+    source = (
+        "#include <stdio.h>\n#include <sys/mman.h>\n#include <time.h>\n"
+        "int main(void) {\n"
+        "  struct timespec began, ended;\n"
+        "  char *piece = mmap(0, 20011 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);\n"
+        "  madvise(piece, 20011 * 4096, MADV_NOHUGEPAGE);\n"
+        "  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);\n"
+        "  for (int i = 0; i < 20011; i++) piece[i * 4096] = 1;\n"
+        "  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);\n"
+        '  printf("fact ns %lld\\n", (ended.tv_sec - began.tv_sec) * 1000000000LL + ended.tv_nsec - began.tv_nsec);\n'
+        "  return 0; }\n"
+    )
+    subprocess.run(["gcc", "-x", "c", "-o", program, "-"], input=source, text=True, check=True)
+    run = recorded(str(program), options=ASKED)
+    run.assert_balanced()
+    touched = works([fault for fault in run.faults if fault.toucher == "program" and fault.access == "write"])
+    zeroed = [work.ns for work in touched if work.zeroed]
+    assert len(zeroed) >= 0.99 * 20011
+    usual = sorted(zeroed)[len(zeroed) // 2]
+    assert 0 < sum(ns for ns in zeroed if ns < 10 * usual) < int(run.facts["ns"])
+
+
+@needs_kernel_side
 def test_memory_is_asked_for_without_frames_and_populated_with(
     tmp_path: Path, recorded: Callable[..., Recorded]
 ) -> None:
