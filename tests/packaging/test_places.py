@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 CAPABILITIES = [
     "trace a program", "allocator calls", "page faults in user mode", "page faults in kernel mode", "residency of pages",
-    "page frame numbers",
+    "page frame numbers", "the kernel's side (-e kernel)", "a second witness of it (-e bcc)",
 ]  # fmt: skip
 
 
@@ -42,12 +42,12 @@ def table(*places: Path) -> list[list[str]]:
 def test_a_row_a_user(tmp_path: Path) -> None:
     place = machine(
         tmp_path, "a", "Debian GNU/Linux 12 (bookworm)", "6.1.0-57-cloud-amd64", root=doctor(),
-        student=doctor("page faults in user mode", "page faults in kernel mode", "page frame numbers"),
+        student=doctor("page faults in user mode", "page faults in kernel mode", *CAPABILITIES[-3:]),
     )  # fmt: skip
     student, root = table(place)
     assert student[0] == root[0] == "Debian 12, Linux 6.1, QEMU"
-    assert student[2:] == ["yes", "yes", "placed by pages", "counted", "yes", "no"]
-    assert root[1:] == ["root", *["yes"] * 6]
+    assert student[2:] == ["yes", "yes", "placed by pages", "counted", "yes", "no", "no", "no"]
+    assert root[1:] == ["root", *["yes"] * 8]
 
 
 def test_places_where_the_same_is_seen_share_a_row(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_file_is_a_place_of_its_own_name(tmp_path: Path) -> None:
     (tmp_path / "WSL 2.root.json").write_text(doctor())
     (tmp_path / "WSL 2.1.student.json").write_text(doctor("page frame numbers"))
     student, root = table(tmp_path / "WSL 2.root.json", tmp_path / "WSL 2.1.student.json")
-    assert student == ["WSL 2.1", "ordinary user, as installed", "yes", "yes", "yes", "yes", "yes", "no"]
+    assert student == ["WSL 2.1", "ordinary user, as installed", *["yes"] * 5, "no", "yes", "yes"]
     assert root[:2] == ["WSL 2", "root"]
 
 
