@@ -87,25 +87,22 @@ doctor() {
 }
 
 # A core of the tests: what depends on the kernel, and the main job beside other witnesses: tests TITLE USER:GROUP HOME FOLDER
-core_tests() {
-    tests 'unit or story or exec_self or fork_cow' "${core[@]}" -- "$@"
+tests() {
+    local title=$1
+    shift
+    # Of the samples two are enough here, heap and mappings, and exec: root's tests have fork.
+    some_tests 'unit or (story and not static) or exec_self' "${core[*]}" "$title" "$@"
 }
 
-# Tests that EXPRESSION selects (pytest's -k): tests EXPRESSION FILE … -- TITLE USER:GROUP HOME FOLDER
-tests() {
-    local which=$1 which_files=() title
-    shift
-    while [ "$1" != -- ]; do
-        which_files+=("$1")
-        shift
-    done
-    title=$2
-    shift 2
-    # An emulated processor is slow: each test may take fifteen times its usual limit, and of the samples four are enough:
-    # heap and mappings, a static program, fork, exec.
+# Those that EXPRESSION, pytest's -k, selects in FILES: some_tests EXPRESSION 'FILE …' TITLE USER:GROUP HOME FOLDER
+some_tests() {
+    local which=$1 title=$3 files
+    read -ra files <<<"$2"
+    shift 3
+    # An emulated processor is slow: each test may take fifteen times its usual limit.
     # shellcheck disable=SC2016
     attempt "$title" 0 "$@" bash -c '. scripts/setup.sh && choose_place && run_pytest 3000 -q -o timeout=1800 "$@"' \
-        tests --basetemp="/tmp/pytest-$number" --durations=20 -k "$which" "${which_files[@]}"
+        tests --basetemp="/tmp/pytest-$number" --durations=20 -k "$which" "${files[@]}"
 }
 
 core=(
@@ -135,8 +132,7 @@ refused() {
 kernel_cases() {
     local build
     build=/lib/modules/$(uname -r)/build
-    tests '(first_touch or frame or order or populated) and not (fork_cow or threads or exec_self)' tests/witness/test_kernel_side.py \
-        -- "root: the kernel's side, and bcc" "${root[@]}"
+    some_tests 'first_touch or frame_that or times or headers' tests/witness/test_kernel_side.py "root: the kernel's side, and bcc" "${root[@]}"
     refused kernel 'sudo observer run -e kernel' student "${student[@]}"
     mv "$build" "$build.away"
     refused bcc 'linux-headers-' 'root, no headers' "${root[@]}"
@@ -146,25 +142,32 @@ kernel_cases() {
     refused kernel 'locked down' 'root, under lockdown' "${root[@]}"
 }
 
+# What perf's permission decides.
+by_permission=(tests/witness/test_facts.py tests/witness/test_faults.py)
+
 # The machine with the kernel alone: nothing has applied /etc/sysctl.d, until it is provisioned once more.
 plain_cases() {
-    local paranoid
-    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
-    attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
+    local paranoid who
+    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid) who="student, perf_event_paranoid $paranoid"
+    attempt "$who: scripts/run" 0 "${student[@]}" scripts/run
     doctor student "student: observer doctor --json" "${student[@]}"
-    [ "$extent" = short ] || facts student "student, perf_event_paranoid $paranoid" "${student[@]}"
-    [ "$extent" = short ] || core_tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    if [ "$extent" = full ]; then
+        facts student "$who" "${student[@]}"
+        tests "$who: tests" "${student[@]}"
+    fi
     attempt 'root: scripts/provision.sh, again' 0 "${root[@]}" bash scripts/provision.sh
-    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid)
-    attempt "student, perf_event_paranoid $paranoid: scripts/run" 0 "${student[@]}" scripts/run
-    doctor provisioned "student, perf_event_paranoid $paranoid: observer doctor --json" "${student[@]}"
-    [ "$extent" = short ] || core_tests "student, perf_event_paranoid $paranoid: tests" "${student[@]}"
+    paranoid=$(setting /proc/sys/kernel/perf_event_paranoid) who="student, perf_event_paranoid $paranoid"
+    attempt "$who: scripts/run" 0 "${student[@]}" scripts/run
+    doctor provisioned "$who: observer doctor --json" "${student[@]}"
+    [ "$extent" = short ] || some_tests 'story and not static' "${by_permission[*]}" "$who: tests" "${student[@]}"
     # Root comes last: what it leaves in the student's checkout is not the student's.
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
-    [ "$extent" = short ] || core_tests 'root: tests' "${root[@]}"
-    [ "$extent" = short ] || facts root root "${root[@]}"
-    [ "$extent" = short ] || kernel_cases
+    if [ "$extent" = full ]; then
+        some_tests 'fork_cow or exec_self' "${by_permission[*]}" 'root: tests' "${root[@]}"
+        facts root root "${root[@]}"
+        kernel_cases
+    fi
 }
 
 # The machine of another processor: its packages are not configured, so there is nothing to provision.
@@ -179,10 +182,10 @@ arm64_cases() {
     attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
-    [ "$extent" = short ] || core_tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
+    [ "$extent" = short ] || tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
-    [ "$extent" = short ] || core_tests 'root: tests' "${root[@]}"
+    [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
 }
 
 # The machine that cloud-init has made out of a cloud's image.

@@ -183,6 +183,7 @@ def test_there_are_scripts_in_python() -> None:
         "chapter",
         "classroom",
         "crossing",
+        "facts",
         "golden",
         "kills",
         "places",
