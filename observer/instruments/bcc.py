@@ -60,6 +60,7 @@ class BccWitness:
         self._program: subprocess.Popen[bytes] | None = None
         self._status: IO[bytes] | None = None
         self._thread: threading.Thread | None = None
+        self._follows = False
 
     def prepare(self) -> None:
         """Start the program, which compiles what it needs meanwhile."""
@@ -106,6 +107,7 @@ class BccWitness:
             return
         try:
             self._program.stdin.write(b"%d" % pid)
+            self._follows = True
             self._hear()
         except (CannotObserve, OSError) as error:
             self._refuse(error)
@@ -134,6 +136,9 @@ class BccWitness:
     def stop(self) -> dict[str, int]:
         """End the program and take what is left; return what it counted, for the totals."""
         if self.refused or self._status is None:
+            return {}
+        if not self._follows:
+            self._close()
             return {}
         self._end()
         try:

@@ -23,7 +23,9 @@ def kernel_lines(evidence: Evidence) -> list[LedgerLine]:
     if "kernel" not in evidence.instruments:
         return []
     if "kernel" in evidence.not_observed:
-        return [unverifiable(_EVENTS, evidence.not_observed["kernel"])]
+        refused = evidence.not_observed["kernel"]
+        second = [evidence.not_observed.get("bcc", refused)] if "bcc" in evidence.instruments else []
+        return [unverifiable(_EVENTS, refused), *(unverifiable(_WITNESS, why) for why in second)]
     found, lost = evidence.findings.kernel, evidence.count("kernel_events_lost")
     lines = [balance(_EVENTS, len(evidence.spooled.kernel), evidence.count("kernel_events_counted"), lost=lost)]
     if "faults" in evidence.instruments and "faults" not in evidence.not_observed:

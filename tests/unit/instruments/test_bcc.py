@@ -87,6 +87,18 @@ def test_one_that_does_not_work_says_why_and_tells_nothing(
     assert witness.refused.startswith(f"cannot ask bcc: {why}; ")
 
 
+def test_one_that_was_given_nobody_to_follow_is_not_blamed(
+    witness: BccWitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the tracepoints are refused there is nothing to set beside what it would tell."""
+    monkeypatch.setattr(bcc, "_PROGRAM", tmp_path / "program.py")
+    (tmp_path / "program.py").write_text(BEGIN + "say(works=True)\nos.read(0, 32)\n")
+    witness.prepare()
+    witness.settle()
+    assert witness.stop() == {}
+    assert witness.refused == ""
+
+
 def test_it_is_waited_for_before_the_program_is_there(
     witness: BccWitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

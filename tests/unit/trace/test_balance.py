@@ -166,6 +166,18 @@ def test_without_the_kernels_side_its_line_says_why(recorder: Recorder) -> None:
     assert not {HANDLED, FRAMES} & found.keys()
 
 
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [({}, "tracefs is not mounted"), ({"bcc": "BPF programs need root"}, "BPF programs need root")],
+    ids=["there was nothing to set beside it", "it was refused itself"],
+)
+def test_without_the_kernels_side_bccs_line_says_why(refused: dict[str, str], why: str, recorder: Recorder) -> None:
+    recorder.start(1, WHAT_THERE_IS)
+    found = ledger(recorder, instruments=WITH_BCC, not_observed={"kernel": "tracefs is not mounted", **refused})
+    assert (told(found[WITNESSED]), found[WITNESSED].note) == ((None, None, 0, "UNVERIFIABLE"), why)
+    assert TOLD_BY_BCC not in found
+
+
 def test_who_did_not_ask_for_the_kernels_side_reads_nothing_of_it(recorder: Recorder) -> None:
     recorder.start(1, WHAT_THERE_IS)
     assert not {KERNEL_EVENTS, HANDLED, FRAMES} & ledger(recorder).keys()
