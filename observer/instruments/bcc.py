@@ -119,8 +119,8 @@ class BccWitness:
             raise CannotObserve(_WHAT, f"it says nothing for {_PATIENCE:.0f} s", "leave -e bcc out")
         said = _read(self._status.readline())
         if not said.works:
-            lines = said.why.strip().splitlines() or ["it does not work"]
-            raise CannotObserve(_WHAT, lines[-1], "leave -e bcc out")
+            why = (said.why.strip().splitlines() or ["it does not work"])[-1]
+            raise CannotObserve(_WHAT, why, _headers() if "kernel headers" in why else "leave -e bcc out")
         return said
 
     def _copy(self) -> None:
@@ -180,15 +180,20 @@ def why_not() -> CannotObserve | None:
         return CannotObserve(_WHAT, "it numbers processes as the machine does, not this container", "run outside of it")
     if not _has_bcc():
         return CannotObserve(_WHAT, f"{_PYTHON} has no module bcc", "sudo apt-get install python3-bpfcc")
-    build = Path(_BUILD.format(os.uname().release))
+    build = _build()
     if not (build.exists() or _IN_KERNEL.exists() or _SOURCE in os.environ):
-        return CannotObserve(_WHAT, f"no headers of this kernel in {build}", _headers(build))
+        return CannotObserve(_WHAT, f"no headers of this kernel in {build}", _headers())
     return None
 
 
-def _headers(build: Path) -> str:
-    """Return how to come by headers for *build*: a kernel without modules there is none of the distribution's."""
-    if build.parent.exists():
+def _build() -> Path:
+    """Return where this kernel's headers should be."""
+    return Path(_BUILD.format(os.uname().release))
+
+
+def _headers() -> str:
+    """Return how to come by headers: a kernel that has no modules there is none of the distribution's."""
+    if _build().parent.exists():
         return "sudo apt-get install linux-headers-$(uname -r)"
     return f"sudo {_SOURCE}=FOLDER observer run -e bcc …, with the headers of a kernel like this one"
 

@@ -87,6 +87,18 @@ def test_one_that_does_not_work_says_why_and_tells_nothing(
     assert witness.refused.startswith(f"cannot ask bcc: {why}; ")
 
 
+@pytest.mark.parametrize(
+    ("place", "remedy"), [("{}", "apt-get install linux-headers-"), ("{}/build", "BCC_KERNEL_SOURCE=FOLDER")]
+)
+def test_headers_that_it_does_not_find_have_a_remedy(
+    place: str, remedy: str, witness: BccWitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bcc, "_BUILD", str(tmp_path / place))
+    run(witness, BEGIN + "say(works=False, why='Unable to find kernel headers')\n", tmp_path, monkeypatch)
+    assert witness.refused.startswith("cannot ask bcc: Unable to find kernel headers; ")
+    assert remedy in witness.refused
+
+
 def test_one_that_was_given_nobody_to_follow_is_not_blamed(
     witness: BccWitness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
