@@ -186,6 +186,7 @@ arm64_cases() {
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
     [ "$extent" = short ] || tests 'root: tests' "${root[@]}"
+    [ "$extent" = short ] || facts root root "${root[@]}"
 }
 
 # The machine that cloud-init has made out of a cloud's image.
