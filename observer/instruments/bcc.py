@@ -23,8 +23,8 @@ __all__ = ["BccWitness", "why_not"]
 
 _PYTHON: Final = "/usr/bin/python3"
 _PROGRAM: Final = Path(__file__).parent.parent / "linux" / "bcc_program.py"
-_PATIENCE: Final = 120.0
-"""Seconds that the BPF program may take to be compiled and loaded: a minute in an emulated machine."""
+_PATIENCE: Final = 300.0
+"""Seconds that the BPF program may take to be compiled and loaded: minutes in a busy emulated machine."""
 _SHORTLY: Final = 1.0
 _AT_ONCE: Final = 1 << 16
 _INITIAL_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO (include/linux/proc_ns.h)

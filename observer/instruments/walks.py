@@ -74,7 +74,7 @@ def _of_arenas(heap: Heap, before: int) -> npt.NDArray[Any]:
     found = np.empty(len(table), dtype=SNAPSHOT_CHUNK.dtype)
     found["address"], found["size"], found["state"] = table["address"], table["size"], table["state"]
     found["arena"] = table["arena"] + before
-    found["bin"] = np.where(table["bin"] < 0, NO_BIN, table["bin"])
+    found["bin"] = np.where(table["bin"] < 0, np.uint16(NO_BIN), table["bin"].astype(np.uint16))
     found["kind"] = _kinds(heap, table)
     return found
 

@@ -157,7 +157,9 @@ class Engine:
                 # No descriptors or no memory for us: what this stop would have told is lost, the program is not.
                 self.stumbles[os.strerror(error.errno or 0)] += 1
             self._go_on(tid)
-        except OverflowError:  # a stack pointer in the kernel's half, which pread(2) takes for a negative place
+        except OverflowError as error:
+            # A number of the program's, or of ours, that no door to the kernel takes.
+            self.stumbles[str(error)] += 1
             self._go_on(tid)
 
     def _stepped(self, task: Task, status: int) -> bool:
@@ -376,11 +378,11 @@ class Engine:
         task.exiting = True
         status = ptrace.event_message(task.tid)
         last = not any(other.pid == task.pid and not other.exiting for other in self.tasks.values())
+        entry, task.entered = task.entered, None
         if task.has_exec:
-            if task.entered is not None:
-                self._watcher.syscall_left(task, task.entered, None)
+            if entry is not None:
+                self._watcher.syscall_left(task, entry, None)
             self._watcher.exiting(task, status, last)
-        task.entered = None
         ptrace.cont(task.tid)
 
     def _close_if_unused(self, memory: Memory | None) -> None:
