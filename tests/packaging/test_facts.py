@@ -13,7 +13,8 @@ import pytest
 
 from tests.conftest import ROOT
 
-MACHINE = {"kernel": "Linux 6.1", "libc": "2.36", "thp": "always", "architecture": "x86_64", "page_size": 4096}
+MACHINE = {"kernel": "Linux 6.1", "libc": "2.36", "thp": "always", "architecture": "x86_64", "page_size": 4096,
+           "faults": "exact"}  # fmt: skip
 CALL = "process 1: malloc(100) at line 26: heap+0x2a0, steps 1-2-3-4-5, brk +0, brk +135168"
 LARGE = "process 1: malloc(4308992) at line 22"
 SMALL = "process 1: malloc(30011) at line 28"
@@ -47,9 +48,10 @@ def test_the_same_facts_are_said_to_be(tmp_path: Path) -> None:
             "as these differ: thp always | never",
         ),
         ({"touched": [[SMALL, 30011, 1]]}, {"thp": "never"}, "as these differ: thp always | never"),
+        ({"touched": [[SMALL, 30011, 2]]}, {"faults": "inferred"}, "as these differ: faults exact | inferred"),
         ({"touched": []}, {"page_size": 16384}, "as these differ: page_size 4096 | 16384"),
     ],
-    ids=["another glibc", "huge pages", "huge pages, none", "larger pages"],
+    ids=["another glibc", "huge pages", "huge pages, none", "placed", "larger pages"],
 )
 def test_a_difference_is_explained_by_what_it_depends_on(
     sample: dict[str, Any], machine: dict[str, Any], said: str, tmp_path: Path

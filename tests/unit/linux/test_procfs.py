@@ -212,7 +212,8 @@ def test_a_process_has_the_faults_of_its_ended_threads() -> None:
     thread = threading.Thread(target=lambda: mmap.mmap(-1, 97 * PAGE).write(b"x" * 97 * PAGE))
     thread.start()
     thread.join()
-    assert procfs.process_counters(os.getpid()).minor - before.minor >= 97
+    # Of either kind: Linux 5.10 was seen to count those of shared memory as major ones.
+    assert procfs.process_counters(os.getpid()).total - before.total >= 97
 
 
 def test_the_sizes_of_a_process_are_ordered_and_agree_with_psutil() -> None:
