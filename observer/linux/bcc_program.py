@@ -113,6 +113,12 @@ _TENTH = 100  # milliseconds
 def _kprobes_refused() -> str:
     """Return why no kprobe can be set here; empty if one can."""
     try:
+        with open("/sys/kernel/security/lockdown", encoding="ascii") as file:
+            if "[confidentiality]" in file.read():
+                return "the kernel is locked down (confidentiality)"
+    except OSError:
+        pass  # securityfs need not be mounted: the attempt itself is refused then
+    try:
         with open("/sys/kernel/debug/kprobes/enabled", encoding="ascii") as file:
             if file.read().strip() == "0":
                 return "kprobes are switched off (/sys/kernel/debug/kprobes/enabled)"
