@@ -157,8 +157,7 @@ class Engine:
                 # No descriptors or no memory for us: what this stop would have told is lost, the program is not.
                 self.stumbles[os.strerror(error.errno or 0)] += 1
             self._go_on(tid)
-        except OverflowError as error:
-            # A number of the program's, or of ours, that no door to the kernel takes.
+        except OverflowError as error:  # a number, the program's or ours, that no door to the kernel takes
             self.stumbles[str(error)] += 1
             self._go_on(tid)
 
@@ -376,13 +375,12 @@ class Engine:
 
     def _exiting(self, task: Task) -> None:
         task.exiting = True
-        status = ptrace.event_message(task.tid)
         last = not any(other.pid == task.pid and not other.exiting for other in self.tasks.values())
         entry, task.entered = task.entered, None
         if task.has_exec:
             if entry is not None:
                 self._watcher.syscall_left(task, entry, None)
-            self._watcher.exiting(task, status, last)
+            self._watcher.exiting(task, ptrace.event_message(task.tid), last)
         ptrace.cont(task.tid)
 
     def _close_if_unused(self, memory: Memory | None) -> None:
