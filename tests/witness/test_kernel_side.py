@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -200,7 +201,10 @@ def test_bcc_tells_of_the_same_frames(
     timed = [fault.kernel for fault in run.faults if fault.kernel is not None and fault.kernel.handling_ns is not None]
     if not any("handle_mm_fault is not timed" in note for note in run.trace.meta.notes):
         assert len(timed) >= 0.99 * len(run.faults)
-        assert all(work.handling_ns is not None and 0 < work.handling_ns <= work.ns + 10_000 for work in timed)
+        assert all(work.handling_ns is not None and work.handling_ns > 0 for work in timed)
+        # The probe at the return comes behind the fault's sample, and may take as long as all the rest where processors
+        # are emulated.
+        assert median(work.handling_ns or 0 for work in timed) < 2 * median(work.ns for work in timed)
 
 
 def test_a_run_goes_on_where_bcc_finds_no_headers(
