@@ -12,6 +12,9 @@
  * that no page table could hold is no page fault but exception 13, without an address. At last two that have nothing
  * to do with memory: a division by zero (exception 0, SIGFPE), an instruction that is none (6, SIGILL).
  *
+ * That is x86. On arm64 the address that no page table could hold is one where nothing is mapped, and is told; a division
+ * by zero is 0, and nobody objects: division_signal is 0.
+ *
  * The pieces lie at fixed places, so that their addresses are the same in every run; not so a constant's and the stack's.
  *
  * Facts: calls cs cpl pages_touched faults_program, and for each NAME those of caught.h
@@ -36,9 +39,11 @@ static void kernel_store(void)      { ABOUT_TO("kernel_store");     *kernel = 'x
 static void non_canonical(void)     { ABOUT_TO("non_canonical");    got = *hole; }
 #elif defined __aarch64__
 static volatile char *kernel = (char *)0xffff800008000000;
+static volatile char *hole = (char *)0x0001000000000000;                /* bits 48 to 54 must be copies of bit 55 */
 
 static void kernel_load(void)       { ABOUT_TO("kernel_load");      got = *kernel; }
 static void kernel_store(void)      { ABOUT_TO("kernel_store");     *kernel = 'x'; }
+static void non_canonical(void)     { ABOUT_TO("non_canonical");    got = *hole; }
 #endif
 static void null_load(void)         { ABOUT_TO("null_load");        got = *nothing; }
 static void unmapped_load(void)     { ABOUT_TO("unmapped_load");    got = *(volatile char *)unmapped; }
@@ -65,8 +70,8 @@ static void stack_overrun(void)
     descend(DEPTH);
 }
 
-#if defined __x86_64__ || defined __i386__
 static void division(void)          { ABOUT_TO("division");         got = (char)(17 / zero); }
+#if defined __x86_64__ || defined __i386__
 static void undefined(void)         { ABOUT_TO("undefined");        __asm__ volatile("ud2"); }
 #elif defined __aarch64__
 static void undefined(void)         { ABOUT_TO("undefined");        __asm__ volatile(".inst 0"); }
@@ -74,18 +79,12 @@ static void undefined(void)         { ABOUT_TO("undefined");        __asm__ vola
 
 static const struct deed deeds[] = {
 #if defined __x86_64__ || defined __aarch64__
-    { "kernel_load", kernel_load }, { "kernel_store", kernel_store },
-#endif
-#if defined __x86_64__
-    { "non_canonical", non_canonical },
+    { "kernel_load", kernel_load }, { "kernel_store", kernel_store }, { "non_canonical", non_canonical },
 #endif
     { "null_load", null_load }, { "unmapped_load", unmapped_load }, { "unmapped_store", unmapped_store },
     { "read_only_store", read_only_store }, { "constant_store", constant_store }, { "no_access_load", no_access_load },
     { "jump_into_data", jump_into_data }, { "beyond_file", beyond_file }, { "stack_overrun", stack_overrun },
-#if defined __x86_64__ || defined __i386__
-    { "division", division },
-#endif
-    { "undefined", undefined },
+    { "division", division }, { "undefined", undefined },
 };
 
 /* The next of the fixed places: 1 MiB apart, from 256 MiB on. Something else is there already: nothing is proved. */

@@ -91,7 +91,7 @@ tests() {
     local title=$1
     shift
     # Of the samples two are enough here, heap and mappings, and exec: root's tests have fork.
-    some_tests 'unit or (story and not static) or exec_self' "${core[*]}" "$title" "$@"
+    some_tests 'unit or (story and not static) or exec_self or arm64' "${core[*]}" "$title" "$@"
 }
 
 # Those that EXPRESSION, pytest's -k, selects in FILES: some_tests EXPRESSION 'FILE …' TITLE USER:GROUP HOME FOLDER
@@ -107,7 +107,8 @@ some_tests() {
 
 core=(
     tests/unit/linux tests/unit/tracee tests/unit/instruments
-    tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/live/test_ordinary_user.py
+    tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/witness/test_refused.py
+    tests/live/test_ordinary_user.py
 )
 
 # What the observer sees of some samples, to be set beside the same of other machines: facts WHO TITLE USER:GROUP HOME FOLDER
@@ -182,7 +183,10 @@ arm64_cases() {
     attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
-    [ "$extent" = short ] || tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
+    if [ "$extent" = full ]; then
+        tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
+        attempt 'student: scripts/workloads' 0 "${student[@]}" scripts/workloads -o "$results/workloads"
+    fi
     attempt 'root: scripts/run' 0 "${root[@]}" scripts/run
     doctor root 'root: observer doctor --json' "${root[@]}"
     [ "$extent" = short ] || tests 'root: tests' "${root[@]}"

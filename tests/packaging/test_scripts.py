@@ -189,6 +189,7 @@ def test_there_are_scripts_in_python() -> None:
         "places",
         "pressure",
         "soak",
+        "workloads",
     ]
 
 
@@ -198,7 +199,7 @@ def test_there_are_scripts_in_python() -> None:
         "accuracy nothing", "box --provider hyperv", "places", "bench x", "bench simulate 0", "bench glibc 3", "chapter rings", "crossing 0", "kills --times 0", "pressure",
         "classroom --students 0", "classroom --labs none", "classroom --jobs x",
         "pressure w 0", "soak --jobs 0", "soak --length x", "soak --minutes 1", "soak --mixture --minutes 1 --programs 1",
-        "soak --mixture --library here",
+        "soak --mixture --library here", "workloads nothing",
     ],
 )  # fmt: skip
 def test_words_that_make_no_sense_are_a_usage_error(words: str) -> None:

@@ -205,15 +205,59 @@ def test_the_answers_do_not_depend_on_the_c_library_or_the_mode(ending: str, sam
     ]
 
 
-def test_arm64_answers_a_privileged_instruction_with_sigill(variant: Sample) -> None:
-    emulator = [] if os.uname().machine == "aarch64" else ["qemu-aarch64"]
-    if emulator and which(emulator[0]) is None:
+# ---- arm64 ----
+
+FORBIDDEN_ARM64 = {
+    name: (number, ILLOPC if name == "undefined" else code) for name, (number, code, *_) in FORBIDDEN.items()
+} | {"non_canonical": (signal.SIGSEGV, MAPERR), "division": None}
+"""Signal and si_code as the kernel gives them; None where there is no signal."""
+
+
+@pytest.fixture
+def arm64(sample: Sample, variant: Sample) -> tuple[Callable[[str], list[str]], bool]:
+    """Return a function that gives a sample's command on arm64, and whether it is emulated: the kernel's part, too."""
+    if os.uname().machine == "aarch64":
+        return lambda name: [sample(name)], False
+    if which("qemu-aarch64") is None:
         pytest.skip("qemu-aarch64 is not installed")
-    facts = told_by([*emulator, variant("privileged-arm64")])
+    return lambda name: ["qemu-aarch64", variant(f"{name}-arm64")], True
+
+
+Arm64 = tuple[Callable[[str], list[str]], bool]
+
+
+def test_arm64_answers_a_privileged_instruction_with_sigill(arm64: Arm64) -> None:
+    command, emulated = arm64
+    facts = told_by(command("privileged"))
     names = ["mrs_sctlr", "mrs_ttbr", "mrs_level", "msr_vbar", "tlbi"]
     assert names_in(facts) == names
     for name in names:
         told = [facts[f"{name}_{what}"] for what in ("signal", "address_is_pc")]
         assert told == [str(int(signal.SIGILL)), "1"], name
         # The kernel says illegal opcode, the emulator illegal operand.
-        assert facts[f"{name}_si_code"] == str(ILLOPN if emulator else ILLOPC), name
+        assert facts[f"{name}_si_code"] == str(ILLOPN if emulated else ILLOPC), name
+
+
+def test_arm64_answers_a_forbidden_deed_with_the_same_signals_but_two(arm64: Arm64) -> None:
+    command, emulated = arm64
+    facts = told_by(command("forbidden"))
+    assert names_in(facts) == list(FORBIDDEN_ARM64)
+    assert (facts["faults_program"], facts["pages_touched"]) == ("17", "17")
+    # The emulator finds a page without access below the stack.
+    emulators = {"undefined": (signal.SIGILL, ILLOPN), "stack_overrun": (signal.SIGSEGV, ACCERR)} if emulated else {}
+    for name, wanted in (FORBIDDEN_ARM64 | emulators).items():
+        if wanted is None:
+            assert (facts[f"{name}_signal"], f"{name}_si_code" in facts) == ("0", False)
+            continue
+        assert (int(facts[f"{name}_signal"]), int(facts[f"{name}_si_code"])) == wanted, name
+        assert (facts[f"{name}_address_is_pc"] == "1") == (name in AT_THE_INSTRUCTION), name
+    there = ADDRESSES | {"kernel_load": 0xFFFF800008000000, "kernel_store": 0xFFFF800008000000}
+    there |= {"non_canonical": 0 if emulated else 1 << 48}
+    assert {name: int(facts[f"{name}_fault_address"]) for name in there} == there
+
+
+def test_arm64_has_one_gate(arm64: Arm64) -> None:
+    command, _ = arm64
+    facts = told_by(command("gates"))
+    assert [facts[name] for name in ("gate_syscall", "gate_int80", "gate_vdso", "gate_svc")] == ["0", "0", "0", "2"]
+    assert (facts["pid_svc"], facts["svc_brk"]) == ("1", "1")
