@@ -15,6 +15,9 @@ from tests.recordings import Recorded
 
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="uid nobody may run no Python that has the packages")
 
+SAME_PLACES = ("-q", "--aslr", "off")
+"""Where a library wants more alignment than a page has, the loader gives back none, one or both ends of what it mapped."""
+
 
 @pytest.fixture
 def run_as_nobody(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Recorded]:
@@ -68,9 +71,9 @@ def test_calls_and_the_ledger_are_the_same(
     open_sample: Callable[[str], str],
     recorded: Callable[..., Recorded],
 ) -> None:
-    mine = run_as_nobody(open_sample(name))
+    mine = run_as_nobody(open_sample(name), options=SAME_PLACES)
     mine.assert_balanced()
-    roots = recorded(open_sample(name), options=("-q",))
+    roots = recorded(open_sample(name), options=SAME_PLACES)
     assert [call.op for call in mine.calls if call.origin == "program"] == [
         call.op for call in roots.calls if call.origin == "program"
     ] or name == "threads"
@@ -104,9 +107,9 @@ def test_refusals_gates_and_arguments_are_the_same(
     open_sample: Callable[[str], str],
     recorded: Callable[..., Recorded],
 ) -> None:
-    mine = run_as_nobody(open_sample(name), options=("-q", "-e", "trace=all"))
+    mine = run_as_nobody(open_sample(name), options=(*SAME_PLACES, "-e", "trace=all"))
     mine.assert_balanced()
-    roots = recorded(open_sample(name), options=("-q", "-e", "trace=all"))
+    roots = recorded(open_sample(name), options=(*SAME_PLACES, "-e", "trace=all"))
     assert [(event.signal, event.code, event.exception, event.reason, event.access) for event in mine.signals] == [
         (event.signal, event.code, event.exception, event.reason, event.access) for event in roots.signals
     ]
