@@ -108,7 +108,7 @@ some_tests() {
 core=(
     tests/unit/linux tests/unit/tracee tests/unit/instruments
     tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/witness/test_refused.py
-    tests/live/test_ordinary_user.py
+    tests/witness/test_rings_arm64.py tests/live/test_ordinary_user.py
 )
 
 # What the observer sees of some samples, to be set beside the same of other machines: facts WHO TITLE USER:GROUP HOME FOLDER
