@@ -105,8 +105,9 @@ def stopped(command: list[str], setting: str = "") -> Iterator[tuple[int, subpro
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             for _ in range(6000):
-                state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
-                if state == "T":
+                # All threads: one that is still on its way to the stop brings pages in.
+                tasks = Path(f"/proc/{process.pid}/task").glob("*/stat")
+                if {task.read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"}:
                     break
                 time.sleep(0.01)
             yield process.pid, process

@@ -242,7 +242,9 @@ def test_arm64_answers_a_forbidden_deed_with_the_same_signals_but_two(arm64: Arm
     command, emulated = arm64
     facts = told_by(command("forbidden"))
     assert names_in(facts) == list(FORBIDDEN_ARM64)
-    assert (facts["faults_program"], facts["pages_touched"]) == ("17", "17")
+    # What the emulator counts are its own process's page faults, and now and then it has one of its own.
+    faults = int(facts["faults_program"])
+    assert (faults >= 17 if emulated else faults == 17, facts["pages_touched"]) == (True, "17")
     # The emulator finds a page without access below the stack.
     emulators = {"undefined": (signal.SIGILL, ILLOPN), "stack_overrun": (signal.SIGSEGV, ACCERR)} if emulated else {}
     for name, wanted in (FORBIDDEN_ARM64 | emulators).items():
