@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-LONGEST = 120.0
+LONGEST = 45.0
 """Seconds."""
 
 CHURN = r"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -17,6 +17,7 @@ __all__ = [
     "UNVERIFIABLE",
     "Exclusion",
     "LedgerLine",
+    "Verdict",
     "balance",
     "headline",
     "unverifiable",
@@ -34,6 +35,10 @@ INCOMPLETE: Final = "INCOMPLETE"
 INCONSISTENT: Final = "INCONSISTENT"
 FAILING: Final = frozenset({INCOMPLETE, INCONSISTENT})
 _ORDER: Final = (COMPLETE, EXCLUSIONS, INCOMPLETE, INCONSISTENT)
+
+
+Verdict = Literal["COMPLETE", "COMPLETE WITH EXCLUSIONS", "UNVERIFIABLE", "INCOMPLETE", "INCONSISTENT"]
+"""What a line comes to; a trace that somebody changed may hold no other word."""
 
 
 class Exclusion(msgspec.Struct, frozen=True):
@@ -55,7 +60,7 @@ class LedgerLine(msgspec.Struct, frozen=True):
     lost: int
     excluded: tuple[Exclusion, ...]
     unexplained: int
-    verdict: str
+    verdict: Verdict
     note: str = ""
 
 
@@ -78,6 +83,7 @@ def balance(
     """
     excluded = tuple(part for part in excluded if part.count)
     unexplained = expected - seen - lost - sum(part.count for part in excluded)
+    verdict: Verdict
     if unexplained and cannot_verify:
         verdict = UNVERIFIABLE
     elif unexplained:
@@ -97,7 +103,7 @@ def unverifiable(identity: str, why: str) -> LedgerLine:
     return LedgerLine(identity, None, None, 0, (), 0, UNVERIFIABLE, why)
 
 
-def worst(lines: tuple[LedgerLine, ...]) -> str:
+def worst(lines: tuple[LedgerLine, ...]) -> Verdict:
     """Return the gravest verdict of the *lines* that have a witness; UNVERIFIABLE when none has."""
     verdicts = [line.verdict for line in lines if line.verdict != UNVERIFIABLE]
     return max(verdicts, key=_ORDER.index, default=UNVERIFIABLE)

@@ -140,9 +140,9 @@ def memory_of(pid: int) -> Iterator[ProcessMemory]:
 
 
 def touched(pid: int) -> list[str]:
-    """What the kernel says of the pages of a process."""
+    """What the kernel says of the pages of a process; who else has them mapped comes and goes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return [line for line in lines if line.startswith(("Rss", "Anonymous", "Private", "Shared"))]
+    return [line for line in lines if line.startswith(("Rss", "Anonymous", "Private_Dirty", "Swap:"))]
 
 
 def walked_and_said(command: list[str], setting: str = "") -> tuple[Heap, str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from observer.model.ledger import FAILING, Exclusion, balance, headline, unverifiable, worst
+from observer.model.ledger import FAILING, Exclusion, LedgerLine, balance, headline, unverifiable, worst
 
 
 def verdict(seen: int, expected: int, *, lost: int = 0, excluded: tuple[int, ...] = (), cannot_verify: str = "") -> str:
@@ -110,3 +111,10 @@ def test_the_headline_counts_the_lines_without_a_witness() -> None:
 
 def test_an_empty_ledger_verifies_nothing() -> None:
     assert worst(()) == "UNVERIFIABLE"
+
+
+def test_a_line_has_no_other_verdict() -> None:
+    line = msgspec.json.encode(balance("a", 1, 1))
+    assert msgspec.json.decode(line, type=LedgerLine).verdict == "COMPLETE"
+    with pytest.raises(msgspec.ValidationError, match="verdict"):
+        msgspec.json.decode(line.replace(b"COMPLETE", b"fine"), type=LedgerLine)
