@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["TableWriter"]
 
 _MOST_VARIABLES: Final = 50
-_AT_ONCE: Final = 1 << 17
+_AT_ONCE: Final = 1 << 16
 """Rows of a table that are held before they are written."""
 _WRITERS: Final = 2
 """Stretches that are written at a time; each is held meanwhile."""
@@ -152,6 +152,8 @@ class TableWriter:
             part.overdue = {"call": [], "library": [], "syscall": []}
             self._unfinished.append(part)
         for kind, columns in _arrays(part).items():
+            if self._waiting[kind] and not len(columns["n"]):
+                continue  # a part without any tells no more than one before it
             self._waiting[kind].append({name: thin(values) for name, values in columns.items()})
             self._rows[kind] += len(columns["n"])
             if self._rows[kind] >= _AT_ONCE:
