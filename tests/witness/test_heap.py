@@ -139,10 +139,12 @@ def memory_of(pid: int) -> Iterator[ProcessMemory]:
         os.close(fd)
 
 
-def touched(pid: int) -> list[str]:
-    """What the kernel says of the pages of a process; who else has them mapped comes and goes."""
+def touched(pid: int) -> dict[str, int]:
+    """What the kernel says of the pages of a process, in KiB; whether others have them mapped, too, comes and goes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return [line for line in lines if line.startswith(("Rss", "Anonymous", "Private_Dirty", "Swap:"))]
+    sizes = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+    shared = {name: sizes[f"Private_{name}"] + sizes[f"Shared_{name}"] for name in ("Clean", "Dirty")}
+    return {"Rss": sizes["Rss"], "Anonymous": sizes["Anonymous"], **shared}
 
 
 def walked_and_said(command: list[str], setting: str = "") -> tuple[Heap, str]:

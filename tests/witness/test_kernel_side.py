@@ -202,8 +202,9 @@ def test_bcc_tells_of_the_same_frames(
     if not any("handle_mm_fault is not timed" in note for note in run.trace.meta.notes):
         assert len(timed) >= 0.99 * len(run.faults)
         assert all(work.handling_ns is not None and work.handling_ns > 0 for work in timed)
-        # The probe at the return comes behind the fault's sample, and may take as long as all the rest where processors
-        # are emulated.
+        # The probe at the return comes behind the fault's sample, and takes as long as all the rest in QEMU's emulation.
+        is_emulated = "QEMU TCG CPU" in Path("/proc/cpuinfo").read_text()
+        assert is_emulated or all((work.handling_ns or 0) <= work.ns + 10_000 for work in timed)
         assert median(work.handling_ns or 0 for work in timed) < 2 * median(work.ns for work in timed)
 
 
