@@ -27,7 +27,7 @@ from observer.instruments.standing import Standing
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import FAMILY
 from observer.recording.notes import Allocator, Aside, Handler
-from observer.recording.records import LEFT, RETURNED
+from observer.recording.records import COUNTED, LEFT, RETURNED
 from observer.recording.sink import Sink
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame, Interruption
@@ -229,9 +229,11 @@ class AllocatorCalls:
         self._record(task, frame, now, 0, how)
 
     def _record(self, task: Task, frame: Frame, ended: int, result: int, flags: int) -> int:
+        if frame.counter:
+            flags |= COUNTED
         return self._sink.calls.append(
-            frame.began, ended, task.pid, task.tid, frame.point.number, flags, frame.inner, frame.first, frame.second,
-            frame.third, result & _MASK, frame.return_address, frame.sp, frame.stack,
+            frame.counter or frame.began, ended, task.pid, task.tid, frame.point.number, flags, frame.inner,
+            frame.first, frame.second, frame.third, result & _MASK, frame.return_address, frame.sp, frame.stack,
             frame.point.implementation,
         )  # fmt: skip
 

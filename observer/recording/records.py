@@ -13,14 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 __all__ = [
-    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CALL_STACK", "CARRIED_OUT", "CLOCK", "ENTERED", "ENTRY_ONLY", "FAULT_BEGAN",
-    "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_INTERRUPT", "IN_USE",
-    "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "MOST_CALLERS", "NOT_IN_USE",
-    "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE", "SYSCALL", "VERSION",
-    "WHOLE", "WITNESS", "ZEROED", "Layout",
+    "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CALL_STACK", "CARRIED_OUT", "CLOCK", "COUNTED", "ENTERED", "ENTRY_ONLY",
+    "FAULT_BEGAN", "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_INTERRUPT",
+    "IN_USE", "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "MOST_CALLERS",
+    "NOT_IN_USE", "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE",
+    "SYSCALL", "VERSION", "WHOLE", "WITNESS", "ZEROED", "Layout",
 ]  # fmt: skip
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of all layouts together; another one wherever a field is added, leaves, moves or means something else."""
 
 ARGUMENT_BYTES: Final = 160
@@ -37,6 +37,8 @@ ENTRY_ONLY: Final = 4
 """Flag of a library call: it may return, but unseen."""
 CARRIED_OUT: Final = 2
 """Flag of a system call: it did its work, with the result recorded, and its task was killed before it returned."""
+COUNTED: Final = 8
+"""Flag of an allocator call: `began` is a counter of the processor, as the program recorded it, and not a time yet."""
 
 _NUMBERS: Final = {"u16": ("<u2", "H"), "u32": ("<u4", "I"), "u64": ("<u8", "Q"), "i64": ("<i8", "q")}
 
@@ -73,7 +75,7 @@ CALL: Final = Layout(
 )  # fmt: skip
 """One allocator call: `op` is a place in `model.operations.FAMILY`, `ret` where it returns to, `sp` where that stands.
 
-`flags`: RETURNED, LEFT. `inner` calls of the family were made in it. `stack` is the number of a stack
+`flags`: RETURNED, LEFT, COUNTED. `inner` calls of the family were made in it. `stack` is the number of a stack
 piece, or, where callers were asked for, that of a CALL_STACK; `implementation` that of the allocator whose function
 was called, as notes name it.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -12,11 +12,13 @@ from observer.files import File
 from observer.model.operations import FAMILY
 from observer.recording.clock import nanoseconds
 from observer.recording.notes import Annexed
-from observer.recording.records import CALL, HEAD, INLINE, RETURNED
+from observer.recording.records import CALL, COUNTED, HEAD, INLINE, RETURNED
 
 __all__ = ["InlineCalls"]
 
 Records = npt.NDArray[np.void]
+Pieces = Callable[[], Iterator[Records]]
+_NONE: Final = np.empty(0, dtype=CALL.dtype)
 
 _AT_ONCE: Final = 1 << 14
 """Records that are read at once."""
@@ -41,17 +43,56 @@ class InlineCalls:
 
     def pieces(self) -> Iterator[Records]:
         """Yield them as CALL records, those of a thread in their order."""
-        latest: dict[int, int] = {}
-        for records, owner in self._read():
-            calls = self._calls(records, owner)
-            if len(calls):
-                latest[owner] = _part_times(calls, latest.get(owner, 0))
+        for _counters, calls in self._timed():
             yield calls
 
     def times(self) -> Iterator[npt.NDArray[np.uint64]]:
         """Yield when they began, or a little before, a piece at a time."""
         for records, _owner in self._read():
             yield self._clock(records["began"])
+
+    def settled(self, pieces: Pieces) -> Pieces:
+        """Return *pieces* of CALL records with a time where a counter says when the call began."""
+        times = self._settled(np.concatenate([piece[_is_counted(piece)] for piece in pieces()] or [_NONE]))
+
+        def with_times() -> Iterator[Records]:
+            at = 0
+            for piece in pieces():
+                counted = _is_counted(piece)
+                if count := int(counted.sum()):
+                    if at + count > len(times):
+                        return  # somebody has changed the file meanwhile
+                    piece = piece.copy()
+                    piece["began"][counted] = times[at : at + count]
+                    piece["flags"][counted] &= np.uint16(~COUNTED & 0xFFFF)
+                    at += count
+                yield piece
+
+        return with_times
+
+    def _settled(self, calls: Records) -> npt.NDArray[np.uint64]:
+        """Return when these *calls* began, each later than the end of what its thread recorded last before."""
+        counters, owners = calls["began"], _owners(calls)
+        times = self._clock(counters)
+        for others, recorded in self._timed(within={*owners.tolist()}) if len(calls) else ():
+            if len(recorded):
+                mine = np.flatnonzero(owners == _owners(recorded[:1]))
+                before = np.searchsorted(others, counters[mine])
+                mine, before = mine[before > 0], before[before > 0]
+                times[mine] = np.maximum(times[mine], recorded["ended"][before - 1] + np.uint64(1))
+        return times
+
+    def _timed(
+        self, within: Collection[int] | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.uint64], Records]]:  # fmt: skip
+        """Yield the counters at which calls began and the calls, of all who wrote any or of those *within*."""
+        latest: dict[int, int] = {}
+        for records, owner in self._read():
+            if within is None or owner in within:
+                calls = self._calls(records, owner)
+                if len(calls):
+                    latest[owner] = _part_times(calls, latest.get(owner, 0))
+                yield records["began"], calls
 
     def _read(self) -> Iterator[tuple[Records, int]]:
         """Yield records, with pid and tid of who wrote them."""
@@ -101,6 +142,17 @@ class InlineCalls:
 
     def _clock(self, counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         return np.maximum(nanoseconds(counters, self._known, self._clocks), 1).astype(np.uint64)
+
+
+def _is_counted(calls: Records) -> npt.NDArray[np.bool_]:
+    counted: npt.NDArray[np.bool_] = calls["flags"] & COUNTED != 0
+    return counted
+
+
+def _owners(calls: Records) -> npt.NDArray[np.uint64]:
+    """Return pid and tid of each of the *calls*, as a head has them."""
+    owners: npt.NDArray[np.uint64] = calls["pid"].astype(np.uint64) << np.uint64(32) | calls["tid"]
+    return owners
 
 
 def _part_times(calls: Records, latest: int) -> int:

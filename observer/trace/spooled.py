@@ -274,9 +274,9 @@ class _Reading:
 
     def _calls(self, notes: list[Note]) -> Stored:
         """Return all calls: those that the observer recorded, and those that programs recorded themselves."""
-        calls = self._records(CALL, _whole_calls)
         clock = np.concatenate([*self._records(CLOCK, _true, "counter").pieces(), np.empty(0, dtype=CLOCK.dtype)])
         inline = InlineCalls(self._file(INLINE.file), clock, [note for note in notes if isinstance(note, Annexed)])
+        calls = Stored(CALL.dtype, "began", [inline.settled(self._records(CALL, _whole_calls).pieces)])
         calls.add(inline.pieces, inline.times)
         self._damaged[INLINE.file] = inline.damaged
         return calls

@@ -129,7 +129,10 @@ class Intake:
         return None
 
     def time_of(self, record: np.void) -> int:
-        """Return when the call of *record*, which is open, began, on CLOCK_MONOTONIC."""
+        """Return about when the call of *record*, which is open, began, on CLOCK_MONOTONIC.
+
+        Other counters of its thread may become other times, by pairs that come later.
+        """
         known = np.array([self._started, self._clock.sample()], dtype=np.int64)  # close to the latter
         [began] = nanoseconds(np.array([record["began"]]), known[:, 0], known[:, 1]).tolist()
         return int(began)

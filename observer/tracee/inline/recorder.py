@@ -256,7 +256,7 @@ class InlineRecorder:
         point = self._intake.points[int(record["function"]) & FUNCTION]
         frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), self._intake.time_of(record))
         frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
-        frame.inner = int(record["inner"])
+        frame.inner, frame.counter = int(record["inner"]), int(record["began"])
         block.give_up_call()
         block.be_slow(True)
         task.frames.insert(0, frame)

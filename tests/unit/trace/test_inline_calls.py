@@ -11,7 +11,7 @@ import pytest
 from observer.files import Folder
 from observer.model.operations import FAMILY
 from observer.recording.notes import Annexed
-from observer.recording.records import CLOCK, INLINE, RETURNED
+from observer.recording.records import CALL, CLOCK, COUNTED, INLINE, RETURNED
 from observer.recording.spool import Spools
 from observer.trace.inline_calls import InlineCalls
 
@@ -123,3 +123,40 @@ def test_a_function_that_no_note_explains_is_none(tmp_path: Path) -> None:
     found = InlineCalls(folder.file(INLINE.file), clock((1000, 50), (2000, 1050)), [note])
     assert read(found)["implementation"].tolist() == [17, 17]
     assert found.damaged == 2
+
+
+def taken_over(*counters: int, pid: int = 7, tid: int = 9) -> Records:
+    made = np.zeros(len(counters), dtype=CALL.dtype)
+    made["began"], made["ended"], made["pid"], made["tid"] = counters, 1 << 40, pid, tid
+    made["flags"] = RETURNED | COUNTED
+    return made
+
+
+def settled(found: InlineCalls, *pieces: Records) -> Records:
+    return np.concatenate(list(found.settled(lambda: iter(pieces))()))
+
+
+def test_a_call_that_was_taken_over_begins_by_the_same_clock_as_those_before(tmp_path: Path) -> None:
+    found = written(tmp_path, (7, 9, calls(2)), (7, 11, calls(1, first=1500)), (7, 9, calls(1, first=1800)))
+    others = taken_over(5, tid=9)
+    others["flags"] = RETURNED
+    records = settled(found, taken_over(1020), others, taken_over(1300, 1900), taken_over(1400, tid=11))
+    assert records[["began", "flags"]].tolist() == [
+        (70, RETURNED), (5, RETURNED), (350, RETURNED), (950, RETURNED), (450, RETURNED),
+    ]  # fmt: skip
+
+
+def test_a_call_that_was_taken_over_begins_later_than_the_end_before_even_where_the_counter_stands(
+    tmp_path: Path,
+) -> None:
+    standing = calls(4)
+    standing["began"] = standing["ended"] = 1000
+    found = written(tmp_path, (7, 9, standing), (7, 9, calls(1, first=1300)))
+    assert settled(found, taken_over(1001), taken_over(1001, tid=8))["began"].tolist() == [58, 51]
+
+
+def test_a_file_of_calls_that_became_longer_is_read_as_far_as_it_was(tmp_path: Path) -> None:
+    found, kept = written(tmp_path, (7, 9, calls(1))), [taken_over(1020)]
+    pieces = found.settled(lambda: iter(kept))
+    kept.append(taken_over(1030))
+    assert sum(map(len, pieces())) == 1
