@@ -20,8 +20,10 @@ from observer.tracee.inline.ring import CALLERS_STACK
 __all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
-_ENOUGH: Final = 500
-"""Calls of a process before it records for itself, where nobody has asked for that: some 10 ms."""
+_ENOUGH: Final = 64
+"""Calls of a process before it records for itself, where nobody has asked for that: their stops cost what changing
+over does.
+"""
 
 
 @dataclass(frozen=True, slots=True)
