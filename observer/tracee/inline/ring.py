@@ -86,7 +86,7 @@ class Shapes:
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(4096, 16), Shape(512, 8))
+FEW_PIECES: Final = Shapes(Shape(16384, 64), Shape(2048, 16))
 """Where only calls that the C library makes for the program have pieces of stack."""
 EACH_A_PIECE: Final = Shapes(Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK))
 """Where every call has one."""
