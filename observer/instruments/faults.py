@@ -37,8 +37,9 @@ FAULT_STACK: Final = 512
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
 _RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
 _FURTHER_PAGES: Final = 256
-_PACES: Final = 8
-"""A task halts for us after so many page faults that their samples fill this part of a ring: eight may share one."""
+_PACES: Final = 16
+"""A task halts for us after so many page faults that their samples fill this part of a ring: eight may share the half
+that is free after a halt."""
 _MINOR, _MAJOR = range(2)
 """The places of the events of minor and of major faults in their ring."""
 
@@ -167,9 +168,9 @@ class FaultInstrument:
         """Whether the signal *number*, at whose delivery *tid* stands, is our own; raises OSError: it is gone."""
         return tid in self._pacers and is_halt(tid, number)
 
-    def catch_up(self) -> None:
-        """Empty the rings now."""
-        self._rings.catch_up()
+    def relieve(self) -> None:
+        """Make room in the rings if they are about to be full."""
+        self._rings.relieve()
 
     def ended(self, tid: int) -> None:
         """Forget the task *tid*."""

@@ -101,10 +101,10 @@ class KernelSide:
 
         return ring_of([opener(name, found) for name, found in points.items()], pages)
 
-    def catch_up(self) -> None:
-        """Empty the rings now."""
+    def relieve(self) -> None:
+        """Make room in the rings if they are about to be full."""
         if self._started:
-            self._rings.catch_up()
+            self._rings.relieve()
 
     def stop(self) -> dict[str, int]:
         """Empty the rings for the last time and close them; return what the kernel counted, for the totals."""

@@ -149,6 +149,13 @@ class Rings:
                         self.error = error
                 self._discarded += ring.discard()
 
+    def relieve(self) -> None:
+        """Take out what is in the rings where the thread has not kept up: one of them is more than half full."""
+        with self._lock:
+            if not any(ring.used > ring.size // 2 for ring in self._rings):
+                return
+        self.catch_up()
+
     def stop(self) -> tuple[list[int], int]:
         """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
         if self._thread is not None:

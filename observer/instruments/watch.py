@@ -318,9 +318,9 @@ class Watch:
         if not task.has_exec:
             return True
         if self._faults is not None and self._faults.is_halt(task.tid, number):
-            self._faults.catch_up()
+            self._faults.relieve()
             if self._kernel is not None:
-                self._kernel.catch_up()
+                self._kernel.relieve()
             return False
         self._delivered(task, number)
         return True

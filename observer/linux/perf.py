@@ -273,6 +273,11 @@ class Ring:
         self._tail = view[self._TAIL : self._TAIL + 8].cast("Q")
         self._data = view[mmap.PAGESIZE :]
 
+    @property
+    def used(self) -> int:
+        """Return how many bytes wait to be taken out."""
+        return self._head[0] - self._tail[0]
+
     def drain(self, file: NewFile) -> None:
         """Append all that is in the ring to *file*; raises OSError, and takes nothing, when there is no room."""
         head, tail, before = self._head[0], self._tail[0], file.size
