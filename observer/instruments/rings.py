@@ -150,11 +150,12 @@ class Rings:
                 self._discarded += ring.discard()
 
     def relieve(self) -> None:
-        """Take out what is in the rings where the thread has not kept up: one of them is more than half full."""
-        with self._lock:
-            if not any(ring.used > ring.size // 2 for ring in self._rings):
-                return
-        self.catch_up()
+        """Take out what is in the rings where the thread has not kept up: one of them is more than half full.
+
+        Called by the thread that opens and closes rings, it does not wait for ours as long as there is room.
+        """
+        if any(ring.used > ring.size // 2 for ring in self._rings):
+            self.catch_up()
 
     def stop(self) -> tuple[list[int], int]:
         """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
