@@ -47,6 +47,7 @@ AARCH64: Final = Architecture(
         arguments=tuple(range(8)),
         result=0,
         return_address=_LR,
+        thread_base=None,
     ),
     calls=SystemCalls(
         audit=0xC00000B7,

@@ -46,7 +46,8 @@ class Registers:
     The other fields are places among them. `kept` is the register that frames are found by beside the frame pointer: a
     callee-saved one, or that of the return address. `mode` holds the privilege level, `arguments` are those of a C call
     that are passed in registers, `result` is what the function returns. `return_address` is where a call leaves it;
-    None: on top of the stack.
+    None: on top of the stack. `thread_base` leads to what a thread has for itself; None: in a register set of its own
+    (NT_ARM_TLS).
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Registers:
     arguments: tuple[int, ...]
     result: int
     return_address: int | None
+    thread_base: int | None
 
     @cached_property
     def places(self) -> Mapping[str, int]:

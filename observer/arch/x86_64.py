@@ -54,6 +54,7 @@ X86_64: Final = Architecture(
         arguments=_places("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
         result=_NAMES.index("rax"),
         return_address=None,
+        thread_base=_NAMES.index("fs_base"),
     ),
     calls=SystemCalls(
         audit=0xC000003E,

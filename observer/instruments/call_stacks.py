@@ -29,6 +29,8 @@ from observer.tracee.task import Task
 __all__ = ["CallStacks"]
 
 _BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
+_BACK: Final = HEAD if NATIVE.popped else HEAD - 1
+"""The word of a piece of stack with its head that a call returns to: on top of the stack, or the register `kept`."""
 _MOST_SPACES: Final = 64
 _MOST_PAGES: Final = 1 << 14
 
@@ -93,7 +95,7 @@ class CallStacks:
         words, step = pieces.view(np.uint8).data.cast("B").cast("Q"), pieces.dtype.itemsize // NATIVE.word
         chains = self._chains(space)
         bases = (place * step for place in places)
-        return [self._number(chains, now, words, base, words[base + HEAD]) for base in bases]
+        return [self._number(chains, now, words, base, words[base + _BACK]) for base in bases]
 
     def _chains(self, space: Space) -> Chains:
         known = self._spaces.get(space)

@@ -42,6 +42,7 @@ __all__ = [
     "signal_info",
     "signal_mask",
     "step",
+    "thread_base",
     "to_syscall_exit",
     "whole_signal_info",
 ]
@@ -221,6 +222,7 @@ _IN_SETS: Final = NATIVE.calls.number is None
 A set has a number of its own, and is handed over by a struct iovec (uio.h).
 """
 _NT_PRSTATUS: Final = 1
+_NT_ARM_TLS: Final = 0x401
 _NT_ARM_SYSTEM_CALL: Final = 0x404
 _READ, _WRITE, _SET = (
     (PTRACE_GETREGSET, PTRACE_SETREGSET, _Wide(_NT_PRSTATUS)) if _IN_SETS else (PTRACE_GETREGS, PTRACE_SETREGS, None)
@@ -274,6 +276,21 @@ class RegisterSet:
             lent.write(tid)
         else:
             _request(PTRACE_POKEUSER, tid, 8 * register, value & _MASK)
+
+
+def thread_base(tid: int, words: memoryview) -> int:
+    """Return where *tid*, whose registers *words* were just read, has what is its own (%fs base, TPIDR_EL0).
+
+    Raises:
+        OSError: ESRCH, it is gone.
+    """
+    if NATIVE.registers.thread_base is not None:
+        return int(words[NATIVE.registers.thread_base])
+    value = ctypes.c_uint64()
+    vector = (ctypes.c_uint64 * 2)(ctypes.addressof(value), ctypes.sizeof(value))
+    if _ptrace(PTRACE_GETREGSET, tid, _Wide(_NT_ARM_TLS), _Wide(ctypes.addressof(vector))) == -1:
+        raise _fail()
+    return value.value
 
 
 def set_call_number(tid: int, number: int) -> None:

@@ -56,6 +56,7 @@ def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | 
             value = place
         lent.words[register] = value
     lent.words[_REGISTERS.ip], lent.words[_CALLS.asked] = code, number
+    lent.words[_REGISTERS.mode] &= ~NATIVE.modes.branched  # a gate is none for branches to land on
     if _CALLS.number is not None:
         lent.words[_CALLS.number] = _NO_CALL
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)

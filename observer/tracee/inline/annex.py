@@ -9,40 +9,24 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from observer.code.elf import Elf
 from observer.code.emulation import NOTHING, Emulation
 from observer.code.exits import exits_of
 from observer.code.instructions import emulation_of
-from observer.code.moving import (
-    FAR_JUMP,
-    JUMP,
-    Stretch,
-    covered,
-    entry_stretch,
-    exit_stretch,
-    far_jump,
-    jump,
-    moved,
-)
+from observer.code.moving import Stretch, covered
+from observer.linux.procfs import PAGE
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.landing_code import landing_code_of
 
 __all__ = ["Annex", "Hook", "Landing", "Plan", "lay_out", "room_for"]
 
-_DESCRIPTOR: Final = struct.Struct("<7QII2Q")
+_DESCRIPTOR: Final = struct.Struct("<7QII2QqQ")
 _RANGE: Final = struct.Struct("<QQ")
 _STORES_ITS_RESULT: Final = 1 << 31
-_TO_DESCRIPTOR: Final = b"\x4c\x8d\x1d"  # lea rel32(%rip), %r11
-_LEA: Final = 7
-_INT3: Final = b"\xcc"
-_RET: Final = b"\xc3"
-_JMP: Final = b"\xe9"
-_NOP: Final = b"\x90"
-_DOWN, _UP = b"\x48\x83\xec\x08", b"\x48\x83\xc4\x08"  # sub, add $8, %rsp
-_CALL: Final = 5
 _WORDS: Final = 4096
 _LANDING: Final = 128
 """Bytes that no landing exceeds."""
@@ -78,13 +62,14 @@ class Hook(NamedTuple):
 class Landing(NamedTuple):
     """What a jump leads to, by addresses from `start` to `end`.
 
-    From `lead` on it goes to the stub, and comes back to `resume`; an int3 stands in front of that. At an entry, what
-    stood at `origin` is done behind `resume`; at an end, in front of `lead`, and a `ret` stands at `resume`. `through`
-    is where a jump that ends a function is made a call, 0 elsewhere.
+    From `lead` on it goes to the stub, and comes back to `resume`; an int3 stands in front of that, at `trap`. At an
+    entry, what stood at `origin` is done behind `resume`; at an end, in front of `lead`, and a `ret` stands at
+    `resume`. `through` is where a jump that ends a function is made a call, 0 elsewhere.
     """
 
     start: int
     lead: int
+    trap: int
     resume: int
     end: int
     origin: int
@@ -138,11 +123,11 @@ class Annex:
 def room_for(plan: Plan, stub: Stub) -> int:
     """Return how many bytes an annex for *plan* takes: whole pages."""
     size = len(stub.code) + 2 * (len(plan.entries) + 2 * len(plan.ends)) * (_DESCRIPTOR.size + _LANDING)
-    return -(-size // 4096) * 4096
+    return -(-size // PAGE) * PAGE
 
 
 def lay_out(
-    plan: Plan, stub: Stub, start: int, *, words: int, table: int, libc: Sequence[tuple[int, int]],
+    plan: Plan, stub: Stub, start: int, *, words: int, table: int, libc: Sequence[tuple[int, int]], mask: int,
     number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
 ) -> Annex:  # fmt: skip
     """Return an annex for *plan* at the address *start*.
@@ -151,11 +136,12 @@ def lay_out(
         words: a page in the lowest 2 GiB, 0 if there is none.
         table: where the program has the threads' table.
         libc: the code whose callers are looked for on the stack, [start, end) each, no more than the stub has room for.
+        mask: the bits of a return address that are no signature's.
         number: gives a function its number, told the breakpoint by which it is followed from outside.
         stores: the operations that store their result where the first argument points.
         stands: says whether a stretch, by its address in memory, is as the file has it, but for our breakpoints.
     """
-    return _Layout(plan, stub, start, words, table, libc, number, stores, stands).annex()
+    return _Layout(plan, stub, start, words, table, libc, mask, number, stores, stands).annex()
 
 
 @lru_cache(maxsize=256)
@@ -166,35 +152,23 @@ def _stretches(
 
     Where functions begin it is to a jump that may stand anywhere, if there is room for it, and if it is to be *far*.
     """
-    targets = {*entries}
+    code, targets = landing_code_of(elf.architecture), {*entries}
     for entry in entries:
         targets |= exits_of(elf, entry).targets
-    found = {
-        entry: (entry_stretch(elf, entry, targets, FAR_JUMP) if far else None)
-        or entry_stretch(elf, entry, targets, JUMP) for entry in entries
-    }  # fmt: skip
+    found = {entry: code.entry_stretch(elf, entry, targets, far=far) for entry in entries}
     for place in ends:
-        if place in jumps:
-            code = elf.read(place, JUMP)
-            found[place] = Stretch(place, code) if code[:1] == _JMP else None
-        else:
-            found[place] = exit_stretch(elf, place, targets)
+        found[place] = code.exit_stretch(elf, place, targets, is_jump=place in jumps)
     return found
-
-
-@cache
-def _return() -> Emulation:
-    emulation = emulation_of(_RET, 0)
-    assert emulation is not None
-    return emulation
 
 
 class _Layout:
     def __init__(
-        self, plan: Plan, stub: Stub, start: int, words: int, table: int, libc: Sequence[tuple[int, int]],
+        self, plan: Plan, stub: Stub, start: int, words: int, table: int, libc: Sequence[tuple[int, int]], mask: int,
         number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
     ) -> None:  # fmt: skip
-        self._plan, self._stub = plan, stub
+        self._plan, self._stub, self._mask = plan, stub, mask
+        self._code = landing_code_of(plan.elf.architecture)
+        self._trap = self._code.architecture.trap
         self._libc = min((low for low, _high in libc), default=0), max((high for _low, high in libc), default=0)
         self._number, self._stores, self._stands = number, stores, stands
         self._out = Annex(start, stub, bytearray(room_for(plan, stub)), words_at=words)
@@ -232,7 +206,7 @@ class _Layout:
     def _move(self, stretch: Stretch) -> bool:
         """Write the instructions of *stretch*; return whether they can be done here."""
         address = stretch.address + self._plan.bias
-        new = moved(stretch.code, address, self._at)
+        new = self._code.moved(stretch.code, address, self._at)
         if new is None:
             return False
         self._out.places += [(self._at + at, length, old) for at, length, old in new.places]
@@ -242,32 +216,39 @@ class _Layout:
     def _give_way(self, stretch: Stretch, landing: int, instead_of: Breakpoint, function: int = -1) -> None:
         self._taken.append(stretch)
         address = stretch.address + self._plan.bias
-        planted = jump(address, landing)
-        if function >= 0 and self._out.words_at and len(stretch.code) >= FAR_JUMP and len(self._out.words) < _WORDS:
-            planted = far_jump(self._out.words_at + len(self._out.words))
-            self._out.words += landing.to_bytes(8, "little")
+        planted = self._code.jump(address, landing)
+        if function >= 0 and self._out.words_at and len(self._out.words) < _WORDS:
+            far = self._code.far_jump(self._out.words_at + len(self._out.words), len(stretch.code))
+            if far is not None:
+                planted = far
+                self._out.words += landing.to_bytes(8, "little")
         self._out.hooks.append(Hook(address, planted, stretch.code, instead_of, function))
 
-    def _lead(self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0) -> tuple[int, int]:
+    def _lead(
+        self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0, saved: int = 0
+    ) -> tuple[int, int]:
         """Write what loads a new descriptor and goes to the stub; return the descriptor, and where that begins."""
         begin, descriptor = self._at, self._descriptor
         self._descriptor += _DESCRIPTOR.size
-        self._write(_TO_DESCRIPTOR + (descriptor - begin - _LEA).to_bytes(4, "little", signed=True))
-        self._write(jump(self._at, self._out.start + to))
+        self._write(self._code.lead(begin, descriptor, self._out.start + to))
         slow = self._at
         given = [*words, *[0] * (5 - len(words))]
-        self._put(descriptor, _DESCRIPTOR.pack(slow + 1, slow, *given, number, 0, tails, operation))
+        resume = slow + len(self._trap.code)
+        self._put(
+            descriptor, _DESCRIPTOR.pack(resume, slow, *given, number, 0, tails, operation, saved, self._mask)
+        )  # fmt: skip
         return descriptor, begin
 
     def _entry(self, entry: int, point: Breakpoint) -> bool:
         stretch = self._stretches[entry]
         if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
             return False
-        landing, mark = self._at, len(self._out.places)
+        landing, mark, trap = self._at, len(self._out.places), self._trap.code
         slow = Breakpoint(
-            landing + _LEA + JUMP, _NOP, Emulation(1, NOTHING, None, "nop"), number=point.number,
-            listener=point.listener, is_certain=False, home=point.home, entry=point.entry, tails=point.tails,
-            implementation=point.implementation,
+            landing + len(self._code.lead(landing, landing, landing)), self._code.nop,
+            Emulation(len(trap), NOTHING, None, "nop"), number=point.number, listener=point.listener, is_certain=False,
+            planted=trap, home=point.home, entry=point.entry, tails=point.tails, implementation=point.implementation,
+            saved_return=point.saved_return,
         )  # fmt: skip
         number = self._number(slow)
         self._out.functions.append((number, slow.number, slow.implementation))
@@ -275,17 +256,19 @@ class _Layout:
         home, libc = point.home, self._libc
         descriptor, lead = self._lead(
             self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number,
-            tails=sum(1 << tail for tail in point.tails), operation=1 << point.number,
+            tails=sum(1 << tail for tail in point.tails), operation=1 << point.number, saved=point.saved_return or 0,
         )  # fmt: skip
-        self._write(_INT3)
+        self._write(trap)
         self._out.places.append((landing, self._at - landing, stretch.address + self._plan.bias))
         if not self._move(stretch):
             del self._out.places[mark:]
             return False
-        self._write(jump(self._at, stretch.end + self._plan.bias))
+        self._write(self._code.jump(self._at, stretch.end + self._plan.bias))
         self._out.points[slow.address] = slow
         origin = stretch.address + self._plan.bias
-        self._out.landings[descriptor] = Landing(landing, lead, slow.address + 1, self._at, origin, is_entry=True)
+        self._out.landings[descriptor] = Landing(
+            landing, lead, slow.address, slow.address + len(trap), self._at, origin, is_entry=True
+        )  # fmt: skip
         self._give_way(stretch, landing, point, number & ~_STORES_ITS_RESULT)
         return True
 
@@ -312,38 +295,42 @@ class _Layout:
         self._give_way(stretch, landing, point)
 
     def _at_return(self, point: Breakpoint, start: int) -> int:
-        """Write a `ret` that is come by, for the landing that has its *start* already; return where it leads off."""
+        """Write a return that is come by, for the landing that has its *start* already; return where it leads off."""
         descriptor, begin = self._lead(self._stub.leave)
-        slow = replace(
-            point, address=self._at, code=_NOP + _RET, emulation=_return(), planted=_INT3 + _RET, goes_on=True,
-            is_certain=False, leaves=True, number=NO_CALL, before=b"",
+        trap, at, architecture = self._trap.code, self._at, self._code.architecture
+        code = self._code.return_of(point.code if point.emulation.is_return else b"")
+        emulation = emulation_of(code, at + len(trap), architecture)
+        assert emulation is not None
+        self._out.points[at] = replace(
+            point, address=at, code=self._code.nop + code, emulation=emulation, planted=trap + code,
+            goes_on=self._trap.behind > 0, is_certain=False, leaves=True, number=NO_CALL, before=b"",
         )  # fmt: skip
-        self._out.points[self._at] = slow
-        self._write(_INT3 + _RET)
+        self._write(trap + code)
         self._out.places.append((begin, self._at - begin, point.address))
-        self._out.landings[descriptor] = Landing(start, begin, self._at - 1, self._at, point.address, is_entry=False)
+        self._out.landings[descriptor] = Landing(
+            start, begin, at, at + len(trap), self._at, point.address, is_entry=False
+        )  # fmt: skip
         return begin
 
     def _end_by_jump(self, stretch: Stretch, point: Breakpoint) -> None:
         """Write a jump to another file's function: where it ends an open call, a call and a `ret` take its place."""
-        target = point.address + JUMP + int.from_bytes(stretch.code[1:], "little", signed=True)
+        target = self._code.target(stretch.code, point.address)
+        if abs(target - self._at) > self._code.reach:
+            return
         back = self._at_return(point, self._at)
         through = self._at
-        self._write(_DOWN)
-        self._write(b"\xe8" + jump(self._at, target)[1:])
-        self._write(_UP)
-        self._write(jump(self._at, back))
+        self._write(self._code.call_instead(target, through, back))
         descriptor, landing = self._lead(self._stub.tail, through)
-        at = self._at
-        emulation = emulation_of(jump(at + 1, target), at + 1)
+        at, trap = self._at, self._trap.code
+        jump = self._code.jump(at + len(trap), target)
+        emulation = emulation_of(jump, at + len(trap), self._code.architecture)
         assert emulation is not None
         self._out.points[at] = replace(
-            point, address=at, code=_NOP, emulation=emulation, planted=_INT3, is_certain=False, before=b""
+            point, address=at, code=self._code.nop, emulation=emulation, planted=trap, is_certain=False, before=b""
         )
-        self._write(_INT3)
-        self._write(jump(self._at, target))
+        self._write(trap + jump)
         self._out.landings[descriptor] = Landing(
-            through, landing, at + 1, self._at, point.address, is_entry=False, through=through
+            through, landing, at, at + len(trap), self._at, point.address, is_entry=False, through=through
         )
         self._out.places.append((through, self._at - through, point.address))
         self._give_way(stretch, landing, point)

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final
 
+from observer.arch.known import NATIVE
+from observer.code.elf import Elf
 from observer.errors import CannotLaunch
 from observer.recording.records import STACK_BYTES
+from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.interpreter import cache_folder
 
 __all__ = ["Stub", "assembled"]
 
-_SOURCE: Final = Path(__file__).with_name("stub.S")
+_CODE: Final = landing_code_of(NATIVE)
+_SOURCE: Final = Path(__file__).with_name(_CODE.source)
 _MARKS: Final = struct.Struct("<14I")
 _TABLE: Final = (_MARKS.size + 7) & ~7
 _LEAST, _MOST = 256, 4096
@@ -89,13 +93,15 @@ def _made(folder: Path, name: str, stack: int) -> Path:
         raise CannotLaunch("cannot record inline", "there is no C compiler here", "apt-get install gcc")
     built = folder / name
     partial = folder / f"{name}.{os.getpid()}"
-    flags = ("-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0", "-Wl,--oformat=binary", "-Wl,--build-id=none")
+    flags = ("-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0", "-Wl,--build-id=none")
     command = [*compiler.split(), *flags, f"-DSTACK_BYTES={stack}", "-o", str(partial), str(_SOURCE)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode or not partial.is_file():
         partial.unlink(missing_ok=True)
         lines = done.stderr.strip().splitlines() or ["it does not say why"]
         raise CannotLaunch("cannot record inline", f"its code cannot be assembled: {lines[-1]}")
+    program = Elf(str(partial))
+    partial.write_bytes(program.read(0, program.segments[0].file_size))
     partial.chmod(0o600)
     partial.replace(built)
     return built
@@ -106,8 +112,8 @@ def _read(path: Path) -> Stub:
     enter, leave, tail, help_, gate, name, sample, filled, opened, nested, counted, timed, closed, interned = (
         _MARKS.unpack_from(code)
     )
+    done = {at + i for at in (opened, counted, closed, interned) for i in (0, _CODE.resume_length)}
     return Stub(
         code=code, enter=enter, leave=leave, tail=tail, help=help_, gate=gate, name=name, sample=sample, filled=filled,
-        timed=timed, closed=closed, again=((enter, opened), (nested, counted), (leave, closed)),
-        done=frozenset({opened, counted, closed, interned}),
+        timed=timed, closed=closed, again=((enter, opened), (nested, counted), (leave, closed)), done=frozenset(done),
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """The inline recorder put into an address space: memory of its own, mapped in the program's place, and jumps to it.
 
 All of that is done at a stop of the only thread there is, so that nobody executes what is exchanged. The memory lies
-where the program's own mappings will hardly come: in a gap a gigabyte from the library, in reach of its jumps.
+where the program's own mappings will hardly come: in a gap a gigabyte from the library, in reach of its jumps, or where
+these reach 128 MiB, between the topmost library and the stack.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from resource import RLIM_INFINITY, RLIMIT_STACK, prlimit
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -25,6 +27,7 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -40,9 +43,11 @@ _POPULATE_WRITE: Final = 23
 _CLOSE_ON_EXEC: Final = 1
 _NO_FILE: Final = (1 << 64) - 1
 _GATE: Final = NATIVE.calls.gates[0].code
+_CODE: Final = landing_code_of(NATIVE)
 _GIGABYTE: Final = 1 << 30
-_REACH: Final = (1 << 31) - (1 << 24)
 _LOW: Final = 0x7000_0000
+_APART: Final = 1 << 20
+_FOR_STACK: Final = 1 << 26
 _LOWEST: Final = 1 << 16  # vm.mmap_min_addr
 _GAP: Final = 1 << 28
 _ALL_CODE: Final = ((PAGE, NATIVE.kernel_half),)
@@ -81,19 +86,20 @@ class Installer:
             raise Refused("the C library is in too many pieces")
         self._check_filters(task)
         mappings = read_mappings(task.tid)
-        start = _near(mappings, plan, room_for(plan, self._stub))
+        start = _near(mappings, plan, room_for(plan, self._stub), is_downward=_grows_downward(task.pid))
         with self._pages.excluded():
             self._map_annex(task, memory, plan, start)
             if space.ring is None:
                 try:
-                    self._map_ring(task, memory, start, _free_below(mappings, _FAR, _GAP) or _high(mappings, _GAP))
+                    self._map_ring(task, memory, start, _for_ring(mappings))
                 except Refused:
                     self._call(task, memory, start, _MUNMAP, start, room_for(plan, self._stub))
                     raise
             annex = lay_out(
                 plan, self._stub, start, words=self._map_words(task, memory, start, mappings),
-                table=space.ring_address, libc=_ALL_CODE if self._stacks else memory.libc_text, number=self._number,
-                stores=_STORING, stands=lambda stretch: _stands(memory, stretch),
+                table=space.ring_address, libc=_ALL_CODE if self._stacks else memory.libc_text,
+                mask=NATIVE.unsigned((1 << 64) - 1, start, mappings[-1].start), number=self._number, stores=_STORING,
+                stands=lambda stretch: _stands(memory, stretch),
             )  # fmt: skip
             # Before the program can be killed between: numbers of functions that nobody explains are none.
             self._note(task, annex, space.ring_address)
@@ -134,7 +140,9 @@ class Installer:
         memory.pwrite(self._stub.code, start)
 
     def _map_words(self, task: Task, memory: Memory, annex: int, mappings: Sequence[Mapping]) -> int:
-        """Have the program map a page in the lowest 2 GiB; return its address, 0 if it cannot be had."""
+        """Have the program map a page in the lowest 2 GiB; return its address, 0 if it cannot be had, or used."""
+        if not _CODE.can_jump_far:
+            return 0
         first = mappings[0].start if mappings else 0
         place = _free_below(mappings, min(_LOW, first) if first else _LOW, PAGE)
         flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
@@ -155,6 +163,9 @@ class Installer:
             memory.poke(task.tid, hook.address, hook.planted)
             memory.inline.hooked(hook)
             del memory.breakpoints[point.address]
+            before = point.code[: len(point.planted)][: max(hook.address - point.address, 0)]
+            if before:
+                memory.poke(task.tid, point.address, before)
             at = max(hook.address + len(hook.planted) - point.address, 0)
             if rest := point.code[at : len(point.planted)]:
                 memory.poke(task.tid, point.address + at, rest)
@@ -305,14 +316,46 @@ def _stands(memory: Memory, stretch: Stretch) -> bool:
     return bytes(there) == stretch.code
 
 
-def _near(mappings: Sequence[Mapping], plan: Plan, size: int) -> int:
-    """Return where *size* bytes are free in reach of the plan's functions."""
+def _near(mappings: Sequence[Mapping], plan: Plan, size: int, *, is_downward: bool) -> int:
+    """Return where *size* bytes are free in reach of the plan's functions, out of the way of what will be mapped.
+
+    Where that is all done from the top down (*is_downward*), none comes between the topmost library and the stack.
+    """
     places = [address + plan.bias for address in (*plan.entries, *plan.ends)]
-    low, high = max(max(places) - _REACH, _LOWEST), min(places)
-    found = _free_below(mappings, high - _GIGABYTE, size, low) or _free_below(mappings, high, size, low)
+    low, high = max(max(places) - _CODE.reach, _LOWEST), min(places)
+    found = 0
+    if is_downward and _CODE.reach < _GIGABYTE:
+        found = _below_stack(mappings, size, low, high + _CODE.reach - size)
+    found = found or _free_below(mappings, high - _CODE.away, size, low) or _free_below(mappings, high, size, low)
     if not found:
         raise Refused("there is no room in reach of its functions")
     return found
+
+
+def _grows_downward(pid: int) -> bool:
+    """Whether the kernel maps from the top down: not where the stack has no limit (mmap_is_legacy, mm/util.c)."""
+    try:
+        return prlimit(pid, RLIMIT_STACK)[0] != RLIM_INFINITY
+    except PermissionError:  # another user's
+        return True
+
+
+def _below_stack(mappings: Sequence[Mapping], size: int, low: int, limit: int) -> int:
+    """Return a place for *size* bytes a little above the last mapping below the stack; 0 if not from *low* to *limit*.
+
+    The kernel leaves 128 MiB between, or more (MIN_GAP, mm/util.c).
+    """
+    for below, above in itertools.pairwise(mappings):
+        place = below.end + _APART
+        if above.path == "[stack]" and low <= place <= limit and place + size + _FOR_STACK <= above.start:
+            return place
+    return 0
+
+
+def _for_ring(mappings: Sequence[Mapping]) -> int:
+    """Return a place that the ring may grow at."""
+    found = _free_below(mappings, _FAR, _GAP) if mappings[-1].end > _FAR else 0
+    return found or _high(mappings, _GAP)
 
 
 def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _LOWEST) -> int:

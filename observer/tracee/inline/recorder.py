@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.arch.x86_64 import X86_64
 from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE
-from observer.linux.ptrace import RegisterSet
+from observer.linux.ptrace import RegisterSet, thread_base
 from observer.linux.timestamps import TimeStamps
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
@@ -25,6 +24,7 @@ from observer.tracee.inline.annex import Annex, Landing
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.installing import Installer, Refused
 from observer.tracee.inline.intake import FUNCTION, InlineCalls, Intake
+from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.inline.ring import Block
 from observer.tracee.inline.space import Space
 from observer.tracee.inline.vacating import Follow, Vacating
@@ -35,8 +35,7 @@ from observer.tracee.task import Task
 __all__ = ["InlineRecorder"]
 
 _RIP, _RSP = NATIVE.registers.ip, NATIVE.registers.sp
-_PLACES: Final = X86_64.registers.places
-_BASE, _DESCRIPTOR = (_PLACES[name] for name in ("fs_base", "r11"))
+_DESCRIPTOR: Final = landing_code_of(NATIVE).descriptor
 _MOST_KNOWN: Final = 1 << 16
 """Bytes of stack that are looked at for pages at once."""
 
@@ -96,8 +95,9 @@ class InlineRecorder:
         if annex is None:
             return
         words[_RIP] = annex.here(words[_RIP])
-        if space.block_of(words[_BASE]) is None:
-            self._begin(task, memory, words[_BASE])
+        base = thread_base(task.tid, words)
+        if space.block_of(base) is None:
+            self._begin(task, memory, base)
         self.settle(task, memory)
 
     def _install(self, task: Task, memory: Memory, implementation: int) -> Annex | None:
@@ -168,7 +168,7 @@ class InlineRecorder:
         if ring is None:
             return None
         if task.block is not None and task.block.base and task.tid not in self._lenders:
-            self._let_go(task, memory)  # the thread has another %fs base from now on
+            self._let_go(task, memory)  # the thread has another base from now on
         if ring.needs_more and not self._installer.enlarge(task, memory):
             return None
         block = ring.block_for(base)
@@ -220,10 +220,11 @@ class InlineRecorder:
                 self._installer.wake(task, memory)
             except Refused as why:
                 self.refused[str(why)] = self.refused.get(str(why), 0) + 1
-                return landing.resume - 1
-        block = space.block_of(words[_BASE])
+                return landing.trap
+        base = thread_base(task.tid, words)
+        block = space.block_of(base)
         if block is None:
-            block = self._begin(task, memory, words[_BASE])
+            block = self._begin(task, memory, base)
         elif not self._intake.is_sound(block, space):
             block = None
         elif block.is_full:
@@ -231,22 +232,28 @@ class InlineRecorder:
         elif not self._know_stack(task, block, words[_RSP]):
             block = None
         if block is None:
-            return landing.resume - 1
+            return landing.trap
         words[_RIP] = landing.lead
         registers.write(task.tid)
         return 0
 
     @staticmethod
     def _landing(space: Space, words: memoryview) -> Landing:
-        annex = space.annex_at(words[_RIP] - 1)
+        annex = space.annex_at(words[_RIP] - NATIVE.trap.behind)
         assert annex is not None
         return annex.landings[words[_DESCRIPTOR]]
 
     def take_over(self, task: Task, memory: Memory, words: memoryview) -> None:
         """Have the follower of breakpoints go on with the call that the thread with the registers *words* is in."""
-        block = memory.inline.block_of(words[_BASE])
+        block = self._block(task, memory, words)
         if block is not None:
             self._take_over(task, block)
+
+    @staticmethod
+    def _block(task: Task, memory: Memory, words: memoryview) -> Block | None:
+        """Return the block of a task with the registers *words*, None if it has none."""
+        space = memory.inline
+        return space.block_of(thread_base(task.tid, words)) if space.ring is not None else None
 
     def _take_over(self, task: Task, block: Block) -> None:
         found = self._intake.open_call(block)
@@ -278,7 +285,7 @@ class InlineRecorder:
 
         A call that is open is ours from now on. *follow* takes down what happens at a breakpoint.
         """
-        block = memory.inline.block_of(registers.words[_BASE])
+        block = self._block(task, memory, registers.words)
         if block is not None:
             self._take_over(task, block)  # before its end is done in its place
         self._vacating.vacate(task, memory, registers, follow)
@@ -303,10 +310,10 @@ class InlineRecorder:
 
 
 def _base_of(task: Task) -> int:
-    """Return the %fs base of a task that stands still."""
+    """Return the thread's base of a task that stands still."""
     registers = RegisterSet()
     registers.read(task.tid)
-    return registers.words[_BASE]
+    return thread_base(task.tid, registers.words)
 
 
 def _present_from(tid: int, start: int, end: int) -> int:

@@ -12,13 +12,14 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from observer.arch.x86_64 import X86_64
+from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.inline.annex import Annex, Landing
 from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 from observer.tracee.waiting import ALL_TASKS
@@ -27,17 +28,11 @@ __all__ = ["Follow", "Vacating"]
 
 Follow = Callable[[Task, Memory, Breakpoint, RegisterSet], object]
 
-_RIP, _RSP, _RAX = X86_64.registers.ip, X86_64.registers.sp, X86_64.registers.result
-_PLACES: Final = X86_64.registers.places
-_BASE, _DESCRIPTOR, _RDX, _KEPT_RESULT, _KEPT_SECOND = (
-    _PLACES[name] for name in ("fs_base", "r11", "rdx", "rcx", "r9")
-)  # fmt: skip
-_ARGUMENTS: Final = X86_64.registers.arguments[:3]
+_RIP, _RSP, _MODE = NATIVE.registers.ip, NATIVE.registers.sp, NATIVE.registers.mode
+_CODE: Final = landing_code_of(NATIVE)
+_ARGUMENTS: Final = NATIVE.registers.arguments[:3]
 _MOST: Final = 32
 """Instructions that no landing exceeds."""
-_PUSHED: Final = 8
-_DOWN: Final = 4
-"""Bytes of the instruction that makes room for that."""
 _TRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _OF_INSTRUCTIONS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 _WAITING: Final = 0xFFFF_FFFF_FFFF_FFFF & ~sum(1 << each - 1 for each in (*_OF_INSTRUCTIONS, signal.SIGTRAP))
@@ -63,6 +58,7 @@ class Vacating:
             if annex is None:
                 break
             if self._put_out(task, memory, annex, registers, follow):
+                registers.words[_MODE] &= ~NATIVE.modes.branched  # it did not come by a branch
                 registers.write(task.tid)
                 continue
             number, code, _address = ptrace.signal_info(task.tid)
@@ -78,11 +74,11 @@ class Vacating:
         words = registers.words
         at = words[_RIP] - annex.start
         if at < len(self._stub.code):
-            landing: Landing | None = annex.landings.get(words[_DESCRIPTOR])
+            landing: Landing | None = annex.landings.get(words[_CODE.descriptor])
             if landing is None:
                 return False
             if any(first <= at < end for first, end in self._stub.again):
-                self._as_at_first(memory, at, words)
+                self._as_at_first(task, memory, at, words)
             is_done = at in self._stub.done
             if landing.is_entry or landing.through:
                 words[_RIP] = landing.resume if is_done and landing.is_entry else landing.origin
@@ -104,36 +100,35 @@ class Vacating:
     @staticmethod
     def _back_from(words: memoryview, landing: Landing) -> bool:
         """Put back before a jump that is made a call; behind that call return False: it leads to an end."""
-        is_lowered = words[_RIP] == landing.through + _DOWN
+        is_lowered = words[_RIP] == landing.through + _CODE.down
         if landing.through < words[_RIP] < landing.lead and not is_lowered:
             return False
-        words[_RSP] += _PUSHED if is_lowered else 0
+        words[_RSP] += _CODE.lowered if is_lowered else 0
         words[_RIP] = landing.origin
         return True
 
-    def _as_at_first(self, memory: Memory, at: int, words: memoryview) -> None:
+    def _as_at_first(self, task: Task, memory: Memory, at: int, words: memoryview) -> None:
         """Give the registers back what they held when the stub was entered."""
-        block = memory.inline.block_of(words[_BASE])
+        block = memory.inline.block_of(ptrace.thread_base(task.tid, words))
         if self._stub.filled <= at < self._stub.again[0][1] and block is not None:
             record = block.record_at_hand()
             for register, name in zip(_ARGUMENTS, ("a0", "a1", "a2"), strict=True):
                 words[register] = int(record[name])
         elif self._stub.timed <= at < self._stub.closed:
-            words[_RAX], words[_RDX] = words[_KEPT_RESULT], words[_KEPT_SECOND]
+            for register, kept in _CODE.kept:
+                words[register] = words[kept]
 
     @staticmethod
     def _end(
         task: Task, memory: Memory, landing: Landing, registers: RegisterSet, follow: Follow, *, is_done: bool
     ) -> bool:  # fmt: skip
         """Do what is left of an end: take it down, and return."""
-        words = registers.words
+        words, point = registers.words, memory.breakpoints[landing.trap]
         if not is_done:
-            point = memory.breakpoints[landing.resume - 1]
             words[_RIP] = landing.resume
             follow(task, memory, point, registers)
-        if words[_RIP] == landing.resume:
-            words[_RIP] = memory.read_word(words[_RSP])
-            words[_RSP] += _PUSHED
+        if words[_RIP] == landing.resume and point.emulation.apply is not None:
+            point.emulation.apply(words, memory.read)
         return True
 
 
