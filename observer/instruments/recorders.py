@@ -6,8 +6,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from observer.arch.known import NATIVE
-from observer.arch.x86_64 import X86_64
 from observer.errors import CannotLaunch, CannotObserve
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
@@ -72,15 +70,13 @@ def breakpoints(recorder: str, why: str) -> Recorder:
 
 
 def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
-    if NATIVE is not X86_64:
-        return f"what is laid out beside libraries is x86-64's code, and this machine is {NATIVE.name}"
     if snapshots:
         return "--snapshot looks at the heap as calls return"
     if "library" in selection.instruments:
         return "-e library looks at the program's calls one by one"
     if not programs_read_thread_base():
         return "this kernel or processor does not let programs read their thread's base (FSGSBASE, Linux 5.9)"
-    return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's time-stamp counter"
+    return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's counter"
 
 
 def how_recorded(inline: InlineRecorder | None, calls: int, inside: int, why: str) -> str:

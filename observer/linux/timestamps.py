@@ -1,4 +1,6 @@
-"""The processor's time-stamp counter beside CLOCK_MONOTONIC: what a record's counter says in nanoseconds.
+"""The processor's counter beside CLOCK_MONOTONIC: what a record's counter says in nanoseconds.
+
+It is x86-64's time-stamp counter, and AArch64's virtual counter (CNTVCT_EL0).
 
 Reading the counter takes a program less time than asking for a clock, and needs no memory. Both run alike as long as
 the kernel takes its time from that counter (/sys/devices/system/clocksource); it may still be speeding its clock up or
@@ -20,6 +22,7 @@ __all__ = ["TimeStamps", "counts_by_time_stamp"]
 
 _CLOCKSOURCE: Final = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 _BY_COUNTER: Final = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page"})
+_OF_AARCH64: Final = "arch_sys_counter"
 _FLAGS: Final = frozenset({"constant_tsc", "nonstop_tsc"})
 _ATTEMPTS: Final = 5
 _MOST_ATTEMPTS: Final = 50
@@ -33,6 +36,8 @@ def counts_by_time_stamp() -> bool:
     """Whether the kernel's clock is drawn from the counter, which then is the same on all processors."""
     try:
         source = _CLOCKSOURCE.read_text("ascii").strip()
+        if source == _OF_AARCH64:
+            return True
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             flags = next((line for line in file if line.startswith("flags")), "").split()
     except OSError:
@@ -53,10 +58,14 @@ class TimeStamps:
         self._keep = keep
         self._lock = threading.Lock()
         self.last = (0, 0)
-        self._page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._page = mmap.mmap(-1, mmap.PAGESIZE)
         self._page.write(code)
         self._view = (ctypes.c_char * mmap.PAGESIZE).from_buffer(self._page)
-        self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(ctypes.addressof(self._view) + offset)
+        start = ctypes.addressof(self._view)
+        # As it becomes executable the kernel has processors fetch what was written (AArch64's caches are not coherent).
+        if libc.mprotect(ctypes.c_void_p(start), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_EXEC):
+            raise OSError(ctypes.get_errno(), "no memory can be made executable")
+        self._sample = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(start + offset)
         self._clock = ctypes.cast(libc.clock_gettime, ctypes.c_void_p).value
         self._words = (ctypes.c_int64 * 3)()
         self.sample(is_last=True)

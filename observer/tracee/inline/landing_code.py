@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, Protocol
 
+from observer.arch.aarch64 import AARCH64
 from observer.arch.architecture import Architecture
 from observer.code.elf import Elf
 from observer.code.moving import Moved, Stretch
+from observer.tracee.inline.landing_aarch64 import A64Landing
 from observer.tracee.inline.landing_x86_64 import X86Landing
 
 __all__ = ["LandingCode", "landing_code_of"]
@@ -65,9 +67,9 @@ class LandingCode(Protocol):
 
 
 _X86_64: Final[LandingCode] = X86Landing()
+_AARCH64: Final[LandingCode] = A64Landing()
 
 
 def landing_code_of(architecture: Architecture) -> LandingCode:
     """Return that of an *architecture*."""
-    del architecture  # x86-64's alone is there
-    return _X86_64
+    return _AARCH64 if architecture is AARCH64 else _X86_64
