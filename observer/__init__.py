@@ -18,8 +18,9 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `bcc_program.py`, which the system's own Python runs.
 - `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules (`unwind.py`, `stepping.py`),
   instructions (x86's in `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py`
-  has it), where functions begin and end (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables
-  and prototypes, arguments (`arguments.py`, `flags.py`). python-ptrace is used here alone.
+  has it; done elsewhere, `moving.py` and `a64_moving.py`), where functions begin and end (`prologue.py`, `exits.py`,
+  `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments (`arguments.py`, `flags.py`).
+  python-ptrace is used here alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
@@ -31,13 +32,14 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
   what the instruction under a breakpoint does, `outermost.py` (by exits) and `nested.py` (by exchanged return
   addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to (`signing.py` puts that back
-  where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out;
-  `listener.py` is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py`
-  what is laid out beside a library, `ring.py` the memory that both sides have, `intake.py` takes out of it what was
-  recorded, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of our
-  code. `unnoticed.py` answers what our presence would change, `injection.py` makes a call in the tracee's place;
-  `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source:
-  `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
+  where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out; `listener.py`
+  is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py` what is laid out
+  beside a library (`landing_code.py` has what differs between architectures), `ring.py` the memory that both sides
+  have, `intake.py` takes out of it what was recorded, `installing.py` puts them there, `recorder.py` answers for them,
+  `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our presence would change, `injection.py`
+  makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and friends. Other
+  programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled, `measured.py` runs one
+  lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from observer.arch.known import NATIVE
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
+from observer.tracee.inline.landing_code import landing_code_of
 from tests.conftest import ROOT
 from tests.live.users import Observe, compiled, observe, workshop
 from tests.recordings import Recorded, run_observer
@@ -87,6 +90,19 @@ def test_a_program_that_writes_over_the_recorder_is_told_of(workshop: Path, tmp_
     assert any("wrote over the memory of the recorder" in note for note in found.trace.meta.notes)
 
 
+MARKED = {"x86_64": "-fcf-protection=full", "aarch64": "-mbranch-protection=standard"}
+
+
+@pytest.mark.parametrize("marks", [MARKED[os.uname().machine], ""], ids=["marked", "plain"])
+def test_functions_that_begin_with_a_mark_to_land_on_begin_once(workshop: Path, tmp_path: Path, marks: str) -> None:
+    program = compiled(workshop, f"marked{marks}", *filter(None, [marks]), source="marked")
+    stopped = run_observer([program], tmp_path / "stopped", options=("-q", "--recorder", "breakpoint"))
+    found = recorded(tmp_path, program)
+    assert [(call.op, call.size) for call in found.calls] == [(call.op, call.size) for call in stopped.calls]
+    assert all(call.end_ns is not None for call in found.calls)
+    assert found.trace.meta.totals["calls_inline"] == len(found.calls) - 1 == 39
+
+
 def test_how_calls_were_recorded_is_told(sample: object, tmp_path: Path) -> None:
     assert callable(sample)
     found = recorded(tmp_path, sample("small_blocks"))
@@ -97,4 +113,4 @@ def test_how_calls_were_recorded_is_told(sample: object, tmp_path: Path) -> None
     assert few.trace.meta.how["calls"].startswith("exact: breakpoints")
     other = run_observer([sample("small_blocks")], tmp_path / "other", options=("-q", "--recorder", "breakpoint"))
     assert other.trace.meta.how["calls"].startswith("exact: breakpoints")
-    assert (ROOT / "observer" / "tracee" / "inline" / "stub.S").is_file()
+    assert (ROOT / "observer" / "tracee" / "inline" / landing_code_of(NATIVE).source).is_file()

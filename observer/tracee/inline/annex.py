@@ -112,8 +112,14 @@ class Annex:
         """Return the landing that holds *address*, None if it is not in one."""
         return next((each for each in self.landings.values() if each.start <= address < each.end), None)
 
-    def here(self, address: int) -> int:
-        """Return where the code is done that stood at *address*; the same if it was not moved."""
+    def here(self, address: int, point: Breakpoint) -> int:
+        """Return where a thread goes on at *address*, behind the breakpoint *point*; the same where nothing moved.
+
+        Behind a mark to land on the jump stands by which a call begins, and *point* has told of this one.
+        """
+        for hook in self.hooks:
+            if hook.instead_of is point and point.address < hook.address == address:
+                return next(each.resume for each in self.landings.values() if each.origin == address and each.is_entry)
         for new, _length, old in self.places:
             if old == address and any(hook.address < old < hook.address + len(hook.code) for hook in self.hooks):
                 return new

@@ -13,8 +13,6 @@ from observer.code.moving import Moved, Stretch
 
 __all__ = ["A64Landing"]
 
-_PAGE: Final = 4096
-"""Of ADRP, whatever the kernel's are."""
 _DESCRIPTOR: Final = 17
 _DOWN, _UP = b"\xfe\x0f\x1f\xf8", b"\xfe\x07\x41\xf8"  # str x30, [sp, #-16]!; ldr x30, [sp], #16
 _RET: Final = b"\xc0\x03\x5f\xd6"
@@ -61,9 +59,9 @@ class A64Landing:
 
     def lead(self, at: int, descriptor: int, to: int) -> bytes:
         """See LandingCode."""
-        pages = descriptor // _PAGE - at // _PAGE
+        pages = (descriptor >> 12) - (at >> 12)  # of ADRP, whatever the kernel's are
         page = 0x9000_0000 | (pages & 3) << 29 | (pages >> 2 & 0x7_FFFF) << 5 | _DESCRIPTOR
-        rest = 0x9100_0000 | descriptor % _PAGE << 10 | _DESCRIPTOR << 5 | _DESCRIPTOR
+        rest = 0x9100_0000 | (descriptor & 0xFFF) << 10 | _DESCRIPTOR << 5 | _DESCRIPTOR
         load = page.to_bytes(LENGTH, "little") + rest.to_bytes(LENGTH, "little")
         return load + jump(at + len(load), to)
 

@@ -94,7 +94,7 @@ class InlineRecorder:
         annex = self._install(task, memory, point.implementation)
         if annex is None:
             return
-        words[_RIP] = annex.here(words[_RIP])
+        words[_RIP] = annex.here(words[_RIP], point)
         base = thread_base(task.tid, words)
         if space.block_of(base) is None:
             self._begin(task, memory, base)

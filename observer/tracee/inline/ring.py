@@ -2,7 +2,7 @@
 
 The program has it mapped as a file without a name (memfd_create(2)); so have we. A thread fills one half of its block
 while the other is emptied. While it runs nobody changes a block, but closed records may be taken at any time: what
-lies below STATE was written before it, and stays (x86 keeps the order of stores).
+lies below STATE was written before it, and stays (x86 keeps the order of stores, AArch64's stub asks for it).
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ class Filled:
 
 
 class Block:
-    """The part of one thread; `pid` and `tid` say whose calls it holds, `base` is its %fs base.
+    """The part of one thread; `pid` and `tid` say whose calls it holds, `base` is the thread's (%fs's, or
+    TPIDR_EL0).
 
     It lies at *offset* of *view*, which the program has at the address *start*. A half that is full is `pending` until
     it was taken.
@@ -266,7 +267,7 @@ class Ring:
         self._free = [Block(self._table, address, shapes.first - shapes.large.size, shapes.large)]
 
     def block_for(self, base: int) -> Block | None:
-        """Return a block for the thread with this %fs base, which the table has from now on; None: none is free."""
+        """Return a block for the thread with this base, which the table has from now on; None: none is free."""
         slot = self._slot(base, is_new=True)
         if not self._free or slot is None:
             return None

@@ -19,13 +19,13 @@ class Space:
     """The state of one address space.
 
     `plans` are allocators that have breakpoints and might be recorded inline, by their number, `hits` how often one of
-    their breakpoints was come by; `awaited` are the thread for whose first stop they wait and its maker's %fs base.
+    their breakpoints was come by; `awaited` are the thread for whose first stop they wait and its maker's base.
     `hooks` are the jumps that stand, by address. `is_asleep` after a fork, until the child makes a call: its ring is
     still to be made, in the place of `inherited` bytes of its parent's. `unhooked` are the operations of functions
     whose jumps were taken out, by their numbers; `still_seen` those of them that are come by all the same, by a copy
     that the program made.
     `ours` are the stretches [start, end) of addresses that we have, or were about to have when the program was killed;
-    `shared_bases` the %fs bases that two tasks have at a time, which then are followed from outside. `images` are all
+    `shared_bases` the bases that two tasks have at a time, which then are followed from outside. `images` are all
     files with code, in the order in which they were mapped.
     """
 
@@ -94,7 +94,7 @@ class Space:
         return annex.original(address) if annex is not None else address
 
     def block_of(self, base: int) -> Block | None:
-        """Return the block of the thread with this %fs base."""
+        """Return the block of the thread with this base."""
         return self.ring.blocks.get(base) if self.ring is not None else None
 
     def without_ours(self, mappings: Iterable[Mapping]) -> list[Mapping]:
