@@ -1,4 +1,8 @@
-"""What a landing is made of on AArch64, and in which register the stub (stub_aarch64.S) has its descriptor."""
+"""What a landing is made of on AArch64, and in which register the stub (stub_aarch64.S) has its descriptor.
+
+There is no jump of one instruction that leads to the same place wherever it stands: a program that copies a function's
+first instruction while the jump is there, and does the copy, is led astray.
+"""
 
 from __future__ import annotations
 
