@@ -183,6 +183,7 @@ arm64_cases() {
     attempt 'student: a static program' 0 "${student[@]}" scripts/run build/c_samples/story-static
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
+    attempt 'student: threads, recorded inside' 0 "${student[@]}" .venv/bin/observer run -q --recorder inline -o /tmp/inside.trace -- build/c_samples/threads
     if [ "$extent" = full ]; then
         tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
         attempt 'student: scripts/workloads' 0 "${student[@]}" scripts/workloads -o "$results/workloads"
