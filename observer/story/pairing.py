@@ -10,24 +10,24 @@ import numpy.typing as npt
 from observer.model.call_columns import CallColumns, Integers
 from observer.model.operations import ALLOCATES, FREES, RESIZES
 
-__all__ = ["NEVER", "PIECE", "Alive", "Paired", "Pieces", "addresses_of", "key_of", "paired", "slots_of"]
+__all__ = ["NEVER", "PIECE", "Alive", "Paired", "Pieces", "addresses_of", "made", "paired", "sizes_of", "slots_of"]
 
 NEVER: Final = 1 << 62
 _BITS: Final = 48
 """Of an address: glibc asks for no memory above (mmap(2) gives none there unless it is asked to)."""
 _ADDRESS: Final = np.uint64((1 << _BITS) - 1)
-
+_NUMBER: Final = 64
+"""Bits of the numbers that are sorted."""
 _MOST: Final = np.uint64(1 << 62)
 """Bytes; no piece that anybody has is larger."""
-_TURNS: Final = 64 - _BITS + 4
-_PLAIN: Final = _ADDRESS & ~np.uint64(15)
 
 PIECE: Final = np.dtype([
     ("key", np.uint64), ("asked", np.int64), ("born", np.int64), ("t_ns", np.int64), ("place", np.int32),
     ("wastes", np.bool_), ("own", np.bool_),
 ], align=True)  # fmt: skip
-"""A piece that lives: its process and address (`key_of`), the call that made it, and when that returned."""
+"""A piece that lives: its process and address (a key), the call that made it, and when that returned."""
 
+Keys = npt.NDArray[np.uint64]
 Pieces = npt.NDArray[np.void]
 
 
@@ -39,84 +39,99 @@ class Alive(NamedTuple):
 
 
 class Paired(NamedTuple):
-    """The turns of some calls, each of which takes a piece or gives one, in their order: `rows` has the call of each,
-    `keys` the key of its piece.
+    """Who takes pieces and who gives them among some calls.
 
-    `firsts` are the turns at which an address comes up first, in order of key, `takes` says which turns take a piece.
-    `new` are the pieces that were given, `born` at which turn, `old` those that lived before. `new_ended` and
-    `old_ended` are the turns at which they ended, NEVER for those that live on: when they were taken, or when their
-    address was given again.
+    A turn is twice the row of its call, and one more where the call gives: what realloc takes it takes first. `turns`
+    are in the order of the `keys` of their pieces, those of one key in their own; at the positions `firsts` of these a
+    key comes up first, at those in `given` a piece was given. `ended` are the turns at which the pieces that were given
+    ended, `old_ended` those at which pieces did that lived before, NEVER for those that live on: when they were taken,
+    or when their address was given again.
     """
 
-    rows: Integers
-    keys: npt.NDArray[np.uint64]
+    turns: Integers
+    keys: Keys
     firsts: Integers
-    takes: npt.NDArray[np.bool_]
-    new: Pieces
-    born: Integers
-    new_ended: Integers
-    old: Pieces
+    given: Integers
+    ended: Integers
     old_ended: Integers
 
+    @property
+    def born(self) -> Integers:
+        """The turns at which pieces were given, in order of key."""
+        return self.turns[self.given]
 
-def key_of(slots: Integers, addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return one number for process and address: *slots* number the processes that are there, below 65,536."""
-    return slots.astype(np.uint64) << np.uint64(_BITS) | addresses & _ADDRESS
 
-
-def addresses_of(keys: npt.NDArray[np.uint64]) -> Integers:
+def addresses_of(keys: Keys) -> Integers:
     """Return the addresses in *keys*."""
     return (keys & _ADDRESS).astype(np.int64)
 
 
-def slots_of(keys: npt.NDArray[np.uint64]) -> Integers:
+def slots_of(keys: Keys) -> Integers:
     """Return the slots of the processes in *keys*."""
     return (keys >> np.uint64(_BITS)).astype(np.int64)
 
 
-def paired(calls: CallColumns, slots: Integers, old: Pieces) -> Paired:
-    """Pair *calls*, of processes that have these *slots*, with each other and with *old*, which is in order of key."""
-    allocates = (calls.kind == ALLOCATES) | (calls.kind == RESIZES)
-    gives = allocates & (calls.result != 0)
-    moves = (calls.kind == RESIZES) & ((calls.result != 0) | (calls.asked == 0))
-    takes = ((calls.kind == FREES) | moves) & (calls.pointer != 0)
-    there, keys = np.empty(2 * len(calls.n), dtype=np.bool_), np.empty(2 * len(calls.n), dtype=np.uint64)
-    there[::2], there[1::2] = takes, gives
-    keys[::2], keys[1::2] = key_of(slots, calls.pointer), key_of(slots, calls.result)
-    turns = np.flatnonzero(there)
-    keys, rows = keys[turns], turns >> 1
-    order = _by_key(keys)
-    goes_on = np.diff(keys[order]) == 0
-    next_turn = np.full(len(turns), NEVER, dtype=np.int64)
-    next_turn[order[:-1][goes_on]] = order[1:][goes_on]
-    firsts = order[np.concatenate([np.ones(min(len(order), 1), dtype=np.bool_), ~goes_on])]
+def sizes_of(asked: npt.NDArray[np.uint64]) -> Integers:
+    """Return the bytes of pieces that were *asked* for."""
+    return np.minimum(asked, _MOST).view(np.int64)
+
+
+def paired(calls: CallColumns, slots: Integers, old: Keys) -> Paired:
+    """Pair *calls* with each other and with pieces that lived before, whose keys are in *old*, in order.
+
+    *slots* are the numbers, below 65,536, of their processes: of each call, or one of all.
+    """
+    resizes = calls.kind == RESIZES
+    gives = ((calls.kind == ALLOCATES) | resizes) & (calls.result != 0)
+    takes = calls.kind == FREES
+    if resizes.any():
+        takes |= resizes & ((calls.result != 0) | (calls.asked == 0))
+    taking, giving = np.flatnonzero(takes & (calls.pointer != 0)), np.flatnonzero(gives)
+    keys, turns = _in_order(
+        np.concatenate([calls.pointer[taking], calls.result[giving]]) & _ADDRESS,
+        np.concatenate([2 * taking, 2 * giving + 1]), 2 * len(calls.n), slots,
+    )  # fmt: skip
+    goes_on = keys[1:] == keys[:-1]
+    following = np.full(len(turns), NEVER, dtype=np.int64)
+    np.copyto(following[:-1], turns[1:], where=goes_on)
+    firsts = np.flatnonzero(np.concatenate([np.ones(min(len(keys), 1), dtype=np.bool_), ~goes_on]))
+    given = np.flatnonzero(turns & 1)
     old_ended = np.full(len(old), NEVER, dtype=np.int64)
     if len(old):
-        at = np.minimum(np.searchsorted(old["key"], keys[firsts]), len(old) - 1)
-        known = old["key"][at] == keys[firsts]
-        old_ended[at[known]] = firsts[known]
-    born = np.flatnonzero(turns & 1)
-    new = _made(calls, rows[born], keys[born])
-    return Paired(rows, keys, firsts, (turns & 1) == 0, new, born, next_turn[born], old, old_ended)
+        at = np.minimum(np.searchsorted(old, keys[firsts]), len(old) - 1)
+        known = old[at] == keys[firsts]
+        old_ended[at[known]] = turns[firsts[known]]
+    return Paired(turns, keys, firsts, given, following[given], old_ended)
 
 
-def _by_key(keys: npt.NDArray[np.uint64]) -> Integers:
-    """Return the turns in the order of their *keys*, those of one key in their own.
-
-    Where all are of one process and at multiples of 16, as glibc's are, turn and address fit into one number, and plain
-    numbers are sorted several times as fast.
-    """
-    if len(keys) > 1 << _TURNS or np.bitwise_or.reduce(keys) & ~_PLAIN:
-        return np.argsort(keys, kind="stable")
-    numbers = keys << np.uint64(64 - _BITS) | np.arange(len(keys), dtype=np.uint64)
-    numbers.sort()
-    return (numbers & np.uint64((1 << _TURNS) - 1)).astype(np.int64)
-
-
-def _made(calls: CallColumns, rows: Integers, keys: npt.NDArray[np.uint64]) -> Pieces:
+def made(calls: CallColumns, rows: Integers, keys: Keys) -> Pieces:
+    """Return the pieces that the calls in *rows* gave, which have these *keys*."""
     new = np.empty(len(rows), dtype=PIECE)
-    new["key"], new["asked"] = keys, np.minimum(calls.asked[rows], _MOST).astype(np.int64)
-    new["born"], new["place"], new["wastes"] = calls.n[rows], calls.place[rows], calls.wastes[rows]
-    new["own"] = calls.own[rows]
+    new["key"], new["asked"], new["born"], new["place"] = (
+        keys, sizes_of(calls.asked[rows]), calls.n[rows], calls.place[rows],
+    )  # fmt: skip
+    new["wastes"], new["own"] = calls.wastes[rows], calls.own[rows]
     new["t_ns"] = np.maximum(calls.end_ns[rows], calls.t_ns[rows])
     return new
+
+
+def _in_order(addresses: Keys, turns: Integers, most: int, slots: Integers) -> tuple[Keys, Integers]:
+    """Return the keys of *addresses*, and their *turns*, below *most*, in order.
+
+    Where address and turn fit into one number these are sorted: plain numbers are, several times as fast.
+    """
+    union, bits = int(np.bitwise_or.reduce(addresses)), most.bit_length()
+    low = max((union & -union).bit_length() - 1, 0)  # chunks begin at multiples of 16, as glibc has them
+    if union.bit_length() - low + bits <= _NUMBER:
+        numbers = addresses >> np.uint64(low) << np.uint64(bits) | turns.view(np.uint64)
+        numbers.sort()
+        turns = (numbers & np.uint64((1 << bits) - 1)).view(np.int64)
+        addresses = numbers >> np.uint64(bits) << np.uint64(low)
+    else:
+        order = np.lexsort((turns, addresses))
+        addresses, turns = addresses[order], turns[order]
+    if len(slots) == 1:
+        return addresses | slots.astype(np.uint64) << np.uint64(_BITS), turns
+    each = slots[turns >> 1]
+    order = np.argsort(each.astype(np.uint16), kind="stable")
+    return addresses[order] | each[order].astype(np.uint64) << np.uint64(_BITS), turns[order]

@@ -13,7 +13,7 @@ from observer.glibc.chunks import WORD, chunk_size
 from observer.model.call_columns import CallColumns, Integers
 from observer.model.events import Call, ChunkRef, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATES, ALLOCATING, FREEING, RESIZES, RESIZING
-from observer.story.pairing import NEVER, PIECE, Paired, Pieces, addresses_of, paired, slots_of
+from observer.story.pairing import NEVER, Paired, addresses_of, paired, sizes_of, slots_of
 from observer.story.size_classes import chunk_sizes
 from observer.story.steps import is_step_six
 from observer.story.sums import sums_by
@@ -96,11 +96,11 @@ class _Batch:
     places: list[Place | None]
     earlier: dict[int, Place]
 
-    def piece(self, made: np.void) -> Piece:
-        """Return a piece that was given in the batch (a PIECE) as a value."""
-        place = self.places[int(made["place"])]
+    def piece(self, row: int) -> Piece:
+        """Return the piece that the call in *row* gave."""
+        place = self.places[int(self.calls.place[row])]
         assert place is not None
-        return Piece(int(made["asked"]), int(made["born"]), place)
+        return Piece(int(sizes_of(self.calls.asked[row : row + 1])[0]), int(self.calls.n[row]), place)
 
     def place_of(self, pid: int, chunk: ChunkRef) -> Place | None:
         """Return the place of a piece that was alive at a moment of the batch."""
@@ -181,20 +181,24 @@ class Places:
         calls = calls._replace(place=numbers)
         where = [sites[number] for number in used.tolist()]
         self._batch = _Batch(calls, where, self._asked_at(calls, where), {})
-        found = paired(calls, np.searchsorted(pids, calls.pid), np.empty(0, dtype=PIECE))
-        change = np.zeros(len(found.rows), dtype=np.int64)
-        gone = found.new_ended != NEVER
-        change[found.born] = found.new["asked"]
-        change[found.new_ended[gone]] -= found.new["asked"][gone]
-        self._give(found.new, ~gone)
+        found = paired(calls, np.searchsorted(pids, calls.pid), np.empty(0, dtype=np.uint64))
+        change = np.zeros(2 * len(calls.n), dtype=np.int64)
+        born, gone = found.born, found.ended != NEVER
+        asked = sizes_of(calls.asked[born >> 1])
+        change[born] = asked
+        change[found.ended[gone]] -= asked[gone]
+        self._give(calls, born >> 1, asked, ~gone)
         earlier = self._take_earlier(found, pids, change)
         levels = np.cumsum(change)
         self.peak = max(self.peak, self.held + int(levels.max(initial=0)))
         self.live += int(levels[-1:].sum())
         self.held += int(levels[-1:].sum())
-        for i in np.flatnonzero(~gone).tolist():
-            piece, key = found.new[i], found.new["key"][i : i + 1]
-            self._alive_in(int(pids[slots_of(key)[0]]))[int(addresses_of(key)[0])] = self._batch.piece(piece)
+        stays = np.flatnonzero(~gone)
+        stays = stays[np.argsort(born[stays])]
+        keys, rows = found.keys[found.given[stays]], born[stays] >> 1
+        each = zip(pids[slots_of(keys)].tolist(), addresses_of(keys).tolist(), rows.tolist(), strict=True)
+        for pid, pointer, row in each:
+            self._alive_in(pid)[pointer] = self._batch.piece(row)
         self._remember_last(found, earlier, pids)
 
     def _asked_at(self, calls: CallColumns, where: Sequence[Site | None]) -> list[Place | None]:
@@ -213,10 +217,10 @@ class Places:
             found.append(place)
         return found
 
-    def _give(self, pieces: Pieces, stays: npt.NDArray[np.bool_]) -> None:
-        """Count *pieces* that were given, of which some stay alive."""
-        places, at, asked = self._batch.places, pieces["place"], pieces["asked"]
-        lost = np.where(pieces["wastes"], chunk_sizes(asked) - WORD - asked, 0)
+    def _give(self, calls: CallColumns, rows: Integers, asked: Integers, stays: npt.NDArray[np.bool_]) -> None:
+        """Count the pieces that the calls in *rows* gave, of which some stay alive."""
+        places, at = self._batch.places, calls.place[rows]
+        lost = np.where(calls.wastes[rows], chunk_sizes(asked) - WORD - asked, 0)
         live, wasted = sums_by(at[stays], asked[stays], len(places)), sums_by(at, lost, len(places))
         counts = np.bincount(at[stays], minlength=len(places)).tolist()
         for place, size, count, waste in zip(places, live, counts, wasted, strict=True):
@@ -228,13 +232,10 @@ class Places:
 
     def _take_earlier(self, found: Paired, pids: Integers, change: Integers) -> dict[int, Piece]:
         """Take out pieces from before the batch that went in it; return those that were given back, by the turn."""
-        keys = found.keys[found.firsts]
+        keys, turns = found.keys[found.firsts], found.turns[found.firsts]
         taken = dict[int, Piece]()
-        each = zip(
-            found.firsts.tolist(), pids[slots_of(keys)].tolist(), addresses_of(keys).tolist(),
-            found.takes[found.firsts].tolist(), strict=True,
-        )  # fmt: skip
-        for turn, pid, pointer, takes in each:
+        each = zip(turns.tolist(), pids[slots_of(keys)].tolist(), addresses_of(keys).tolist(), strict=True)
+        for turn, pid, pointer in each:
             piece = self._alive_in(pid).pop(pointer, None)
             if piece is not None:
                 piece.place.live -= piece.asked
@@ -242,28 +243,28 @@ class Places:
                 self.count -= 1
                 change[turn] -= piece.asked
                 self._batch.earlier[piece.call] = piece.place
-                if takes:
+                if not turn & 1:
                     taken[turn] = piece
         return taken
 
     def _remember_last(self, found: Paired, earlier: dict[int, Piece], pids: Integers) -> None:
         """Remember the pieces that were given back last: of each address the last one."""
-        ends = found.new_ended
-        own = np.flatnonzero(ends != NEVER)
-        own = own[found.takes[ends[own]]]
-        turns = np.concatenate([ends[own], np.fromiter(earlier, dtype=np.int64, count=len(earlier))])
-        pieces = np.concatenate([own, np.full(len(earlier), -1)])
+        own = np.flatnonzero((found.ended != NEVER) & (found.ended & 1 == 0))
+        turns = np.concatenate([found.ended[own], np.fromiter(earlier, dtype=np.int64, count=len(earlier))])
+        rows = np.concatenate([found.born[own] >> 1, np.full(len(earlier), -1)])
         order = np.argsort(turns)[::-1]
-        _keys, lasts = np.unique(found.keys[turns[order]], return_index=True)
-        keys = found.keys[turns[order]][lasts]
+        turns, rows = turns[order], rows[order]
         batch = self._batch
+        slots, pointers = np.searchsorted(pids, batch.calls.pid[turns >> 1]), batch.calls.pointer[turns >> 1]
         for slot, pid in enumerate(pids.tolist()):
-            mine = np.sort(lasts[slots_of(keys) == slot])[:_REMEMBERED][::-1]
-            for turn, i in zip(turns[order[mine]].tolist(), pieces[order[mine]].tolist(), strict=True):
-                piece = batch.piece(found.new[i]) if i >= 0 else earlier[turn]
-                row = int(found.rows[turn])
-                site = batch.where[int(batch.calls.place[row])]
-                self._remember(pid, int(batch.calls.pointer[row]), Freed(piece, int(batch.calls.n[row]), site))
+            mine = np.flatnonzero(slots == slot)
+            _pointers, lasts = np.unique(pointers[mine], return_index=True)
+            mine = mine[np.sort(lasts)[:_REMEMBERED][::-1]]
+            for turn, row in zip(turns[mine].tolist(), rows[mine].tolist(), strict=True):
+                piece = batch.piece(row) if row >= 0 else earlier[turn]
+                last = turn >> 1
+                site = batch.where[int(batch.calls.place[last])]
+                self._remember(pid, int(batch.calls.pointer[last]), Freed(piece, int(batch.calls.n[last]), site))
 
     def _call(self, call: Call) -> None:
         self._return(call.pid)

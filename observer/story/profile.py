@@ -7,6 +7,7 @@ It is taken of the calls as columns, a batch at a time, in numbers alone: hundre
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -16,13 +17,14 @@ import numpy.typing as npt
 from observer.glibc.chunks import WORD
 from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
 from observer.model.operations import ALLOCATES, RESIZES
-from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, paired, slots_of
+from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, made, paired, sizes_of, slots_of
 from observer.story.places import MEASURES, Place
 from observer.story.size_classes import CLASSES, SizeClass, chunk_sizes, class_of, range_of
-from observer.story.sums import sums_by
+from observer.story.sums import bytes_by, sums_by
 
 __all__ = [
-    "EVENTS_EDGES", "MOMENTS", "RANKS", "TIME_EDGES", "Curve", "HeapProfile", "Lifetime", "Peak", "Profiled", "ranked",
+    "ALL_PARTS", "EVENTS_EDGES", "MOMENTS", "RANKS", "TIME_EDGES", "Curve", "HeapProfile", "Lifetime", "Part", "Peak",
+    "Profiled", "ranked",
 ]  # fmt: skip
 
 EVENTS_EDGES: Final = tuple(10**power for power in range(1, 10))
@@ -32,6 +34,17 @@ TIME_EDGES: Final = tuple(10**power for power in range(3, 12))
 MOMENTS: Final = 60
 """Points of the curve over the run's events."""
 _MOST_ASKED: Final = (1 << 62) - 1
+
+
+class Part(Enum):
+    """What is followed beside what the places come to, and takes its time."""
+
+    LIFETIMES = auto()
+    SIZES = auto()
+    COURSE = auto()
+
+
+ALL_PARTS: Final = frozenset(Part)
 
 
 class Peak(NamedTuple):
@@ -124,10 +137,13 @@ class HeapProfile:
         names: the places that calls and faults have.
         frames: to whose pieces page frames came.
         events: how many events the run has.
+        parts: what to follow; of other parts nothing is known in the end.
     """
 
-    def __init__(self, names: PlaceNames, frames: Frames, events: int) -> None:
-        self._names, self._frames = names, frames
+    def __init__(
+        self, names: PlaceNames, frames: Frames, events: int, parts: frozenset[Part] = ALL_PARTS
+    ) -> None:  # fmt: skip
+        self._names, self._frames, self._parts = names, frames, parts
         count = len(names.texts)
         self._first = np.full(count, NEVER, dtype=np.int64)
         self._calls, self._faults, self._framed = (np.zeros(count, dtype=np.int64) for _ in range(3))
@@ -154,13 +170,18 @@ class HeapProfile:
         if not len(calls.n):
             return
         self._count(calls)
-        found = paired(calls, self._slots_of(calls.pid), self._alive)
-        self._follow(calls, found)
-        self._count_sizes(found.new)
-        for pieces, ended in ((found.new, found.new_ended), (found.old, found.old_ended)):
-            self._bury(pieces, np.flatnonzero(ended != NEVER), ended, found.rows, calls)
-        stays = np.concatenate([found.old[found.old_ended == NEVER], found.new[found.new_ended == NEVER]])
-        self._alive = stays[np.argsort(stays["key"], kind="stable")]
+        old, slots = self._alive, self._slots_of(calls.pid)
+        found = paired(calls, slots, old["key"])
+        rows = found.born >> 1
+        asked = sizes_of(calls.asked[rows])
+        self._follow(calls, found, asked)
+        if Part.LIFETIMES in self._parts:
+            gone, ended = found.ended != NEVER, found.old_ended != NEVER
+            self._bury(made(calls, rows[gone], found.keys[found.given[gone]]), found.ended[gone] >> 1, calls)
+            self._bury(old[ended], found.old_ended[ended] >> 1, calls)
+        stays = found.ended == NEVER
+        kept, new = old[found.old_ended == NEVER], made(calls, rows[stays], found.keys[found.given[stays]])
+        self._alive = np.insert(kept, np.searchsorted(kept["key"], new["key"]), new)
 
     def end(self, end: End) -> None:
         """End what lives in a process: with an exec it is gone, else it was left."""
@@ -181,22 +202,34 @@ class HeapProfile:
         np.minimum.at(self._first, faults.place, faults.first)
 
     def _slots_of(self, pids: Integers) -> Integers:
-        slots = np.zeros(len(pids), dtype=np.int64)
-        for pid in [int(pids[0])] if (pids == pids[0]).all() else np.unique(pids).tolist():
-            slot = self._slots.get(pid)
-            if slot is None:
-                taken = set(self._slots.values())
-                slot = self._slots[pid] = next(i for i in range(len(taken) + 1) if i not in taken)
-            slots[pids == pid] = slot
-        return slots
+        """Return the slots of *pids*; one, if they are all the same."""
+        if (pids == pids[0]).all():
+            return np.array([self._slot(int(pids[0]))])
+        used, each = np.unique(pids, return_inverse=True)
+        return np.array([self._slot(pid) for pid in used.tolist()])[each]
+
+    def _slot(self, pid: int) -> int:
+        slot = self._slots.get(pid)
+        if slot is None:
+            taken = set(self._slots.values())
+            slot = self._slots[pid] = next(i for i in range(len(taken) + 1) if i not in taken)
+        return slot
 
     def _count(self, calls: CallColumns) -> None:
+        """Count what was asked for, and what was given."""
         rows = np.flatnonzero((calls.kind == ALLOCATES) | (calls.kind == RESIZES))
         places, asked, count = calls.place[rows], calls.asked[rows], len(self._calls)
-        self._calls += np.bincount(places, minlength=count)
-        self._first[places[::-1]] = np.minimum(self._first[places[::-1]], calls.n[rows][::-1])
-        for place, size in enumerate(sums_by(places, asked, count)):
-            self._asked[place] += size
+        times = np.bincount(places, minlength=count)
+        self._calls += times
+        if (self._first[times > 0] > calls.n[0]).any():
+            self._first[places[::-1]] = np.minimum(self._first[places[::-1]], calls.n[rows][::-1])
+        sums = sums_by(places, asked, count)
+        for place in np.flatnonzero(times).tolist():
+            self._asked[place] += sums[place]
+        given = calls.result[rows] != 0
+        if not given.all():
+            rows, places, asked = rows[given], places[given], asked[given]
+        self._count_sizes(places, sizes_of(asked), calls.wastes[rows])
         self._count_frames(calls)
 
     def _count_frames(self, calls: CallColumns) -> None:
@@ -206,44 +239,50 @@ class HeapProfile:
         own = (calls.n[rows] == called) & (calls.pid[rows] == self._frames.pid[first:last])
         np.add.at(self._framed, calls.place[rows[own]], self._frames.many[first:last][own])
 
-    def _count_sizes(self, pieces: Pieces) -> None:
-        places, asked = pieces["place"], pieces["asked"]
-        self.has_other_chunks |= not pieces["wastes"].all()
-        classes, lost = _classes_and_lost(pieces)
-        self._wasted += _sums(places, lost, len(self._wasted))
-        for column, values in enumerate((np.ones(len(pieces), dtype=np.int64), asked, lost)):
-            self._sizes[:, column] += _sums(classes, values, CLASSES)
-
-    def _follow(self, calls: CallColumns, found: Paired) -> None:
-        """Follow how much is alive, turn by turn."""
-        if not len(found.rows):
+    def _count_sizes(self, places: Integers, asked: Integers, wastes: npt.NDArray[np.bool_]) -> None:
+        """Count pieces by size, and what is lost to rounding."""
+        lost = _lost(asked, wastes)
+        self._wasted += bytes_by(places, lost, len(self._wasted))
+        self.has_other_chunks |= not wastes.all()
+        if Part.SIZES not in self._parts:
             return
-        change = np.zeros(len(found.rows), dtype=np.int64)
-        change[found.born] = found.new["asked"]
-        for pieces, ended in ((found.new, found.new_ended), (found.old, found.old_ended)):
+        classes = _classes(asked, wastes)
+        self._sizes[:, 0] += np.bincount(classes, minlength=CLASSES)
+        for column, values in ((1, asked), (2, lost)):
+            self._sizes[:, column] += bytes_by(classes, values, CLASSES)
+
+    def _follow(self, calls: CallColumns, found: Paired, asked: Integers) -> None:
+        """Follow how much is alive, turn by turn; the pieces that were given have what was *asked* for."""
+        live = np.zeros(2 * len(calls.n), dtype=np.int64)
+        live[found.born] = asked
+        for sizes, ended in ((asked, found.ended), (self._alive["asked"], found.old_ended)):
             gone = ended != NEVER
-            change[ended[gone]] -= pieces["asked"][gone]
-        live = self._live + np.cumsum(change)
+            live[ended[gone]] -= sizes[gone]
+        live[0] += self._live
+        np.cumsum(live, out=live)
         self._live = int(live[-1])
-        self._curve.add_many(calls.n[found.rows], live)
+        if Part.COURSE in self._parts:
+            self._curve.add_many(calls.n, live[1::2])  # who takes makes nothing the highest
         highest = int(np.argmax(live))
         if live[highest] > self.peak.live:
-            still, new = found.old_ended > highest, (found.born <= highest) & (found.new_ended > highest)
-            there = np.concatenate([found.old[still], found.new[new]])
-            row = found.rows[highest]
-            alive = Alive(there, self._pids)
+            new = np.flatnonzero((found.born <= highest) & (found.ended > highest))
+            pieces = made(calls, found.born[new] >> 1, found.keys[found.given[new]])
+            alive = Alive(np.concatenate([self._alive[found.old_ended > highest], pieces]), self._pids)
+            row = highest >> 1
             self.peak = Peak(int(calls.n[row]), int(calls.t_ns[row]), int(live[highest]), alive)
 
-    def _bury(self, pieces: Pieces, gone: Integers, ended: Integers, rows: Integers, calls: CallColumns) -> None:
-        """Count the lifetimes of those of *pieces* that are *gone*, since the turns that they *ended* at."""
-        at, places, asked = rows[ended[gone]], pieces["place"][gone].astype(np.int64), pieces["asked"][gone]
+    def _bury(self, pieces: Pieces, rows: Integers, calls: CallColumns) -> None:
+        """Count the lifetimes of *pieces* that ended in the calls in these *rows*."""
         for edges, table, sizes, now, since in (
             (EVENTS_EDGES, self._by_events, self._bytes_by_events, calls.n, pieces["born"]),
             (TIME_EDGES, self._by_time, self._bytes_by_time, calls.t_ns, pieces["t_ns"]),
         ):
-            classes = np.searchsorted(edges, now[at] - since[gone], side="right")
-            sizes += _sums(classes, asked, len(edges) + 1)
-            cells = places * table.shape[1] + classes
+            lived = now[rows] - since
+            classes = np.zeros(len(pieces), dtype=np.int64)
+            for edge in edges:
+                classes += lived >= edge
+            sizes += bytes_by(classes, pieces["asked"], len(edges) + 1)
+            cells = pieces["place"] * np.int64(table.shape[1]) + classes
             table += np.bincount(cells, minlength=table.size).reshape(table.shape)
 
     def _leave(self, pieces: Pieces) -> None:
@@ -251,8 +290,10 @@ class HeapProfile:
 
     def _by_place(self, pieces: Pieces) -> Integers:
         own, count = pieces[pieces["own"]], len(self._calls)
-        sums = [_sums(some["place"], some["asked"], count) for some in (pieces, own)]
-        return np.array([sums[0], _times(pieces["place"], count), sums[1], _times(own["place"], count)])
+        return np.array([
+            values for some in (pieces, own)
+            for values in (bytes_by(some["place"], some["asked"], count), np.bincount(some["place"], minlength=count))
+        ])  # fmt: skip
 
     # ---- what it came to ----
 
@@ -279,7 +320,7 @@ class HeapProfile:
         there = self.peak.alive.pieces["place"]
         live, pieces, own, own_pieces = self._left + self._by_place(self._alive)
         peak, at_peak, _own, _own_pieces = self._by_place(self.peak.alive.pieces)
-        bare = _sums(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
+        bare = bytes_by(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
         return [
             Profiled(
                 Place(
@@ -304,8 +345,9 @@ class HeapProfile:
 
     def sizes(self) -> list[SizeClass]:
         """Return the classes of sizes that were asked for, smallest first."""
-        classes, _lost = _classes_and_lost(self.peak.alive.pieces)
-        peak = _sums(classes, self.peak.alive.pieces["asked"], CLASSES).tolist()
+        there = self.peak.alive.pieces
+        classes = _classes(there["asked"], there["wastes"])
+        peak = bytes_by(classes, there["asked"], CLASSES).tolist()
         pieces = np.bincount(classes, minlength=CLASSES).tolist()
         return [
             SizeClass(first, last, calls, asked, lost, peak[i], pieces[i])
@@ -318,19 +360,12 @@ class HeapProfile:
         return self._curve.values()
 
 
-def _classes_and_lost(pieces: Pieces) -> tuple[Integers, Integers]:
-    """Return the class of each piece, and the bytes of its chunk that it may use beyond those it asked for."""
-    asked = pieces["asked"]
-    chunks = chunk_sizes(asked)
-    sizes = np.where(pieces["wastes"], chunks, np.maximum(asked + 15 & -16, 16))
-    return class_of(np.minimum(sizes, _MOST_ASKED)), np.where(pieces["wastes"], chunks - WORD - asked, 0)
+def _classes(asked: Integers, wastes: npt.NDArray[np.bool_]) -> Integers:
+    """Return the class of each size: of its chunk where this is glibc's (*wastes*)."""
+    sizes = np.where(wastes, chunk_sizes(asked), np.maximum(asked + 15 & -16, 16))
+    return class_of(np.minimum(sizes, _MOST_ASKED))
 
 
-def _times(places: npt.NDArray[np.integer], count: int) -> Integers:
-    """Return how often each place is among *places*."""
-    return np.bincount(places, minlength=count)
-
-
-def _sums(places: npt.NDArray[np.integer], values: Integers, count: int) -> Integers:
-    """Return the sum of *values* by place."""
-    return np.array(sums_by(places, values, count), dtype=np.int64)
+def _lost(asked: Integers, wastes: npt.NDArray[np.bool_]) -> Integers:
+    """Return the bytes of each chunk that may be used beyond those that were asked for."""
+    return np.where(wastes, chunk_sizes(asked) - WORD - asked, 0)
