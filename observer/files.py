@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -54,6 +54,18 @@ class File:
         self.size = os.fstat(fd).st_size
         self.path = f"/proc/self/fd/{fd}"
         self.close = weakref.finalize(self, os.close, fd)
+
+    @classmethod
+    def in_memory(cls, pieces: Iterable[tuple[int, bytes | bytearray]]) -> File:
+        """Return a file that lies in memory alone, of *pieces* and the places they are put at (memfd_create(2))."""
+        fd = os.memfd_create("pieces", os.MFD_CLOEXEC)
+        try:
+            for at, data in pieces:
+                os.pwrite(fd, data, at)
+        except BaseException:
+            os.close(fd)
+            raise
+        return cls(fd)
 
     def fileno(self) -> int:
         """Return the descriptor."""

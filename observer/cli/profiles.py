@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from observer.story.by_stack import StackPlace
     from observer.story.language import Language
     from observer.story.memory_use import MemoryUse
+    from observer.story.profile import Part
     from observer.trace.reader import Trace
 
 __all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
@@ -28,10 +29,10 @@ def is_profile(arguments: argparse.Namespace) -> bool:
     return any(getattr(arguments, part) for part in _PARTS)
 
 
-def _use(trace: Trace, arguments: argparse.Namespace) -> MemoryUse:
+def _use(trace: Trace, *parts: Part) -> MemoryUse:
     from observer.runs.profiled import profiled
 
-    return profiled(trace, trace.meta.machine.page_size, times=arguments.lifetimes or arguments.peak)
+    return profiled(trace, trace.meta.machine.page_size, frozenset(parts))
 
 
 def _is_inferred(trace: Trace) -> bool:
@@ -42,19 +43,19 @@ def profile_rows(trace: Trace, arguments: argparse.Namespace) -> Iterator[dict[s
     """Yield the objects that are a line of JSON each."""
     from observer.report import profile_json
     from observer.report.places import as_object
-    from observer.story.profile import ranked
+    from observer.runs.profiled import counted
+    from observer.story.profile import Part, ranked
 
-    use = _use(trace, arguments)
     if arguments.peak:
-        yield from profile_json.peak_objects(use)
+        yield from profile_json.peak_objects(_use(trace, Part.COURSE))
     elif arguments.lifetimes:
-        yield from profile_json.lifetime_objects(use, inferred=_is_inferred(trace))
+        yield from profile_json.lifetime_objects(counted(trace, Part.LIFETIMES), inferred=_is_inferred(trace))
     elif arguments.sizes:
-        yield from profile_json.size_objects(use)
+        yield from profile_json.size_objects(counted(trace, Part.SIZES))
     elif arguments.fragmentation:
-        yield from profile_json.fragmentation_objects(use)
+        yield from profile_json.fragmentation_objects(_use(trace))
     else:
-        yield from map(as_object, ranked(use.places, arguments.top or "live"))
+        yield from map(as_object, ranked(_use(trace).places, arguments.top or "live"))
 
 
 def show_profile(
@@ -63,22 +64,25 @@ def show_profile(
     """Print the part that was asked for."""
     from observer.report import profile
     from observer.report.places import print_leaks, print_top
-    from observer.story.profile import ranked
+    from observer.runs.profiled import counted
+    from observer.story.profile import Part, ranked
 
-    use = _use(trace, arguments)
     if arguments.peak:
-        profile.print_peak(console, use, sources, language)
+        profile.print_peak(console, _use(trace, Part.COURSE), sources, language)
     elif arguments.lifetimes:
-        profile.print_lifetimes(console, use, sources, language, inferred=_is_inferred(trace))
+        found, inferred = counted(trace, Part.LIFETIMES), _is_inferred(trace)
+        profile.print_lifetimes(console, found, sources, language, inferred=inferred)
     elif arguments.sizes:
-        profile.print_sizes(console, use, language)
+        profile.print_sizes(console, counted(trace, Part.SIZES), language)
     elif arguments.fragmentation:
-        profile.print_fragmentation(console, use, language, beside=bool(trace.meta.totals.get("frames_beside")))
+        beside = bool(trace.meta.totals.get("frames_beside"))
+        profile.print_fragmentation(console, _use(trace), language, beside=beside)
     elif arguments.leaks:
-        places = ranked(use.places, "live")
+        places = ranked(counted(trace).places(), "live")
         print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed)
     else:
-        print_top(console, arguments.top, ranked(use.places, arguments.top), sources, language)
+        places = _use(trace).places if arguments.top == "untouched" else counted(trace).places()
+        print_top(console, arguments.top, ranked(places, arguments.top), sources, language)
 
 
 def stack_rows(trace: Trace, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -229,7 +229,7 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             sources=sources, language=language,
         )  # fmt: skip
     else:
-        glance = glanced(trace, trace.meta.machine.page_size)
+        glance = glanced(trace)
         print_glance(
             console, trace.meta, glance, shortest(arguments.directory), sources=sources, language=language,
             command=command(),

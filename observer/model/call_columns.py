@@ -38,9 +38,10 @@ class CallColumns(NamedTuple):
     def upto(self, n: int) -> tuple[CallColumns, CallColumns]:
         """Return the calls before event *n*, and the others."""
         at = int(np.searchsorted(self.n, n))
-        return self._cut(slice(0, at)), self._cut(slice(at, None))
+        return self.rows(slice(0, at)), self.rows(slice(at, None))
 
-    def _cut(self, rows: slice) -> CallColumns:
+    def rows(self, rows: slice) -> CallColumns:
+        """Return some of the calls."""
         columns: list[npt.NDArray[Any]] = [column[rows] for column in self]
         return CallColumns(*columns)
 

@@ -16,7 +16,7 @@ from observer.report.source import Sources
 from observer.story.fragmentation import Fragmentation
 from observer.story.language import ENGLISH, Language
 from observer.story.memory_use import MemoryUse
-from observer.story.profile import EVENTS_EDGES, MOMENTS, Lifetime, Profiled, ranked
+from observer.story.profile import EVENTS_EDGES, MOMENTS, HeapProfile, Lifetime, Profiled, ranked
 from observer.story.size_classes import SizeClass
 from observer.story.wording import moment, number
 
@@ -107,17 +107,17 @@ def _part(told: Fragmentation, name: str, language: Language) -> str:
 
 
 def print_lifetimes(
-    console: Console, use: MemoryUse, sources: Sources, language: Language = ENGLISH, *, inferred: bool = False
+    console: Console, profile: HeapProfile, sources: Sources, language: Language = ENGLISH, *, inferred: bool = False
 ) -> None:  # fmt: skip
     """Print how long pieces lived, in events and in time, and by place; *inferred*: times lie between others."""
-    ended = use.profile.lifetimes()
-    never = sum(place.place.pieces for place in use.places)
+    ended, places = profile.lifetimes(), profile.places()
+    never = sum(place.place.pieces for place in places)
     counted = language.counted(sum(each.pieces for each in ended), "piece"), number(never)
     heading(console, language.say("lifetimes_title"), language.say("lifetimes_hint", *counted))
     in_time = language.say("lifetimes_inferred" if inferred else "lifetimes_time")
     for title, classes, write in (
         (language.say("lifetimes_events"), ended, number),
-        (in_time, use.profile.lifetimes(in_time=True), _time),
+        (in_time, profile.lifetimes(in_time=True), _time),
     ):
         paragraph(console, Text(f"  {title}", "dim"), hanging=2)
         most = sum(each.pieces for each in classes)
@@ -125,7 +125,7 @@ def print_lifetimes(
             label = left(_lived(each.least, each.below, write, language), 24)
             line = f"    {label}{number(each.pieces):>13}  {bar(each.pieces, most, _BAR)}"
             put(console, f"{line}{_share(each.pieces, most) if each.pieces else '':>6}{_right(language, each.bytes)}")
-    _print_by_place(console, use.places, sources, language)
+    _print_by_place(console, places, sources, language)
 
 
 def _lived(least: int, below: int | None, write: Callable[[int], str], language: Language) -> str:
@@ -183,17 +183,17 @@ def _half(counts: Sequence[int]) -> tuple[int, int | None] | None:
     return None
 
 
-def print_sizes(console: Console, use: MemoryUse, language: Language = ENGLISH) -> None:
+def print_sizes(console: Console, profile: HeapProfile, language: Language = ENGLISH) -> None:
     """Print the classes of sizes that were asked for."""
     _titled(console, language.say("sizes_title"), language.say("sizes_hint"))
     columns = (("chunk", 20), ("calls", 13), ("asked", 11), ("lost", 11), ("peak", 12), ("pieces", 9))
     titles = "".join(right(language.choose("sizes_columns", name), cells) for name, cells in columns)
     put(console, Text(titles, "dim"))
-    for each in _merged(use.profile.sizes()):
+    for each in _merged(profile.sizes()):
         asked, lost, peak = (language.short_size(value) for value in (each.asked, each.lost, each.peak))
         cells = f"{number(each.calls):>13}{right(asked, 11)}{right(lost, 11)}{right(peak, 12)}"
         put(console, f"{right(_range(each, language), 20)}{cells}{number(each.peak_pieces):>9}")
-    if use.profile.has_other_chunks:
+    if profile.has_other_chunks:
         put(console)
         paragraph(console, f"  {language.say('sizes_other')}", hanging=2)
 

@@ -8,7 +8,7 @@ from typing import Any
 from observer.report.places import as_object
 from observer.story.fragmentation import Fragmentation
 from observer.story.memory_use import MemoryUse
-from observer.story.profile import ranked
+from observer.story.profile import HeapProfile, ranked
 
 __all__ = ["fragmentation_objects", "lifetime_objects", "peak_objects", "size_objects"]
 
@@ -23,18 +23,18 @@ def peak_objects(use: MemoryUse) -> Iterator[dict[str, Any]]:
     }  # fmt: skip
 
 
-def lifetime_objects(use: MemoryUse, *, inferred: bool) -> Iterator[dict[str, Any]]:
+def lifetime_objects(profile: HeapProfile, *, inferred: bool) -> Iterator[dict[str, Any]]:
     """Yield the classes of lifetimes in events, then in time, then for each place how many of its pieces are in each.
 
     `below` is null in the last class; *inferred* says whether times lie between two that were observed.
     """
     for unit, how in (("events", "exact"), ("ns", "inferred" if inferred else "exact")):
-        for each in use.profile.lifetimes(in_time=unit == "ns"):
+        for each in profile.lifetimes(in_time=unit == "ns"):
             yield {
                 "unit": unit, "how": how, "least": each.least, "below": each.below, "pieces": each.pieces,
                 "bytes": each.bytes,
             }  # fmt: skip
-    for place in use.places:
+    for place in profile.places():
         if any(place.by_events) or place.place.pieces:
             yield {
                 "place": place.place.text, "site": place.place.site, "events": place.by_events, "ns": place.by_time,
@@ -42,9 +42,9 @@ def lifetime_objects(use: MemoryUse, *, inferred: bool) -> Iterator[dict[str, An
             }  # fmt: skip
 
 
-def size_objects(use: MemoryUse) -> Iterator[dict[str, Any]]:
+def size_objects(profile: HeapProfile) -> Iterator[dict[str, Any]]:
     """Yield the classes of sizes, smallest first."""
-    for each in use.profile.sizes():
+    for each in profile.sizes():
         yield {
             "least_chunk": each.first, "largest_chunk": each.last, "calls": each.calls, "bytes": each.asked,
             "lost_bytes": each.lost, "peak_bytes": each.peak, "peak_pieces": each.peak_pieces,

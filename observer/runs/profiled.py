@@ -12,11 +12,12 @@ from observer.story.fragmentation import Fragmentation, Ground, fragmentation
 from observer.story.glance import Glance
 from observer.story.memory_use import MemoryUse
 from observer.story.pairing import Alive
-from observer.story.profile import Curve, HeapProfile
+from observer.story.profile import ALL_PARTS, Curve, HeapProfile, Part
 
-__all__ = ["Columns", "Source", "Told", "glanced", "profiled"]
+__all__ = ["Columns", "Source", "Told", "counted", "glanced", "profiled"]
 
 _GROUND = frozenset({"syscall", "fault", "process"})
+_IN_TIME = frozenset({Part.LIFETIMES, Part.COURSE})
 
 
 class Columns(Protocol):
@@ -63,18 +64,23 @@ class Told(Source, Protocol):
         """Yield what is told one by one; True: for the pieces' sake alone."""
 
 
-def profiled(source: Source, page_size: int, *, times: bool = True) -> MemoryUse:
-    """Return the profile of *source*, in whose machine a page has *page_size* bytes.
+def counted(source: Source, *parts: Part) -> HeapProfile:
+    """Return what the calls of *source* come to, with these *parts*.
 
-    Without *times*, which take a third of the time to read, lifetimes are known in events alone.
+    Raises:
+        BadTrace: its tables cannot be read.
+    """
+    return _counted(source.columns(), frozenset(parts))[0]
+
+
+def profiled(source: Source, page_size: int, parts: frozenset[Part] = ALL_PARTS) -> MemoryUse:
+    """Return all that *source* used memory for, with these *parts*; in its machine a page has *page_size* bytes.
 
     Raises:
         BadTrace: its tables cannot be read.
     """
     columns = source.columns()
-    profile, ends = HeapProfile(columns.names, columns.frames(), columns.events), columns.ends()
-    profile.add_faults(columns.faults())
-    last = _follow(profile, columns.calls(times=times), ends)
+    profile, ends, last = _counted(columns, parts)
     peak = profile.peak
     end = next((each.n for each in reversed(ends) if not each.is_exec), columns.events)
     ground = _Ground(page_size, ends, [(peak.n, peak.alive), (end, last)])
@@ -87,7 +93,7 @@ def profiled(source: Source, page_size: int, *, times: bool = True) -> MemoryUse
     return MemoryUse(profile, profile.places(untouched), at_peak, at_end, mapped.values(), resident.values())
 
 
-def glanced(source: Told, page_size: int) -> Glance:
+def glanced(source: Told) -> Glance:
     """Return the run at a glance, as `story.glance.Glance` is of its events one by one."""
     glance = Glance()
     for event, is_of_pieces in source.told():
@@ -97,8 +103,17 @@ def glanced(source: Told, page_size: int) -> Glance:
             glance.learn(event)
         else:
             glance.take(event)
-    glance.know(source.call_totals(), profiled(source, page_size, times=False))
+    glance.know(source.call_totals(), counted(source))
     return glance
+
+
+def _counted(columns: Columns, parts: frozenset[Part]) -> tuple[HeapProfile, list[End], Alive]:
+    """Return the profile, the ends of processes, and what was alive before the last one."""
+    profile, ends = HeapProfile(columns.names, columns.frames(), columns.events, parts), columns.ends()
+    profile.add_faults(columns.faults())
+    # Times take long to read: where nobody needs them lifetimes and moments are known in events alone.
+    last = _follow(profile, columns.calls(times=bool(parts & _IN_TIME)), ends)
+    return profile, ends, last
 
 
 def _follow(profile: HeapProfile, windows: Iterable[CallColumns], ends: Iterable[End]) -> Alive:

@@ -9,8 +9,8 @@ from observer.model.events import Call, Event, Process, Signal
 from observer.story.crashes import Crash, Crashes
 from observer.story.departures import Departures, Occurrence
 from observer.story.many_calls import ManyCalls
-from observer.story.memory_use import MemoryUse
 from observer.story.places import Places
+from observer.story.profile import HeapProfile
 from observer.story.refusals import Refusal, Refusals
 from observer.story.summary import Summary, Tally
 
@@ -55,12 +55,12 @@ class Glance:
                 self.take(event)
             at = i + 1
 
-    def know(self, totals: CallTotals, use: MemoryUse) -> None:
+    def know(self, totals: CallTotals, profile: HeapProfile) -> None:
         """Take over what all calls came to, and what their places did."""
-        places = [each.place for each in use.places]
+        places = [each.place for each in profile.places()]
         self._tally.add_totals(totals, sum(place.asked for place in places))
         self._departures.add_cached(totals.cached, totals.first_cached)
-        self._tally.places.know(places, use.profile.live, use.profile.peak.live)
+        self._tally.places.know(places, profile.live, profile.peak.live)
 
     def learn(self, call: Call) -> None:
         """Take a call in that others count."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from observer.model.operations import ALLOCATING, FREEING, RESIZING
 from observer.trace.schema import COLUMNS
 
 __all__ = [
-    "AMONG", "REFUSED", "About", "about_line", "calls_near", "ender_of", "giver_of", "lives_of", "numbered",
-    "telling_calls",
+    "AMONG", "LAST_OF_ENDED", "REFUSED", "TELLING", "About", "about_line", "calls_near", "ender_of", "giver_of",
+    "lives_of", "numbered",
 ]  # fmt: skip
 
 _FOR_BREAKS = {"syscall": "name = 'brk'", "process": "true"}
@@ -29,6 +29,23 @@ REFUSED: Final = f"op in ({', '.join(repr(op) for op in sorted(ALLOCATING))}) an
 """Of an allocation that returned NULL."""
 AMONG: Final = "n in (select unnest(cast(? as bigint[])))"
 """Of what has one of the numbers in a list."""
+
+
+_INSIDE: Final = "select cause from read_parquet({}) where cause is not null"
+TELLING: Final = " union ".join(
+    f"select n from read_parquet($1) where {condition}"
+    for condition in (
+        "misuse is not null", "end_ns is null", REFUSED,
+        f"n in ({_INSIDE.format('$2')} union all {_INSIDE.format('$3')})",
+    )
+)  # fmt: skip
+"""The query for calls of which an event is needed, however many calls there are: in which something happened that the
+tables $2 and $3 tell, of system calls and page faults, that broke a rule, were refused or never returned. Each is asked
+for alone: then DuckDB passes by the row groups in which there are none."""
+LAST_OF_ENDED: Final = """
+    select ended.n, max(called.n) from read_parquet($1) called join read_parquet($2) ended
+    on called.tid = ended.tid and called.n < ended.n where ended.fatal group by ended.n"""
+"""That for the last call of each thread that a signal of the table $2 ended, by that signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +92,6 @@ def ender_of(call: Call) -> tuple[str, list[Any]]:
     took = f"op in ({freeing}) or (op in ({resizing}) and (result <> 0 or size * coalesce(count, 1) = 0))"
     return f"n > ? and pid = ? and pointer = ? and op <> 'malloc_usable_size' and ({took})", [
         call.n, call.pid, call.result,
-    ]  # fmt: skip
-
-
-def telling_calls(tables: Mapping[str, str]) -> tuple[str, list[Any]]:
-    """Return the condition for the calls of which an event is needed, however many calls there are.
-
-    They are those in which something happened that *tables* (the paths by kind of event) tell, those that broke a rule,
-    were refused or never returned, and the last one of each thread that a signal ended.
-    """
-    inside = "select cause from read_parquet(?) where cause is not null"
-    last = """select max(called.n) from read_parquet(?) called join read_parquet(?) ended
-        on called.tid = ended.tid and called.n < ended.n where ended.fatal group by ended.n"""
-    alone = f"misuse is not null or end_ns is null or ({REFUSED})"
-    return f"coalesce({alone} or n in ({inside} union all {inside}) or n in ({last}), false)", [
-        tables["syscall"], tables["fault"], tables["call"], tables["signal"],
     ]  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -11,7 +14,9 @@ import numpy.typing as npt
 from observer.errors import BadTrace
 from observer.model.call_columns import CallColumns, End, Faults, Frames, PlaceNames
 from observer.model.events import GLIBC, Site
-from observer.model.operations import ALLOCATING, FREEING, RESIZING, kind_of
+from observer.model.operations import FAMILY, kind_of
+from observer.trace.aside import done_aside
+from observer.trace.columns import LONGEST
 from observer.trace.database import database
 from observer.trace.layout import TABLES
 
@@ -19,16 +24,24 @@ if TYPE_CHECKING:
     import duckdb
 
     from observer.files import File
+    from observer.trace.slices import Slices
 
 __all__ = ["COLUMNS_NEEDED", "ColumnsOfRun"]
 
-_WINDOW: Final = 1 << 18
-"""Events that are looked at at once."""
-_SETTINGS: Final = "set parquet_metadata_cache = true"  # a window reads some row groups, and would read what all are
-_KINDS: Final = " ".join(f"when '{op}' then {kind_of(op)}" for op in sorted(ALLOCATING | FREEING | RESIZING))
+_WINDOW: Final = 1 << 19
+"""Events that are read at once, at the most."""
+_GROUPS: Final = 8
+"""Row groups that are read at once."""
+_AT_ONCE: Final = 1 << 18
+"""Calls that are looked at at once: what is made of them fits into a processor's cache."""
+_MANY_GROUPS: Final = 64
+"""Row groups of which DuckDB counts something at once."""
+_SHORT: Final = 16
+"""Bits of a site's hash by which it is looked for."""
+_KINDS: Final = " ".join(f"when '{operation.name}' then {kind_of(operation.name)}" for operation in FAMILY)
 _CALLS: Final = """
     select n, {times} pid,
-        cast(case op {kinds} else 0 end as tinyint) as kind,
+        cast(case op {kinds} end as tinyint) as kind,
         coalesce(pointer, 0) as pointer, coalesce(result, 0) as result,
         case when count is null then coalesce(size, 0) else
             coalesce(try_cast(cast(size as hugeint) * count as ubigint), 18446744073709551615) end as asked,
@@ -36,11 +49,12 @@ _CALLS: Final = """
         coalesce(allocator = '{glibc}' or starts_with(allocator, '{glibc}#'), false) as wastes,
         origin <> 'program' as own
     from read_parquet(?) where n >= ? and n < ?"""
+"""Where one of these columns is null the table is damaged."""
+_NUMBERS: Final = "select min(n), max(n) from read_parquet(?)"
 _TIMES: Final = "t_ns, coalesce(end_ns, -1) as end_ns,"
 _NO_TIMES: Final = "cast(0 as bigint) as t_ns, cast(0 as bigint) as end_ns,"
 _SITES: Final = """
-    with firsts as (select hash(site) as place, min(n) as first from read_parquet($file) group by 1)
-    select place, site, first from firsts join (select n, site from read_parquet($file)) on n = first"""
+    select hash(site) as place, any_value(site) as site, min(n) as first from read_parquet(?) group by 1"""
 _FAULTS: Final = "select hash(site) as place, count(*) as many, min(n) as first from read_parquet(?) group by 1"
 _FRAMES: Final = """
     select chunk."call" as "call", pid, count(*) as many from read_parquet(?)
@@ -54,53 +68,87 @@ COLUMNS_NEEDED: Final = {
     "call": ("n", "t_ns", "pid", "op", "site", "origin"), "fault": ("n", "pid", "site", "chunk"),
     "process": ("n", "pid", "what"),
 }  # fmt: skip
-"""What must hold in the tables for their columns to be told, by kind of event."""
+"""What must hold in the tables for their columns to be told, by kind of event. Of calls it is seen as they are told."""
 
 Arrays = dict[str, npt.NDArray[Any]]
+Hashes = npt.NDArray[np.uint64]
+Integers = npt.NDArray[np.int64]
 
 
 class ColumnsOfRun:
     """What the tables of a trace hold, without a value for each event.
 
     Args:
-        tables: the files of the tables by kind of event.
+        calls: the table of calls.
+        tables: the files of other tables by kind of event.
         events: how many events there are.
+        many: how many of them are calls.
         what: what has failed when a table cannot be read.
         remedy: what to do then.
+        check: looks through the calls for what cannot have been recorded, and raises BadTrace where it is found.
     """
 
-    def __init__(self, tables: dict[str, File], events: int, what: str, remedy: str) -> None:
-        self._tables, self._what, self._remedy = tables, what, remedy
+    def __init__(
+        self, calls: Slices, tables: dict[str, File], events: int, many: int, what: str, remedy: str,
+        check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._calls, self._tables, self._many = calls, tables, many
+        self._what, self._remedy, self._check = what, remedy, check
         self.events = events
         """How many events the run has."""
         self.names, self._hashes, self._numbers = self._places()
+        self._table = np.zeros(1 << _SHORT, dtype=np.int64)
+        self._table[self._hashes >> np.uint64(64 - _SHORT)] = np.arange(len(self._hashes))
 
     def calls(self, *, times: bool) -> Iterator[CallColumns]:
         """Yield the calls in order of n, windows of them, with their *times* or with zeros in the place of these.
 
+        While one window is looked at the next is read aside.
+
         Raises:
-            BadTrace: their numbers are no order.
+            BadTrace: their numbers are no order; something cannot have been recorded.
         """
         query = _CALLS.format(times=_TIMES if times else _NO_TIMES, kinds=_KINDS, glibc=GLIBC)
+        windows, seen, last = self._windows(query), 0, -1
+        with ThreadPoolExecutor(1, "calls") as aside:
+            ahead = done_aside(aside, partial(next, windows, None))
+            while (found := ahead.result()) is not None:
+                ahead = done_aside(aside, partial(next, windows, None))
+                if found.n[0] <= last or (found.n[1:] <= found.n[:-1]).any():
+                    raise self._damaged(f"{TABLES['call']} has two calls of one number")
+                seen, last = seen + len(found.n), int(found.n[-1])
+                for first in range(0, len(found.n), _AT_ONCE):
+                    yield found.rows(slice(first, first + _AT_ONCE))
+        if seen != self._many:
+            raise self._damaged(f"{TABLES['call']} has calls without numbers")
+
+    def _windows(self, query: str) -> Iterator[CallColumns]:
         with database(self._what, self._remedy) as connection:
-            connection.execute(_SETTINGS)
-            for first in range(0, self.events, _WINDOW):
-                found = self._arrays(connection, query, "call", first, first + _WINDOW)
-                if (np.diff(found["n"]) <= 0).any():
-                    raise BadTrace(self._what, f"{TABLES['call']} has two calls of one number", self._remedy)
-                found["place"] = self._number(found["place"])
-                yield CallColumns(**found)
+            for file in self._calls.files(_GROUPS):
+                least, most = connection.execute(_NUMBERS, [file.path]).fetchall()[0]
+                for first in range(least, most + 1, _WINDOW) if least is not None else ():
+                    found = self._arrays(connection, query, file, first, first + _WINDOW)
+                    if any(map(np.ma.is_masked, found.values())) or (found["pid"] < 0).any():
+                        raise self._damaged(f"{TABLES['call']} has calls without what every call has")
+                    found["place"] = self._number(found["place"])
+                    if len(found["n"]):
+                        yield CallColumns(**found)
+
+    def _damaged(self, why: str) -> BadTrace:
+        """Return the failure that the calls are damaged, unless what is known of them better raises its own."""
+        self._check()
+        return BadTrace(self._what, why, self._remedy)
 
     def faults(self) -> Faults:
         """Return who took page faults."""
         with database(self._what, self._remedy) as connection:
-            found = self._arrays(connection, _FAULTS, "fault")
+            found = self._arrays(connection, _FAULTS, self._tables["fault"])
         return Faults(self._number(found["place"]), found["many"], found["first"])
 
     def frames(self) -> Frames:
         """Return to whose pieces page frames came."""
         with database(self._what, self._remedy) as connection:
-            return Frames(**self._arrays(connection, _FRAMES, "fault"))
+            return Frames(**self._arrays(connection, _FRAMES, self._tables["fault"]))
 
     def ends(self) -> list[End]:
         """Return the ends of processes and of their programs, in order of n."""
@@ -108,11 +156,11 @@ class ColumnsOfRun:
             rows = connection.execute(_ENDS, [self._tables["process"].path]).fetchall()
         return [End(*row) for row in rows]
 
-    def _arrays(self, connection: duckdb.DuckDBPyConnection, query: str, kind: str, *values: int) -> Arrays:
-        found: Arrays = connection.execute(query, [self._tables[kind].path, *values]).fetchnumpy()
+    def _arrays(self, connection: duckdb.DuckDBPyConnection, query: str, file: File, *values: int) -> Arrays:
+        found: Arrays = connection.execute(query, [file.path, *values]).fetchnumpy()
         return found
 
-    def _places(self) -> tuple[PlaceNames, npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    def _places(self) -> tuple[PlaceNames, Hashes, Integers]:
         """Return the places, the hashes of sites in their order, and the place of each.
 
         Sites of one text are one place. So would be two of one hash, of which there is one in a million runs of a
@@ -120,15 +168,17 @@ class ColumnsOfRun:
         """
         with database(self._what, self._remedy) as connection:
             rows = [
-                row for kind in ("call", "fault")
-                for row in connection.execute(_SITES, {"file": self._tables[kind].path}).fetchall()
+                row for file in chain(self._calls.files(_MANY_GROUPS), [self._tables["fault"]])
+                for row in connection.execute(_SITES, [file.path]).fetchall()
             ]  # fmt: skip
         numbers: dict[str, int] = {}
         sites: list[Site | None] = []
         each: dict[int, int] = {}
-        for number, value, _first in sorted(rows, key=lambda row: int(row[2])):
+        for number, value, _first in sorted(rows, key=lambda row: row[2] or 0):
             site = Site(**value) if value is not None else None
             text = site.text if site is not None else "?"
+            if site is not None and any(len((part or "").encode()) > LONGEST for part in _texts(site)):
+                raise self._damaged(f"{TABLES['call']} has places with names that are too long")
             each[number] = numbers.setdefault(text, len(numbers))
             if each[number] == len(sites):
                 sites.append(site)
@@ -136,7 +186,16 @@ class ColumnsOfRun:
         order = np.argsort(hashes)
         return PlaceNames(list(numbers), sites), hashes[order], places[order]
 
-    def _number(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def _number(self, hashes: Hashes) -> Integers:
+        """Return the places of sites by the first bits of their *hashes*, and of the few that share these by all."""
         if not len(hashes):
             return np.zeros(0, dtype=np.int64)
-        return self._numbers[np.searchsorted(self._hashes, hashes)]
+        found: Integers = self._table[hashes >> np.uint64(64 - _SHORT)]
+        others = np.flatnonzero(self._hashes[found] != hashes)
+        found[others] = np.searchsorted(self._hashes, hashes[others])
+        places: Integers = self._numbers[found]
+        return places
+
+
+def _texts(site: Site) -> tuple[str | None, ...]:
+    return site.function, site.file, site.module

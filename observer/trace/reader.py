@@ -6,8 +6,8 @@ Whoever may write the trace's folder may have changed what is in it: all of it i
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,27 +17,14 @@ from observer.errors import BadTrace
 from observer.files import File, Folder
 from observer.model.call_columns import CallTotals
 from observer.model.chunks import Chunk
-from observer.model.events import (
-    Call,
-    ChunkRef,
-    Event,
-    Fault,
-    KernelWork,
-    Library,
-    Lost,
-    Misuse,
-    Process,
-    Signal,
-    Site,
-    Syscall,
-)  # fmt: skip
+from observer.model.events import Call, Event, Signal
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
 from observer.model.stacks import CallStack
 from observer.trace.about import (
-    AMONG,
-    REFUSED,
+    LAST_OF_ENDED,
+    TELLING,
     About,
     about_line,
     calls_near,
@@ -45,26 +32,27 @@ from observer.trace.about import (
     giver_of,
     lives_of,
     numbered,
-    telling_calls,
 )
 from observer.trace.call_columns import COLUMNS_NEEDED, ColumnsOfRun
+from observer.trace.call_totals import totals_of
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
+from observer.trace.rows import MAKERS, Sites, site_of
 from observer.trace.schema import COLUMNS, faults_of, selection_of
+from observer.trace.slices import Slices
 from observer.trace.snapshots import read_chunks
 from observer.trace.stacks import read_stacks
 
 __all__ = ["Trace", "read_meta"]
 
-_EVIDENCE: Final = 5
-"""Events that a departure from the book is shown at."""
 _BATCH: Final = 4096
 _AGAIN: Final = "record the program again"
 _LARGEST_META: Final = 1 << 28
 _MOST_LINES: Final = 1000
 _MOST_SITES: Final = 1 << 14
-_Sites = dict[int, Site | None] | None
+_GROUPS: Final = 64
+"""Row groups that are asked at once."""
 
 
 def read_meta(folder: Folder) -> Meta:
@@ -110,6 +98,7 @@ class Trace:
         self.folder = folder
         self.meta = meta
         self._checked: set[str] = set()
+        self._sliced: dict[str, Slices] = {}
 
     @property
     def directory(self) -> Path:
@@ -164,23 +153,17 @@ class Trace:
 
     def columns(self) -> ColumnsOfRun:
         """Return the calls as columns, for what is counted of all; raises BadTrace where a table is damaged."""
-        for kind, needed in COLUMNS_NEEDED.items():
-            self._check_some(kind, needed)
-        tables = {kind: self.table(kind) for kind in COLUMNS_NEEDED}
-        return ColumnsOfRun(tables, self.meta.outcome.events, f"cannot read the tables of {self.directory}", _AGAIN)
+        checks = {kind: partial(self._check_some, kind, needed) for kind, needed in COLUMNS_NEEDED.items()}
+        for kind in COLUMNS_NEEDED.keys() - {"call"}:
+            checks[kind]()
+        return ColumnsOfRun(
+            self._slices("call"), {kind: self.table(kind) for kind in COLUMNS_NEEDED}, self.meta.outcome.events,
+            self._rows("call"), f"cannot read the tables of {self.directory}", _AGAIN, checks["call"],
+        )  # fmt: skip
 
     def call_totals(self) -> CallTotals:
         """Return what all calls came to, but for what the numbers of `told` are needed for."""
-        alike = "select op, steps, end_ns is null, count(*) from read_parquet(?) group by all order by min(n)"
-        cached = f"from read_parquet(?) where served_by = 'tcache' and not {AMONG}"
-        ((count,),) = self._query("call", f"select count(*) {cached}", [self._telling])
-        first = self._query("call", f"select n {cached} order by n limit {_EVIDENCE}", [self._telling])
-        ((refused,),) = self._query("call", f"select count(*) from read_parquet(?) where {REFUSED}")
-        return CallTotals(
-            [(op, steps, unfinished, times) for op, steps, unfinished, times in self._query("call", alike)],
-            frozenset(self._query("call", "select distinct pid, tid from read_parquet(?)")),
-            int(refused), int(count), [int(n) for (n,) in first],
-        )  # fmt: skip
+        return totals_of(partial(self._each, "call"), self._telling)
 
     def told(self) -> Iterator[tuple[Event, bool]]:
         """Yield in order of n everything but calls, and the calls of which events are needed where all are counted.
@@ -198,8 +181,12 @@ class Trace:
 
     @cached_property
     def _telling(self) -> list[int]:
-        files = {kind: self.table(kind) for kind in ("call", "syscall", "fault", "signal")}
-        return self._numbers(*telling_calls({kind: file.path for kind, file in files.items()}))
+        syscalls, faults, signals = map(self.table, ("syscall", "fault", "signal"))
+        found = {int(n) for (n,) in self._each("call", TELLING, [syscalls.path, faults.path])}
+        last: dict[int, int] = {}
+        for end, n in self._each("call", LAST_OF_ENDED, [signals.path]):
+            last[end] = max(n, last.get(end, n))
+        return sorted(found | set(last.values()))
 
     def _numbers(self, condition: str, parameters: Sequence[Any]) -> list[int]:
         query = f"select n from read_parquet(?) where {condition} order by n"
@@ -269,21 +256,22 @@ class Trace:
         return n if n is None else int(n)
 
     def _kind(self, kind: str, about: About | None = None) -> Iterator[Event]:
-        make, last = _MAKERS[kind], -1
+        make, last = MAKERS[kind], -1
         condition, parameters = about.of(kind) if about is not None else ("true", [])
         self._check(kind, condition, parameters)
+        wide = about is None or about.has_lists
         chosen = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
-        sites = self._sites(kind, chosen, parameters)
-        if sites is not None:
-            chosen = f"select * replace (hash(site) as site) from ({chosen})"
         order = " order by n" if about is not None and about.has_lists else ""
-        for row in self._query(kind, f"{chosen}{order}", parameters):
-            if row[0] <= last:
-                raise self._damaged(kind, "n", 1)
-            last = row[0]
-            yield make(row, sites)
+        for file in self._slices(kind).files(_GROUPS) if wide else [self.table(kind)]:
+            sites = self._sites(kind, file, chosen, parameters)
+            hashed = f"select * replace (hash(site) as site) from ({chosen})" if sites is not None else chosen
+            for row in self._rows_of(kind, file, f"{hashed}{order}", parameters):
+                if row[0] <= last:
+                    raise self._damaged(kind, "n", 1)
+                last = row[0]
+                yield make(row, sites)
 
-    def _sites(self, kind: str, chosen: str, parameters: list[Any]) -> _Sites:
+    def _sites(self, kind: str, file: File, chosen: str, parameters: list[Any]) -> Sites:
         """Return the places in the *chosen* rows by their hashes: there are few, and each is made once.
 
         None: the rows have no places, or too many, or two of one hash.
@@ -291,8 +279,8 @@ class Trace:
         if "site" not in COLUMNS[kind]:
             return None
         query = f"select distinct hash(site), site from ({chosen}) limit {_MOST_SITES + 1}"
-        found = list(self._query(kind, query, parameters))
-        sites = {key: _site(value) for key, value in found}
+        found = list(self._rows_of(kind, file, query, parameters))
+        sites = {key: site_of(value) for key, value in found}
         return sites if len(sites) == len(found) <= _MOST_SITES else None
 
     def _check(self, kind: str, condition: str, parameters: list[Any]) -> None:
@@ -307,18 +295,40 @@ class Trace:
         self, kind: str, names: Collection[str], condition: str = "true", parameters: Sequence[Any] = ()
     ) -> None:  # fmt: skip
         select = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
-        (counts,) = self._query(kind, f"select {faults_of(kind, names)} from ({select})", parameters)
-        for name, count in zip(names, counts, strict=True):
-            if count:
-                raise self._damaged(kind, name, count)
+        counts = self._each(kind, f"select {faults_of(kind, names)} from ({select})", parameters)
+        for name, found in zip(names, zip(*counts, strict=True), strict=True):
+            if any(found):
+                raise self._damaged(kind, name, sum(filter(None, found)))
 
     def _rows(self, kind: str) -> int:
+        rows = self._slices(kind).rows
+        if rows is not None:
+            return rows
         ((count,),) = self._query(kind, "select coalesce(sum(num_rows), 0) from parquet_file_metadata(?)")
         return int(count)
 
+    def _slices(self, kind: str) -> Slices:
+        known = self._sliced.get(kind)
+        if known is None:
+            try:
+                known = self._sliced[kind] = Slices(self.table(kind))
+            except OSError as error:
+                what = f"cannot read {TABLES[kind]} of {self.directory}"
+                raise BadTrace(what, error.strerror or "", _AGAIN) from error
+        return known
+
     def _query(self, kind: str, query: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the rows that *query* selects from the table of *kind*, whose name is its first parameter."""
-        file = self.table(kind)
+        return self._rows_of(kind, self.table(kind), query, parameters)
+
+    def _each(self, kind: str, query: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield the same from each slice of the table."""
+        for file in self._slices(kind).files(_GROUPS):
+            yield from self._rows_of(kind, file, query, parameters)
+
+    def _rows_of(
+        self, kind: str, file: File, query: str, parameters: Sequence[Any]
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         with database(f"cannot read {TABLES[kind]} of {self.directory}", _AGAIN) as connection:
             rows = connection.execute(query, [file.path, *parameters])
             while batch := rows.fetchmany(_BATCH):
@@ -327,74 +337,3 @@ class Trace:
     def _damaged(self, kind: str, column: str, count: int) -> BadTrace:
         why = f"{count:,} rows have in column {column} what cannot have been recorded"
         return BadTrace(f"{TABLES[kind]} of {self.directory} is damaged", why, _AGAIN)
-
-
-def _site(value: dict[str, Any] | None) -> Site | None:
-    return Site(**value) if value else None
-
-
-def _place(value: Any, sites: _Sites) -> Site | None:
-    """Return the place in a row: one of *sites* by its hash, or written out."""
-    return sites[value] if sites is not None else _site(value)
-
-
-def _kernel(value: dict[str, Any] | None) -> KernelWork | None:
-    return KernelWork(**value) if value else None
-
-
-def _call(row: tuple[Any, ...], sites: _Sites) -> Call:
-    return Call(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], op=row[4], size=row[5], count=row[6], alignment=row[7],
-        pointer=row[8], result=row[9], where=row[10], end_ns=row[11], errno=row[12], site=_place(row[13], sites),
-        origin=row[14], served_by=row[15], steps=row[16], inner=row[17], allocator=row[18], parameter=row[19],
-        value=row[20], misuse=Misuse(**row[21]) if row[21] else None, stack=row[22],
-    )  # fmt: skip
-
-
-def _syscall(row: tuple[Any, ...], sites: _Sites) -> Syscall:
-    return Syscall(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], name=row[4], number=row[5], args=tuple(row[6]), result=row[7],
-        errno=row[8], gate=row[9], ring_before=row[10], end_ns=row[11], cause=row[12], site=_place(row[13], sites),
-        decoded=tuple(row[14]) if row[14] is not None else None, within=row[15], kernel=_kernel(row[16]),
-    )  # fmt: skip
-
-
-def _fault(row: tuple[Any, ...], sites: _Sites) -> Fault:
-    return Fault(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], address=row[4], where=row[5], ip=row[6], access=row[7],
-        major=row[8], ring=row[9], mapping=row[10], chunk=ChunkRef(**row[11]) if row[11] else None, toucher=row[12],
-        cause=row[13], site=_place(row[14], sites), frame=row[15], kernel=_kernel(row[16]),
-    )  # fmt: skip
-
-
-def _signal(row: tuple[Any, ...], sites: _Sites) -> Signal:
-    return Signal(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], signal=row[4], code=row[5], address=row[6], fatal=row[7],
-        site=_place(row[8], sites), instruction=row[9], ring=row[10], exception=row[11], reason=row[12], access=row[13],
-        where=row[14], mapping=row[15], protection=row[16],
-    )  # fmt: skip
-
-
-def _process(row: tuple[Any, ...], sites: _Sites) -> Process:
-    return Process(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], what=row[4], child=row[5], status=row[6], path=row[7],
-        environment=dict(pair.partition("=")[::2] for pair in row[8]) if row[8] is not None else None,
-    )  # fmt: skip
-
-
-def _library(row: tuple[Any, ...], sites: _Sites) -> Library:
-    return Library(
-        n=row[0], t_ns=row[1], pid=row[2], tid=row[3], function=row[4], module=row[5], result=row[6], end_ns=row[7],
-        site=_place(row[8], sites), crossings=row[9],
-    )  # fmt: skip
-
-
-def _lost(row: tuple[Any, ...], sites: _Sites) -> Lost:
-    return Lost(n=row[0], t_ns=row[1], pid=row[2], tid=row[3], instrument=row[4], count=row[5])
-
-
-_MAKERS: Final[dict[str, Callable[[tuple[Any, ...], _Sites], Event]]] = {
-    "call": _call, "syscall": _syscall, "fault": _fault, "signal": _signal, "process": _process, "library": _library,
-    "lost": _lost,
-}  # fmt: skip
-"""Each takes a row in the order of `schema.COLUMNS`, and the places by their hashes if the row has those."""

@@ -7,17 +7,18 @@ Thrift's compact protocol), the length of that, and PAR1 again. All places in it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from observer.files import File, NewFile
 
-__all__ = ["MAGIC", "Stretch", "closing_of", "stretch_of"]
+__all__ = ["MAGIC", "Described", "Stretch", "closing_of", "closing_of_some", "described", "stretch_of"]
 
 MAGIC: Final = b"PAR1"
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _SCHEMA, _NUM_ROWS, _ROW_GROUPS = 2, 3, 4
-_COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7
+_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_SIZE, _ORDINAL = 1, 3, 5, 6, 7
+_DEEPEST: Final = 16
 _META_DATA: Final = 3
 _CHUNK_OFFSETS: Final = (2, 4, 6)
 """file_offset, offset_index_offset and column_index_offset of a ColumnChunk."""
@@ -76,6 +77,52 @@ def closing_of(stretches: Sequence[Stretch]) -> bytearray:
         raise ValueError("row groups of different columns make no file")
     groups = [group for stretch in each for group in stretch.groups]
     return _closing(each[0].schema, sum(stretch.rows for stretch in each), groups)
+
+
+class Described(NamedTuple):
+    """A row group: how many `rows` it has, where its bytes lie in the file (`start`, `size`), and its description among
+    what is known of the file (from `at` to `end`)."""
+
+    rows: int
+    start: int
+    size: int
+    at: int
+    end: int
+
+
+def described(known: bytes) -> tuple[bytes, list[Described]]:
+    """Return what any file with the same columns begins to say of itself, and the row groups that *known* tells of.
+
+    What else is known of them is passed over, of which there may be very much.
+
+    Raises:
+        ValueError, IndexError: it is nothing that could be known of a file, or not where its row groups lie.
+    """
+    reader, number, head = _Reader(known), 0, 0
+    while number < _NUM_ROWS:
+        head = reader.at
+        number, kind = reader.field(number)
+        reader.skip(kind)
+    groups = []
+    number, kind = reader.field(number)
+    if (number, kind) != (_ROW_GROUPS, _LIST):
+        raise ValueError("no row groups are where they are to be")
+    inner, count = reader.items()
+    for _ in range(count):
+        at, told = reader.at, reader.numbers(inner)
+        groups.append(Described(told[_GROUP_ROWS], told[_GROUP_OFFSET], told[_GROUP_SIZE], at, reader.at))
+    return known[:head], groups
+
+
+def closing_of_some(head: bytes, groups: Sequence[Described], descriptions: bytes) -> bytearray:
+    """Return what has to follow in a file in which only these *groups* are, in their old places: with the *head* and
+    their *descriptions* that the whole file has.
+    """
+    made = bytearray(head)
+    made += bytes([1 << 4 | _I64]) + _whole(sum(group.rows for group in groups))
+    made += bytes([1 << 4 | _LIST, 15 << 4 | _STRUCT]) + _varint(len(groups)) + descriptions + b"\0"
+    made += len(made).to_bytes(4, "little") + MAGIC
+    return made
 
 
 def _closing(schema: _Fields, rows: int, groups: list[bytes]) -> bytearray:
@@ -137,6 +184,72 @@ class _Reader:
     def _bytes(self, count: int) -> bytes:
         self._at += count
         return self._data[self._at - count : self._at]
+
+    @property
+    def at(self) -> int:
+        """How many bytes were read."""
+        return self._at
+
+    def field(self, number: int) -> tuple[int, int]:
+        """Return number and type of the field that comes next, 0 and 0 where there is none, behind the field *number*.
+
+        Raises:
+            ValueError: there is none.
+        """
+        head = self._data[self._at]
+        self._at += 1
+        if not head:
+            raise ValueError("a struct ends too early")
+        return number + (head >> 4) if head >> 4 else self._whole(), head & 15
+
+    def items(self) -> tuple[int, int]:
+        """Return the type and the number of what is in a list that begins here."""
+        head = self._data[self._at]
+        self._at += 1
+        return head & 15, head >> 4 if head >> 4 < 15 else self._varint()
+
+    def numbers(self, kind: int) -> dict[int, int]:
+        """Return the whole numbers in the struct (*kind*) that comes next, by field."""
+        found, number, data = dict[int, int](), 0, self._data
+        if kind != _STRUCT:
+            raise ValueError("a row group is not described by a struct")
+        while data[self._at]:
+            number, inner = self.field(number)
+            if inner in (_I16, _I32, _I64):
+                found[number] = self._whole()
+            else:
+                self.skip(inner)
+        self._at += 1
+        return found
+
+    def skip(self, kind: int, depth: int = 0) -> None:
+        """Pass over a value of this *kind*."""
+        data = self._data
+        if kind in (_I16, _I32, _I64):
+            while data[self._at] > 0x7F:
+                self._at += 1
+            self._at += 1
+        elif kind == _BINARY:
+            length = self._varint()
+            self._at += length
+        elif kind == _STRUCT and depth < _DEEPEST:
+            while head := data[self._at]:
+                self._at += 1
+                if not head >> 4:
+                    self._whole()
+                if head & 15 not in (_TRUE, _FALSE):
+                    self.skip(head & 15, depth + 1)
+            self._at += 1
+        elif kind in (_LIST, _SET) and depth < _DEEPEST:
+            inner, count = self.items()
+            for _ in range(count):
+                self.skip(inner, depth + 1)
+        elif kind == _DOUBLE:
+            self._at += 8
+        elif kind in (_TRUE, _FALSE, _BYTE):
+            self._at += 1
+        else:
+            raise ValueError(f"Parquet's metadata has no fields of type {kind} here")
 
     def struct(self) -> _Fields:
         """Return the struct that comes next."""

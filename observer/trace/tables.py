@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from observer.files import File, Folder, NewFile
 from observer.model.events import KernelWork
+from observer.trace.aside import done_aside
 from observer.trace.columns import LONGEST, Columns, SiteTable, joined, objects, thin
 from observer.trace.database import database
 from observer.trace.layout import TABLES
@@ -190,12 +191,7 @@ class TableWriter:
         rows = self._taken(kind, count)
         last = int(rows["n"][-1]) if count else -1
         work = partial(self._made, kind, lambda connection: query_of(connection, kind, rows, self._sites))
-        try:
-            writing = self._aside.submit(work)
-        except RuntimeError:  # no thread can be had
-            writing = Future()
-            writing.set_result(work())
-        self._writing.append((kind, last, writing))
+        self._writing.append((kind, last, done_aside(self._aside, work)))
 
     def _wait(self, most: int) -> None:
         """Wait until no more than *most* stretches are still being written; put what is written into its table."""

@@ -49,8 +49,7 @@ def test_the_last_screen_is_the_same(run: Recorded) -> None:
     expected = Glance()
     for event in run.events:
         expected.take(event)
-    page = run.trace.meta.machine.page_size
-    found = glanced(run.trace, page)
+    found = glanced(run.trace)
     screens = [
         screen(lambda console, told=told: print_glance(console, run.trace.meta, told, "t"))  # type: ignore[misc]
         for told in (found, expected)

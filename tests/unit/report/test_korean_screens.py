@@ -207,8 +207,8 @@ PARTS = {
         for measure in RANKS
     },
     "peak": lambda: screen(lambda c: print_peak(c, USE, NO_SOURCES, KOREAN)),
-    "lifetimes": lambda: screen(lambda c: print_lifetimes(c, USE, NO_SOURCES, KOREAN, inferred=True)),
-    "sizes": lambda: screen(lambda c: print_sizes(c, USE, KOREAN)),
+    "lifetimes": lambda: screen(lambda c: print_lifetimes(c, USE.profile, NO_SOURCES, KOREAN, inferred=True)),
+    "sizes": lambda: screen(lambda c: print_sizes(c, USE.profile, KOREAN)),
     "fragmentation": lambda: screen(lambda c: print_fragmentation(c, USE, KOREAN, beside=True)),
 }  # fmt: skip
 ENGLISH_WORDS = re.compile(

@@ -18,7 +18,7 @@ from observer.story.glance import Glance
 from observer.story.places import MEASURES
 from observer.trace import call_columns
 from observer.trace.reader import Trace
-from tests.builders import HEAP, PAGE, PID, Script, call, fault, free, process, site, story_run
+from tests.builders import HEAP, PID, Script, call, fault, free, process, site, story_run
 from tests.columned import ColumnsOfEvents
 from tests.unit.trace.test_about import lives_of_pieces
 from tests.unit.trace.test_tables import part_of
@@ -106,7 +106,7 @@ def test_a_run_at_a_glance_is_that_of_its_events(make: Callable[[], list[Event]]
     expected = Glance()
     for event in trace.events():
         expected.take(event)
-    found = glanced(trace, PAGE)
+    found = glanced(trace)
     assert found.summary() == expected.summary()
     assert found.departures() == expected.departures()
     assert [crash_words(crash) for crash in found.crashes] == [crash_words(crash) for crash in expected.crashes]
