@@ -61,7 +61,9 @@ class File:
         fd = os.memfd_create("pieces", os.MFD_CLOEXEC)
         try:
             for at, data in pieces:
-                os.pwrite(fd, data, at)
+                done = 0
+                while done < len(data):
+                    done += os.pwrite(fd, memoryview(data)[done:], at + done)
         except BaseException:
             os.close(fd)
             raise

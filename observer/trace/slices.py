@@ -24,7 +24,8 @@ _LARGEST: Final = 1 << 27
 class Slices:
     """A table that can be had in slices.
 
-    `rows` is how many it has, None if it is not cut: it is small, or nobody knows where its row groups lie.
+    `rows` is how many it has, None if it is not cut: it is small, or it cannot be. That is done between stretches that
+    were written apart, at whose ends may stand what all their row groups need, Bloom filters.
     """
 
     def __init__(self, file: File) -> None:
@@ -36,23 +37,30 @@ class Slices:
                 self._head, self._groups = described(self._known(0, self._length))
             except (ValueError, IndexError, KeyError):
                 self._groups = []  # DuckDB says what is wrong with the table
-        behind = file.size - self._length
-        starts = [len(MAGIC), *(group.start for group in self._groups), behind]
-        if any(after < before for before, after in pairwise(starts)):
-            self._groups = []
-        self.rows = sum(group.rows for group in self._groups) if self._groups else None
+        ends = [*(group.start for group in self._groups[1:]), self._behind]
+        self._cuts = [
+            (i + 1, end) for i, (group, end) in enumerate(zip(self._groups, ends, strict=False))
+            if end > group.start + group.size or i + 1 == len(self._groups)
+        ]  # fmt: skip
+        places = [len(MAGIC), *(group.start for group in self._groups), self._behind]
+        if len(self._cuts) == 1 or any(after < before for before, after in pairwise(places)):
+            self._cuts = []
+        self.rows = sum(group.rows for group in self._groups) if self._cuts else None
 
     def files(self, most: int) -> Iterator[File]:
-        """Yield the slices, of *most* row groups at least: what belongs to several of these stands behind them."""
+        """Yield the slices, of *most* row groups and perhaps some more."""
         first = 0
-        for i, group in enumerate(self._groups):
-            end = self._groups[i + 1].start if i + 1 < len(self._groups) else self._file.size - self._length - 8
-            is_apart = end > group.start + group.size or i + 1 - first >= 2 * most
-            if i + 1 == len(self._groups) or (i + 1 - first >= most and is_apart):
-                yield self._slice(self._groups[first : i + 1], end)
-                first = i + 1
-        if not self._groups:
+        for cut, end in self._cuts:
+            if cut - first >= most or cut == len(self._groups):
+                yield self._slice(self._groups[first:cut], end)
+                first = cut
+        if not self._cuts:
             yield self._file
+
+    @property
+    def _behind(self) -> int:
+        """Where the last row group ends, and what is known of the file begins."""
+        return self._file.size - self._length - len(MAGIC) - 4
 
     def _slice(self, groups: Sequence[Described], end: int) -> File:
         start = groups[0].start
@@ -61,4 +69,4 @@ class Slices:
 
     def _known(self, first: int, last: int) -> bytes:
         """Return a part of what is known of the file, which stands at its end."""
-        return self._file.read_at(self._file.size - self._length - 8 + first, last - first)
+        return self._file.read_at(self._behind + first, last - first)
