@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
 
-MEASURES: Final = ("bytes", "calls", "live", "peak", "resident", "untouched", "waste", "faults")
+MEASURES: Final = ("bytes", "calls", "live", "peak", "resident", "untouched", "vacant", "waste", "faults")
 """What --top ranks by."""
 _PARTS: Final = ("top", "leaks", "peak", "lifetimes", "sizes", "fragmentation")
 
@@ -102,7 +102,7 @@ def show_stacks(
 
     found = _by_stack(trace, arguments.top or "live")
     # What a place held at the peak, and what was the C library's own, is not told by stack.
-    places = [Profiled(each.place, 0, 0, 0, 0, 0, (), ()) for each, _stack in found]
+    places = [Profiled(each.place, 0, 0, 0, 0, 0, 0, (), ()) for each, _stack in found]
     callers = [stack for _each, stack in found]
     if arguments.top:
         print_top(console, arguments.top, places, sources, language, callers)

@@ -26,6 +26,7 @@ _VALUES: Final[dict[str, Callable[[Profiled, Language], str]]] = {
     "peak": lambda each, language: language.size(each.peak),
     "resident": lambda each, _language: number(each.place.frames),
     "untouched": lambda each, language: language.size(each.untouched),
+    "vacant": lambda each, language: language.size(each.vacant),
     "waste": lambda each, language: language.size(each.place.wasted),
     "faults": lambda each, _language: number(each.place.faults),
 }
@@ -87,7 +88,7 @@ def as_object(each: Profiled) -> dict[str, Any]:
     """Return a place as the dictionary that a line of JSON holds: bytes and counts; `site` as events have it."""
     return {
         **_counted(each.place), "own_bytes": each.own, "own_pieces": each.own_pieces, "peak_bytes": each.peak,
-        "peak_pieces": each.peak_pieces, "untouched_bytes": each.untouched,
+        "peak_pieces": each.peak_pieces, "untouched_bytes": each.untouched, "vacant_bytes": each.vacant,
     }  # fmt: skip
 
 

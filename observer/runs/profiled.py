@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, Integers, PlaceNames
+from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, PlaceNames
 from observer.model.events import Call, Event, Fault, Syscall
-from observer.story.fragmentation import Fragmentation, Ground, fragmentation
+from observer.story.fragmentation import Footing, Ground, fragmentation
 from observer.story.glance import Glance
 from observer.story.memory_use import MemoryUse
 from observer.story.pairing import Alive
@@ -89,8 +89,9 @@ def profiled(source: Source, page_size: int, parts: frozenset[Part] = ALL_PARTS)
         ground.take(event)
         mapped.add(event.n, ground.ground.mapped)
         resident.add(event.n, ground.ground.resident)
-    (at_peak, untouched), (at_end, _untouched) = ground.finish()
-    return MemoryUse(profile, profile.places(untouched), at_peak, at_end, mapped.values(), resident.values())
+    at_peak, at_end = ground.finish()
+    places = profile.places(at_peak.bare, at_end.vacated, page_size)
+    return MemoryUse(profile, places, at_peak.told, at_end.told, mapped.values(), resident.values())
 
 
 def glanced(source: Told) -> Glance:
@@ -140,7 +141,7 @@ class _Ground:
     def __init__(self, page_size: int, ends: Iterable[End], moments: Iterable[tuple[int, Alive]]) -> None:
         self.ground = Ground(page_size)
         self._page, self._ends, self._moments = page_size, deque(ends), deque(moments)
-        self._found: list[tuple[Fragmentation, Integers]] = []
+        self._found: list[Footing] = []
 
     def take(self, event: Event) -> None:
         """Take the next event; what happens inside the call of a moment belongs to it."""
@@ -153,8 +154,8 @@ class _Ground:
                 self.ground.end(end.pid)
         self.ground.take(event)
 
-    def finish(self) -> list[tuple[Fragmentation, Integers]]:
-        """Return what was at each moment, and the untouched bytes of its pieces."""
+    def finish(self) -> list[Footing]:
+        """Return what was at each moment."""
         while self._moments:
             self._stop()
         return self._found

@@ -19,7 +19,7 @@ from observer.story.levels import Held
 from observer.story.pairing import Alive, addresses_of, slots_of
 from observer.story.size_classes import chunk_sizes
 
-__all__ = ["Fragmentation", "Ground", "fragmentation"]
+__all__ = ["Footing", "Fragmentation", "Ground", "fragmentation"]
 
 
 class Fragmentation(NamedTuple):
@@ -45,6 +45,18 @@ class Fragmentation(NamedTuple):
     def idle(self) -> int:
         """Bytes that the allocator keeps to hand out: free pieces, the top of the heap, ends of pages."""
         return max(self.mapped - self.asked - self.rounding - self.headers, 0)
+
+
+class Footing(NamedTuple):
+    """What it comes to at a moment (`told`), by piece and by page.
+
+    `bare` are the bytes without a frame in the whole pages of each piece; `vacated` has of each page that is `vacant`
+    the call whose piece it came to, 0 for those that came to none.
+    """
+
+    told: Fragmentation
+    bare: Integers
+    vacated: Integers
 
 
 class Ground:
@@ -99,25 +111,25 @@ class Ground:
         self.mapped, self.resident = (sum(size[i] for size in self._sizes.values()) for i in (0, 1))
 
 
-def fragmentation(
-    n: int, alive: Alive, ground: Ground, page: int
-) -> tuple[Fragmentation, Integers]:  # fmt: skip
-    """Return what it comes to behind event *n*, and the bytes without a frame in the whole pages of each piece.
-
-    A page has *page* bytes.
-    """
+def fragmentation(n: int, alive: Alive, ground: Ground, page: int) -> Footing:
+    """Return what it comes to behind event *n*, where a page has *page* bytes."""
     held, pieces = ground.held(), alive.pieces
-    slots, bare, covered = slots_of(pieces["key"]), np.zeros(len(pieces), dtype=np.int64), 0
-    for slot in np.unique(slots).tolist():
-        mine = np.flatnonzero(slots == slot)
+    slots, bare = slots_of(pieces["key"]), np.zeros(len(pieces), dtype=np.int64)
+    whose = {alive.pids.get(slot, -1): np.flatnonzero(slots == slot) for slot in np.unique(slots).tolist()}
+    covered, vacated = 0, list[Integers]()
+    for pid in {**held, **whose}:
+        mine = whose.get(pid, np.empty(0, dtype=np.int64))
         mine = mine[np.argsort(pieces["key"][mine])]
         start = addresses_of(pieces["key"][mine])
         end = start + np.maximum(pieces["asked"][mine], 1)
-        there = held.get(alive.pids.get(slot, -1))
-        pages = np.array(sorted(there.pages) if there is not None else [], dtype=np.int64)
+        there = sorted(held[pid].pages.items()) if pid in held else []
+        pages, came_to = np.array(there, dtype=np.int64).reshape(-1, 2).T
         bare[mine] = _bare(start, end, pages, page)
-        last = np.searchsorted(start, pages + page) - 1
-        covered += int(((last >= 0) & (end[last] > pages)).sum()) * page
+        last = np.searchsorted(start, pages + page)
+        lies_on = last > 0
+        lies_on[lies_on] = end[last[lies_on] - 1] > pages[lies_on]
+        covered += int(lies_on.sum()) * page
+        vacated.append(came_to[~lies_on])
     asked, of_glibc = pieces["asked"], pieces["wastes"]
     rounding = int((chunk_sizes(asked[of_glibc]) - WORD - asked[of_glibc]).sum())
     headers = WORD * int(of_glibc.sum())
@@ -125,7 +137,7 @@ def fragmentation(
         n, ground.mapped, int(asked.sum()), len(pieces), rounding, headers, ground.resident,
         max(ground.resident - covered, 0), int(bare.sum()),
     )  # fmt: skip
-    return told, bare
+    return Footing(told, bare, np.concatenate([np.empty(0, dtype=np.int64), *vacated]))
 
 
 def _bare(start: Integers, end: Integers, pages: Integers, page: int) -> Integers:

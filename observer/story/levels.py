@@ -28,7 +28,10 @@ class Level(NamedTuple):
 
 
 class Held:
-    """What one process holds: its live pieces, the regions that it mapped, the pages that are there (addresses)."""
+    """What one process holds: its live pieces, the regions that it mapped, the pages that are there.
+
+    `pages` has by their addresses the call whose piece each came to when it was touched first, 0 if it was nobody's.
+    """
 
     def __init__(self, page: int) -> None:
         self.page = page
@@ -36,13 +39,13 @@ class Held:
         self.asked = 0
         self.regions = AddressSpace(page=page)
         self.mapped = 0
-        self.pages: set[int] = set()
+        self.pages: dict[int, int] = {}
         self.break_start = self.break_end = 0
 
     def copy(self) -> Held:
         """Return an independent copy (fork)."""
         twin = Held(self.page)
-        twin.pieces, twin.asked, twin.pages = dict(self.pieces), self.asked, set(self.pages)
+        twin.pieces, twin.asked, twin.pages = dict(self.pieces), self.asked, dict(self.pages)
         twin.regions, twin.mapped = self.regions.copy(), self.mapped
         twin.break_start, twin.break_end = self.break_start, self.break_end
         return twin
@@ -69,7 +72,8 @@ class Held:
     def fault(self, fault: Fault) -> None:
         """A page came in."""
         if is_step_six(fault) and fault.access != "read":
-            self.pages.add(page_down(fault.address, self.page))
+            call = fault.chunk.call if fault.chunk is not None else 0
+            self.pages.setdefault(page_down(fault.address, self.page), call)
 
     def change(self, call: MemoryCall | None) -> None:
         """Replay a system call that succeeded."""
@@ -104,17 +108,20 @@ class Held:
         if source is not None:
             self.regions.place(source, call.start, new, call.new_length)
             self.mapped += call.new_size(self.page)
-            kept = {page - call.start + new for page in came if page - call.start < call.new_length}
-            self.pages |= kept
+            self.pages |= {
+                page - call.start + new: of for page, of in came.items() if page - call.start < call.new_length
+            }
 
-    def _within(self, start: int, end: int) -> set[int]:
+    def _within(self, start: int, end: int) -> dict[int, int]:
         if (end - start) // self.page < len(self.pages):
-            return {page for page in range(page_down(start, self.page), end, self.page) if page in self.pages}
-        return {page for page in self.pages if start <= page < end}
+            each = range(page_down(start, self.page), end, self.page)
+            return {page: self.pages[page] for page in each if page in self.pages}
+        return {page: of for page, of in self.pages.items() if start <= page < end}
 
     def _lose(self, start: int, end: int) -> None:
         if self.pages and start < end:
-            self.pages -= self._within(start, end)
+            for page in self._within(start, end):
+                del self.pages[page]
 
 
 class Levels:

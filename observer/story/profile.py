@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.glibc.chunks import WORD
+from observer.model.addresses import PAGE
 from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
 from observer.model.operations import ALLOCATES, RESIZES
 from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, made, paired, sizes_of, slots_of
@@ -60,7 +61,8 @@ class Profiled(NamedTuple):
     """A place, with what it held when most was alive in the whole run, and how long its pieces lived.
 
     `by_events` and `by_time` count its pieces by lifetime, in the classes of EVENTS_EDGES and TIME_EDGES; those that
-    were never freed are in neither. `untouched` bytes of whole pages in its pieces had no page frame at the peak.
+    were never freed are in neither. `untouched` bytes of whole pages in its pieces had no page frame at the peak;
+    `vacant` bytes of pages had one in the end that came to one of its pieces, and no piece that lived.
     Of what was never freed `own` bytes in `own_pieces` are what the C library or the loader took for themselves.
     """
 
@@ -68,6 +70,7 @@ class Profiled(NamedTuple):
     peak: int
     peak_pieces: int
     untouched: int
+    vacant: int
     own: int
     own_pieces: int
     by_events: tuple[int, ...]
@@ -82,8 +85,11 @@ RANKS: Final[dict[str, Callable[[Profiled], int]]] = {
     **{name: partial(_of_place, value) for name, value in MEASURES.items()},
     "peak": lambda each: each.peak,
     "untouched": lambda each: each.untouched,
+    "vacant": lambda each: each.vacant,
 }
-"""What places are ranked by: `places.MEASURES`, bytes at the peak, bytes of them that nobody had touched."""
+"""What places are ranked by: `places.MEASURES`, bytes at the peak, bytes of them that nobody had touched, bytes that
+were freed and have frames in the end.
+"""
 
 
 def ranked(places: Iterable[Profiled], measure: str) -> list[Profiled]:
@@ -147,6 +153,7 @@ class HeapProfile:
         count = len(names.texts)
         self._first = np.full(count, NEVER, dtype=np.int64)
         self._calls, self._faults, self._framed = (np.zeros(count, dtype=np.int64) for _ in range(3))
+        self._place_of_frames = np.full(len(frames.call), -1, dtype=np.int64)
         self._asked, self._wasted = [0] * count, np.zeros(count, dtype=np.int64)
         self._left = np.zeros((4, count), dtype=np.int64)
         """Bytes and pieces that ended processes left, and of these the C library's own."""
@@ -236,7 +243,9 @@ class HeapProfile:
         first, last = np.searchsorted(self._frames.call, [calls.n[0], calls.n[-1] + 1])
         called = self._frames.call[first:last]
         rows = np.minimum(np.searchsorted(calls.n, called), len(calls.n) - 1)
-        own = (calls.n[rows] == called) & (calls.pid[rows] == self._frames.pid[first:last])
+        there = calls.n[rows] == called
+        self._place_of_frames[first:last][there] = calls.place[rows[there]]
+        own = there & (calls.pid[rows] == self._frames.pid[first:last])
         np.add.at(self._framed, calls.place[rows[own]], self._frames.many[first:last][own])
 
     def _count_sizes(self, places: Integers, asked: Integers, wastes: npt.NDArray[np.bool_]) -> None:
@@ -311,16 +320,20 @@ class HeapProfile:
     def _pids(self) -> dict[int, int]:
         return {slot: pid for pid, slot in self._slots.items()}
 
-    def places(self, untouched: Integers | None = None) -> list[Profiled]:
+    def places(
+        self, untouched: Integers | None = None, vacated: Integers | None = None, page: int = PAGE
+    ) -> list[Profiled]:  # fmt: skip
         """Return the places at which anything happened, in the order of their first events.
 
-        *untouched* are bytes by piece of the peak (`fragmentation.fragmentation`).
+        *untouched* are bytes by piece of the peak, *vacated* calls by vacant page of *page* bytes in the end
+        (`fragmentation.Footing`).
         """
         count = len(self._calls)
         there = self.peak.alive.pieces["place"]
         live, pieces, own, own_pieces = self._left + self._by_place(self._alive)
         peak, at_peak, _own, _own_pieces = self._by_place(self.peak.alive.pieces)
         bare = bytes_by(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
+        vacant = page * self._pages_by_place(vacated) if vacated is not None else np.zeros(count, dtype=np.int64)
         return [
             Profiled(
                 Place(
@@ -328,11 +341,18 @@ class HeapProfile:
                     self._asked[i], int(self._wasted[i]), int(live[i]), int(pieces[i]), int(self._faults[i]),
                     int(self._framed[i]),
                 ),
-                int(peak[i]), int(at_peak[i]), int(bare[i]), int(own[i]), int(own_pieces[i]),
+                int(peak[i]), int(at_peak[i]), int(bare[i]), int(vacant[i]), int(own[i]), int(own_pieces[i]),
                 tuple(self._by_events[i].tolist()), tuple(self._by_time[i].tolist()),
             )
             for i in np.argsort(self._first, kind="stable").tolist() if self._first[i] != NEVER
         ]  # fmt: skip
+
+    def _pages_by_place(self, calls: Integers) -> Integers:
+        """Return how many of some pages, by the *calls* to whose pieces they came, came to pieces of each place."""
+        calls = calls[np.isin(calls, self._frames.call)]
+        places = self._place_of_frames[np.searchsorted(self._frames.call, calls)]
+        counted: Integers = np.bincount(places[places >= 0], minlength=len(self._calls))
+        return counted
 
     def lifetimes(self, *, in_time: bool = False) -> list[Lifetime]:
         """Return how long the pieces lived that ended: in events of the run, or (*in_time*) in nanoseconds."""

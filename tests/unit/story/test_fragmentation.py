@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from observer.model.events import ChunkRef, Event
 from observer.story.profile import ranked
-from tests.builders import HEAP, MAP, PAGE, PID, Script
+from tests.builders import HEAP, MAP, PAGE, PID, Script, site
 from tests.columned import used
 
 
@@ -49,6 +49,28 @@ def test_what_was_never_touched_is_of_whole_pages_and_of_its_line() -> None:
     use = used(run_with_a_large_piece())
     assert (use.peak.untouched, use.end.untouched) == (9 * PAGE, 6 * PAGE)
     assert [each.untouched for each in ranked(use.places, "untouched")] == [9 * PAGE]
+
+
+def test_pages_that_were_freed_and_are_still_there_are_told_by_whose_piece_brought_them_in() -> None:
+    run = Script()
+    run.process("start", path="/home/ada/story")
+    run.syscall("brk", 0, result=HEAP)
+    run.syscall("brk", HEAP + 33 * PAGE, result=HEAP + 33 * PAGE)
+    run.fault(HEAP, toucher="allocator")
+    for line, pages in ((5, 4), (7, 3)):
+        at = HEAP + 0x10 + (line - 5) * 4 * PAGE
+        made = run.call("malloc", pages * PAGE, result=at, allocator="glibc", site=site(line))
+        for page in range(pages):
+            run.fault(at - 0x10 + page * PAGE + 0x20, chunk=ChunkRef(made, at, pages * PAGE))
+        if line == 5:
+            run.call("free", None, pointer=at)
+    run.call("malloc", 16, result=HEAP + 0x10 + PAGE, allocator="glibc", site=site(9))
+    run.process("exit", status=0)
+    use = used(run.events)
+    assert [(each.place.site.line, each.vacant) for each in ranked(use.places, "vacant") if each.place.site] == [
+        (5, 2 * PAGE)
+    ]
+    assert use.end.vacant == 3 * PAGE
 
 
 def test_what_the_program_mapped_itself_is_not_the_allocators() -> None:
