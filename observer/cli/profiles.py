@@ -21,6 +21,8 @@ __all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stack
 
 MEASURES: Final = ("bytes", "calls", "live", "peak", "resident", "untouched", "vacant", "waste", "faults")
 """What --top ranks by."""
+_OF_PAGES: Final = frozenset({"untouched", "vacant"})
+"""What is known of pages alone."""
 _PARTS: Final = ("top", "leaks", "peak", "lifetimes", "sizes", "fragmentation")
 
 
@@ -81,7 +83,7 @@ def show_profile(
         places = ranked(counted(trace).places(), "live")
         print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed)
     else:
-        places = _use(trace).places if arguments.top == "untouched" else counted(trace).places()
+        places = _use(trace).places if arguments.top in _OF_PAGES else counted(trace).places()
         print_top(console, arguments.top, ranked(places, arguments.top), sources, language)
 
 
