@@ -14,7 +14,7 @@ from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet
 from observer.tracee.memory import Memory
-from observer.tracee.waiting import ALL_TASKS
+from observer.tracee.waiting import ALL_TASKS, Postponed
 
 __all__ = ["EndedMeanwhile", "call_in"]
 
@@ -61,17 +61,19 @@ def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | 
         lent.words[_CALLS.number] = _NO_CALL
     ptrace.set_signal_mask(tid, _ALL_SIGNALS)
     lent.write(tid)
-    _make(tid)
+    postponed = Postponed(tid)
+    _make(tid, postponed)
     lent.read(tid)
     result = int(lent.words[_CALLS.result])
     for address, data in kept:
         memory.pwrite(data, address)
     registers.write(tid)
     ptrace.set_signal_mask(tid, mask)
+    postponed.come_again()
     return result - (1 << 64) if result >> 63 else result
 
 
-def _make(tid: int) -> None:
+def _make(tid: int, postponed: Postponed) -> None:
     """Let the task run from the entry to the exit of the call. A single step would raise a SIGTRAP of its own."""
     stops = 0
     while stops < 2:
@@ -79,4 +81,7 @@ def _make(tid: int) -> None:
         _tid, status = os.waitpid(tid, ALL_TASKS)
         if not os.WIFSTOPPED(status) or status >> 16 == ptrace.EVENT_EXIT:
             raise EndedMeanwhile(tid, status)
-        stops += status == _SYSCALL_STOP  # a filter, ours too, may stop it between
+        if status == _SYSCALL_STOP:
+            stops += 1
+        else:
+            postponed.take(status)  # or nothing: a filter, ours too, may stop it between

@@ -11,7 +11,7 @@ from typing import Final
 
 from observer.linux import ptrace
 
-__all__ = ["ALL_TASKS", "collect", "end_all", "has_moved_on", "is_halt", "is_summons", "kill", "summon"]
+__all__ = ["ALL_TASKS", "Postponed", "collect", "end_all", "has_moved_on", "is_halt", "is_summons", "kill", "summon"]
 
 ALL_TASKS: Final = 0x40000000
 """__WALL: children that are threads, or were made by clone(2) with another signal, are waited for, too."""
@@ -79,3 +79,29 @@ def is_summons(tid: int, number: int) -> bool:
 def is_halt(tid: int, number: int) -> bool:
     """Whether the signal *number* before which *tid* stands came of an event that paces it (F_SETSIG of fcntl(2))."""
     return number == signal.SIGSTOP and ptrace.signal_info(tid)[1] == _POLL_IN
+
+
+class Postponed:
+    """Stops of the task *tid* that come in the midst of something of ours, to come again behind it.
+
+    Most signals can be blocked for so long: SIGSTOP cannot, nor what stops the task for a tracer, or with its group.
+    """
+
+    def __init__(self, tid: int) -> None:
+        self._tid = tid
+        self._signals: list[int] = []
+        self._is_interrupted = False
+
+    def take(self, status: int) -> None:
+        """The task stands at the stop that *status* tells of; a halt of our own does not come again."""
+        if status >> 16 == ptrace.EVENT_STOP:
+            self._is_interrupted = True
+        elif not status >> 16 and not is_halt(self._tid, os.WSTOPSIG(status)):
+            self._signals.append(os.WSTOPSIG(status))
+
+    def come_again(self) -> None:
+        """Have all of them come when the task goes on."""
+        for number in self._signals:
+            os.kill(self._tid, number)
+        if self._is_interrupted:
+            ptrace.interrupt(self._tid)

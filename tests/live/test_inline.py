@@ -61,6 +61,14 @@ def test_children_of_threads_have_threads_of_their_own(workshop: Path, tmp_path:
     assert found.trace.meta.totals["calls_inline"] > 0.9 * len(found.calls)
 
 
+@pytest.mark.parametrize("recorder", ["inline", "auto"])
+def test_a_stop_that_comes_while_something_is_laid_out_is_one(workshop: Path, tmp_path: Path, recorder: str) -> None:
+    program = compiled(workshop, "stopped", "-O0")
+    found = run_observer([program], tmp_path / "trace", options=("-q", "--recorder", recorder))
+    assert (found.status, found.stdout) == (0, "40\n")
+    found.assert_balanced()
+
+
 def test_an_ordinary_user_has_it_too(observe: Observe, workshop: Path) -> None:
     found = observe(compiled(workshop, "inside", "-pthread", "-O0"), "threads", options=("--recorder", "inline"))
     made, _handled = (int(word) for word in found.stdout.split())

@@ -22,7 +22,7 @@ from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
-from observer.tracee.waiting import ALL_TASKS
+from observer.tracee.waiting import ALL_TASKS, Postponed
 
 __all__ = ["Follow", "Vacating"]
 
@@ -136,7 +136,7 @@ def _step(tid: int) -> None:
     """Have a task do one instruction: the signal before which it stands, and others, have to wait."""
     mask, signal_at_hand = ptrace.signal_mask(tid), ptrace.whole_signal_info(tid)
     ptrace.set_signal_mask(tid, _WAITING)
-    others: list[int] = []
+    postponed = Postponed(tid)
     for _ in range(_MOST):
         ptrace.step(tid)
         _tid, status = os.waitpid(tid, ALL_TASKS)
@@ -144,9 +144,7 @@ def _step(tid: int) -> None:
             raise EndedMeanwhile(tid, status)
         if status == _TRAP_STOP or os.WSTOPSIG(status) in _OF_INSTRUCTIONS:
             break  # one that faults does so again, when the signal at hand was handled
-        if not status >> 16:
-            others.append(os.WSTOPSIG(status))  # SIGSTOP, which cannot be blocked
+        postponed.take(status)
     ptrace.set_signal_mask(tid, mask)
     ptrace.set_signal_info(tid, signal_at_hand)
-    for number in others:
-        os.kill(tid, number)
+    postponed.come_again()
