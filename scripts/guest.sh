@@ -3,8 +3,8 @@
 #
 # The machine's first disk holds Debian, with the observer in /home/student/malloc-observer as scripts/provision.sh left it
 # (or, for cloud12, with what cloud-init has just done, in /opt/malloc-observer); writes to it are forgotten. The second one,
-# /vm, brings this file as part of project.tar, and `order` (NAME, then short or full), and takes home results/: machine.json,
-# doctor-WHO.json, facts-WHO.json, table, logs.
+# /vm, brings this file as part of project.tar, and `order` (NAME, then short or full, then what `only` is in cases.sh), and
+# takes home results/: machine.json, doctor-WHO.json, facts-WHO.json, table, logs.
 
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -73,7 +73,9 @@ describe() {
   "transparent_hugepage": "$(setting /sys/kernel/mm/transparent_hugepage/enabled)",
   "mmap_rnd_bits": "$(setting /proc/sys/vm/mmap_rnd_bits)",
   "overcommit_memory": "$(setting /proc/sys/vm/overcommit_memory)",
-  "boot_seconds": $(cut -d ' ' -f 1 /proc/uptime)
+  "boot_seconds": $(cut -d ' ' -f 1 /proc/uptime),
+  "extent": "$extent",
+  "only": "$(printf '%s' "$only" | sed 's/["\\]/\\&/g')"
 }
 END
 }
@@ -110,6 +112,19 @@ core=(
     tests/witness/test_facts.py tests/witness/test_faults.py tests/witness/test_syscalls.py tests/witness/test_refused.py
     tests/witness/test_rings_arm64.py tests/live/test_ordinary_user.py
 )
+
+# Who called, as `run --stack` keeps it, beside gdb, which an emulated processor runs in minutes: stacks TITLE USER:GROUP HOME FOLDER
+stacks() {
+    local title=$1
+    shift
+    # shellcheck disable=SC2016
+    attempt "$title: run --stack 8, show --stacks" 0 "$@" bash -c '
+        trace=$(mktemp -d)/a.trace
+        .venv/bin/observer run -q --stack 8 -o "$trace" build/c_samples/story &&
+            .venv/bin/observer show "$trace" --top calls --stacks' stacks
+    [ "$extent" = short ] ||
+        some_tests test 'tests/witness/test_stacks.py tests/live/test_stacks.py' "$title: tests of --stack" "$@"
+}
 
 # What the observer sees of some samples, to be set beside the same of other machines: facts WHO TITLE USER:GROUP HOME FOLDER
 facts() {
@@ -184,6 +199,7 @@ arm64_cases() {
     attempt 'student: threads' 0 "${student[@]}" scripts/run build/c_samples/threads
     attempt 'student: compare --allocator glibc' 0 "${student[@]}" .venv/bin/observer compare --allocator glibc -- build/c_samples/story
     attempt 'student: threads, recorded inside' 0 "${student[@]}" .venv/bin/observer run -q --recorder inline -o /tmp/inside.trace -- build/c_samples/threads
+    stacks student "${student[@]}"
     if [ "$extent" = full ]; then
         tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
         attempt 'student: scripts/workloads' 0 "${student[@]}" scripts/workloads -o "$results/workloads"
@@ -206,7 +222,7 @@ cloud_cases() {
     cp /var/log/cloud-init-output.log /var/log/cloud-init.log "$results/logs/"
 }
 
-read -r name extent </vm/order
+read -r name extent only </vm/order
 case $name in
 cloud*) cases=cloud_cases project=/opt/malloc-observer student[2]=$project root[2]=$project ;;
 *)
@@ -225,5 +241,10 @@ describe >"$results/machine.json"
 # shellcheck source=scripts/cases.sh
 . /vm/scripts/cases.sh
 suite=$name table=$results/table logs=$results/logs/case
+: >"$table"
 "$cases" 2> >(sed -u 's/^/vm: /')
+if [ "$number" -eq 0 ]; then
+    bad=1
+    printf 'vm: %s: no outcome is called anything like %s\n' "$name" "$only"
+fi
 printf '%s\n' "$bad" >"$results/status"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from observer.arch.known import NATIVE
+from observer.arch.x86_64 import X86_64
 from observer.instruments.bcc import why_not
 from observer.instruments.kernel_side import formats, refusal
 from observer.linux.perf import PAGE_FAULTS, open_counter, open_tracepoint
@@ -156,6 +158,10 @@ def _fault_events_refused() -> str:
 FAULT_EVENTS_REFUSED = _fault_events_refused()
 needs_fault_events = pytest.mark.skipif(bool(FAULT_EVENTS_REFUSED), reason=FAULT_EVENTS_REFUSED or "they are there")
 """Skip where faults are counted only, between two stops."""
+
+
+needs_inline = pytest.mark.skipif(NATIVE is not X86_64, reason="calls are recorded inside programs on x86-64 alone")
+by_recorder = pytest.mark.parametrize("recorder", ["breakpoint", pytest.param("inline", marks=needs_inline)])
 
 
 def _kernel_side_refused() -> str:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from observer.model.events import Call
+from tests.conftest import by_recorder
 from tests.live.programs import compile_c
 from tests.recordings import OBSERVER, Recorded, run_observer
-
-RECORDERS = ("breakpoint", "inline")
 
 PROGRAM = """
 #include <dlfcn.h>
@@ -82,7 +81,7 @@ def ours(found: Recorded) -> list[Call]:
     return [call for call in found.calls if call.op == "malloc" and 3000 <= (call.size or 0) < 3400]
 
 
-@pytest.mark.parametrize("recorder", RECORDERS)
+@by_recorder
 @pytest.mark.parametrize("how", ["plain", "threads", "forks", "signals", "dlopen"])
 def test_every_call_has_its_callers(how: str, recorder: str, program: str, tmp_path: Path) -> None:
     found = recorded([program, how], tmp_path, recorder)
@@ -98,7 +97,7 @@ def test_every_call_has_its_callers(how: str, recorder: str, program: str, tmp_p
     assert len(stacks) < 60
 
 
-@pytest.mark.parametrize("recorder", RECORDERS)
+@by_recorder
 def test_a_call_is_told_at_the_first_caller_that_is_not_seen_through(
     recorder: str, program: str, tmp_path: Path
 ) -> None:
@@ -123,8 +122,9 @@ def test_without_them_none_are_kept(program: str, tmp_path: Path) -> None:
     assert {call.stack for call in found.calls} == {None}
 
 
-def test_what_they_are_kept_for(program: str, tmp_path: Path) -> None:
-    found = recorded([program], tmp_path, "inline")
+@by_recorder
+def test_what_they_are_kept_for(recorder: str, program: str, tmp_path: Path) -> None:
+    found = recorded([program], tmp_path, recorder)
 
     def told(*words: str) -> bytes:
         return subprocess.run([*OBSERVER, *words], capture_output=True, check=True).stdout

@@ -246,13 +246,31 @@ def test_a_script_in_python_makes_the_environment_and_finds_it_again(user: int |
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("", "debian12"), ("debian99", "debian11"), ("debian12-arm64", "arm64-debian12"), ("--quick debian12", "--short")],
-)
+    [
+        ("", "debian12"), ("debian99", "debian11"), ("debian12-arm64", "arm64-debian12"), ("--quick debian12", "--short"),
+        ("--only", "a part of their names"),
+    ],
+)  # fmt: skip
 def test_vm_names_its_machines(words: str, said: str) -> None:
     done = subprocess.run([str(ROOT / "scripts" / "vm"), *words.split()], capture_output=True, text=True)
     assert done.returncode == 125
     (line,) = done.stderr.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(
+    ("only", "run"), [("", ["1 one", "2 two", "3 one of two"]), ("^one", ["1 one", "2 one of two"]), ("none", [])]
+)
+def test_a_part_of_the_cases_is_run_alone(only: str, run: list[str], tmp_path: Path) -> None:
+    cases = """. scripts/cases.sh
+        enter() { echo "$number $1"; }
+        suite=machine table=$1/table logs=$1/case only=$2
+        for each in one two 'one of two'; do attempt "$each" 0 "$each"; done"""
+    subprocess.run(["bash", "-uc", cases, "cases", str(tmp_path), only], cwd=ROOT, check=True, capture_output=True)
+    logs = sorted(tmp_path.glob("case-*.log"))
+    assert [log.read_text().rstrip() for log in logs] == run
+    rows = (tmp_path / "table").read_text().splitlines() if run else []
+    assert [row.split()[-1] for row in rows] == ["ok"] * len(run)
 
 
 def test_fresh_names_its_suites() -> None:
