@@ -33,7 +33,8 @@ gdb.execute("continue")
 """
 
 
-_MAPPED = re.compile(r"^ +(0x[0-9a-f]+) +(0x[0-9a-f]+) +0x[0-9a-f]+ +0x[0-9a-f]+ .* (/.*)$", re.MULTILINE)
+_MAPPED = re.compile(r"^ *(0x[0-9a-f]+) +(0x[0-9a-f]+) +0x[0-9a-f]+ +0x[0-9a-f]+ .* (/.*?) *$", re.MULTILINE)
+"""A mapping of a file, as GDB tells it; from release 16 on its table begins at the line's beginning."""
 _FIXED = 0x40_0000
 """Where programs lie that are linked to an address."""
 
