@@ -80,10 +80,10 @@ def run_observer(
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     prefix: Sequence[str] = (),
-    timeout: float = 300,
+    timeout: float | None = None,
     cwd: Path | None = None,
 ) -> Recorded:
-    """Run `observer run -o DIRECTORY OPTIONS -- COMMAND`."""
+    """Run `observer run -o DIRECTORY OPTIONS -- COMMAND`, for as long as the test may take, or *timeout* seconds."""
     words = [*prefix, *OBSERVER, "run", "-o", str(directory), *options, "--", *command]
     done = subprocess.run(
         words, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=timeout, cwd=cwd,
