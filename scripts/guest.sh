@@ -141,7 +141,7 @@ refused() {
     attempt "$title: run -e $asked goes on" 0 "$@" bash -c '
         trace=$(mktemp -d)/a.trace
         .venv/bin/observer run -q -e "$1" -o "$trace" build/c_samples/first_touch || exit
-        grep -o "[^\"]*$2[^\"]*" "$trace/meta.json"' refused "$asked" "$words"
+        grep -o "[^\"]*$2[^\"]*" "$trace/meta.json" || ! .venv/bin/observer show "$trace" --ledger' refused "$asked" "$words"
 }
 
 # The kernel's side, seen by root: beside pagemap, the kernel's counters and bcc; then what is said where it cannot be seen.
