@@ -15,7 +15,7 @@ from observer.model.stacks import CallStack
 from tests.conftest import by_recorder, needs_inline
 from tests.recordings import Recorded, run_observer
 from tests.witness.programs import real_command
-from tests.witness.unwound import Place, mallocs_callers
+from tests.witness.unwound import Place, mallocs_callers, mappings
 
 MOST = 64
 BUILDS = {
@@ -72,6 +72,20 @@ def assert_as_gdb_says(said: list[list[Place]], recorded: Recorded, *, least: in
     # realloc(NULL, n) ends by a jump to malloc
     mallocs = [call for call in recorded.calls if call.op == "malloc" or (call.op == "realloc" and not call.pointer)]
     assert callers_of(mallocs, recorded.trace.stacks())[-len(said) :] == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "  0x555555554000     0x555555556000     0x2000        0x0  r--p   /usr/bin/true\n"
+        "  0x7ffff7fc1000     0x7ffff7fc5000     0x4000        0x0  r--p   [vvar]\n",
+        "0x0000555555554000 0x0000555555556000 0x2000             0x0                r--p  /usr/bin/true \n"
+        "0x00007ffff7fc1000 0x00007ffff7fc5000 0x4000             0x0                r--p  [vvar] \n",
+    ],
+    ids=["gdb 13", "gdb 16"],
+)
+def test_files_mappings_are_read_as_each_release_tells_them(said: str) -> None:
+    assert mappings(said) == [(0x5555_5555_4000, 0x5555_5555_6000, "/usr/bin/true")]
 
 
 @by_recorder

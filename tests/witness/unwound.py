@@ -55,8 +55,13 @@ def mallocs_callers(command: Sequence[str], begin: str = "main") -> list[list[Pl
     )  # fmt: skip
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("callers ")]
     assert lines, f"gdb saw no malloc of {os.path.basename(command[0])}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
-    mapped = [(int(start, 16), int(end, 16), path) for start, end, path in _MAPPED.findall(done.stdout)]
+    mapped = mappings(done.stdout)
     return [[_place(int(word), mapped) for word in words] for words in lines]
+
+
+def mappings(said: str) -> list[tuple[int, int, str]]:
+    """Return the beginning, the end and the file of each mapping of one in what gdb *said*."""
+    return [(int(start, 16), int(end, 16), path) for start, end, path in _MAPPED.findall(said)]
 
 
 def _place(address: int, mapped: Sequence[tuple[int, int, str]]) -> Place:
