@@ -85,7 +85,9 @@ def step(frame: Frame, rule: Rule, read_word: Callable[[int], int | None], word:
     if NATIVE.popped:
         ip, lowest = read_word(cfa - word), frame.sp - word + 1
     else:
-        ip, lowest = NATIVE.unsigned(bx or 0, frame.ip, frame.sp), frame.sp + (rule.saved_rbx is not None)
-    if ip is None or cfa < lowest or (not NATIVE.popped and ip == frame.ip):
+        ip, lowest = NATIVE.unsigned(bx or 0, frame.ip, frame.sp), frame.sp + (at_bx is not None)
+        if ip == frame.ip and at_bx is None:  # nothing was saved: this goes nowhere; a recursion has saved it
+            return None
+    if ip is None or cfa < lowest:
         return None
     return Frame(ip, cfa, bp or 0, bx or 0)

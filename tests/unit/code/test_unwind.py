@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from observer.arch.aarch64 import AARCH64
+from observer.code import stepping
 from observer.code.elf import Elf
 from observer.code.stepping import Frame, Rule, step
 from observer.code.unwind import Unwinder
@@ -127,3 +129,12 @@ def test_a_procedure_linkage_table_pushes_as_its_expression_says(program: Path) 
     rule = Unwinder(Elf(str(program))).rule_at(rows[0][0])
     assert rule is not None
     assert rule.is_plt
+
+
+def test_a_recursion_returns_to_the_address_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepping, "NATIVE", AARCH64)
+    frame = Frame(ip=0x40_0100, sp=0x1000, bp=0, bx=0x40_0100)
+    saved = {0x1018: 0x40_0100}
+    assert step(frame, Rule(stepping.SP, 32, saved_rbx=-8), saved.get) == Frame(0x40_0100, 0x1020, 0, 0x40_0100)
+    assert step(frame, Rule(stepping.SP, 32), saved.get) is None
+    assert step(frame, Rule(stepping.SP, 0, saved_rbx=0x18), saved.get) is None
