@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from observer.arch.known import NATIVE
-from observer.arch.x86_64 import X86_64
 from observer.instruments.bcc import why_not
 from observer.instruments.kernel_side import formats, refusal
+from observer.linux.features import programs_read_thread_base
 from observer.linux.perf import PAGE_FAULTS, open_counter, open_tracepoint
+from observer.linux.timestamps import counts_by_time_stamp
 from tests.recordings import Recorded, run_observer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,7 +160,10 @@ needs_fault_events = pytest.mark.skipif(bool(FAULT_EVENTS_REFUSED), reason=FAULT
 """Skip where faults are counted only, between two stops."""
 
 
-needs_inline = pytest.mark.skipif(NATIVE is not X86_64, reason="calls are recorded inside programs on x86-64 alone")
+needs_inline = pytest.mark.skipif(
+    not (programs_read_thread_base() and counts_by_time_stamp()),
+    reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
+)
 by_recorder = pytest.mark.parametrize("recorder", ["breakpoint", pytest.param("inline", marks=needs_inline)])
 
 

@@ -9,22 +9,14 @@ from pathlib import Path
 import pytest
 
 from observer.arch.known import NATIVE
-from observer.linux.features import programs_read_thread_base
-from observer.linux.timestamps import counts_by_time_stamp
 from observer.tracee.inline.landing_code import landing_code_of
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs_inline
 from tests.live.users import Observe, compiled, observe, workshop
 from tests.recordings import Recorded, run_observer
 
 __all__ = ["observe", "workshop"]
 
-pytestmark = [
-    pytest.mark.skipif(
-        not (programs_read_thread_base() and counts_by_time_stamp()),
-        reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
-    ),
-    pytest.mark.timeout(300),
-]
+pytestmark = [needs_inline, pytest.mark.timeout(300)]
 
 INLINE = ("-q", "--recorder", "inline")
 OURS = range(3000, 4024)
