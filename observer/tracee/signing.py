@@ -18,7 +18,7 @@ from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.memory import Memory
 from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
-from observer.tracee.waiting import ALL_TASKS
+from observer.tracee.waiting import ALL_TASKS, Postponed
 
 __all__ = ["put_back_kept"]
 
@@ -69,13 +69,18 @@ def _signed(tid: int, memory: Memory, address: int, sp: int) -> int:
     mask = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, _ALL_BUT_TRAPS)
     lent.write(tid)
-    ptrace.step(tid)
-    _tid, status = os.waitpid(tid, ALL_TASKS)
-    if status != _STEPPED:
-        raise EndedMeanwhile(tid, status)
+    postponed, status = Postponed(tid), 0
+    while status != _STEPPED:
+        ptrace.step(tid)
+        _tid, status = os.waitpid(tid, ALL_TASKS)
+        if not os.WIFSTOPPED(status) or status >> 16 == ptrace.EVENT_EXIT:
+            raise EndedMeanwhile(tid, status)
+        if status != _STEPPED:
+            postponed.take(status)
     lent.read(tid)
     registers.write(tid)
     ptrace.set_signal_mask(tid, mask)
+    postponed.come_again()
     return int(lent.words[IN_REGISTER])
 
 

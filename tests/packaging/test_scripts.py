@@ -21,7 +21,7 @@ SCRIPTS = [
 ]
 PARTS = {
     "cases.sh", "chroot.sh", "environment.py", "finishing.py", "foreign.sh", "guest.sh", "kernel_side.py",
-    "opening.py", "peers.py", "setup.sh",
+    "opening.py", "peers.py", "setup.sh", "showing.py",
 }  # fmt: skip
 """What scripts are made of; nobody calls these."""
 EVERY = sorted(
