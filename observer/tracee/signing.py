@@ -73,10 +73,10 @@ def _signed(tid: int, memory: Memory, address: int, sp: int) -> int:
     while status != _STEPPED:
         ptrace.step(tid)
         _tid, status = os.waitpid(tid, ALL_TASKS)
-        if not os.WIFSTOPPED(status) or status >> 16 == ptrace.EVENT_EXIT:
-            raise EndedMeanwhile(tid, status)
-        if status != _STEPPED:
+        if os.WIFSTOPPED(status) and (status >> 16 == ptrace.EVENT_STOP or os.WSTOPSIG(status) == signal.SIGSTOP):
             postponed.take(status)
+        elif status != _STEPPED:
+            raise EndedMeanwhile(tid, status)
     lent.read(tid)
     registers.write(tid)
     ptrace.set_signal_mask(tid, mask)
