@@ -10,8 +10,8 @@ from observer.recording.sink import Sink
 
 __all__ = ["Ending"]
 
-_MANY: Final = 1 << 14
-"""After so many records more the disk is looked at, however soon that is."""
+_MANY: Final = 1 << 13
+"""After so many records more the disk is looked at, however soon that is: fewer than are stored at once."""
 
 
 class Ending:
