@@ -30,8 +30,8 @@ __all__ = ["COLUMNS_NEEDED", "ColumnsOfRun"]
 
 _WINDOW: Final = 1 << 19
 """Events that are read at once, at the most."""
-_GROUPS: Final = 8
-"""Row groups that are read at once."""
+_GROUPS: Final = 2
+"""Row groups that are read at once, a processor each: DuckDB holds some 20 MB for one meanwhile."""
 _AT_ONCE: Final = 1 << 18
 """Calls that are looked at at once: what is made of them fits into a processor's cache."""
 _MANY_GROUPS: Final = 64
@@ -51,6 +51,8 @@ _CALLS: Final = """
     from read_parquet(?) where n >= ? and n < ?"""
 """Where one of these columns is null the table is damaged."""
 _NUMBERS: Final = "select min(n), max(n) from read_parquet(?)"
+_ALL: Final = (0, (1 << 63) - 1)
+"""All numbers that an event may have."""
 _TIMES: Final = "t_ns, coalesce(end_ns, -1) as end_ns,"
 _NO_TIMES: Final = "cast(0 as bigint) as t_ns, cast(0 as bigint) as end_ns,"
 _SITES: Final = """
@@ -124,15 +126,24 @@ class ColumnsOfRun:
 
     def _windows(self, query: str) -> Iterator[CallColumns]:
         with database(self._what, self._remedy) as connection:
-            for file in self._calls.files(_GROUPS):
-                least, most = connection.execute(_NUMBERS, [file.path]).fetchall()[0]
-                for first in range(least, most + 1, _WINDOW) if least is not None else ():
-                    found = self._arrays(connection, query, file, first, first + _WINDOW)
+            for file, rows in self._calls.parts(_GROUPS):
+                for first, end in self._stretches(connection, file, rows):
+                    found = self._arrays(connection, query, file, first, end)
                     if any(map(np.ma.is_masked, found.values())) or (found["pid"] < 0).any():
                         raise self._damaged(f"{TABLES['call']} has calls without what every call has")
                     found["place"] = self._number(found["place"])
                     if len(found["n"]):
                         yield CallColumns(**found)
+
+    @staticmethod
+    def _stretches(
+        connection: duckdb.DuckDBPyConnection, file: File, rows: int | None
+    ) -> list[tuple[int, int]]:  # fmt: skip
+        """Return from which numbers to which the calls in *file* are read at once, the latter not included."""
+        if rows is not None and rows <= _WINDOW:
+            return [_ALL]
+        least, most = connection.execute(_NUMBERS, [file.path]).fetchall()[0]
+        return [(first, first + _WINDOW) for first in range(least, most + 1, _WINDOW)] if least is not None else []
 
     def _damaged(self, why: str) -> BadTrace:
         """Return the failure that the calls are damaged, unless what is known of them better raises its own."""
@@ -168,7 +179,7 @@ class ColumnsOfRun:
         """
         with database(self._what, self._remedy) as connection:
             rows = [
-                row for file in chain(self._calls.files(_MANY_GROUPS), [self._tables["fault"]])
+                row for file in chain(self._call_files(), [self._tables["fault"]])
                 for row in connection.execute(_SITES, [file.path]).fetchall()
             ]  # fmt: skip
         numbers: dict[str, int] = {}
@@ -185,6 +196,9 @@ class ColumnsOfRun:
         hashes, places = np.array(list(each), dtype=np.uint64), np.array(list(each.values()), dtype=np.int64)
         order = np.argsort(hashes)
         return PlaceNames(list(numbers), sites), hashes[order], places[order]
+
+    def _call_files(self) -> Iterator[File]:
+        return (part.file for part in self._calls.parts(_MANY_GROUPS))
 
     def _number(self, hashes: Hashes) -> Integers:
         """Return the places of sites by the first bits of their *hashes*, and of the few that share these by all."""

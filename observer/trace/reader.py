@@ -262,7 +262,8 @@ class Trace:
         wide = about is None or about.has_lists
         chosen = f"select {selection_of(kind)} from read_parquet(?) where {condition}"
         order = " order by n" if about is not None and about.has_lists else ""
-        for file in self._slices(kind).files(_GROUPS) if wide else [self.table(kind)]:
+        parts = self._slices(kind).parts(_GROUPS)
+        for file in (part.file for part in parts) if wide else [self.table(kind)]:
             sites = self._sites(kind, file, chosen, parameters)
             hashed = f"select * replace (hash(site) as site) from ({chosen})" if sites is not None else chosen
             for row in self._rows_of(kind, file, f"{hashed}{order}", parameters):
@@ -323,8 +324,8 @@ class Trace:
 
     def _each(self, kind: str, query: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield the same from each slice of the table."""
-        for file in self._slices(kind).files(_GROUPS):
-            yield from self._rows_of(kind, file, query, parameters)
+        for part in self._slices(kind).parts(_GROUPS):
+            yield from self._rows_of(kind, part.file, query, parameters)
 
     def _rows_of(
         self, kind: str, file: File, query: str, parameters: Sequence[Any]

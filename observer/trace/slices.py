@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from observer.files import File
 from observer.trace.row_groups import MAGIC, Described, closing_of_some, described
 
-__all__ = ["Slices"]
+__all__ = ["Slice", "Slices"]
 
 _SMALL: Final = 1 << 14
 """Of a table of which fewer bytes are known there are only a few row groups: it is not cut."""
 _LARGEST: Final = 1 << 27
 """More than this is known of no table that was recorded."""
+
+
+class Slice(NamedTuple):
+    """A table of some *rows* of another one; None: nobody knows how many, it is that table itself."""
+
+    file: File
+    rows: int | None
 
 
 class Slices:
@@ -47,15 +54,16 @@ class Slices:
             self._cuts = []
         self.rows = sum(group.rows for group in self._groups) if self._cuts else None
 
-    def files(self, most: int) -> Iterator[File]:
+    def parts(self, most: int) -> Iterator[Slice]:
         """Yield the slices, of *most* row groups and perhaps some more."""
         first = 0
         for cut, end in self._cuts:
             if cut - first >= most or cut == len(self._groups):
-                yield self._slice(self._groups[first:cut], end)
+                groups = self._groups[first:cut]
+                yield Slice(self._slice(groups, end), sum(group.rows for group in groups))
                 first = cut
         if not self._cuts:
-            yield self._file
+            yield Slice(self._file, None)
 
     @property
     def _behind(self) -> int:

@@ -78,8 +78,8 @@ def table(tmp_path: Path) -> File:
 @pytest.mark.parametrize("most", [1, 2, 3, 100])
 def test_slices_are_the_table(table: File, most: int) -> None:
     found = Slices(table)
-    files = list(found.files(most))
-    assert found.rows == ROWS
+    files = [part.file for part in found.parts(most)]
+    assert found.rows == sum(part.rows or 0 for part in found.parts(most)) == ROWS
     assert len(files) == -(-7 // most)
     whole = duckdb.sql(f"from read_parquet('{table.path}')").fetchall()
     assert [row for file in files for row in duckdb.sql(f"from read_parquet('{file.path}')").fetchall()] == whole
@@ -90,7 +90,7 @@ def test_slices_are_the_table(table: File, most: int) -> None:
 
 
 def test_a_small_table_is_one_slice(table: File) -> None:
-    assert (Slices(table).rows, list(Slices(table).files(1))) == (None, [table])
+    assert (Slices(table).rows, [*Slices(table).parts(1)]) == (None, [(table, None)])
 
 
 @pytest.mark.usefixtures("cut")
@@ -102,7 +102,7 @@ def test_a_table_that_is_damaged_is_not_cut(table: File, damage: bytes, tmp_path
     content[at : at + len(damage)] = damage
     (tmp_path / "damaged").write_bytes(content if damage else content[:5])
     file = Folder.open(tmp_path).file("damaged")
-    assert (Slices(file).rows, list(Slices(file).files(1))) == (None, [file])
+    assert (Slices(file).rows, [*Slices(file).parts(1)]) == (None, [(file, None)])
 
 
 @pytest.mark.usefixtures("cut")
@@ -113,7 +113,7 @@ def test_what_is_told_of_a_large_run_is_the_same(window: int, tmp_path: Path, mo
     events = large_run()
     whole, _count = trace_of([part_of(events)], tmp_path)
     expected = glanced(whole), used(events).profile
-    assert len(list(Slices(regrouped(tmp_path, "calls.parquet")).files(1))) > 4
+    assert len(list(Slices(regrouped(tmp_path, "calls.parquet")).parts(1))) > 4
     trace = Trace.open(tmp_path)
     found = glanced(trace), counted(trace, *ALL_PARTS)
     assert (found[0].summary(), found[0].departures()) == (expected[0].summary(), expected[0].departures())
