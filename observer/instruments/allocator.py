@@ -22,6 +22,7 @@ from observer.instruments.call_stacks import CallStacks
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.observed import ObserversPages
 from observer.instruments.planting import Planter, family_in, named_in
+from observer.instruments.stack_pieces import StackPieces
 from observer.instruments.stacks import keep_stack
 from observer.instruments.standing import Standing
 from observer.linux.ptrace import RegisterSet
@@ -43,8 +44,6 @@ _THREE_WORDS: Final = struct.Struct("<III")
 _MASK_32: Final = 0xFFFF_FFFF
 _NO_ROLES: Final[Mapping[str, str]] = MappingProxyType({})
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
-_MOST_PIECES: Final = 1 << 12
-"""Pieces of stack that are compared with those that come: a loop has the same ones again and again."""
 
 
 class AllocatorCalls:
@@ -73,7 +72,7 @@ class AllocatorCalls:
         self._cut = 0
         self.inline = 0
         self.overwrote: set[int] = set()
-        self._pieces: dict[tuple[int, int, int, bytes], int] = {}
+        self._pieces = StackPieces(sink)
 
     @property
     def refused(self) -> dict[str, str]:
@@ -204,19 +203,7 @@ class AllocatorCalls:
         """Return the numbers of the pieces of stack at these *places*."""
         if self._stacks is not None:
             return self._stacks.of(space, now, pieces, places)
-        return [self._keep(pieces[place], now) for place in places]
-
-    def _keep(self, piece: np.void, now: int) -> int:
-        """Return the number of the piece of stack, which is stored if it is another than those before."""
-        sp, bp, bx = int(piece["sp"]), int(piece["bp"]), int(piece["bx"])
-        data = piece["bytes"].tobytes()[: int(piece["length"])]
-        key = sp, bp, bx, data
-        number = self._pieces.get(key, 0)
-        if not number:
-            if len(self._pieces) >= _MOST_PIECES:
-                self._pieces.clear()
-            number = self._pieces[key] = self._sink.stacks.append(now, sp, bp, bx, data)
-        return number
+        return self._pieces.of(pieces, places, now)
 
     # ---- and of both ----
 

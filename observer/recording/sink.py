@@ -20,6 +20,9 @@ class Records(Protocol):
     def append(self, *fields: Any) -> int:
         """Write one record; return its number from 1, or 0 when it was lost."""
 
+    def append_all(self, records: npt.NDArray[np.void]) -> int:
+        """Write *records*; return the number of the first, or 0 when they were lost, which they are all or none."""
+
 
 class InlineRecords(Protocol):
     """A file of what programs recorded themselves."""

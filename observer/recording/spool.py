@@ -62,6 +62,19 @@ class Spool:
         self.lost += 1
         return 0
 
+    def append_all(self, records: npt.NDArray[np.void]) -> int:
+        """Write *records* of this layout, all or none; return the number of the first (0 when they were lost)."""
+        if self.error is None:
+            try:
+                self._append(records.view(np.uint8).data)
+            except OSError as error:
+                self.error = error
+            else:
+                self.count += len(records)
+                return self.count - len(records) + 1
+        self.lost += len(records)
+        return 0
+
 
 class InlineSpool(Spool):
     """The file of the calls that programs recorded themselves."""

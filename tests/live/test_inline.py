@@ -61,6 +61,15 @@ def test_a_stop_that_comes_while_something_is_laid_out_is_one(workshop: Path, tm
     found.assert_balanced()
 
 
+def test_calls_from_just_below_a_page_of_stack_that_is_not_there(workshop: Path, tmp_path: Path) -> None:
+    found = recorded(tmp_path, compiled(workshop, "hollow", "-O1", "-g"))
+    ours = [call for call in found.calls if call.op == "malloc" and call.size == len("a piece") + 1]
+    assert len(ours) == 4000
+    assert {Path(call.site.file).name if call.site.file else None for call in ours} == {"hollow.c"}
+    assert len({call.site.line for call in ours}) == 1
+    assert found.trace.meta.totals["calls_inline"] > 0.9 * len(found.calls)
+
+
 def test_an_ordinary_user_has_it_too(observe: Observe, workshop: Path) -> None:
     found = observe(compiled(workshop, "inside", "-pthread", "-O0"), "threads", options=("--recorder", "inline"))
     made, _handled = (int(word) for word in found.stdout.split())

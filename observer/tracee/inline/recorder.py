@@ -16,6 +16,7 @@ from observer.linux.pagemap import present_runs
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet, thread_base
 from observer.linux.timestamps import TimeStamps
+from observer.recording.records import STACK_BYTES
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
@@ -298,10 +299,13 @@ class InlineRecorder:
             return False
         end = min(area_end, low + _MOST_KNOWN)
         there = _present_from(task.tid, low, end)
-        span = there - low if there == area_end else there - block.shape.bytes + 1 - low
-        if sp - low >= span:
+        if there <= sp:
             return False
-        block.know_stack(low, span, there)
+        span = there - low if there == area_end else there - block.shape.bytes + 1 - low
+        is_cut = sp - low >= span  # a page close above is not there, and may be soon
+        if is_cut and block.shape.bytes > STACK_BYTES:
+            return False
+        block.know_stack(low, there - low if is_cut else span, there, briefly=is_cut)
         return True
 
     def flush(self) -> None:

@@ -86,7 +86,7 @@ class Shapes:
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(16384, 64), Shape(2048, 16))
+FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32))
 """Where only calls that the C library makes for the program have pieces of stack."""
 EACH_A_PIECE: Final = Shapes(Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK))
 """Where every call has one."""
@@ -125,6 +125,7 @@ class Block:
         self._half = self._taken = 0
         self.pid = self.tid = self.base = 0
         self.pending: Filled | None = None
+        self._is_known_briefly = False
         self._begin_half()
         self._words[_IS_SLOW] = self._words[_INTERNAL] = 0
         self.know_stack(0, 0, 0)
@@ -186,9 +187,13 @@ class Block:
         count, self._words[_INTERNAL] = self._words[_INTERNAL], 0
         return count
 
-    def know_stack(self, low: int, span: int, end: int) -> None:
-        """Pointers from *low* on, *span* of them, are in stack that is there, which goes on up to *end*."""
+    def know_stack(self, low: int, span: int, end: int, *, briefly: bool = False) -> None:
+        """Pointers from *low* on, *span* of them, are in stack that is there, which goes on up to *end*.
+
+        *briefly*: no longer than this half lasts.
+        """
         self._words[_STACK], self._words[_STACK_SPAN], self._words[_STACK_END] = low, span, end
+        self._is_known_briefly = briefly
 
     @property
     def is_full(self) -> bool:
@@ -201,6 +206,8 @@ class Block:
         self.pending = self._filled()
         self._half ^= 1
         self._begin_half()
+        if self._is_known_briefly:
+            self.know_stack(0, 0, 0)
 
     def take(self) -> Filled:
         """Return what is in the half at hand, to be looked at before its thread goes on, and begin it anew."""

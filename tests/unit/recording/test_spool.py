@@ -70,6 +70,17 @@ def test_where_there_is_no_room_records_are_lost_and_the_reason_is_kept(tmp_path
     assert (tmp_path / "x").stat().st_size == fitting * ODD.size
 
 
+def test_records_that_come_together_are_written_all_or_not_at_all(tmp_path: Path) -> None:
+    spool = Spool(Folder.open(tmp_path), PAIR)
+    some = np.array([(i, -i) for i in range(1, 101)], dtype="<i8,<i8").view(PAIR.dtype)
+    with no_file_larger_than_a_page():
+        numbers = [spool.append_all(some), spool.append(9, 9), spool.append_all(some), spool.append_all(some)]
+    assert numbers == [1, 101, 102, 0]  # 16 bytes each, of 4,096
+    assert (spool.count, spool.lost) == (201, 100)
+    spool.file.close()
+    assert (tmp_path / "x").stat().st_size == 201 * PAIR.size
+
+
 def test_where_there_is_no_room_for_the_records_of_a_thread_no_head_of_theirs_is_left(tmp_path: Path) -> None:
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     fitting = np.ones(4096 // INLINE.size - 3, dtype=INLINE.dtype)  # and room for the next head
