@@ -47,9 +47,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and
   `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both,
   `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py` walks there), `stack_pieces.py`
-  what stacks held, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a program over, `last_look.py` looks at
-  a process in the end; `ending.py` knows when a recording ends early, `release.py` lets go of what lives then,
-  `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves children alone; `session.py` wires one run.
+  what stacks held, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a
+  program over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording ends early,
+  `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves
+  children alone; `session.py` wires one run.
   `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
@@ -59,11 +60,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   parts of tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run (`findings.py`).
   Calls, of which there are most, are columns throughout: `call_rows.py` are those of a window, `call_replay.py` replays
   them a stretch at once: `turns.py` pairs who gives and who takes each piece among those that are alive (`live.py`),
-  `call_names.py` names them (`known_callers.py`, `stacks.py`), `misuses.py` judges what does not pair. `tables.py`
-  (with `queries.py`, `row_groups.py`, `aside.py`), `schema.py` and `reader.py` (with `about.py`, `call_columns.py` for
-  calls as columns, `call_totals.py` for their sums, `slices.py` for what is large, `rows.py`) are the Parquet side,
-  through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with
-  `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py`
+  `holding.py` knows which of them holds an address, `call_names.py` names them (`known_callers.py`, `stacks.py`),
+  `misuses.py` judges what does not pair. `tables.py` (with `queries.py`, `row_groups.py`, `aside.py`), `schema.py` and
+  `reader.py` (with `about.py`, `call_columns.py` for calls as columns, `call_totals.py` for their sums, `slices.py` for
+  what is large, `rows.py`) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`,
+  `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py`
+  are the ledger, `evidence.py` what it looks at; `finish.py`
   closes or recovers a trace in one pass, with whoever listens.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;

@@ -159,10 +159,16 @@ class CallReplay:
 
     # ---- one moment -----------------------------------------------------------------------------------------------
 
-    def find(self, state: ProcessState, address: int, position: int) -> ChunkRef | None:
-        """Return the live piece of a process that holds *address* at a *position* of the stretch."""
-        alive = self._turns_of(state).find(address, position)
-        return alive.piece if alive is not None else None
+    def held(
+        self, pids: Integers, addresses: npt.NDArray[np.uint64], positions: Integers
+    ) -> list[ChunkRef | None]:  # fmt: skip
+        """Return the live pieces of these processes that hold *addresses* at *positions* of the stretch."""
+        found: list[ChunkRef | None] = [None] * len(pids)
+        for pid, mine in by_process(pids, np.arange(len(pids))):
+            chunks = self._turns_of(self._state_of(pid)).chunks(addresses[mine], positions[mine])
+            for i, chunk in zip(mine.tolist(), chunks, strict=True):
+                found[i] = chunk
+        return found
 
     def in_making(self, row: int, address: int) -> ChunkRef | None:
         """Return the piece that the call of *row* (-1: none) will return, if *address* is in it or its header."""

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from observer.model.addresses import PAGE
 from observer.model.events import ChunkRef
+from observer.trace.holding import ByAddress
 
-__all__ = ["FREED", "PIECE", "GivenBack", "LiveChunks", "is_large"]
+__all__ = ["FREED", "PIECE", "GivenBack", "LiveChunks"]
 
 Records = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
@@ -25,17 +25,6 @@ PIECE: Final = np.dtype([
 """
 FREED: Final = np.dtype([("address", "<u8"), ("call", "<i8"), ("site", "<i8"), ("giver", "<i8"), ("given_at", "<i8")])
 """A pointer that was given back and not given since: the call that did and its site, the piece's call and its site."""
-
-_SMALL_PAGES: Final = 16
-_REACH: Final = np.uint64((_SMALL_PAGES + 1) * PAGE)
-_PAGE: Final = np.uint64(PAGE)
-
-
-def is_large(addresses: Words, sizes: Words) -> Checked:
-    """Return which pieces touch so many pages that they are looked for by their beginnings alone."""
-    last = addresses + np.maximum(sizes, np.uint64(1)) - np.uint64(1)
-    found: Checked = last // _PAGE - addresses // _PAGE >= np.uint64(_SMALL_PAGES)
-    return found
 
 
 class _Sorted:
@@ -91,7 +80,7 @@ class LiveChunks(_Sorted):
 
     def __init__(self) -> None:
         super().__init__(PIECE)
-        self._large: tuple[Records, Integers] | None = None
+        self._known: tuple[Records, ByAddress] | None = None
 
     def copy(self) -> LiveChunks:
         """Return an independent copy (fork)."""
@@ -110,17 +99,8 @@ class LiveChunks(_Sorted):
         """Bytes asked for by all live pieces."""
         return sum(self.records["size"].tolist())
 
-    def near(self, address: int) -> tuple[int, int]:
-        """Return the places of the first piece that may reach *address* though it is small, and of the first behind it.
-
-        Pieces may overlap, where a program broke the rules or not every call was seen.
-        """
-        low = max(address - int(_REACH), 0)
-        first, last = np.searchsorted(self.addresses, np.array([low, address + 1], dtype=np.uint64)).tolist()
-        return first, last
-
-    def large(self) -> Integers:
-        """Return the places of the large pieces."""
-        if self._large is None or self._large[0] is not self.records:
-            self._large = self.records, np.flatnonzero(is_large(self.addresses, self.records["size"]))
-        return self._large[1]
+    def by_address(self) -> ByAddress:
+        """Return them as those that may hold an address."""
+        if self._known is None or self._known[0] is not self.records:
+            self._known = self.records, ByAddress(self.addresses, self.records["size"])
+        return self._known[1]

@@ -157,16 +157,26 @@ class _Replay:
         """Replay the positions from *low* up to *high*, the other ticks from *first* up to *last* among them."""
         calls = self._calls
         calls.begin_stretch(low, high)
+        self._find_holders(first, last)
         for i in range(first, last):
             if calls.next_odd < self._others[i]:
                 calls.judge(int(self._others[i]))
             self._happens(i)
         calls.end_stretch(high)
 
+    def _find_holders(self, first: int, last: int) -> None:
+        """Find the pieces that faults among these other ticks lie in."""
+        at = [i for i in range(first, last) if self._whats[i] == _FAULT]
+        rows = np.array([self._indexes[i] for i in at], dtype=np.int64)
+        faults = self._moments.faults.records[rows]
+        pids = faults["pid"].astype(np.int64)
+        held = self._calls.held(pids, faults["address"], self._others[np.array(at, dtype=np.int64)])
+        self._holders = dict(zip(rows.tolist(), held, strict=True))
+
     def _happens(self, i: int) -> None:
         what, index, position = self._whats[i], self._indexes[i], int(self._others[i])
         if what == _FAULT:
-            self._fault(index, position)
+            self._fault(index)
         elif what == _SYSCALL_BEGAN:
             self._syscall_began(index, position)
         elif what == _SYSCALL_ENDED:
@@ -305,7 +315,7 @@ class _Replay:
 
     # ---- page faults ----------------------------------------------------------------------------------------
 
-    def _fault(self, index: int, position: int) -> None:
+    def _fault(self, index: int) -> None:
         pid, address, ip = self._fault_rows[index]
         state = self._state(pid)
         columns = self._part.faults
@@ -322,7 +332,7 @@ class _Replay:
             piece = self._samples.piece(index, state.code.word) if role in LIBRARY else None
             site = self._callers.of_piece(state, ip, piece)
             columns.found["site"][index] = self._site_of(library if site.line is None else -1, site)
-        chunk = self._calls.find(state, address, position) or self._calls.in_making(inside, address)
+        chunk = self._holders[index] or self._calls.in_making(inside, address)
         placed = ip or chunk is not None
         toucher = _toucher(ring, role, in_call=inside >= 0) if placed else _UNPLACED[inside >= 0]
         columns.texts["toucher"][index] = toucher

@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 from observer.model.events import ChunkRef
 from observer.trace.call_rows import GIVES, KEEPS, TAKES, CallRows
-from observer.trace.live import FREED, PIECE, GivenBack, LiveChunks, Records, is_large
+from observer.trace.holding import ByAddress, oldest
+from observer.trace.live import FREED, PIECE, GivenBack, LiveChunks, Records
 
 __all__ = ["Alive", "Turns"]
 
 Integers = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Checked = npt.NDArray[np.bool_]
 
 _NOBODY: Final = -1
 _NEVER: Final = 1 << 62
@@ -31,6 +34,20 @@ class Alive(NamedTuple):
     piece: ChunkRef
     row: int
     site: int
+
+
+class _Made(NamedTuple):
+    """What is handed out in a stretch: pieces, by which turns, from and until which positions."""
+
+    pieces: ByAddress
+    turns: Integers
+    born: Integers
+    died: Integers
+
+    def at(self, pieces: Integers, positions: Integers) -> tuple[Checked, Integers]:
+        """Return which of the *pieces* are there at these *positions*, and their ages."""
+        born = self.born[pieces]
+        return (born < positions) & (self.died[pieces] >= positions), born
 
 
 class Turns:
@@ -49,8 +66,7 @@ class Turns:
         self._whose, self._kinds = whose[order], kinds[order]
         self._kept: dict[int, np.void] = {}
         self._pair()
-        self._given: tuple[Any, ...] | None = None
-        self._deaths: dict[int, int] | None = None
+        self._given: _Made | None = None
 
     def _pair(self) -> None:
         """Find for each turn which piece it takes, or keeps: a row that made it, `-2 - place` of an earlier one."""
@@ -126,71 +142,76 @@ class Turns:
 
     def find(self, address: int, position: int) -> Alive | None:
         """Return the piece that holds *address* just before *position*: the small one made first, else a large one."""
-        return self._find_small(address, position) or self._find_large(address, position)
-
-    def _find_small(self, address: int, position: int) -> Alive | None:
-        first, last = self._live.near(address)
-        if first < last:
-            near = self._live.records[first:last]
-            at = np.flatnonzero(_holds(near["address"], near["size"], address) & ~_are_large(near))
-            alive = [place for place in (at + first).tolist() if self._death(place) >= position]
-            if alive:
-                return self._earlier(min(alive, key=lambda place: int(self._live.records["made"][place])))
-        addresses, sizes, born, died, which, large, reach = self._made()
-        low = np.uint64(max(address - reach, 0))
-        first, last = np.searchsorted(addresses, np.array([low, address + 1], dtype=np.uint64)).tolist()
-        if first == last:
+        [holder] = self._holders(np.array([address], dtype=np.uint64), np.array([position])).tolist()
+        if holder == _NOBODY:
             return None
-        mine = slice(first, last)
-        holds = _holds(addresses[mine], sizes[mine], address) & (born[mine] < position) & (died[mine] >= position)
-        at = np.flatnonzero(holds & ~large[mine]) + first
-        return self._alive(which, int(at[np.argmin(born[at])])) if len(at) else None
+        return self._earlier(-2 - holder) if holder < 0 else self._alive(holder)
 
-    def _find_large(self, address: int, position: int) -> Alive | None:
-        best: Alive | None = None
-        places = self._live.large()
-        last = int(np.searchsorted(self._live.addresses[places], np.uint64(address), side="right"))
-        while last and best is None:
-            last -= 1
-            if self._death(int(places[last])) >= position:
-                best = self._earlier(int(places[last]))
-        addresses, _sizes, born, died, which, large, _reach = self._made()
-        if large.any():
-            at = np.flatnonzero(large & (addresses <= np.uint64(address)) & (born < position) & (died >= position))
-            if len(at) and (best is None or addresses[at[-1]] > best.piece.address):
-                best = self._alive(which, int(at[-1]))
-        is_inside = best is not None and address < best.piece.address + best.piece.size
-        return best if is_inside else None
+    def chunks(self, addresses: Words, positions: Integers) -> list[ChunkRef | None]:
+        """Return the piece that `find` has of each of *addresses*, just before its position."""
+        holders = self._holders(addresses, positions)
+        found = np.zeros(len(holders), dtype=PIECE)
+        earlier, ours = np.flatnonzero(holders < _NOBODY), np.flatnonzero(holders >= 0)
+        found[earlier], found[ours] = self._live.records[-2 - holders[earlier]], self._records(holders[ours])
+        pieces = zip(*(found[name].tolist() for name in ("call", "address", "size")), strict=True)
+        return [
+            ChunkRef(*piece) if holder != _NOBODY else None
+            for piece, holder in zip(pieces, holders.tolist(), strict=True)
+        ]
 
-    def _made(self) -> tuple[Any, ...]:
-        """Return what is handed out in the stretch, by address: address, size, from and until which position, which
-        turn, whether it is large, how far the small ones reach.
-        """
+    def _holders(self, addresses: Words, positions: Integers) -> Integers:
+        """Return who holds each of *addresses* at its position: a turn, or `-2 - place` of an earlier piece."""
+        found = np.full(len(addresses), _NOBODY, dtype=np.int64)
+        earlier, made = self._live.by_address(), self._made()
+        which, places = oldest(
+            earlier.small(addresses), lambda which, places: self._of_earlier(places, positions[which])
+        )
+        found[which] = -2 - places
+        left = np.flatnonzero(found == _NOBODY)
+        when = positions[left]
+        which, pieces = oldest(made.pieces.small(addresses[left]), lambda which, pieces: made.at(pieces, when[which]))
+        found[left[which]] = made.turns[pieces]
+
+        left = np.flatnonzero(found == _NOBODY)
+        asked, when = addresses[left], positions[left]
+        places = earlier.last_large(asked, lambda which, places: self._of_earlier(places, when[which]))
+        pieces = made.pieces.last_large(asked, lambda which, pieces: made.at(pieces, when[which]))
+        begins = [np.zeros(len(left), dtype=np.uint64) for _ in range(2)]
+        for whose, they, begin in ((earlier, places, begins[0]), (made.pieces, pieces, begins[1])):
+            begin[they >= 0] = whose.addresses[they[they >= 0]]
+        is_earlier = (places >= 0) & ((pieces < 0) | (begins[1] <= begins[0]))
+        is_ours = (pieces >= 0) & ~is_earlier
+        is_earlier[is_earlier] = earlier.holds(places[is_earlier], asked[is_earlier])
+        is_ours[is_ours] = made.pieces.holds(pieces[is_ours], asked[is_ours])
+        found[left[is_earlier]] = -2 - places[is_earlier]
+        found[left[is_ours]] = made.turns[pieces[is_ours]]
+        return found
+
+    def _of_earlier(self, places: Integers, positions: Integers) -> tuple[Checked, Integers]:
+        """Return which of the pieces at *places* are there at these *positions*, and their ages."""
+        known = self._held >= 0
+        held, taken = self._held[known], self._positions[self._firsts[known]]
+        at = np.searchsorted(held, places)
+        at[at == len(held)] = 0
+        goes = np.where(held[at] == places, taken[at], _NEVER) if len(held) else np.full(len(places), _NEVER)
+        return goes >= positions, self._live.records["made"][places]
+
+    def _made(self) -> _Made:
+        """Return what is handed out in the stretch."""
         if self._given is None:
-            which = np.flatnonzero((self._kinds == GIVES) | (self._kinds == KEEPS))
-            addresses, sizes = self._addresses[which], self._records(which)["size"]
-            died = np.full(len(which), _NEVER, dtype=np.int64)
-            follows = np.flatnonzero(which + 1 < len(self._addresses))
-            follows = follows[self._addresses[which[follows] + 1] == addresses[follows]]
-            died[follows] = self._positions[which[follows] + 1]
-            large = is_large(addresses, sizes)
-            reach = int(sizes[~large].max(initial=1))
-            self._given = addresses, sizes, self._positions[which], died, which, large, reach
+            turns = np.flatnonzero((self._kinds == GIVES) | (self._kinds == KEEPS))
+            addresses, sizes = self._addresses[turns], self._records(turns)["size"]
+            died = np.full(len(turns), _NEVER, dtype=np.int64)
+            follows = np.flatnonzero(turns + 1 < len(self._addresses))
+            follows = follows[self._addresses[turns[follows] + 1] == addresses[follows]]
+            died[follows] = self._positions[turns[follows] + 1]
+            self._given = _Made(ByAddress(addresses, sizes), turns, self._positions[turns], died)
         return self._given
-
-    def _death(self, place: int) -> int:
-        """Return the position at which the earlier piece at *place* goes."""
-        if self._deaths is None:
-            known = self._held >= 0
-            firsts = self._positions[self._firsts[known]].tolist()
-            self._deaths = dict(zip(self._held[known].tolist(), firsts, strict=True))
-        return self._deaths.get(place, _NEVER)
 
     def _earlier(self, place: int) -> Alive:
         return _as_alive(self._live.records[place])
 
-    def _alive(self, which: Integers, i: int) -> Alive:
-        turn = int(which[i])
+    def _alive(self, turn: int) -> Alive:
         piece = int(self._pieces[turn])
         if piece >= 0:
             return Alive(self._rows.piece(piece), piece, 0)
@@ -208,7 +229,7 @@ class Turns:
                 continue
             if kind != TAKES:
                 return None
-            return int(self._whose[i]), 0, self._alive(np.arange(len(self._pieces)), i)
+            return int(self._whose[i]), 0, self._alive(i)
         (place,) = self._freed.places(np.array([address], dtype=np.uint64)).tolist()
         if place < 0:
             return None
@@ -284,14 +305,6 @@ def _begins(addresses: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     begins = np.ones(len(addresses), dtype=np.bool_)
     begins[1:] = addresses[1:] != addresses[:-1]
     return begins
-
-
-def _holds(addresses: Any, sizes: Any, address: int) -> Any:
-    return np.uint64(address) - addresses < np.maximum(sizes, np.uint64(1))
-
-
-def _are_large(pieces: Records) -> npt.NDArray[np.bool_]:
-    return is_large(pieces["address"], pieces["size"])
 
 
 def _as_alive(record: Any) -> Alive:

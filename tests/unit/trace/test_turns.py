@@ -84,6 +84,13 @@ def test_a_piece_is_found_from_its_first_byte_to_its_last(size: int) -> None:
     assert process.at(*edges) == [None, 0, 0, None]
 
 
+def test_a_piece_is_found_at_each_of_its_bytes() -> None:
+    within = Process().after(gives(0, 5000)).stretch(gives(5000, 5000))
+    asked = BASE + np.arange(10_000, dtype=np.uint64)
+    found = within.chunks(asked, np.ones(10_000, dtype=np.int64))
+    assert [piece and piece.call for piece in found] == [0] * 5000 + [1] * 5000
+
+
 def test_a_piece_of_no_bytes_is_found_at_its_address() -> None:
     assert Process().after(gives(0x10, 0)).at(0xF, 0x10, 0x11) == [None, 0, None]
 
@@ -187,6 +194,7 @@ def test_pieces_that_come_and_go_agree_with_a_plain_list(
     for low, high in pairwise(edges):
         within = process.stretch(*turns[low:high])
         assert within.odd().tolist() == []
+        together: list[tuple[int, int, ChunkRef | None]] = []
         for position in range(low, high + 1):
             alive = states[position].values()
             asked = [
@@ -197,6 +205,54 @@ def test_pieces_that_come_and_go_agree_with_a_plain_list(
                 held = [piece for piece in alive if piece.address <= BASE + offset < piece.address + max(piece.size, 1)]
                 found = within.find(BASE + offset, position - low)
                 assert (found.piece if found is not None else None) == (held[0] if held else None)
+                together.append((BASE + offset, position - low, held[0] if held else None))
+        addresses, positions = (np.array([asked[i] for asked in together], dtype=t) for i, t in ((0, "u8"), (1, "i8")))
+        assert within.chunks(addresses, positions) == [piece for _address, _position, piece in together]
         within.commit()
     assert process.live.pieces()[0] == list(plain.values())
     assert (len(process.live), process.live.bytes) == (len(plain), sum(piece.size for piece in plain.values()))
+
+
+@seeded
+@given(
+    turns=st.lists(
+        st.tuples(
+            st.booleans(), st.integers(0, 20), st.one_of(st.integers(0, 9000), st.integers(60_000, 200_000)),
+        ),
+        min_size=1, max_size=40,
+    ),
+    cut=st.integers(0, 40),
+    probes=st.lists(st.tuples(st.integers(0, 39), st.integers(-1, 9000), st.integers(0, 40)), max_size=80),
+)  # fmt: skip
+def test_of_pieces_that_overlap_all_are_asked_in_one_order(
+    turns: list[tuple[bool, int, int]], cut: int, probes: list[tuple[int, int, int]]
+) -> None:
+    steps = [gives(0x410 * slot, size) if is_given else takes(0x410 * slot) for is_given, slot, size in turns]
+    states: list[dict[int, tuple[int, int]]] = [{}]
+    for n, (kind, offset, size) in enumerate(steps):
+        after = {at: piece for at, piece in states[-1].items() if at != offset}
+        states.append({**after, offset: (n, size)} if kind == GIVES else after)
+
+    def is_large(offset: int, size: int) -> bool:
+        return (BASE + offset + max(size, 1) - 1) // 4096 - (BASE + offset) // 4096 >= 16
+
+    def holder(offset: int, position: int) -> int | None:
+        alive = [(n, at, size) for at, (n, size) in states[position].items() if at <= offset]
+        small = [n for n, at, size in alive if offset < at + max(size, 1) and not is_large(at, size)]
+        large = max(((at, n, size) for n, at, size in alive if is_large(at, size)), default=(0, None, 0))
+        return min(small) if small else large[1] if offset < large[0] + large[2] else None
+
+    cut = min(cut, len(steps))
+    process = Process().after(*steps[:cut])
+    within = process.stretch(*steps[cut:])
+    asked = [
+        (steps[which % len(steps)][1] + more, min(max(position, cut), len(steps))) for which, more, position in probes
+    ]
+    found = within.chunks(
+        np.array([BASE + offset for offset, _position in asked], dtype=np.uint64),
+        np.array([position - cut for _offset, position in asked], dtype=np.int64),
+    )
+    assert [piece and piece.call for piece in found] == [holder(*each) for each in asked]
+    assert [found_at(within, offset, position - cut) for offset, position in asked] == [
+        piece and piece.call for piece in found
+    ]
