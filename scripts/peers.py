@@ -9,12 +9,15 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
+from operator import add
 from pathlib import Path
 
 LONGEST = 15.0
@@ -52,6 +55,11 @@ with recursive n(i) as (select 1 union all select i + 1 from n where i < 200000)
  insert into t select i, hex(zeroblob(i % 97)) from n;
 create index x on t(b); select count(*), sum(length(b)) from t group by b order by 2 desc limit 5;
 """
+COUNTING = """
+uprobe:libc:malloc { @calls[ustack(1)] = count(); @bytes = sum(arg0); }
+uprobe:libc:free { @freed = count(); }
+"""
+"""What bpftrace is asked: how often, how much, and by whom."""
 
 
 def workloads(folder: Path, samples: Path) -> dict[str, list[str]]:
@@ -80,8 +88,8 @@ def workloads(folder: Path, samples: Path) -> dict[str, list[str]]:
     return {name: words for name, words in made.items() if shutil.which(words[0])}
 
 
-def peers(folder: Path) -> dict[str, list[str]]:
-    """Return the peers that are here, each as the words in front of a program."""
+def peers(folder: Path) -> dict[str, Callable[[list[str]], list[str]]]:
+    """Return the peers that are here, each as what makes a command of a program's."""
     dhat = ["valgrind", "--tool=dhat", f"--dhat-out-file={folder / 'dhat'}", "-q", "--trace-children=yes"]
     known = {
         "heaptrack": ["heaptrack", "-o", str(folder / "heaptrack")],
@@ -91,7 +99,17 @@ def peers(folder: Path) -> dict[str, list[str]]:
         "uftrace": ["uftrace", "record", "-d", str(folder / "uftrace"), "--force", "--no-libcall"],
         "ltrace": ["ltrace", "-f", "-o", str(folder / "ltrace"), "-e", "malloc+free+calloc+realloc"],
     }
-    return {name: words for name, words in known.items() if shutil.which(words[0])}
+    found = {name: partial(add, words) for name, words in known.items() if shutil.which(words[0])}
+    if shutil.which("bpftrace") and os.geteuid() == 0:
+        found["bpftrace"] = partial(_by_bpftrace, folder)
+    return found
+
+
+def _by_bpftrace(folder: Path, words: list[str]) -> list[str]:
+    """Return the command for *words*, which bpftrace takes as one, without quotes."""
+    script = folder / "program"
+    script.write_text(f"exec {shlex.join(words)}\n")
+    return ["bpftrace", "-o", str(folder / "bpftrace"), "-e", COUNTING, "-c", f"/bin/sh {script}"]
 
 
 def timed(words: list[str], environment: Mapping[str, str]) -> float | None:
@@ -146,7 +164,7 @@ def compared(folder: Path, samples: Path, runs: int, say: Callable[[str], None])
         told: dict[str, list[tuple[float, float]] | None] = {column: [] for column in observers}
         for _ in range(runs):
             for column in found:
-                _add(found, column, timed([*others.get(column, []), *words], environment))
+                _add(found, column, timed(others[column](words) if column in others else words, environment))
             for column, observer in observers.items():
                 if told[column] is not None:
                     _add(told, column, observer.run(words, environment))
