@@ -125,9 +125,9 @@ class DwarfNumbers:
     kept: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
-    """One architecture, or one ABI of it.
+    """One architecture, or one ABI of it: one value each, which equals itself alone.
 
     `name` is what people call it, `machine` whose kernel serves it (uname -m). `word` is the size of a pointer in
     bytes; `elf_machine` names it in ELF headers, `irelative` is the relocation by which a function of the program

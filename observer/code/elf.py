@@ -84,6 +84,7 @@ class Elf:
         self.path = path
         self._source = source or path
         self._descriptor = -1
+        self._code: dict[tuple[int, int], bytes] = {}
         with open_regular(self._source) as file:
             try:
                 self.identity = Identity.of(os.fstat(file.fileno()))
@@ -233,6 +234,15 @@ class Elf:
                 length = min(length, segment.address + segment.file_size - address)
                 return self._pread(length, segment.offset + address - segment.address)
         return b""
+
+    def code(self, address: int, length: int) -> bytes:
+        """Return what `read` does, from now on without the file: for what each process is asked about."""
+        known = self._code.get((address, length))
+        if known is None:
+            known = self.read(address, length)
+            if known:
+                self._code[address, length] = known
+        return known
 
     def _pread(self, length: int, offset: int) -> bytes:
         try:

@@ -53,6 +53,7 @@ def _unwinder_of(elf: Elf) -> Unwinder:
     return Unwinder(elf)
 
 
+@lru_cache(maxsize=4096)
 def piece_of(elf: Elf, address: int) -> tuple[int, int] | None:
     """Return [start, end) of the piece of code around the file address *address*; None where nothing tells."""
     return _unwinder_of(elf).bounds_at(address) or elf.bounds_at(address)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import capstone
@@ -31,6 +31,7 @@ __all__ = [
     "disassemble",
     "effective_address",
     "emulation_of",
+    "is_nop",
 ]
 
 _MOVES: Final = (
@@ -41,6 +42,7 @@ _MOVES: Final = (
 
 _EXCHANGES: Final = ("lock ", "cmpxchg", "xadd", "xchg")
 
+_FAR: Final = 1 << 24
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _CF, _PF, _AF, _ZF, _SF, _OF = 1, 4, 16, 64, 128, 2048
 _ARITHMETIC: Final = _CF | _PF | _AF | _ZF | _SF | _OF
@@ -58,6 +60,13 @@ def _decoder(names: tuple[str, str], *, detail: bool = True) -> Any:
 def decode(code: bytes, address: int, architecture: Architecture = NATIVE) -> Any | None:
     """Return capstone's view of the instruction that *code* begins with; None when it is none."""
     return next(_decoder(architecture.capstone).disasm(code, address, 1), None)
+
+
+@lru_cache(maxsize=1 << 12)
+def is_nop(code: bytes, architecture: Architecture = NATIVE) -> bool:
+    """Whether the instruction that *code* begins with does nothing."""
+    instruction = decode(code, 0, architecture)
+    return instruction is not None and instruction.mnemonic == "nop"
 
 
 def decode_all(code: bytes, address: int, architecture: Architecture = NATIVE) -> Iterator[Any]:
@@ -268,6 +277,22 @@ def _register_effect(mnemonic: str, operands: _Operands) -> Callable[[Words, Rea
 
 def emulation_of(code: bytes, address: int, architecture: Architecture = NATIVE) -> Emulation | None:
     """Return how to carry out the instruction *code* begins with, or None when it cannot be emulated."""
+    return _wherever(code, architecture) or _at(code, address, architecture)
+
+
+@lru_cache(maxsize=1 << 12)
+def _wherever(code: bytes, architecture: Architecture) -> Emulation | None:
+    """Return how to carry out the instruction *code* begins with, if that is the same wherever it lies.
+
+    The same library lies elsewhere in each process, and most of its functions begin and end by such instructions.
+    """
+    here, there = (_at(code, address, architecture) for address in (0, _FAR))
+    if here is None or there is None or here.is_call or "rip" in here.text or here.text != there.text:
+        return None
+    return here
+
+
+def _at(code: bytes, address: int, architecture: Architecture) -> Emulation | None:
     instruction = decode(code, address, architecture)
     if instruction is None:
         return None

@@ -13,7 +13,7 @@ from observer.arch.known import NATIVE
 from observer.code.definitions import definitions
 from observer.code.elf import Elf
 from observer.code.exits import exits_of, piece_of, saved_return
-from observer.code.instructions import decode, emulation_of
+from observer.code.instructions import emulation_of, is_nop
 from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.breakpoints import Breakpoint
@@ -160,7 +160,7 @@ class _Image:
             self._plant(address, reached, leaves=True)
 
     def _plant(self, address: int, reached: set[int], **role: Any) -> str:
-        place, code = address + self._bias, self._elf.read(address, _CODE)
+        place, code = address + self._bias, self._elf.code(address, _CODE)
         emulation = emulation_of(code, place, self._elf.architecture)
         if emulation is None:
             return "its first instruction cannot be carried out elsewhere"
@@ -175,7 +175,7 @@ class _Image:
             self._memory.plant(
                 self._task.tid,
                 Breakpoint(
-                    place, code, emulation, listener=self._listener, before=self._elf.read(address - 8, 8), **role
+                    place, code, emulation, listener=self._listener, before=self._elf.code(address - 8, 8), **role
                 ),
             )
         except OSError as error:
@@ -184,10 +184,10 @@ class _Image:
 
     def _is_padding(self, address: int, code: bytes, reached: set[int]) -> bool:
         """Whether nobody comes to *address*, and unwinding from there goes as from the instruction before."""
+        if address in reached or not is_nop(code, self._elf.architecture):
+            return False
         piece = piece_of(self._elf, address)
-        instruction = decode(code, address, self._elf.architecture)
-        is_nop = instruction is not None and instruction.mnemonic == "nop"
-        return is_nop and address not in reached and piece is not None and piece[0] < address < piece[1]
+        return piece is not None and piece[0] < address < piece[1]
 
 
 def _in_place(code: bytes, *, is_padding: bool) -> dict[str, Any]:

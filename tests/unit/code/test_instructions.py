@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from observer.arch.aarch64 import AARCH64
 from observer.arch.i386 import I386
 from observer.arch.known import NATIVE
 from observer.code.elf import Elf
-from observer.code.emulation import CONSTANT
+from observer.code.emulation import CONSTANT, LINK
 from observer.code.instructions import access_of, disassemble, emulation_of
 from observer.linux.ptrace import RegisterSet
 from observer.model.operations import OPERATIONS
@@ -30,16 +31,16 @@ MASK = (1 << 64) - 1
 PLACES = NATIVE.registers.places
 
 
-def carried_out(code: str, memory: bytes = b"", **registers: int) -> dict[str, int]:
-    """All registers after the emulation of *code* (hex) at PLACE, with *registers* set before."""
-    emulation = emulation_of(bytes.fromhex(code), PLACE)
+def carried_out(code: str, memory: bytes = b"", place: int = PLACE, **registers: int) -> dict[str, int]:
+    """All registers after the emulation of *code* (hex) at *place*, with *registers* set before."""
+    emulation = emulation_of(bytes.fromhex(code), place)
     assert emulation is not None
     assert emulation.apply is not None
     words = RegisterSet().words
     for name, value in registers.items():
         words[PLACES[name]] = value
     # As at a breakpoint: rip stands behind the instruction already.
-    words[PLACES["rip"]] = PLACE + emulation.length
+    words[PLACES["rip"]] = place + emulation.length
     emulation.apply(words, lambda address, length: memory[address : address + length])
     return {name: words[index] for name, index in PLACES.items()}
 
@@ -61,6 +62,46 @@ def test_a_call_pushes_the_address_behind_it_and_jumps() -> None:
     assert carried_out("e800010000")["rip"] == PLACE + 5 + 0x100
     assert carried_out("ffd0", rax=0x1234)["rip"] == 0x1234
     assert carried_out("ff10", memory=(0x4321).to_bytes(8, "little"), rax=0)["rip"] == 0x4321
+
+
+@pytest.mark.parametrize(
+    ("code", "register", "from_place"),
+    [("488d0510000000", "rax", 23), ("eb10", "rip", 18), ("7410", "rip", 18), ("e800010000", "rip", 261)],
+)
+def test_where_an_instruction_lies_matters_wherever_it_was_seen_before(
+    code: str, register: str, from_place: int
+) -> None:
+    for place in (PLACE, PLACE + (1 << 24), 0, PLACE):
+        assert carried_out(code, place=place, eflags=ZF)[register] == place + from_place
+    for place in (PLACE, PLACE + (1 << 24)):
+        for call, length in (("e800010000", 5), ("ffd0", 2)):
+            emulation = emulation_of(bytes.fromhex(call), place)
+            assert emulation is not None
+            assert emulation.constant == place + length
+
+
+@pytest.mark.parametrize(
+    ("word", "register", "from_place"),
+    [
+        (0x10000080, "x0", 16),  # adr x0, +16
+        (0x14000004, "pc", 16),  # b +16
+        (0x94000004, "x30", 4),  # bl +16
+        (0xD63F0000, "x30", 4),  # blr x0
+        (0xB4000080, "pc", 16),  # cbz x0, +16
+    ],
+)
+def test_where_an_instruction_of_aarch64_lies_matters_too(word: int, register: str, from_place: int) -> None:
+    places = AARCH64.registers.places
+    for place in (0x5555_0000_1148, 0x7FFF_0000_1148, 0x5555_0000_1148):
+        emulation = emulation_of(word.to_bytes(4, "little"), place, AARCH64)
+        assert emulation is not None
+        assert emulation.apply is not None
+        words = memoryview(bytearray(8 * (max(places.values()) + 1))).cast("Q")
+        words[places["pc"]] = place + 4
+        if emulation.pushes == LINK:
+            words[places["x30"]] = emulation.constant
+        emulation.apply(words, lambda address, length: bytes(length))
+        assert words[places[register]] == place + from_place
 
 
 def test_an_i386_instruction_is_carried_out_on_low_halves() -> None:
