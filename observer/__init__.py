@@ -16,11 +16,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
   `bcc_program.py`, which the system's own Python runs.
-- `code/`: programs' code: ELF and which file is mapped, DWARF lines, call-frame rules (`unwind.py`, `stepping.py`),
-  instructions (x86's in `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py`
-  has it; done elsewhere, `moving.py` and `a64_moving.py`), where functions begin and end (`prologue.py`, `exits.py`,
-  `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments (`arguments.py`, `flags.py`).
-  python-ptrace is used here alone.
+- `code/`: programs' code: ELF (`elf.py`, by `parsed.py`) and which file is mapped, DWARF lines, call-frame rules
+  (`unwind.py`, `stepping.py`), instructions (x86's in `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`,
+  what they do as `emulation.py` has it; done elsewhere, `moving.py` and `a64_moving.py`), where functions begin and end
+  (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments
+  (`arguments.py`, `flags.py`). python-ptrace is used here alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.

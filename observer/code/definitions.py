@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from capstone import x86
-from elftools.elf.elffile import ELFFile
 
 from observer.arch.aarch64 import AARCH64
 from observer.code import a64_pieces
 from observer.code.elf import DAMAGED, Elf
 from observer.code.instructions import decode
+from observer.code.parsed import ParsedElf
 from observer.code.stubs import slot_of
 from observer.code.symbols import Symbol
 
@@ -78,7 +78,7 @@ def _slots(elf: Elf) -> dict[int, int]:
     found: dict[int, int] = {}
     try:
         with elf.open() as file:
-            parsed: Any = ELFFile(file)
+            parsed: Any = ParsedElf(file)
             for section in parsed.iter_sections():
                 if section["sh_type"] == "SHT_RELA":
                     symbols = parsed.get_section(section["sh_link"])

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.construct.core import ConstructError
-from elftools.elf.elffile import ELFFile
 from elftools.elf.enums import ENUM_E_MACHINE
 
 from observer.arch.known import SERVED
+from observer.code.parsed import ParsedElf
 from observer.code.symbols import Symbol, find_variable, read_symbols
 from observer.files import open_regular
 from observer.linux.procfs import PAGE
@@ -88,7 +88,7 @@ class Elf:
         with open_regular(self._source) as file:
             try:
                 self.identity = Identity.of(os.fstat(file.fileno()))
-                elf = ELFFile(file)
+                elf = ParsedElf(file)
                 ours = _OURS.get((elf.elfclass, elf.header["e_machine"]))
                 if ours is None:
                     raise ValueError(f"neither {' nor '.join(each.name for each in SERVED)}")
@@ -202,7 +202,7 @@ class Elf:
     def _variable(opened: Callable[[], BinaryIO], name: str) -> int:
         try:
             with opened() as file:
-                return find_variable(ELFFile(file), name)
+                return find_variable(ParsedElf(file), name)
         except (OSError, *DAMAGED):
             return 0  # as for a file that cannot be parsed: it costs names, not the run
 

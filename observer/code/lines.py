@@ -13,9 +13,8 @@ from collections.abc import Callable
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from elftools.elf.elffile import ELFFile
-
 from observer.code.elf import DAMAGED, Elf
+from observer.code.parsed import ParsedElf
 
 _BACKTRACE: Final = os.environ.get("RUST_BACKTRACE")
 
@@ -144,7 +143,7 @@ def _read_cache(elf: Elf) -> SymCache | None:
 def _has_skeletons(elf: Elf) -> bool:
     """Whether units of the file say no more than where their debug information lies (DWARF 5, 3.1.2; -gsplit-dwarf)."""
     with elf.open() as file:
-        parsed = ELFFile(file)
+        parsed = ParsedElf(file)
         strings = parsed.get_section_by_name(".debug_str")
         if strings is None or _DWO not in strings.data():
             return False  # the names of such files would be there
@@ -155,7 +154,7 @@ def _has_skeletons(elf: Elf) -> bool:
 def _read_rows(elf: Elf) -> list[_Row]:
     rows: list[_Row] = []
     with elf.open() as file:
-        parsed = ELFFile(file)
+        parsed = ParsedElf(file)
         section = parsed.get_section_by_name(".debug_line")
         if section is None or section.data_size > MOST_ROWS:
             return rows

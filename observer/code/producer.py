@@ -6,9 +6,8 @@ import os
 from itertools import islice
 from typing import Final
 
-from elftools.elf.elffile import ELFFile
-
 from observer.code.elf import DAMAGED, is_credible
+from observer.code.parsed import ParsedElf
 from observer.files import open_regular
 
 __all__ = ["options_that_matter"]
@@ -24,7 +23,7 @@ def options_that_matter(path: str) -> tuple[str, ...] | None:
     """
     try:
         with open_regular(path) as file:
-            elf = ELFFile(file)
+            elf = ParsedElf(file)
             if not elf.has_dwarf_info() or not is_credible(elf, os.fstat(file.fileno()).st_size):
                 return None
             for unit in islice(elf.get_dwarf_info().iter_CUs(), _UNITS):

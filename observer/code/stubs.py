@@ -6,12 +6,12 @@ from functools import lru_cache
 from typing import Any, Final
 
 from capstone import x86
-from elftools.elf.elffile import ELFFile
 
 from observer.arch.aarch64 import AARCH64
 from observer.code import a64, a64_pieces
 from observer.code.elf import DAMAGED, Elf
 from observer.code.instructions import decode
+from observer.code.parsed import ParsedElf
 
 __all__ = ["imports_of", "name_behind", "slot_behind", "slot_of"]
 
@@ -25,7 +25,7 @@ def imports_of(elf: Elf) -> dict[int, str]:
     found: dict[int, str] = {}
     try:
         with elf.open() as file:
-            parsed = ELFFile(file)
+            parsed = ParsedElf(file)
             sections: list[Any] = list(parsed.iter_sections())
             for section in sections:
                 if section["sh_type"] in ("SHT_RELA", "SHT_REL"):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from capstone import x86
-from elftools.elf.elffile import ELFFile
 
 from observer.arch.aarch64 import AARCH64
 from observer.arch.architecture import Architecture
@@ -16,6 +15,7 @@ from observer.code import a64, a64_pieces
 from observer.code.elf import DAMAGED
 from observer.code.emulation import Emulation
 from observer.code.instructions import decode_all, emulation_of
+from observer.code.parsed import ParsedElf
 
 __all__ = ["Door", "doors"]
 
@@ -38,7 +38,7 @@ class Door:
 def doors(image: bytes, start: int) -> list[Door]:
     """Return the questions that the vDSO *image*, mapped at *start*, answers; empty when it cannot be read."""
     try:
-        elf = ELFFile(io.BytesIO(image))
+        elf = ParsedElf(io.BytesIO(image))
         symbols: Any = elf.get_section_by_name(".dynsym")
         named = {symbol.name: symbol["st_value"] for symbol in symbols.iter_symbols()} if symbols is not None else {}
         architecture = with_bits(elf.elfclass)
