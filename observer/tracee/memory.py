@@ -148,7 +148,10 @@ class Memory:
 
     def holds_any(self, start: int, end: int) -> bool:
         """Whether a breakpoint stands in [start, end), or a jump of ours."""
-        return any(start <= address < end for address in (*self.breakpoints, *self.inline.hooks))
+        return any(
+            start <= max(planted) and min(planted) < end and any(start <= address < end for address in planted)
+            for planted in (self.breakpoints, self.inline.hooks) if planted
+        )  # fmt: skip
 
     def plant(self, tid: int, breakpoint_: Breakpoint) -> None:
         """Put int3 over the first byte of an instruction, through the stopped task *tid*."""
