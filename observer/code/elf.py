@@ -23,7 +23,7 @@ from elftools.elf.enums import ENUM_E_MACHINE
 
 from observer.arch.known import SERVED
 from observer.code.parsed import ParsedElf
-from observer.code.symbols import Symbol, find_variable, read_symbols
+from observer.code.symbols import Symbol, SymbolTables, find_variable
 from observer.files import open_regular
 from observer.linux.procfs import PAGE
 
@@ -110,7 +110,7 @@ class Elf:
                 self.offset_table = _offset_table(elf)
                 self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
                 self.is_credible = is_credible(elf, self.identity.size)
-                self._symbols = read_symbols(elf)
+                self._symbols = SymbolTables(elf)
             except DAMAGED as error:
                 raise ValueError(f"{path}: not a readable ELF file ({error})") from error
 
@@ -136,7 +136,7 @@ class Elf:
     def functions(self) -> list[tuple[int, int, str]]:
         """The functions this file defines, (address, size, name) each, in order of address."""
         best: dict[int, tuple[int, int, str]] = {}
-        for address, size, name, *_kind in self._symbols:
+        for address, size, name, *_kind in self._symbols.all():
             known = best.get(address)
             # Of several names for one place, the one without leading underscores is what people know.
             if known is None or (known[2].startswith("_"), len(known[2])) > (name.startswith("_"), len(name)):
@@ -165,27 +165,23 @@ class Elf:
 
     def functions_called(self, names: Collection[str]) -> list[Symbol]:
         """Return all functions of *names* in this file, also those that only one of its sources means by the name."""
-        return sorted({symbol for symbol in self._symbols if symbol.name in names and not symbol.is_resolver})
+        return sorted({symbol for name in names for symbol in self._symbols.of(name) if not symbol.is_resolver})
 
     def resolvers_of(self, names: Iterable[str]) -> list[Symbol]:
         """Return the functions by which this file chooses, as it is loaded, what code bears some of *names*."""
         return [symbol for symbol in self._defined(names) if symbol.is_resolver]
 
     def _defined(self, names: Iterable[str]) -> list[Symbol]:
-        return sorted({symbol for name in names for symbol in self._public.get(name, ())})
+        return sorted({symbol for name in names for symbol in self._public(name)})
 
-    @cached_property
-    def _public(self) -> dict[str, list[Symbol]]:
-        """The functions that are called by their names from elsewhere, by name."""
-        found: dict[str, list[Symbol]] = {}
-        for symbol in self._symbols:
-            if not symbol.is_local and (self.is_program or not symbol.is_hidden):
-                found.setdefault(symbol.name, []).append(symbol)
-        return found
+    def _public(self, name: str) -> list[Symbol]:
+        """Return the functions of that *name* that are called by it from elsewhere."""
+        named = self._symbols.of(name)
+        return [symbol for symbol in named if not symbol.is_local and (self.is_program or not symbol.is_hidden)]
 
     def defines(self, name: str) -> bool:
         """Whether this file defines the function *name* for others."""
-        return name in self._public
+        return bool(self._public(name))
 
     def variable(self, name: str) -> int:
         """Return the address of the variable *name*, as this file's symbols or its separate ones tell; 0 if none do.
@@ -215,7 +211,7 @@ class Elf:
     @property
     def has_symbols(self) -> bool:
         """Whether any function has a name."""
-        return bool(self._symbols)
+        return not self._symbols.are_empty
 
     def bias_of(self, start: int, offset: int) -> int | None:
         """Return the load bias if file *offset* is mapped at *start*, or None when no segment begins there."""

@@ -1,23 +1,32 @@
 """Symbol tables of ELF files: which functions a file defines, for whom, and which are chosen at run time (elf(5)).
 
-Read in one pass from the tables' bytes: pyelftools' object a symbol costs seconds on large libraries.
+Read from the tables' bytes: pyelftools' object a symbol costs seconds on large libraries. So do all names of such a
+library; most files are only asked whether they define a few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Symbol", "find_variable", "read_symbols"]
+import numpy as np
+import numpy.typing as npt
 
-_LAYOUT_64: Final = Struct("<IBBHQQ")
-_LAYOUT_32: Final = Struct("<IIIBBH")
+__all__ = ["Symbol", "SymbolTables", "find_variable"]
+
+_LAYOUTS: Final = {
+    64: np.dtype([("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"),
+                  ("size", "<u8")]),
+    32: np.dtype([("name", "<u4"), ("value", "<u4"), ("size", "<u4"), ("info", "u1"), ("other", "u1"),
+                  ("section", "<u2")]),
+}  # fmt: skip
 _STT_OBJECT, _STT_FUNC, _STT_GNU_IFUNC = 1, 2, 10
 _STB_LOCAL: Final = 0
 _LONGEST_NAME: Final = 4096  # what is longer is cut: many symbols may share one long name
 _HIDDEN: Final = frozenset({1, 2})  # STV_INTERNAL, STV_HIDDEN
 _TABLES: Final = ((".symtab", ".strtab"), (".dynsym", ".dynstr"))
+
+Entries = npt.NDArray[np.void]
 
 
 class Symbol(NamedTuple):
@@ -36,17 +45,34 @@ class Symbol(NamedTuple):
     is_resolver: bool
 
 
-def read_symbols(elf: Any) -> list[Symbol]:
-    """Return the functions in the symbol tables of pyelftools' *elf*; what stands in both tables comes twice.
+class SymbolTables:
+    """The functions in the symbol tables of pyelftools' *elf*; what stands in both tables comes twice.
 
     A name may have several versions (`name@V1`, `name@@V2`), each with an address of its own: all have the bare name.
     """
-    found: list[Symbol] = []
-    for table_name, strings_name in _TABLES:
-        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
-        if table is not None and strings is not None and not (table.compressed or strings.compressed):
-            found += _functions(table.data(), strings.data(), elf.elfclass)
-    return found
+
+    def __init__(self, elf: Any) -> None:
+        self._tables = [(entries[_are_functions(entries)], text) for entries, text in _tables(elf)]
+        self._named: dict[str, list[Symbol]] = {}
+
+    @property
+    def are_empty(self) -> bool:
+        """Whether no function has a name."""
+        return not any(len(entries) for entries, _text in self._tables)
+
+    def all(self) -> list[Symbol]:
+        """Return all of them."""
+        return [symbol for entries, text in self._tables for symbol in _symbols(entries, text)]
+
+    def of(self, name: str) -> list[Symbol]:
+        """Return those of one *name*."""
+        known = self._named.get(name)
+        if known is None:
+            known = self._named[name] = [
+                symbol for entries, text in self._tables
+                for symbol in _symbols(entries[np.isin(entries["name"], _places(text, name))], text)
+            ]  # fmt: skip
+        return known
 
 
 def find_variable(elf: Any, name: str) -> int:
@@ -55,33 +81,50 @@ def find_variable(elf: Any, name: str) -> int:
     0 where there is none.
     """
     wanted = name.encode() + b"\0"
-    for table_name, strings_name in _TABLES:
-        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
-        if table is None or strings is None or table.compressed or strings.compressed:
-            continue
-        text = strings.data()
-        for at, info, _other, section, value, _size in _entries(table.data(), elf.elfclass):
-            if info & 15 == _STT_OBJECT and section and text.startswith(wanted, at):
-                return value
+    for entries, text in _tables(elf):
+        objects = entries[(entries["info"] & 15 == _STT_OBJECT) & (entries["section"] != 0)]
+        for at, value in zip(objects["name"].tolist(), objects["value"].tolist(), strict=True):
+            if text.startswith(wanted, at):
+                return int(value)
     return 0
 
 
-def _functions(raw: bytes, text: bytes, bits: int) -> Iterator[Symbol]:
-    for name, info, other, section, value, size in _entries(raw, bits):
-        kind, is_hidden = info & 15, other & 3 in _HIDDEN
-        if section and value and kind in (_STT_FUNC, _STT_GNU_IFUNC):
-            end = text.find(b"\0", name, name + _LONGEST_NAME)
-            bare = text[name : end if end >= 0 else name + _LONGEST_NAME].partition(b"@")[0].decode("utf-8", "replace")
-            # Linkers make hidden symbols local; where they leave the visibility, it tells that they were not static.
-            is_local = info >> 4 == _STB_LOCAL and not is_hidden
-            yield Symbol(value, size, bare, is_local, is_hidden, kind == _STT_GNU_IFUNC)
+def _tables(elf: Any) -> Iterator[tuple[Entries, bytes]]:
+    """Yield the entries of each table, and the text that has their names."""
+    layout = _LAYOUTS[elf.elfclass]
+    for table_name, strings_name in _TABLES:
+        table, strings = elf.get_section_by_name(table_name), elf.get_section_by_name(strings_name)
+        if table is not None and strings is not None and not (table.compressed or strings.compressed):
+            raw = table.data()
+            yield np.frombuffer(raw, dtype=layout, count=len(raw) // layout.itemsize), strings.data()
 
 
-def _entries(raw: bytes, bits: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-    """Yield (name, info, other, section, value, size) of a symbol table, in whatever order its class has the fields."""
-    if bits == 64:
-        for name, info, other, section, value, size in _LAYOUT_64.iter_unpack(raw[: len(raw) // 24 * 24]):
-            yield name, info, other, section, value, size
-    else:
-        for name, value, size, info, other, section in _LAYOUT_32.iter_unpack(raw[: len(raw) // 16 * 16]):
-            yield name, info, other, section, value, size
+def _are_functions(entries: Entries) -> npt.NDArray[np.bool_]:
+    kind = entries["info"] & 15
+    found: npt.NDArray[np.bool_] = (
+        (entries["section"] != 0) & (entries["value"] != 0) & ((kind == _STT_FUNC) | (kind == _STT_GNU_IFUNC))
+    )
+    return found
+
+
+def _places(text: bytes, name: str) -> list[int]:
+    """Return where in *text* a name begins that is *name*, or a version of it: also within a longer one."""
+    found: list[int] = []
+    for end in (b"\0", b"@"):
+        wanted = name.encode() + end
+        at = text.find(wanted)
+        while at >= 0:
+            found.append(at)
+            at = text.find(wanted, at + 1)
+    return found
+
+
+def _symbols(entries: Entries, text: bytes) -> Iterator[Symbol]:
+    columns = (entries[name].tolist() for name in ("name", "info", "other", "value", "size"))
+    for name, info, other, value, size in zip(*columns, strict=True):
+        end = text.find(b"\0", name, name + _LONGEST_NAME)
+        bare = text[name : end if end >= 0 else name + _LONGEST_NAME].partition(b"@")[0].decode("utf-8", "replace")
+        # Linkers make hidden symbols local; where they leave the visibility, it tells that they were not static.
+        is_hidden = other & 3 in _HIDDEN
+        is_local = info >> 4 == _STB_LOCAL and not is_hidden
+        yield Symbol(value, size, bare, is_local, is_hidden, info & 15 == _STT_GNU_IFUNC)
