@@ -111,7 +111,7 @@ def _places(text: bytes, name: str) -> list[int]:
     """Return where in *text* a name begins that is *name*, or a version of it: also within a longer one."""
     found: list[int] = []
     for end in (b"\0", b"@"):
-        wanted = name.encode() + end
+        wanted = name.encode(errors="surrogatepass") + end
         at = text.find(wanted)
         while at >= 0:
             found.append(at)

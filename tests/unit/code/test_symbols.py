@@ -52,6 +52,7 @@ def test_a_name_may_be_the_end_of_a_longer_one_and_have_versions() -> None:
 def test_names_that_lie_outside_the_text_are_none() -> None:
     tables = SymbolTables(File(b"\0one\0", 1, 99))
     assert (addresses(tables, "one"), [symbol.name for symbol in tables.all()]) == ([100], ["one", ""])
+    assert addresses(tables, "\udcff") == []  # as a byte that is no text comes from a command line
     assert not tables.are_empty
     assert SymbolTables(File(b"\0one\0")).are_empty
 
