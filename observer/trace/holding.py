@@ -75,9 +75,9 @@ class ByAddress:
             np.maximum.at(last, which[alive], places[alive])
             left = left[(last[left] < 0) & (ends[left] > 0)]
             most = max(min(4 * most, _MOST_PAIRS // max(len(left), 1)), 1)
-        found = last
-        found[last >= 0] = self.large[last[last >= 0]]
-        return found
+        known = last >= 0
+        last[known] = self.large[last[known]]
+        return last
 
     def holds(self, pieces: Integers, asked: Words) -> Checked:
         """Return whether each of *pieces* reaches the address beside it."""
