@@ -29,9 +29,8 @@ class Callers:
         """Return the saved stack *number* with words of *word* bytes, as that of the code at *ip*."""
         if not 0 < number <= len(self._stacks):
             return None
-        record = self._stacks[number - 1]
-        sp, bp, bx = (int(record[name]) for name in ("sp", "bp", "bx"))
-        return StackPiece(ip, sp, bp, bx, record["bytes"].tobytes(), word)
+        _time, sp, bp, bx, data = self._stacks[number - 1]
+        return StackPiece(ip, sp, bp, bx, data, word)
 
     def of_stack(self, state: ProcessState, ip: int, number: int) -> Site:
         """Return the program's own place that led to *ip*: *ip* itself, or the caller found on saved stack *number*."""

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -81,12 +81,11 @@ class Stacks:
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, index: int) -> np.void:
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        """Return the fields of one in the order of their layout."""
         size = self._layout.size
         # Where the file has become shorter meanwhile there is a piece of nothing.
-        raw = self._file.read_at(index * size, size).ljust(size, b"\0")
-        record: np.void = np.frombuffer(raw, dtype=self._layout.dtype)[0]
-        return record
+        return self._layout.packed.unpack(self._file.read_at(index * size, size).ljust(size, b"\0"))
 
 
 class HeapChunks:

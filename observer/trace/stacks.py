@@ -49,9 +49,8 @@ class StackTable:
         """
         if not 0 < number <= len(self._callers):
             return 0, 0
-        record = self._callers[number - 1]
-        count, told, flags = (int(record[name]) for name in ("count", "told", "flags"))
-        addresses = np.frombuffer(record["bytes"].tobytes(), dtype=np.uint64)[:count].tolist()
+        _time, told, count, flags, data = self._callers[number - 1]
+        addresses = np.frombuffer(data, dtype=np.uint64)[:count].tolist()
         sites = [self._sites.number(code.caller(back)[1]) for back in addresses]
         stack = _Stack(tuple(addresses), tuple(sites), flags & WHOLE != 0)
         place = self._sites.number(code.caller(told)[1]) if told else 0
