@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from mmap import PAGESIZE
 from shutil import which
 
 import pytest
@@ -65,7 +66,7 @@ ADDRESSES = {
     "read_only_store": 0x10200000,
     "no_access_load": 0x10300000,
     "jump_into_data": 0x10400000,
-    "beyond_file": 0x10501000,
+    "beyond_file": 0x10500000 + PAGESIZE,
 }
 """Where an address does not depend on where program and stack lie. A non-canonical one is not told."""
 
