@@ -25,6 +25,7 @@ _GUARD: Final = 256
 """Pages a stack keeps clear of an accessible mapping below it (stack_guard_gap in mm/mmap.c)."""
 _NONE: Final[list[PageFault]] = []
 _THP: Final = ("always", "madvise", "never")
+_AROUND: Final = 1 << 16
 
 
 class SegmentationFault(Exception):
@@ -51,16 +52,20 @@ class Memory(AddressSpace):
     __slots__ = ("_around", "_reads", "_stack_pages", "_thp", "_writes")
 
     def __init__(
-        self, *, thp: str = "madvise", fault_around: int = 16, frames: Frames | None = None, stack_limit: int = 8 << 20
-    ) -> None:
+        self, *, thp: str = "madvise", fault_around: int | None = None, frames: Frames | None = None,
+        stack_limit: int = 8 << 20,
+    ) -> None:  # fmt: skip
         """*thp* as in /sys/kernel/mm/transparent_hugepage/enabled; *fault_around* in pages, a power of two.
 
-        How large pages are is told by *frames*.
+        How large pages are is told by *frames*. The pages around a fault are as many as make 64 KiB, unless it is said
+        otherwise (fault_around_bytes in mm/memory.c).
 
         Raises:
             ValueError: for a mode or a number that Linux does not have.
         """
         frames = frames or Frames()
+        if fault_around is None:
+            fault_around = max(_AROUND >> frames.sizes.shift, 1)
         if thp not in _THP or not 1 <= fault_around <= frames.sizes.huge or fault_around & fault_around - 1:
             raise ValueError(f"thp {thp!r} with fault_around {fault_around} cannot be")
         self._set_up(thp, fault_around, stack_limit >> frames.sizes.shift, frames, Regions())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from observer.model.addresses import PAGE
+from observer.simulator.frames import Frames
 from observer.simulator.paging import Memory, PageFault, SegmentationFault
 
 HUGE = 512 * PAGE
@@ -205,6 +206,13 @@ def test_fault_around_stays_in_the_mapping_and_begins_with_it() -> None:
     assert memory.read(at(7))[0].pages == 16
     assert memory.read(at(5), 16 * PAGE) == []
     assert memory.read(at(68))[0].pages == 5
+
+
+@pytest.mark.parametrize(("page_size", "pages"), [(4096, 16), (16384, 4), (65536, 1)])
+def test_fault_around_brings_in_64_kib_of_pages_of_any_size(page_size: int, pages: int) -> None:
+    memory = Memory(frames=Frames(page_size=page_size))
+    memory.map(1 << 30, 64 * page_size, "file")
+    assert [fault.pages for fault in memory.read(1 << 30, 64 * page_size)] == [pages] * (64 // pages)
 
 
 def test_writing_a_file_page_copies_it_alone() -> None:
