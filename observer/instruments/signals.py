@@ -10,7 +10,7 @@ from typing import Final
 from observer.arch.known import NATIVE, with_bits
 from observer.code.protection import access_to, protection_reason
 from observer.instruments.stacks import keep_stack, present_bytes
-from observer.linux.ptrace import RegisterSet, bits_of, signal_info
+from observer.linux.ptrace import RegisterSet, bits_of, interrupts_call, signal_info
 from observer.model.signals import FAULT_SIGNALS, SI_KERNEL, name_of_signal
 from observer.recording.notes import Signalled
 from observer.recording.sink import Sink
@@ -20,9 +20,11 @@ from observer.tracee.task import Task
 __all__ = ["note_signal"]
 
 _REGISTERS: Final = NATIVE.registers
-_GATE: Final = NATIVE.calls.gates[0].code
-_BEHIND: Final = len(_GATE)  # also int3 is one byte, int 4 two; the processor has gone past them when it tells
-_NO_CALL: Final = 1 << 63
+_BEHIND: Final = len(
+    NATIVE.calls.gates[0].code
+)  # also int3 is one byte, int 4 two; the processor has gone past them when it tells
+_OF_INSTRUCTIONS: Final = FAULT_SIGNALS | {"SIGTRAP"}
+"""What an instruction is to blame for: one that a timer interrupts is not looked at, as timers may be very many."""
 
 
 def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
@@ -43,29 +45,20 @@ def note_signal(sink: Sink, task: Task, registers: RegisterSet) -> None:
         if _present(task.memory, sp, 1):  # where a stack has overrun, reading below it would make it grow
             stack = keep_stack(sink, task.memory, now, sp, registers, frames=task.frames)
         behind = _present(task.memory, ip - _BEHIND, _BEHIND)
-        there = _present(task.memory, ip, NATIVE.longest_instruction)
+        there = _present(task.memory, ip, NATIVE.longest_instruction) if name in _OF_INSTRUCTIONS else b""
         ip = task.memory.inline.original(ip)
     raised = name in FAULT_SIGNALS and code > 0
+    refused = name in _OF_INSTRUCTIONS and code == SI_KERNEL
     architecture, word_at = with_bits(bits_of(words)), partial(_word, task.memory)
     sink.notes.append(
         Signalled(
             pid=task.pid, tid=task.tid, t=now, signal=name, code=code, address=address if raised else None,
             ip=ip, sp=sp, cs=NATIVE.mode_of(words[_REGISTERS.mode]), stack=stack, behind=behind.hex(),
-            bytes=there.hex(), in_call=_in_call(words, behind),
-            reason=protection_reason(there, ip, words, architecture, word_at=word_at) if code == SI_KERNEL else None,
+            bytes=there.hex(), in_call=interrupts_call(words, behind),
+            reason=protection_reason(there, ip, words, architecture, word_at=word_at) if refused else None,
             access=access_to(address, there, ip, words, architecture) if raised else None,
         )
     )  # fmt: skip
-
-
-def _in_call(words: memoryview, behind: bytes) -> bool:
-    """Whether a signal interrupts a system call; where the kernel does not keep the call's number, by its gate.
-
-    arm64's forgets the number before it tells of a signal (do_signal).
-    """
-    if NATIVE.calls.number is not None:
-        return not words[NATIVE.calls.number] & _NO_CALL
-    return behind == _GATE
 
 
 def _word(memory: Memory | None, address: int) -> int | None:

@@ -113,8 +113,9 @@ def signal_sets(tid: int) -> tuple[int, int]:
 
     SigBlk of status shows the mask of a sigsuspend(2) that goes on, which PTRACE_GETSIGMASK does not.
     """
-    fields = {line.partition(b":")[0]: line.partition(b":")[2] for line in _read(f"/proc/{tid}/status").split(b"\n")}
-    return int(fields[b"SigBlk"], 16), int(fields[b"SigCgt"], 16)
+    text = _read(f"/proc/{tid}/status")  # looked for in it, not split: this is done at every signal
+    blocked, caught = text.index(b"\nSigBlk:"), text.index(b"\nSigCgt:")
+    return int(text[blocked + 8 : blocked + 25], 16), int(text[caught + 8 : caught + 25], 16)
 
 
 class OwnCounters:

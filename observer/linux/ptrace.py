@@ -31,6 +31,7 @@ __all__ = [
     "cont",
     "event_message",
     "interrupt",
+    "interrupts_call",
     "is_ours",
     "listen",
     "peek",
@@ -222,6 +223,7 @@ _IN_SETS: Final = NATIVE.calls.number is None
 A set has a number of its own, and is handed over by a struct iovec (uio.h).
 """
 _NT_PRSTATUS: Final = 1
+_NO_CALL: Final = 1 << 63
 _NT_ARM_TLS: Final = 0x401
 _NT_ARM_SYSTEM_CALL: Final = 0x404
 _READ, _WRITE, _SET = (
@@ -306,6 +308,17 @@ def set_call_number(tid: int, number: int) -> None:
 def bits_of(words: memoryview) -> int:
     """Return how code runs under the registers *words*: 64 or 32."""
     return NATIVE.bits_of(words[NATIVE.registers.mode])
+
+
+def interrupts_call(words: memoryview, behind: bytes) -> bool:
+    """Whether a signal interrupts a system call; where the kernel does not keep the call's number, by its gate.
+
+    *words* are the registers, *behind* the bytes before the instruction pointer, as many as a gate has. arm64's forgets
+    the number before it tells of a signal (do_signal).
+    """
+    if NATIVE.calls.number is not None:
+        return not words[NATIVE.calls.number] & _NO_CALL
+    return behind == NATIVE.calls.gates[0].code
 
 
 class SyscallInfo:

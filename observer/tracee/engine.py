@@ -28,6 +28,7 @@ from observer.tracee.halting import Halt, owes_trap
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
+from observer.tracee.storms import Storms
 from observer.tracee.task import Task
 from observer.tracee.unnoticed import Unnoticed
 from observer.tracee.waiting import ALL_TASKS, collect, has_moved_on, is_summons, kill
@@ -58,6 +59,7 @@ class Engine:
         self._registers = RegisterSet()
         self._info = SyscallInfo()
         self._nursery = Nursery()
+        self._storms = Storms()
         self.unnoticed = Unnoticed()
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
@@ -226,6 +228,10 @@ class Engine:
             self._signal(task, number)
 
     def _signal(self, task: Task, number: int) -> None:
+        came_to = self._storms.waited_out(task, number) if self._halt is None else None
+        if came_to is not None:
+            self._handle(*came_to)
+            return
         number = number if self._watcher.signalled(task, number) else 0
         self.delivered |= {number} - {0}
         self._resume(task, number)
@@ -264,7 +270,7 @@ class Engine:
             else:
                 self._resume(task)
             return
-        self._put_back(task)
+        self.unnoticed.put_back(task)
         entry, task.entered = task.entered, None
         if entry is not None:
             self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
@@ -279,16 +285,10 @@ class Engine:
             self._registers.read(task.tid)
             self._watcher.syscall_left(task, entry, signed_result(entry[2], self._registers.words[NATIVE.calls.result]))
 
-    @staticmethod
-    def _put_back(task: Task) -> None:
-        if task.put_back is not None:
-            RegisterSet.poke(task.tid, *task.put_back)
-            task.put_back = None
-
     def _stopped(self, task: Task, number: int) -> None:
         if not task.started:
             task.started = True
-            self._put_back(task)
+            self.unnoticed.put_back(task)
             self._registers.read(task.tid)
             task.stack = task.stack or self._registers.words[NATIVE.registers.sp]
             self._watcher.ready(task)

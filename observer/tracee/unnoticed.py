@@ -69,6 +69,13 @@ class Unnoticed:
         """A filter of the program's stopped *task*, though it knows of no tracer: its call fails."""
         self._skip(task, -ENOSYS)
 
+    @staticmethod
+    def put_back(task: Task) -> None:
+        """Give *task* the register back that was changed for the call that it has come out of."""
+        if task.put_back is not None:
+            RegisterSet.poke(task.tid, *task.put_back)
+            task.put_back = None
+
     def entered(self, task: Task, entry: tuple[int, ...]) -> None:
         """A system call begins; *entry* is (time, op, arch, ip, sp, nr, args…)."""
         number, args = as_native(entry[2], entry[5], entry[6:])

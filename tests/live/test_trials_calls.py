@@ -87,6 +87,19 @@ def test_the_program_finds_its_own_limit_of_files(observe: Observe) -> None:
     assert found.stdout == "65\n97\n"
 
 
+# ---- signals without end -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["alarm", "queue"])
+def test_a_timer_faster_than_it_is_told_of_lets_the_program_get_on(observe: Observe, workshop: Path, how: str) -> None:
+    program = compiled(workshop, "rapid")
+    found = observe(program, how, before=("timeout", "-k", "3", "60"))
+    assert (found.status, found.stdout) == (0, "end\n"), found.stderr
+    found.assert_balanced()
+    name = "SIGALRM" if how == "alarm" else "SIGRT_2"
+    assert sum(event.signal == name for event in found.signals) >= 50
+
+
 # ---- what unwinds, and what looks at the stack ---------------------------------------------------------------
 
 

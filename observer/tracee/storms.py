@@ -1,0 +1,73 @@
+"""Timers that are faster than what is done at each of their signals: the program must get on all the same.
+
+A signal that comes again while its last one was being told is waiting when the handler returns, and comes before
+anything else is executed. Where nothing was, the signal waits, blocked, until the task has run for a while: the kernel
+keeps it, and makes one of it and those like it that come meanwhile, as it does where a handler is slow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Final
+
+from observer.arch.known import NATIVE
+from observer.linux import ptrace
+from observer.linux.ptrace import RegisterSet, interrupts_call
+from observer.tracee.task import Task
+from observer.tracee.waiting import ALL_TASKS
+
+__all__ = ["Storms"]
+
+_A_WHILE: Final = 0.0005
+_OF_INSTRUCTIONS: Final = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
+)
+"""What an instruction raises comes again with it: waiting would end the program."""
+_UNBLOCKABLE: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
+_BEHIND: Final = len(NATIVE.calls.gates[0].code)
+
+
+class Storms:
+    """Knows where each task stood when it last had a signal."""
+
+    def __init__(self) -> None:
+        self._registers = RegisterSet()
+
+    def waited_out(self, task: Task, number: int) -> tuple[int, int] | None:
+        """Have signal *number*, at whose delivery *task* stands, wait a while if nothing was executed since the last.
+
+        Returns the (tid, status) that the task came to meanwhile, None if the signal is to be delivered now.
+
+        Raises:
+            OSError: ESRCH, the task is gone.
+        """
+        self._registers.read(task.tid)
+        words = self._registers.words
+        ip = words[NATIVE.registers.ip]
+        before, task.signalled_at = task.signalled_at, (ip, words[NATIVE.registers.sp])
+        if before != task.signalled_at or number in _OF_INSTRUCTIONS or number in _UNBLOCKABLE:
+            return None
+        if task.entered is not None or task.put_back is not None or task.is_strict or task.memory is None:
+            return None
+        task.memory.tid = task.tid
+        if interrupts_call(words, task.memory.read(ip - _BEHIND, _BEHIND)):
+            return None  # there it may stand for long, not by our doing
+        task.signalled_at = None
+        return _let_run(task.tid, number)
+
+
+def _let_run(tid: int, number: int) -> tuple[int, int]:
+    """Let a task run a while with signal *number* blocked; it stops before a system call, which would find our mask."""
+    mask = ptrace.signal_mask(tid)
+    ptrace.set_signal_mask(tid, mask | 1 << number - 1)
+    ptrace.to_syscall_exit(tid, number)  # blocked now, it is put back among those that wait (ptrace_signal)
+    time.sleep(_A_WHILE)
+    with contextlib.suppress(ProcessLookupError):  # it stands, or has ended: that is the status
+        ptrace.interrupt(tid)
+    came_to = os.waitpid(tid, ALL_TASKS)
+    with contextlib.suppress(ProcessLookupError):
+        ptrace.set_signal_mask(tid, mask)
+    return came_to
