@@ -7,6 +7,7 @@ so fields are cut by position and special mappings are believed only with inode 
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,7 @@ __all__ = [
     "process_counters",
     "processor_seconds",
     "read_mapped_resident",
+    "read_mapping_at",
     "read_mappings",
     "read_memory_sizes",
     "read_pagemap",
@@ -67,6 +69,22 @@ def parse_maps_line(line: bytes) -> Mapping:
 def read_mappings(pid: int) -> list[Mapping]:
     """Return the mappings of a stopped process in address order; raises OSError when it is gone."""
     return [parse_maps_line(line) for line in _read(f"/proc/{pid}/maps").split(b"\n") if line]
+
+
+def read_mapping_at(pid: int, address: int) -> Mapping | None:
+    """Return the mapping of a stopped process that holds *address*: of very many lines only a few are read.
+
+    Raises:
+        OSError: the process is gone, or forbids to be read.
+    """
+    lines = _read(f"/proc/{pid}/maps").split(b"\n")[:-1]
+    i = bisect_right(lines, address, key=_start_of_line) - 1
+    mapping = parse_maps_line(lines[i]) if i >= 0 else None
+    return mapping if mapping is not None and address < mapping.end else None
+
+
+def _start_of_line(line: bytes) -> int:
+    return int(line[: line.index(b"-")], 16)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.linux.procfs import read_mappings
+from observer.linux.procfs import read_mapping_at, read_mappings
 from observer.recording.records import LEFT
 from observer.tracee.frames import CUT, Frame, Interruption
 from observer.tracee.listener import Listener
@@ -148,6 +148,9 @@ def stack_area(task: Task) -> tuple[int, int]:
 def _area_of(task: Task) -> tuple[int, int]:
     lowest = 0
     try:
+        own = read_mapping_at(task.tid, task.stack) if task.stack else None
+        if own is not None and own.path != "[stack]":
+            return own.start, own.end  # a thread's: there may be thousands, and the mappings of each of them
         mappings = read_mappings(task.tid)
     except PermissionError:
         return 0, 1  # a process that forbids to be read

@@ -9,6 +9,7 @@ import resource
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -110,6 +111,28 @@ def test_our_own_files_are_mapped_where_another_reader_finds_them() -> None:
     files = {(start, path) for start, path in theirs if path.startswith("/")}
     assert files
     assert files <= ours
+
+
+def test_the_mapping_at_an_address_is_found_among_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as areas:
+        for i in range(300):  # each with a protection other than its neighbour's: none are merged
+            protection = mmap.PROT_READ | (mmap.PROT_WRITE if i % 2 else 0)
+            areas.enter_context(mmap.mmap(-1, PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=protection))
+        everything = procfs.read_mappings(os.getpid())
+        read: list[bytes] = []
+
+        def parse(line: bytes) -> Mapping:
+            read.append(line)
+            return parse_maps_line(line)
+
+        monkeypatch.setattr(procfs, "parse_maps_line", parse)
+        files = [mapping for mapping in everything if mapping.path.startswith("/")]
+        for mapping in files:
+            assert procfs.read_mapping_at(os.getpid(), mapping.start) == mapping
+            assert procfs.read_mapping_at(os.getpid(), mapping.end - 1) == mapping
+        assert len(read) == 2 * len(files)
+    for nowhere in (0, everything[-1].end):
+        assert procfs.read_mapping_at(os.getpid(), nowhere) is None
 
 
 def test_resident_bytes_of_all_mappings_make_up_the_process() -> None:
