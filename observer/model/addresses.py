@@ -79,11 +79,13 @@ class AddressSpace:
         self.break_end = max((m.end for m in self._mappings if m.path == "[heap]"), default=0)
         self.break_start = min((m.start for m in self._mappings if m.path == "[heap]"), default=0)
         self._anonymous = 0
+        self._growing: set[str] = set()
 
     def copy(self) -> AddressSpace:
         """Return an independent copy (fork)."""
         twin = AddressSpace(self._mappings, self._page)
         twin.break_start, twin.break_end, twin._anonymous = self.break_start, self.break_end, self._anonymous
+        twin._growing = set(self._growing)
         return twin
 
     def become(self, start: int, end: int, mappings: Iterable[Mapping]) -> None:
@@ -155,11 +157,16 @@ class AddressSpace:
         offset: int = 0,
         *,
         shared: bool = False,
+        grows: bool = False,
     ) -> Mapping:
-        """Replay mmap: [start, start+length) now maps *path* (empty: anonymous memory, numbered `map#k`)."""
+        """Replay mmap: [start, start+length) now maps *path* (empty: anonymous memory, numbered `map#k`).
+
+        Anonymous memory that *grows* (MAP_GROWSDOWN) does so as a stack does: see `grown_like`.
+        """
         if not path:
             path = f"{_NUMBERED}{self._anonymous}"
             self._anonymous += 1
+            self._growing |= {path} if grows else set()
         mapping = Mapping(start, start + page_up(length, self._page), protection, path, offset, shared)
         self._replace(mapping.start, mapping.end, [mapping])
         return mapping
@@ -197,6 +204,20 @@ class AddressSpace:
         elif new < old:
             self.unmap(new, old - new)
         self.break_end = result
+
+    def grown_like(self, real: AddressSpace) -> AddressSpace:
+        """Return a copy in which what grows by being touched begins where it does in the *real* address space."""
+        grown = self.copy()
+        for mapping in self._mappings:
+            below = real.find(mapping.start - 1)
+            if mapping.path not in self._growing or below is None or self.find(mapping.start - 1) is not None:
+                continue
+            start = max(
+                below.start, max((other.end for other in self._mappings if other.end < mapping.start), default=0)
+            )
+            new = msgspec.structs.replace(mapping, start=start, end=mapping.start)
+            grown._replace(start, mapping.start, [new])
+        return grown
 
     def intervals(self) -> list[tuple[int, int, str]]:
         """Return (start, end, protection) with equal neighbours merged, without what the kernel alone manages."""

@@ -27,7 +27,9 @@ WORDS: Final = {
 }  # fmt: skip
 """How many of its first arguments say what a call asks, by the names of those that are decoded."""
 
-MapFlag = Literal["shared", "private", "fixed", "anonymous", "locked", "noreserve", "populate", "hugetlb"]
+MapFlag = Literal[
+    "shared", "private", "fixed", "anonymous", "growsdown", "locked", "noreserve", "populate", "hugetlb"
+]  # fmt: skip
 """MAP_SHARED_VALIDATE is shared, too."""
 MoveFlag = Literal["maymove", "fixed", "dontunmap"]
 Advice = Literal[
@@ -49,7 +51,8 @@ MMAP2_UNIT: Final = 4096
 _SHARING: Final[dict[int, MapFlag]] = {1: "shared", 2: "private", 3: "shared"}
 _SHARING_BITS: Final = 0xF
 _MAP_BITS: Final[dict[int, MapFlag]] = {
-    0x10: "fixed", 0x20: "anonymous", 0x2000: "locked", 0x4000: "noreserve", 0x8000: "populate", 0x40000: "hugetlb",
+    0x10: "fixed", 0x20: "anonymous", 0x100: "growsdown", 0x2000: "locked", 0x4000: "noreserve", 0x8000: "populate",
+    0x40000: "hugetlb",
 }  # fmt: skip
 _MOVE_BITS: Final[dict[int, MoveFlag]] = {1: "maymove", 2: "fixed", 4: "dontunmap"}
 _PROTECTION_BITS: Final = (("r", 1), ("w", 2), ("x", 4))

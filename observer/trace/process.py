@@ -253,7 +253,8 @@ def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: i
         path = state.files.pop(result, "")
         state.unmap(result, call.length)
         shared, offset = "shared" in call.flags, call.offset if path else 0
-        state.space.map(result, call.length, call.protection, path, offset, shared=shared)
+        grows = "growsdown" in call.flags
+        state.space.map(result, call.length, call.protection, path, offset, shared=shared, grows=grows)
     elif isinstance(call, Protect):
         state.space.protect(call.start, call.length, call.protection)
     elif isinstance(call, Move) and not call.shrinks_in_place:

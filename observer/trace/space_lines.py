@@ -40,7 +40,8 @@ def space_lines(evidence: Evidence) -> list[LedgerLine]:
     breaks = intervals = replayed = extra = 0
     for end, space in zip(evidence.findings.ends, evidence.findings.replayed, strict=True):
         breaks += _same_break(space, end.mappings)
-        real, model = set(AddressSpace(end.mappings).intervals()), set(space.intervals())
+        at_end = AddressSpace(end.mappings)
+        real, model = set(at_end.intervals()), set(space.grown_like(at_end).intervals())
         intervals += len(real)
         replayed += len(real & model)
         extra += len(model - real) if not real - model else 0

@@ -166,6 +166,21 @@ def test_anonymous_memory_that_the_program_has_named_is_still_its_memory() -> No
     assert drawn(space) == [(0, 1, "rw-")]
 
 
+def test_what_grows_downwards_is_as_large_as_it_really_is_and_nothing_else_is() -> None:
+    space = AddressSpace()
+    space.map(0x9000, 0x1000, "rw-", grows=True)
+    space.map(0x3000, 0x1000, "r--")
+    space.map(0x14000, 0x1000, "rw-")
+    real = AddressSpace(
+        [Mapping(0x3000, 0x4000, "r--"), Mapping(0x6000, 0xA000, "rw-"), Mapping(0x12000, 0x15000, "rw-")]
+    )
+    grown = space.copy().grown_like(real).intervals()
+    assert grown == [(0x3000, 0x4000, "r--"), (0x6000, 0xA000, "rw-"), (0x14000, 0x15000, "rw-")]
+    assert space.intervals() == [(0x3000, 0x4000, "r--"), (0x9000, 0xA000, "rw-"), (0x14000, 0x15000, "rw-")]
+    wide = AddressSpace([Mapping(0x2000, 0xA000, "rw-")])
+    assert space.grown_like(wide).find(0x4000) == Mapping(0x4000, 0x9000, "rw-", "map#0")
+
+
 def test_a_copy_goes_its_own_way() -> None:
     space = space_of((0, 2, "rw-"))
     space.set_break(BASE + 64 * PAGE)
