@@ -17,11 +17,12 @@ from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, interrupts_call
 from observer.tracee.task import Task
-from observer.tracee.waiting import ALL_TASKS
+from observer.tracee.waiting import ALL_TASKS, has_moved_on
 
 __all__ = ["Storms"]
 
 _A_WHILE: Final = 0.0005
+_A_MOMENT: Final = 0.00001
 _OF_INSTRUCTIONS: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 )
@@ -64,7 +65,9 @@ def _let_run(tid: int, number: int) -> tuple[int, int]:
     mask = ptrace.signal_mask(tid)
     ptrace.set_signal_mask(tid, mask | 1 << number - 1)
     ptrace.to_syscall_exit(tid, number)  # blocked now, it is put back among those that wait (ptrace_signal)
-    time.sleep(_A_WHILE)
+    until = time.monotonic() + _A_WHILE
+    while time.monotonic() < until and not has_moved_on(tid):
+        time.sleep(_A_MOMENT)
     with contextlib.suppress(ProcessLookupError):  # it stands, or has ended: that is the status
         ptrace.interrupt(tid)
     came_to = os.waitpid(tid, ALL_TASKS)
