@@ -42,7 +42,7 @@ class OutermostCalls:
                 self.handler_ended(task)
                 continue
             frame = task.frames[-1]
-            if sp == frame.sp and (frame.ends_in_another or number in frame.point.tails):
+            if sp == frame.sp and _goes_on_as(frame, memory, number):
                 return frame
             if not _on_one_stack(task, sp, frame.sp):
                 self._set_aside(task, memory, frame)
@@ -111,6 +111,11 @@ class OutermostCalls:
             if frame.is_counted:
                 frame.is_counted = False
                 self._listeners[frame.point.listener].lost(task, frame, now, CUT)
+
+
+def _goes_on_as(frame: Frame, memory: Memory, number: int) -> bool:
+    """Whether the open call *frame* has ended by a jump to the function of *number*, which has its return address."""
+    return frame.ends_in_another or number in frame.point.tails or (frame.trap != 0 and _stands(memory, frame))
 
 
 def _stands(memory: Memory, frame: Frame) -> bool:

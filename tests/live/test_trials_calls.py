@@ -115,6 +115,22 @@ def test_an_exception_that_an_allocator_throws_is_caught(observe: Observe, works
     found.assert_balanced()
 
 
+@pytest.mark.parametrize("recorder", ["auto", "inline", "breakpoint"])
+def test_functions_that_merely_jump_to_the_librarys_return_with_it(
+    observe: Observe, workshop: Path, recorder: str
+) -> None:
+    program = compiled(workshop, "wraps", "-O2")
+    found = observe(program, options=("-q", "--recorder", recorder))
+    assert (found.status, found.stdout) == (0, "wrapped\n"), found.stderr
+    found.assert_balanced()
+    calls = [call for call in found.calls if call.allocator == "wraps"]
+    counts = Counter(call.op for call in calls)
+    assert [counts[op] for op in ("calloc", "realloc", "memalign", "free")] == [300, 300, 300, 900]
+    assert counts["malloc"] == 301  # one of them is for what puts(3) has to say
+    assert [call for call in calls if call.op != "free" and not call.result] == []
+    assert all(call.steps is not None for call in calls if call.op == "calloc")
+
+
 def test_a_backtrace_out_of_a_handler_reaches_main(observe: Observe, workshop: Path) -> None:
     program = compiled(workshop, "unwound")
     alike(observe(program, "profile"), program, "profile")

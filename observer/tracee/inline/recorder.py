@@ -102,6 +102,8 @@ class InlineRecorder:
         self.settle(task, memory)
 
     def _install(self, task: Task, memory: Memory, implementation: int) -> Annex | None:
+        if memory.exchanged:
+            return None  # a call is to come back by a breakpoint, which has to stand there still
         plan = memory.inline.plans.pop(implementation)
         try:
             annex = self._installer.install(task, memory, plan)
