@@ -247,9 +247,9 @@ class _Layout:
 
     def _entry(self, entry: int, point: Breakpoint) -> bool:
         stretch = self._stretches[entry]
-        if stretch is not None and any(stretch.address <= end < stretch.end for end in self._plan.ends):
+        if stretch is None or point.leaves or any(stretch.address <= end < stretch.end for end in self._plan.ends):
             return False  # it may end so soon that the end would give way, too: that is followed from outside
-        if stretch is None or covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
+        if covered(self._taken, stretch) or not self._stands(self._in_memory(stretch)):
             return False
         landing, mark, trap = self._at, len(self._out.places), self._trap.code
         slow = Breakpoint(
