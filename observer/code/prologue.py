@@ -33,6 +33,8 @@ _FRAME: Final = frozenset({
     x86.X86_REG_EBX,
 })  # fmt: skip
 """What the caller's frame is found by."""
+_MOVE_THE_STACK: Final = frozenset({"enter", "pop"})
+"""Of some of these the disassembler does not say that they write the stack pointer (`enter`, `pop %fs`)."""
 _KEPT_BY_A64: Final = frozenset({0, 1, 2, 29, 30, 31})
 """Arguments, frame pointer, return address, stack pointer."""
 
@@ -95,6 +97,8 @@ def _keeps_arguments(elf: Elf, instruction: Any) -> bool:
         return True
     if instruction.mnemonic == "call":
         return elf.word == 4 and _is_thunk(elf, instruction.operands[0])
+    if instruction.mnemonic in _MOVE_THE_STACK:
+        return False
     if x86.X86_GRP_JUMP in instruction.groups or x86.X86_GRP_RET in instruction.groups:
         return False
     return not {*instruction.regs_access()[1]} & (_FRAME | _ARGUMENTS if elf.word == 8 else _FRAME)

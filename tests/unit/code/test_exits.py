@@ -116,19 +116,21 @@ def test_the_allocator_family_of_the_c_library_is_known_to_its_ends() -> None:
 
 def test_arguments_are_in_their_registers_where_it_is_planted(tmp_path: Path) -> None:
     source = """\
-    __asm__(".globl pushes, keeps, reads, loops\\n.type pushes, @function\\n.type keeps, @function\\n"
-            ".type reads, @function\\n.type loops, @function\\n"
+    __asm__(".globl pushes, keeps, reads, loops, enters\\n.type pushes, @function\\n.type keeps, @function\\n"
+            ".type reads, @function\\n.type loops, @function\\n.type enters, @function\\n"
             "pushes: push %rbp\\n push %r12\\n mov %rsp, %rbp\\n pop %rbp\\n ret\\n"
             "keeps: mov (%rdi), %rdi\\n mov %rdi, %rax\\n ret\\n"
+            "enters: enter $32, $0\\n mov %rdi, %rax\\n leave\\n ret\\n"
             "reads: cmpb $0, (%rdi)\\n push %rbx\\n mov (%rsi), %rax\\n lea 8(%rdi), %rdx\\n pop %rbx\\n ret\\n"
             "loops: push %rbx\\n1: mov %rdi, %rax\\n test %rax, %rax\\n jne 1b\\n pop %rbx\\n ret\\n");
     """
     elf = Elf(str(compile_c(tmp_path, "asm.so", source, "-shared", "-fPIC")))
-    starts = {name: address_of(elf, name) for name in ("pushes", "keeps", "reads", "loops")}
+    starts = {name: address_of(elf, name) for name in ("pushes", "keeps", "reads", "loops", "enters")}
     places = {name: prologue_of(elf, start) for name, start in starts.items()}
     assert {name: (found.place - starts[name], found.pushed) for name, found in places.items()} == {
         "pushes": (3, 16),  # push rbp (1), push r12 (2)
         "keeps": (0, 0),  # its first instruction takes the argument away
         "reads": (7, 8),  # cmpb (3), push rbx (1), mov (3); lea touches no memory
         "loops": (0, 0),  # behind the push a loop comes back
+        "enters": (0, 0),  # where the stack pointer is behind it nobody tells
     }
