@@ -20,9 +20,8 @@ from observer.tracee.task import Task
 __all__ = ["note_signal"]
 
 _REGISTERS: Final = NATIVE.registers
-_BEHIND: Final = len(
-    NATIVE.calls.gates[0].code
-)  # also int3 is one byte, int 4 two; the processor has gone past them when it tells
+_BEHIND: Final = len(NATIVE.calls.gates[0].code)
+"""Also int3 is one byte, int 4 two; the processor has gone past them when it tells."""
 _OF_INSTRUCTIONS: Final = FAULT_SIGNALS | {"SIGTRAP"}
 """What an instruction is to blame for: one that a timer interrupts is not looked at, as timers may be very many."""
 

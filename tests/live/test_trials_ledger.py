@@ -175,14 +175,14 @@ def test_what_the_killed_had_done_is_done(observe: Observe, workshop: Path) -> N
     assert cut == told(found, "system calls left = entered", "did not return")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the next number of a process")
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 def test_memory_that_grows_downwards_is_as_large_as_it_was_made_by_touching(observe: Observe, workshop: Path) -> None:
     found = sound(observe(compiled(workshop, "grows")))
     assert found.stdout == "grown\n"
     assert lines(found)[MAPPINGS].verdict == COMPLETE
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the next number of a process")
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 def test_a_number_that_is_used_again_is_another_process(workshop: Path, tmp_path: Path) -> None:
     program = compiled(workshop, "again", "-pthread")
     found = run_observer(
