@@ -1,8 +1,9 @@
 """Timers that are faster than what is done at each of their signals: the program must get on all the same.
 
-A signal that comes again while its last one was being told is waiting when the handler returns, and comes before
-anything else is executed. Where nothing was, the signal waits, blocked, until the task has run for a while: the kernel
-keeps it, and makes one of it and those like it that come meanwhile, as it does where a handler is slow.
+A timer's signal that comes again while its last one was being told is waiting when the handler returns, and comes
+before anything else is executed. Where nothing was, the signal waits, blocked, until the task has run for a while: the
+kernel keeps it, and makes one of it and those like it that come meanwhile, as it does where a handler is slow. What
+somebody has sent does not wait: a program may rely on its own having come when it unblocks them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final
 from observer.arch.known import NATIVE
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, interrupts_call
+from observer.model.signals import SI_KERNEL, SI_TIMER
 from observer.tracee.task import Task
 from observer.tracee.waiting import ALL_TASKS, has_moved_on
 
@@ -27,6 +29,8 @@ _OF_INSTRUCTIONS: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 )
 """What an instruction raises comes again with it: waiting would end the program."""
+_OF_TIMERS: Final = frozenset({SI_KERNEL, SI_TIMER})
+"""The codes of setitimer(2)'s signals and of timer_create(2)'s."""
 _UNBLOCKABLE: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 _BEHIND: Final = len(NATIVE.calls.gates[0].code)
 
@@ -48,8 +52,10 @@ class Storms:
         self._registers.read(task.tid)
         words = self._registers.words
         ip = words[NATIVE.registers.ip]
-        before, task.signalled_at = task.signalled_at, (ip, words[NATIVE.registers.sp])
+        before, task.signalled_at = task.signalled_at, (number, ip, words[NATIVE.registers.sp])
         if before != task.signalled_at or number in _OF_INSTRUCTIONS or number in _UNBLOCKABLE:
+            return None
+        if ptrace.signal_info(task.tid)[1] not in _OF_TIMERS:
             return None
         if task.entered is not None or task.put_back is not None or task.is_strict or task.memory is None:
             return None
