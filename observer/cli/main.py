@@ -5,6 +5,7 @@ Nothing heavy is imported here: `observer --help` answers at once.
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import atexit
 import errno
@@ -15,6 +16,7 @@ import resource
 import signal
 import stat
 import sys
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -41,6 +43,9 @@ VERBS: Final = {
 
 _ADDRESS_SPACE: Final = 3 << 29
 """Bytes; most of it is only reserved: threads' stacks and arenas."""
+
+_SOON: Final = 0.05
+"""Seconds; by then the callback that an interrupt came in has ended."""
 
 _DESCRIPTION: Final = """\
 Run a real program on Linux and see where its memory comes from: every malloc,
@@ -130,11 +135,25 @@ def main(words: Sequence[str] | None = None) -> int:
     return _guarded(words)
 
 
+def _come_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Have an interrupt come again that came while something was let go of, where Python drops exceptions."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        _thread.start_new_thread(_interrupt, ())  # a threading.Timer is waited for, and may be too early
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    time.sleep(_SOON)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def _guarded(words: Sequence[str]) -> int:
     from observer.errors import SCARCE, ObserverError, UsageError
     from observer.tracee.environment import undo_coercion
 
     undo_coercion()
+    sys.unraisablehook, before = _come_again, sys.unraisablehook
     try:
         _ask_for_address_space()
         status = _run_verb(words[0], words[1:])
@@ -164,6 +183,8 @@ def _guarded(words: Sequence[str]) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not end us by another status
         complain("interrupted")
         return 130
+    finally:
+        sys.unraisablehook = before
 
 
 def _output_is_stuck() -> bool:
