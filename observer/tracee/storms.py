@@ -60,7 +60,10 @@ class Storms:
         if task.entered is not None or task.put_back is not None or task.is_strict or task.memory is None:
             return None
         task.memory.tid = task.tid
-        if interrupts_call(words, task.memory.read(ip - _BEHIND, _BEHIND)):
+        behind = b""
+        with contextlib.suppress(OSError):  # code may begin here
+            behind = task.memory.read(ip - _BEHIND, _BEHIND)
+        if interrupts_call(words, behind):
             return None  # there it may stand for long, not by our doing
         task.signalled_at = None
         return _let_run(task.tid, number)
