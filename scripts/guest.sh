@@ -201,7 +201,7 @@ arm64_cases() {
     attempt 'student: threads, recorded inside' 0 "${student[@]}" .venv/bin/observer run -q --recorder inline -o /tmp/inside.trace -- build/c_samples/threads
     stacks student "${student[@]}"
     if [ "$extent" = full ]; then
-        some_tests 'timer or merely_jump' tests/live/test_trials_calls.py 'student: fast timers, wrappers that jump' "${student[@]}"
+        some_tests merely_jump tests/live/test_trials_calls.py 'student: wrappers that jump' "${student[@]}"
         tests 'student, perf_event_paranoid 1: tests' "${student[@]}"
         attempt 'student: scripts/workloads' 0 "${student[@]}" scripts/workloads -o "$results/workloads"
     fi
