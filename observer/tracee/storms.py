@@ -24,7 +24,9 @@ from observer.tracee.waiting import ALL_TASKS, has_moved_on
 __all__ = ["Storms"]
 
 _A_WHILE: Final = 0.0005
+"""Seconds that a task runs before the signal comes."""
 _A_MOMENT: Final = 0.00001
+"""Seconds between two looks whether it has come to a stop by itself."""
 _OF_INSTRUCTIONS: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
 )
