@@ -14,7 +14,8 @@ import importlib.util
 import os
 import stat
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,9 @@ HOT: Final = (
 _PACKAGE: Final = Path(__file__).resolve().parent
 _SUFFIX: Final = importlib.machinery.EXTENSION_SUFFIXES[0]
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+_DIGITS: Final = 24
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds after which a file that changes again shows it by its times."""
 _SETUP: Final = """\
 import sys
 from mypyc.build import mypycify
@@ -59,10 +63,54 @@ def place() -> Path:
 
     All of the package's count: constants of other modules are compiled in.
     """
-    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {os.uname().machine}".encode())
+    digest = hashlib.sha256(_python().encode())
     for path in sorted(_PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(_PACKAGE)}\0".encode() + path.read_bytes())
-    return _cache() / digest.hexdigest()[:24]
+    return _cache() / digest.hexdigest()[:_DIGITS]
+
+
+def _python() -> str:
+    return f"{sys.implementation.cache_tag} {os.uname().machine}"
+
+
+def _known_place() -> Path:
+    """Return `place()`, without reading sources that are as they were when they were read last."""
+    state, latest = _state()
+    note = _cache() / f"{hashlib.sha256(os.fsencode(_PACKAGE)).hexdigest()[:_DIGITS]}.place"
+    with contextlib.suppress(OSError, ValueError), open(note, encoding="ascii") as file:
+        of_state, name = file.read(2 * _DIGITS + 1).split()
+        if of_state == state and _is_ours(os.fstat(file.fileno())):
+            return _cache() / name
+    found = place()
+    if time.time_ns() - latest > _SETTLED and _is_ours(_cache().stat()):
+        _write_down(note, f"{state} {found.name}")
+    return found
+
+
+def _write_down(note: Path, text: str) -> None:
+    partial = note.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):  # sources are read again, then
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+        partial.rename(note)
+
+
+def _state() -> tuple[str, int]:
+    """Return what tells whether a source has changed, and when the last one did (nanoseconds since 1970)."""
+    files = sorted((path, about) for path, about in _files(os.fspath(_PACKAGE)))
+    each = [(path, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns) for path, about in files]
+    digest = hashlib.sha256(repr((_python(), each)).encode(errors="surrogateescape"))
+    return digest.hexdigest()[:_DIGITS], max((about.st_ctime_ns for _path, about in files), default=0)
+
+
+def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                yield entry.path, entry.stat()
+            elif entry.is_dir() and entry.name != "__pycache__":
+                yield from _files(entry.path)
 
 
 def _cache() -> Path:
@@ -96,12 +144,15 @@ def use() -> bool:
         return False
     with contextlib.suppress(OSError):
         _cache().stat()  # where nothing was ever compiled, no time is spent
-        folder = place()
-        about = folder.stat()
-        if about.st_uid == os.geteuid() and not about.st_mode & _OTHERS:
+        folder = _known_place()
+        if _is_ours(folder.stat()):
             sys.meta_path.insert(0, Compiled(folder))
             return True
     return False
+
+
+def _is_ours(about: os.stat_result) -> bool:
+    return about.st_uid == os.geteuid() and not about.st_mode & _OTHERS
 
 
 def build() -> str:

@@ -88,7 +88,10 @@ def _print_versions() -> int:
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:
+    gc.disable()
     module = importlib.import_module(f"observer.cli.{name}")
+    gc.freeze()  # what is loaded stays, and is looked through for cycles never
+    gc.enable()
     parser = argparse.ArgumentParser(prog=f"observer {name}")
     module.configure(parser)
     try:

@@ -70,7 +70,7 @@ class SymbolTables:
         if known is None:
             known = self._named[name] = [
                 symbol for entries, text in self._tables
-                for symbol in _symbols(entries[np.isin(entries["name"], _places(text, name))], text)
+                for symbol in _symbols(_named(entries, _places(text, name)), text)
             ]  # fmt: skip
         return known
 
@@ -117,6 +117,14 @@ def _places(text: bytes, name: str) -> list[int]:
             found.append(at)
             at = text.find(wanted, at + 1)
     return found
+
+
+def _named(entries: Entries, places: list[int]) -> Entries:
+    """Return those whose names begin at one of the *places*, of which there are few, mostly none."""
+    found = np.zeros(len(entries), dtype=np.bool_)
+    for place in places:
+        found |= entries["name"] == place
+    return entries[found] if places else entries[:0]
 
 
 def _symbols(entries: Entries, text: bytes) -> Iterator[Symbol]:

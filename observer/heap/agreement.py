@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
+import numpy.ma  # np.unique would load it, while a program stands still
 import numpy.typing as npt
 
 from observer.glibc.chunks import FLAGS, IS_MAPPED, NON_MAIN, PREV_IN_USE

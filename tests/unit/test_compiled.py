@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.machinery
+import os
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,55 @@ def test_what_others_may_write_is_not_loaded(folder: Path) -> None:
     folder.chmod(0o702)
     assert use() is False
     assert sys.meta_path == before
+
+
+@pytest.fixture
+def settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package whose sources have not changed for long, read once."""
+    package = folder.parent / "observer"
+    (package / "story").mkdir(parents=True)
+    (package / "story" / "fold.py").write_text("ROWS = 1\n")
+    folder.parent.chmod(0o700)
+    monkeypatch.setattr(compiled, "_PACKAGE", package)
+    monkeypatch.setattr(compiled, "_SETTLED", -1)
+    assert use() is True
+    return package
+
+
+def _reads(monkeypatch: pytest.MonkeyPatch, made: Path) -> list[Path]:
+    """Return a list of the places that are found by reading all sources."""
+    read: list[Path] = []
+    monkeypatch.setattr(compiled, "place", lambda: read.append(made) or made)
+    return read
+
+
+def test_sources_that_did_not_change_are_not_read_again(
+    folder: Path, settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = _reads(monkeypatch, folder)
+    assert (use(), read) == (True, [])
+    status = (settled / "story" / "fold.py").stat()
+    (settled / "story" / "fold.py").write_text("ROWS = 2\n")
+    os.utime(settled / "story" / "fold.py", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (use(), read) == (True, [folder])
+
+
+def test_sources_that_changed_just_now_are_read_again(
+    folder: Path, settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "_SETTLED", 1 << 62)
+    (settled / "story" / "rows.py").touch()
+    read = _reads(monkeypatch, folder)
+    assert (use(), use(), read) == (True, True, [folder, folder])
+
+
+def test_what_others_may_write_tells_nothing_of_sources(
+    folder: Path, settled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [note] = folder.parent.glob("*.place")
+    note.chmod(0o622)
+    read = _reads(monkeypatch, folder)
+    assert (use(), read) == (True, [folder])
 
 
 def test_where_nothing_is_compiled_the_sources_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
