@@ -5,8 +5,6 @@ Asked where an exact model, which has been right so far, is wrong about a pointe
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from observer.glibc.chunks import HEADER, chunk_size
 from observer.model.chunks import Chunk
 from observer.model.events import Call, Misuse, Site
@@ -15,24 +13,17 @@ from observer.model.operations import ALLOCATING, FREEING, RESIZING
 __all__ = ["Pieces"]
 
 
-class _Done(NamedTuple):
-    """A call that gave a piece of `size` bytes, or took one back: its number and its place."""
-
-    n: int
-    site: Site | None
-    size: int
-
-    @property
-    def place(self) -> str | None:
-        return self.site.text if self.site is not None else None
+_Given = tuple[int, Site | None, int]
+"""A call that gave a piece: its number, its place, the piece's size. (A tuple: there is one for each call of a run.)"""
 
 
 class Pieces:
     """The pieces of one process, in use and given back, with the calls that gave them."""
 
     def __init__(self) -> None:
-        self._held: dict[int, _Done] = {}
-        self._freed: dict[int, tuple[_Done, _Done]] = {}
+        self._held: dict[int, _Given] = {}
+        self._freed: dict[int, tuple[_Given, int, Site | None]] = {}
+        """With the number and the place of the call that gave the piece back."""
 
     def copy(self) -> Pieces:
         """Return those of a forked child."""
@@ -46,9 +37,9 @@ class Pieces:
         if call.pointer and (op in FREEING or (op in RESIZING and (result or not call.bytes_asked))):
             gone = self._held.pop(call.pointer, None)
             if gone is not None:
-                self._freed[call.pointer] = gone, _Done(call.n, call.site, 0)
+                self._freed[call.pointer] = gone, call.n, call.site
         if result and op in ALLOCATING:
-            self._held[result] = _Done(call.n, call.site, call.bytes_asked)
+            self._held[result] = call.n, call.site, call.bytes_asked
             self._freed.pop(result, None)
 
     def judge(self, call: Call, chunks: list[Chunk]) -> Misuse | None:
@@ -57,17 +48,21 @@ class Pieces:
         *chunks* are those of the model.
         """
         if call.op in FREEING:
-            piece = self._held.get(call.pointer or 0)
-            return Misuse("other size", piece.n, piece.place) if piece is not None else None
+            held = self._held.get(call.pointer or 0)
+            return Misuse("other size", held[0], _place(held[1])) if held is not None else None
         start, end = call.result or 0, (call.result or 0) + max(call.bytes_asked, 1)
         moved = call.pointer if call.op in RESIZING else None
-        for pointer, piece in self._held.items():
-            if pointer != moved and pointer < end and start < pointer + max(piece.size, 1):
-                return Misuse("overlap", piece.n, piece.place)
+        for pointer, (n, site, size) in self._held.items():
+            if pointer != moved and pointer < end and start < pointer + max(size, 1):
+                return Misuse("overlap", n, _place(site))
         chunk = next((chunk for chunk in chunks if chunk.address == start - HEADER), None)
         if chunk is None or chunk.state in ("in use", "top", "mmapped") or start not in self._freed:
             return None
-        piece, freer = self._freed[start]
+        (n, site, _size), freed_by, freed_at = self._freed[start]
         if chunk.size >= chunk_size(call.bytes_asked):
             return None
-        return Misuse("too small", piece.n, piece.place, freer.n, freer.place)
+        return Misuse("too small", n, _place(site), freed_by, _place(freed_at))
+
+
+def _place(site: Site | None) -> str | None:
+    return site.text if site is not None else None
