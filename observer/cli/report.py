@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> int:
         _check(Path(arguments.output))
     trace = Trace.open(arguments.directory)
     compared = _compared(arguments.directory, arguments.compare) if arguments.compare else None
-    page = page_of(trace.meta, trace.events, Wish(arguments.lang, arguments.source), compared).encode("utf-8")
+    wish = Wish(arguments.lang, arguments.source)
+    page = page_of(trace.meta, trace.events, wish, compared, trace.stacks()).encode("utf-8")
     if arguments.output == "-":
         sys.stdout.flush()
         sys.stdout.buffer.write(page)

@@ -85,6 +85,8 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "source": ("Source", "소스 코드"),
     "file": ("File", "파일"),
     "in_function": ("in {0}, {1}", "{0} 안, {1}"),
+    "callers": ("called by", "호출 순서"),
+    "other_callers": ("further callers are not shown", "그 밖의 호출자는 보이지 않는다"),
     "no_source_of": ("Now in {0}: its source is not here.", "지금은 {0}: 소스가 여기에 없다."),
     "no_place": ("This event has no place in the program.", "이 사건은 프로그램 안의 자리가 없다."),
     "no_source": (

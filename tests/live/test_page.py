@@ -92,6 +92,40 @@ def test_every_view_follows_the_moment(browser: Browser, write: Write, story: Re
         assert opened.quiet()
 
 
+CHAINED = """#include <stdlib.h>
+__attribute__((noinline)) char *inner(int size) { char *piece = malloc(size); piece[0] = 1; return piece; }
+__attribute__((noinline)) char *outer(int size) { char *piece = inner(size); piece[1] = 2; return piece; }
+int main(void) { free(outer(300000)); return 0; }
+"""
+
+
+def test_callers_are_told_where_they_were_kept_and_lead_to_their_lines(
+    browser: Browser, write: Write, story: Recorded, recorded: Callable[..., Recorded], tmp_path: Path
+) -> None:
+    (tmp_path / "chained.c").write_text(CHAINED)
+    subprocess.run(["gcc", "-g", "-O1", "chained.c", "-o", "chained"], cwd=tmp_path, check=True)
+    run = recorded(str(tmp_path / "chained"), options=("--stack", "8"))
+    page = tmp_path / "chained.html"
+    words = [*OBSERVER, "report", str(run.directory), "-o", str(page), "--source", str(tmp_path)]
+    subprocess.run(words, check=True, env=environment_of_commands(), timeout=200)
+    asked = next(event.n for event in run.calls if event.size == 300000)
+    mapped = next(event.n for event in run.events if isinstance(event, Syscall) and event.cause == asked)
+    with browser.open(page) as opened:
+        for moment in (asked, mapped):
+            opened.go(moment)
+            chain = "called by inner chained.c:2 ← outer chained.c:3 ← main chained.c:4"
+            assert opened.text("#callers").startswith(chain)
+            assert opened.text("#source .now code").startswith("__attribute__((noinline)) char *inner")
+            opened.page.click("#callers button:has-text('main')")
+            assert opened.text("#source .now code").startswith("int main")
+        opened.go(0)
+        assert not opened.page.is_visible("#callers")
+        assert opened.quiet()
+    with browser.open(write("story")) as opened:
+        opened.go(moment_of(story.events, line_with('FACT_LINE("first_malloc")')))
+        assert not opened.page.is_visible("#callers")
+
+
 def test_slider_keys_and_play_move_the_moment(browser: Browser, write: Write) -> None:
     with browser.open(write("story")) as opened:
         page, slider = opened.page, lambda: int(opened.page.input_value("#slider"))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 from observer.model.events import Call, Event, Fault, Signal, Site, Syscall
 from observer.model.filenames import safe
 from observer.model.memory_calls import Break, Map, Move, memory_call
+from observer.model.stacks import CallStack
 from observer.report.page.packed import exact, packed
 from observer.story.breaks import Breaks
 from observer.story.steps import is_step_six, rings_of, step_of
@@ -21,6 +23,7 @@ HOLE: Final = "\x01"
 MOST_CHARACTERS: Final = 400
 _NUMBERS: Final = re.compile(r"0x[0-9a-f]+|[0-9][0-9,]*")
 _NONE: Final = -1
+_MOST_CALLERS: Final = 24
 
 
 def cut(text: str, most: int = MOST_CHARACTERS) -> str:
@@ -51,17 +54,21 @@ class _Table:
 class EventColumns:
     """`take` the events to be kept, `watch` the others; then `data` is what a page's script reads.
 
-    *tell* writes an event, with what a brk did to the break, as a sentence.
+    *tell* writes an event, with what a brk did to the break, as a sentence. *stacks* are those of calls, by their
+    numbers, where callers were kept.
     """
 
-    def __init__(self, tell: Callable[[Event, int | None], str]) -> None:
+    def __init__(self, tell: Callable[[Event, int | None], str], stacks: Mapping[int, CallStack] | None = None) -> None:
         self._tell = tell
+        self._stacks = stacks or {}
+        self._chains = _Table()
         self._breaks = Breaks()
         self._calls: dict[int, Call] = {}
         self._tables = {name: _Table() for name in ("pid", "step", "ring", "told", "served")}
         self._sites = _Table()
         self._columns: dict[str, list[int]] = {name: [] for name in (
             "n", "t", "kind", "pid", "tid", "site", "told", "step", "ring", "cause", "at", "six", "served",
+            "stack",
         )}  # fmt: skip
         self._numbers: list[str] = []
         self.numbers_of: list[int] = self._columns["n"]
@@ -85,6 +92,7 @@ class EventColumns:
         for name, small in (
             ("kind", KINDS.index(event.__struct_config__.tag)), ("site", self._site(event)),
             ("told", self._sentence(event)), ("six", int(isinstance(event, Fault) and is_step_six(event))),
+            ("stack", self._chain(event)),
         ):  # fmt: skip
             columns[name].append(small)
         for name, shared in (
@@ -109,6 +117,15 @@ class EventColumns:
     def _site(self, event: Event) -> int:
         return self.site_number(getattr(event, "site", None))
 
+    def _chain(self, event: Event) -> int:
+        """Return the number of a call's callers in the table of such, -1 where none were kept."""
+        stack = self._stacks.get(event.stack) if isinstance(event, Call) and event.stack is not None else None
+        if stack is None:
+            return _NONE
+        shown = stack.callers[:_MOST_CALLERS]
+        is_whole = stack.is_whole and len(shown) == len(stack.callers)
+        return self._chains.number((*map(self.site_number, shown), *(() if is_whole else (_NONE,))))
+
     def _call_of(self, event: Event) -> Call | None:
         call = self._calls.get(event.tid)
         return call if call is not None and getattr(event, "cause", None) == call.n else None
@@ -119,11 +136,19 @@ class EventColumns:
         return self._tables["told"].number(_NUMBERS.sub(HOLE, text))
 
     def data(self) -> dict[str, Any]:
-        """Return the columns, and the tables that their numbers lead to."""
+        """Return the columns, and the tables that their numbers lead to.
+
+        Of callers, the innermost first, `chains` has the places of all chains behind each other, each with its end,
+        `ends`; a last -1 stands for those that are not shown.
+        """
         rising = {"n", "t", "at"}
         columns = {name: packed(values, rising=name in rising) for name, values in self._columns.items()}
         tables = {name: table.values for name, table in self._tables.items()}
-        return {"columns": columns, "tables": tables, "numbers": "\n".join(self._numbers)}
+        chains = {
+            "ends": packed(list(accumulate(map(len, self._chains.values))), rising=True),
+            "callers": packed([place for chain in self._chains.values for place in chain]),
+        }
+        return {"columns": columns, "tables": tables, "numbers": "\n".join(self._numbers), "chains": chains}
 
 
 def _address_of(event: Event) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from observer.model.events import Event, Process
 from observer.model.machine import Meta
+from observer.model.stacks import CallStack
 from observer.report.kernel_side import told
 from observer.report.page.columns import EventColumns
 from observer.report.page.memory import LevelColumns
@@ -27,11 +28,12 @@ class Gathered:
         meta: of the run.
         moments: which events the page can stand at.
         language: that of the sentences.
+        stacks: those of calls by their numbers, none where callers were not kept.
     """
 
-    def __init__(self, meta: Meta, moments: Moments, language: Language) -> None:
+    def __init__(self, meta: Meta, moments: Moments, language: Language, stacks: Mapping[int, CallStack]) -> None:
         self.meta, self.moments = meta, moments
-        self.events = EventColumns(partial(told, language))
+        self.events = EventColumns(partial(told, language), stacks)
         self.spans = Spans(meta.machine.page_size, None if moments.is_whole else moments.sees)
         self.levels: dict[int, LevelColumns] = {}
         self.paths: dict[int, str] = {}
@@ -68,9 +70,11 @@ class Gathered:
         self.levels.setdefault(event.pid, LevelColumns()).add(event.n, level, is_new)
 
 
-def gather(meta: Meta, events: Iterable[Event], moments: Moments, language: Language) -> Gathered:
+def gather(
+    meta: Meta, events: Iterable[Event], moments: Moments, language: Language, stacks: Mapping[int, CallStack]
+) -> Gathered:  # fmt: skip
     """Gather what a page shows of *events*, given in order of n."""
-    gathered = Gathered(meta, moments, language)
+    gathered = Gathered(meta, moments, language, stacks)
     for event in events:
         gathered.take(event)
     gathered.spans.finish(meta.ends)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -19,6 +19,7 @@ from observer.model.events import Event, Site
 from observer.model.filenames import safe
 from observer.model.ledger import headline
 from observer.model.machine import Meta
+from observer.model.stacks import CallStack
 from observer.report.jsonl import encoded
 from observer.report.page.columns import cut
 from observer.report.page.gathered import Gathered, gather
@@ -62,7 +63,10 @@ class Wish:
     most: int = MOST
 
 
-def page_of(meta: Meta, events: _Events, wish: Wish, compared: tuple[Comparison, Aligned] | None = None) -> str:
+def page_of(
+    meta: Meta, events: _Events, wish: Wish, compared: tuple[Comparison, Aligned] | None = None,
+    stacks: Mapping[int, CallStack] | None = None,
+) -> str:  # fmt: skip
     """Return the page of a run.
 
     Args:
@@ -70,10 +74,11 @@ def page_of(meta: Meta, events: _Events, wish: Wish, compared: tuple[Comparison,
         events: yields the events of some kinds (None: all) in order of n, from the beginning each time.
         wish: how the page is wanted.
         compared: the run beside a reference machine, with its rows.
+        stacks: those of its calls by their numbers, where callers were kept.
     """
     total = meta.outcome.events
     rare = [event.n for event in events(_RARE)] if total > wish.most else []
-    gathered = gather(meta, events(None), Moments(total, rare, wish.most), LANGUAGES[wish.language])
+    gathered = gather(meta, events(None), Moments(total, rare, wish.most), LANGUAGES[wish.language], stacks or {})
     return _rendered(gathered, wish, compared)
 
 

@@ -51,6 +51,7 @@ const PROCESSES = DATA.processes.map((process) => ({
   levels: readColumns(process.levels, ["at"]),
 }));
 const PAGE = DATA.page_size;
+const CHAINS = readColumns(DATA.events.chains, ["ends"]);
 
 /** The index of the first element of a rising array that is not below value. */
 function lowerBound(array, value) {
@@ -79,6 +80,12 @@ const kindOf = (i) => KINDS[EVENTS.kind[i]];
 const stepOf = (i) => TABLES.step[EVENTS.step[i]];
 const ringOf = (i) => TABLES.ring[EVENTS.ring[i]];
 const siteOf = (i) => (EVENTS.site[i] < 0 ? null : SITES[EVENTS.site[i]]);
+
+/** The places of those who called the allocator's function in which event i lies, the innermost first; a last -1: and others. */
+function callersOf(i) {
+  const call = callOf(i), k = call < 0 ? -1 : EVENTS.stack[call];
+  return k < 0 ? [] : CHAINS.callers.slice(k ? CHAINS.ends[k - 1] : 0, CHAINS.ends[k]);
+}
 
 /** The moment of the allocator call that event i is or lies in; -1 for none. */
 function callOf(i) {

@@ -54,6 +54,7 @@ function choosePiece(k) {
   openLife(filled(TEXT.piece_title, sizeText(pieces.size[k]), hex(pieces.start[k] - chosen.extent.low)), facts([
     [TEXT.asked_at, placeOf(pieces.site[k])],
     [TEXT.asked_by, ...told(pieces.call[k])],
+    [TEXT.callers, ...(call < 0 ? [] : callersAt(call))],
     [TEXT.served, served ? document.createTextNode(TEXT.served_words[served] || served) : null],
     [TEXT.its_pages, pagesOfPiece(k)],
     [TEXT.given_back, ...(pieces.ender[k] < 0 ? [document.createTextNode(TEXT.never)] : told(pieces.ender[k]))],

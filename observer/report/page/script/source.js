@@ -25,6 +25,7 @@ function fillFiles() {
 }
 
 function showSource(i) {
+  showCallers(i);
   const site = siteOf(i);
   const file = EVENTS.site[i] < 0 ? -1 : fileOfSite[EVENTS.site[i]];
   const note = document.getElementById("source-note");
@@ -36,6 +37,28 @@ function showSource(i) {
   note.textContent = site ? filled(TEXT.no_source_of, site.text) : TEXT.no_place;
   if (sources.file < 0 && DATA.sources.length) drawSource(0, 1);
   markLine(-1);
+}
+
+/** The callers of the call at moment i, each with a way to its line. */
+function callersAt(i) {
+  const parts = [];
+  for (const site of callersOf(i)) {
+    if (parts.length) parts.push(document.createTextNode(" ← "));
+    parts.push(site < 0 ? element("span", { text: "…", title: TEXT.other_callers }) : callerAt(site));
+  }
+  return parts;
+}
+
+function callerAt(site) {
+  const { text, line } = SITES[site], file = fileOfSite[site], name = SITES[site].function;
+  const words = name && !text.startsWith(name) ? `${name} ${text}` : text;
+  return file < 0 ? element("span", { text: words }) : element("button", { type: "button", class: "link", text: words, onclick: () => drawSource(file, line, true) });
+}
+
+function showCallers(i) {
+  const place = document.getElementById("callers"), parts = callersAt(i);
+  place.hidden = !parts.length;
+  place.replaceChildren(document.createTextNode(`${TEXT.callers} `), ...parts);
 }
 
 function drawSource(file, line, isNow = false) {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from observer.model.events import Event
+from observer.model.events import Event, Site
+from observer.model.stacks import CallStack
 from observer.report.page.columns import HOLE, KINDS, EventColumns, cut
 from observer.story.breaks import Breaks
 from observer.story.sentences import sentence
-from tests.builders import HEAP, Script, site, story_run
+from tests.builders import HEAP, Script, call, site, story_run
 from tests.unit.report.page.test_packed import unpacked
 
 
@@ -61,3 +62,25 @@ def test_a_brk_between_those_that_are_taken_is_known_all_the_same() -> None:
 def test_text_is_cut_and_made_harmless() -> None:
     assert cut("a\x1b[31m\u2028\x01") == "a\\x1b[31m\\u2028\\x01"
     assert cut("x" * 1007, 7) == "xxxxxxx… (+1,000)"
+
+
+def test_callers_are_kept_once_and_what_is_not_shown_is_said() -> None:
+    places = [Site(file="a.c", line=number) for number in range(1, 41)]
+    stacks = {
+        1: CallStack((places[0], places[1]), True),
+        2: CallStack((places[1],), False),
+        3: CallStack(tuple(places), True),
+    }
+    events = [call(n, stack=stack) for n, stack in enumerate((1, 2, 1, 3, None, 4))]
+    columns = EventColumns(sentence, stacks)
+    for event in events:
+        columns.take(event)
+    data = columns.data()
+    ends = unpacked(data["chains"]["ends"], rising=True)
+    callers = unpacked(data["chains"]["callers"])
+    chains = [callers[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    told = [[columns.sites[place].text if place >= 0 else "…" for place in chain] for chain in chains]
+    assert told == [
+        ["a.c:1", "a.c:2"], ["a.c:2", "…"], [*(f"a.c:{number}" for number in range(1, 25)), "…"],
+    ]  # fmt: skip
+    assert unpacked(data["columns"]["stack"]) == [0, 1, 0, 2, -1, -1]
