@@ -37,6 +37,8 @@ _STATE, _LIMIT, _IS_SLOW, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, 
 _HEAD: Final = 128
 _AT_ONCE: Final = 8
 """Blocks for further threads that are made together."""
+_MANY: Final = 64
+"""Threads with blocks; further ones have smaller ones."""
 
 
 @cache
@@ -70,10 +72,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The shapes of the first thread's block, and of the others'."""
+    """The shapes of the first thread's block, of the others', and of those of very many."""
 
     large: Shape
     small: Shape
+    tiny: Shape
 
     @property
     def first(self) -> int:
@@ -86,9 +89,11 @@ class Shapes:
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32))
+FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32), Shape(256, 8))
 """Where only calls that the C library makes for the program have pieces of stack."""
-EACH_A_PIECE: Final = Shapes(Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK))
+EACH_A_PIECE: Final = Shapes(
+    Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK), Shape(16, 16, CALLERS_STACK)
+)  # fmt: skip
 """Where every call has one."""
 
 
@@ -333,7 +338,8 @@ class Ring:
         """The program has mapped what `enlarge` made."""
         view = mmap.mmap(self._fd, self.more, offset=self.size)
         start = self.address + self.size
-        self._free += [Block(view, start, i * self._shapes.small.size, self._shapes.small) for i in range(_AT_ONCE)]
+        shape = self._shapes.small if len(self.blocks) < _MANY else self._shapes.tiny
+        self._free += [Block(view, start, i * shape.size, shape) for i in range(self.more // shape.size)]
         self.size += self.more
 
     def close(self) -> None:
