@@ -79,7 +79,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   in one pass (`telling.py`); the run at a glance (`glance.py`), very many calls of it at once (`many_calls.py`), with
   what crashed and on whose piece (`crashes.py`); what processes hold at any moment (`levels.py`, `curves.py`), what lay
   where from which event to which (`spans.py`, `moment.py`), what places and stacks asked for, hold and weigh
-  (`places.py`, `by_stack.py`, `weights.py`), the same of very many calls as columns (`profile.py`, with `pairing.py`,
+  (`places.py`, `weights.py`), the same of very many calls as columns (`profile.py`, with `pairing.py`,
   `sums.py`, `size_classes.py`) and what the allocator's memory is at the peak and in the end (`fragmentation.py`, all
   of it `memory_use.py`), names of tasks that last (`names.py`); the book's words explained and an interface's phrases
   (`glossary.py`, `phrases.py`, `terminal_phrases.py`, `profile_phrases.py`), the same in Korean (`korean.py`,

@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, PlaceNames
+from observer.model.call_columns import Apart, CallColumns, CallTotals, End, Faults, Frames, PlaceNames
 from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATING, kind_of
+from observer.model.stacks import CallStack, alike
 from observer.runs.profiled import profiled
 from observer.story.memory_use import MemoryUse
 from tests.builders import PAGE
 
 
 class ColumnsOfEvents:
-    """What `trace.call_columns.ColumnsOfRun` finds in tables, of *events*; calls come *at_once* so many."""
+    """What `trace.call_columns.ColumnsOfRun` finds in tables, of *events*; calls come *at_once* so many.
 
-    def __init__(self, events: Sequence[Event], at_once: int = 1 << 20) -> None:
-        self._events, self._at_once = events, at_once
+    Calls are *apart*; for each of the *stacks* one stands, which may be another.
+    """
+
+    def __init__(
+        self, events: Sequence[Event], at_once: int = 1 << 20, apart: Apart = Apart.LINES,
+        stacks: Mapping[int, int] | None = None,
+    ) -> None:  # fmt: skip
+        self._events, self._at_once, self._apart, self._stacks = events, at_once, apart, stacks or {}
         self.events = max((event.n for event in events), default=0) + 1
-        named: dict[str, Site | None] = {}
+        named: dict[tuple[str, int | None, str | None], Site | None] = {}
         for event in events:
             if isinstance(event, Call | Fault):
-                named.setdefault(text_of(event.site), event.site)
-        self.names = PlaceNames(list(named), list(named.values()))
+                named.setdefault(self._key(event), event.site)
+        self._numbers = {key: number for number, key in enumerate(named)}
+        texts, numbers, ops = zip(*named, strict=True) if named else ((), (), ())
+        self.names = PlaceNames(texts, list(named.values()), numbers, ops)
+
+    def _key(self, event: Call | Fault) -> tuple[str, int | None, str | None]:
+        stack, op = (event.stack, event.op) if isinstance(event, Call) else (None, None)
+        is_apart = stack is not None and self._apart is not Apart.LINES
+        return (
+            text_of(event.site),
+            self._stacks.get(stack or 0) if is_apart else None,
+            op if self._apart is Apart.FUNCTIONS else None,
+        )
 
     def calls(self, *, times: bool) -> Iterator[CallColumns]:
         calls = [event for event in self._events if isinstance(event, Call)]
@@ -36,7 +54,7 @@ class ColumnsOfEvents:
         rows = [
             (
                 call.n, call.t_ns if times else 0, (-1 if call.end_ns is None else call.end_ns) if times else 0, call.pid,
-                kind_of(call.op), call.pointer or 0, call.result or 0, min(call.bytes_asked, (1 << 64) - 1), self._place(call.site),
+                kind_of(call.op), call.pointer or 0, call.result or 0, min(call.bytes_asked, (1 << 64) - 1), self._place(call),
                 is_glibc(call.allocator), call.origin != "program",
             )
             for call in calls
@@ -46,12 +64,12 @@ class ColumnsOfEvents:
             *(np.array(column, dtype=type_) for column, type_ in zip(zip(*rows, strict=True), types, strict=True))
         )  # type: ignore[arg-type]
 
-    def _place(self, site: Site | None) -> int:
-        return list(self.names.texts).index(text_of(site))
+    def _place(self, event: Call | Fault) -> int:
+        return self._numbers[self._key(event)]
 
     def faults(self) -> Faults:
         faults = [event for event in self._events if isinstance(event, Fault)]
-        places = np.array([self._place(fault.site) for fault in faults], dtype=np.int64)
+        places = np.array([self._place(fault) for fault in faults], dtype=np.int64)
         firsts = np.array([fault.n for fault in faults], dtype=np.int64)
         return Faults(places, np.ones(len(faults), dtype=np.int64), firsts)
 
@@ -92,12 +110,19 @@ def told_of(events: Sequence[Event]) -> Iterator[tuple[Event, bool]]:
         yield event, False
 
 
-class _Run:
-    def __init__(self, events: Sequence[Event], at_once: int) -> None:
-        self._events, self._at_once = events, at_once
+class RunOfEvents:
+    """A trace of *events*, with these *stacks*."""
 
-    def columns(self) -> ColumnsOfEvents:
-        return ColumnsOfEvents(self._events, self._at_once)
+    def __init__(
+        self, events: Sequence[Event], at_once: int = 1 << 20, stacks: Mapping[int, CallStack] | None = None
+    ) -> None:  # fmt: skip
+        self._events, self._at_once, self._stacks = events, at_once, stacks or {}
+
+    def columns(self, apart: Apart = Apart.LINES) -> ColumnsOfEvents:
+        return ColumnsOfEvents(self._events, self._at_once, apart, alike(self._stacks))
+
+    def stacks(self) -> Mapping[int, CallStack]:
+        return self._stacks
 
     def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
         return (event for event in self._events if kinds is None or event.__struct_config__.tag in kinds)
@@ -105,7 +130,7 @@ class _Run:
 
 def used(events: Sequence[Event], at_once: int = 1 << 20) -> MemoryUse:
     """Return what a run of *events* used memory for, of which *at_once* calls are looked at at a time."""
-    return profiled(_Run(events, at_once), PAGE)
+    return profiled(RunOfEvents(events, at_once), PAGE)
 
 
 def text_of(site: Site | None) -> str:

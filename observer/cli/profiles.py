@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from observer.model.call_columns import Apart
     from observer.model.stacks import CallStack
     from observer.report.source import Sources
-    from observer.story.by_stack import StackPlace
     from observer.story.language import Language
     from observer.story.memory_use import MemoryUse
-    from observer.story.profile import Part
+    from observer.story.profile import Part, Profiled
     from observer.trace.reader import Trace
 
 __all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
@@ -31,10 +31,11 @@ def is_profile(arguments: argparse.Namespace) -> bool:
     return any(getattr(arguments, part) for part in _PARTS)
 
 
-def _use(trace: Trace, *parts: Part) -> MemoryUse:
+def _use(trace: Trace, *parts: Part, apart: Apart | None = None) -> MemoryUse:
+    from observer.model.call_columns import Apart
     from observer.runs.profiled import profiled
 
-    return profiled(trace, trace.meta.machine.page_size, frozenset(parts))
+    return profiled(trace, trace.meta.machine.page_size, frozenset(parts), apart or Apart.LINES)
 
 
 def _is_inferred(trace: Trace) -> bool:
@@ -91,8 +92,8 @@ def stack_rows(trace: Trace, arguments: argparse.Namespace) -> Iterator[dict[str
     """Yield the objects that are a line of JSON each, of --top or --leaks by --stacks."""
     from observer.report.places import as_stack_object
 
-    for found, stack in _by_stack(trace, arguments.top or "live"):
-        yield as_stack_object(found.place, stack)
+    for found, stack in _by_stack(trace, arguments.top or "live", _OF_PAGES):
+        yield as_stack_object(found, stack)
 
 
 def show_stacks(
@@ -100,23 +101,23 @@ def show_stacks(
 ) -> None:
     """Print --top or --leaks by --stacks."""
     from observer.report.places import print_leaks, print_top
-    from observer.story.profile import Profiled
 
-    found = _by_stack(trace, arguments.top or "live")
-    # What a place held at the peak, and what was the C library's own, is not told by stack.
-    places = [Profiled(each.place, 0, 0, 0, 0, 0, 0, (), ()) for each, _stack in found]
-    callers = [stack for _each, stack in found]
+    found = _by_stack(trace, arguments.top or "live", _OF_PAGES & {arguments.top})
+    places, callers = [each for each, _stack in found], [stack for _each, stack in found]
     if arguments.top:
         print_top(console, arguments.top, places, sources, language, callers)
     else:
         print_leaks(console, places, sources, language, closed=trace.meta.outcome.closed, callers=callers)
 
 
-def _by_stack(trace: Trace, measure: str) -> list[tuple[StackPlace, CallStack | None]]:
-    from observer.story.by_stack import ByStack
+def _by_stack(
+    trace: Trace, measure: str, of_pages: frozenset[str]
+) -> list[tuple[Profiled, CallStack | None]]:  # fmt: skip
+    """Return the places by who called, with most of *measure* first, and what is known *of_pages*, if anything is."""
+    from observer.model.call_columns import Apart
+    from observer.runs.profiled import counted
+    from observer.story.profile import ranked
 
+    places = _use(trace, apart=Apart.STACKS).places if of_pages else counted(trace, apart=Apart.STACKS).places()
     stacks = trace.stacks()
-    found = ByStack(stacks)
-    for event in trace.events(frozenset({"call", "fault", "process"})):
-        found.add(event)
-    return [(each, stacks.get(each.stack) if each.stack is not None else None) for each in found.top(measure)]
+    return [(each, stacks[each.stack] if each.stack is not None else None) for each in ranked(places, measure)]

@@ -151,13 +151,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _check_stacks(trace: Trace, arguments: argparse.Namespace) -> None:
-    from observer.story.by_stack import STACK_MEASURES
-
     if not (arguments.top or arguments.leaks):
         raise UsageError("--stacks needs --top or --leaks", "it says by what these are told", "--leaks --stacks")
-    if arguments.top and arguments.top not in STACK_MEASURES:
+    if arguments.top == "faults":
         why = "that is told by line only"
-        raise UsageError(f"--top {arguments.top} has no --stacks", why, "--top bytes --stacks")
+        raise UsageError("--top faults has no --stacks", why, "--top bytes --stacks")
     if not trace.meta.request.stack:
         why = "no callers were kept as it was recorded"
         raise UsageError(f"--stacks cannot be told of {trace.directory}", why, "observer run --stack 16 -- PROG")

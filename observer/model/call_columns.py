@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,17 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["CallColumns", "CallTotals", "End", "Faults", "Frames", "Integers", "PlaceNames"]
+__all__ = ["Apart", "CallColumns", "CallTotals", "End", "Faults", "Frames", "Integers", "PlaceNames"]
 
 Integers = npt.NDArray[np.int64]
+
+
+class Apart(Enum):
+    """What makes calls those of different places: the names of columns of the table of calls."""
+
+    LINES = ("site",)
+    STACKS = ("site", "stack")
+    FUNCTIONS = ("site", "stack", "op")
 
 
 class CallColumns(NamedTuple):
@@ -47,10 +56,16 @@ class CallColumns(NamedTuple):
 
 
 class PlaceNames(NamedTuple):
-    """The places of a run by their number: each its text (`Site.text`), and one of the sites that have it."""
+    """The places of a run by their number: each its text (`Site.text`), and one of the sites that have it.
+
+    Where they are apart by that, `stacks` are the numbers of their callers and `ops` the functions that were called,
+    None for those that have none: page faults, and calls of which no callers were kept.
+    """
 
     texts: Sequence[str]
     sites: Sequence[Site | None]
+    stacks: Sequence[int | None]
+    ops: Sequence[str | None]
 
 
 class CallTotals(NamedTuple):

@@ -92,12 +92,12 @@ def as_object(each: Profiled) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def as_stack_object(place: Place, stack: CallStack | None) -> dict[str, Any]:
+def as_stack_object(each: Profiled, stack: CallStack | None) -> dict[str, Any]:
     """Return a place of one *stack* as such a dictionary: `callers` are the sites of those who called, the innermost
     first; None if they were not kept.
     """
     callers, is_whole = (stack.callers, stack.is_whole) if stack is not None else (None, None)
-    return {**_counted(place), "callers": callers, "whole": is_whole}
+    return {**as_object(each), "callers": callers, "whole": is_whole}
 
 
 def _counted(place: Place) -> dict[str, Any]:
@@ -128,7 +128,10 @@ def print_leaks(
     _left(console, theirs, sources, language)
     if pieces and not any(each.pieces for each in theirs):
         put(console, f"  {language.say('leaks_none')}")
-    own = [_Left(each.own, each.own_pieces, each.place, None) for each in places if each.own_pieces]
+    own = [
+        _Left(each.own, each.own_pieces, each.place, stack)
+        for each, stack in zip_longest(places, callers) if each.own_pieces
+    ]  # fmt: skip
     if own:
         held = (
             language.size(sum(each.size for each in own)),

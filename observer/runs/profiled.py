@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from observer.model.call_columns import CallColumns, CallTotals, End, Faults, Frames, PlaceNames
+from observer.model.call_columns import Apart, CallColumns, CallTotals, End, Faults, Frames, PlaceNames
 from observer.model.events import Call, Event, Fault, Syscall
 from observer.story.fragmentation import Footing, Ground, fragmentation
 from observer.story.glance import Glance
@@ -47,8 +47,8 @@ class Columns(Protocol):
 class Source(Protocol):
     """A trace."""
 
-    def columns(self) -> Columns:
-        """Return its calls as columns."""
+    def columns(self, apart: Apart = Apart.LINES) -> Columns:
+        """Return its calls as columns, those of different places *apart*."""
 
     def events(self, kinds: frozenset[str] | None = None) -> Iterable[Event]:
         """Yield its events of some kinds."""
@@ -64,22 +64,24 @@ class Told(Source, Protocol):
         """Yield what is told one by one; True: for the pieces' sake alone."""
 
 
-def counted(source: Source, *parts: Part) -> HeapProfile:
-    """Return what the calls of *source* come to, with these *parts*.
+def counted(source: Source, *parts: Part, apart: Apart = Apart.LINES) -> HeapProfile:
+    """Return what the calls of *source* come to, with these *parts*, those of different places *apart*.
 
     Raises:
         BadTrace: its tables cannot be read.
     """
-    return _counted(source.columns(), frozenset(parts))[0]
+    return _counted(source.columns(apart), frozenset(parts))[0]
 
 
-def profiled(source: Source, page_size: int, parts: frozenset[Part] = ALL_PARTS) -> MemoryUse:
+def profiled(
+    source: Source, page_size: int, parts: frozenset[Part] = ALL_PARTS, apart: Apart = Apart.LINES
+) -> MemoryUse:  # fmt: skip
     """Return all that *source* used memory for, with these *parts*; in its machine a page has *page_size* bytes.
 
     Raises:
         BadTrace: its tables cannot be read.
     """
-    columns = source.columns()
+    columns = source.columns(apart)
     profile, ends, last = _counted(columns, parts)
     peak = profile.peak
     end = next((each.n for each in reversed(ends) if not each.is_exec), columns.events)

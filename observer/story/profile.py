@@ -64,6 +64,7 @@ class Profiled(NamedTuple):
     were never freed are in neither. `untouched` bytes of whole pages in its pieces had no page frame at the peak;
     `vacant` bytes of pages had one in the end that came to one of its pieces, and no piece that lived.
     Of what was never freed `own` bytes in `own_pieces` are what the C library or the loader took for themselves.
+    `stack` is the number of the place's callers, None where they make no place of their own.
     """
 
     place: Place
@@ -75,6 +76,7 @@ class Profiled(NamedTuple):
     own_pieces: int
     by_events: tuple[int, ...]
     by_time: tuple[int, ...]
+    stack: int | None
 
 
 def _of_place(value: Callable[[Place], int], each: Profiled) -> int:
@@ -342,7 +344,7 @@ class HeapProfile:
                     int(self._framed[i]),
                 ),
                 int(peak[i]), int(at_peak[i]), int(bare[i]), int(vacant[i]), int(own[i]), int(own_pieces[i]),
-                tuple(self._by_events[i].tolist()), tuple(self._by_time[i].tolist()),
+                tuple(self._by_events[i].tolist()), tuple(self._by_time[i].tolist()), self._names.stacks[i],
             )
             for i in np.argsort(self._first, kind="stable").tolist() if self._first[i] != NEVER
         ]  # fmt: skip

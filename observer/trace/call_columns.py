@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.errors import BadTrace
-from observer.model.call_columns import CallColumns, End, Faults, Frames, PlaceNames
+from observer.model.call_columns import Apart, CallColumns, End, Faults, Frames, PlaceNames
 from observer.model.events import GLIBC, Site
 from observer.model.operations import FAMILY, kind_of
 from observer.trace.aside import done_aside
@@ -45,7 +45,7 @@ _CALLS: Final = """
         coalesce(pointer, 0) as pointer, coalesce(result, 0) as result,
         case when count is null then coalesce(size, 0) else
             coalesce(try_cast(cast(size as hugeint) * count as ubigint), 18446744073709551615) end as asked,
-        hash(site) as place,
+        hash({apart}) as place,
         coalesce(allocator = '{glibc}' or starts_with(allocator, '{glibc}#'), false) as wastes,
         origin <> 'program' as own
     from read_parquet(?) where n >= ? and n < ?"""
@@ -56,8 +56,12 @@ _ALL: Final = (0, (1 << 63) - 1)
 _TIMES: Final = "t_ns, coalesce(end_ns, -1) as end_ns,"
 _NO_TIMES: Final = "cast(0 as bigint) as t_ns, cast(0 as bigint) as end_ns,"
 _SITES: Final = """
-    select hash(site) as place, any_value(site) as site, min(n) as first from read_parquet(?) group by 1"""
-_FAULTS: Final = "select hash(site) as place, count(*) as many, min(n) as first from read_parquet(?) group by 1"
+    select hash({apart}) as place, any_value(site) as site, any_value(stack) as stack, any_value(op) as op,
+        min(n) as first
+    from {table} group by 1"""
+_FAULTS: Final = "select hash({apart}) as place, count(*) as many, min(n) as first from {table} group by 1"
+_OF_CALLS: Final = "read_parquet(?)"
+_OF_FAULTS: Final = "(select *, cast(null as bigint) as stack, cast(null as varchar) as op from read_parquet(?))"
 _FRAMES: Final = """
     select chunk."call" as "call", pid, count(*) as many from read_parquet(?)
     where chunk is not null and access is distinct from 'read' group by all order by "call", pid"""
@@ -67,7 +71,7 @@ _ENDS: Final = """
     ) where what = 'exec' or (what in ('exit', 'killed', 'stopped') and n = last) order by n"""
 
 COLUMNS_NEEDED: Final = {
-    "call": ("n", "t_ns", "pid", "op", "site", "origin"), "fault": ("n", "pid", "site", "chunk"),
+    "call": ("n", "t_ns", "pid", "op", "site", "origin", "stack"), "fault": ("n", "pid", "site", "chunk"),
     "process": ("n", "pid", "what"),
 }  # fmt: skip
 """What must hold in the tables for their columns to be told, by kind of event. Of calls it is seen as they are told."""
@@ -88,12 +92,15 @@ class ColumnsOfRun:
         what: what has failed when a table cannot be read.
         remedy: what to do then.
         check: looks through the calls for what cannot have been recorded, and raises BadTrace where it is found.
+        apart: what makes calls those of different places.
+        stacks: where that is who called, the number of the one that stands for each stack (`model.stacks.alike`).
     """
 
     def __init__(
         self, calls: Slices, tables: dict[str, File], events: int, many: int, what: str, remedy: str,
-        check: Callable[[], None],
+        check: Callable[[], None], apart: Apart, stacks: Mapping[int, int],
     ) -> None:  # fmt: skip
+        self._apart, self._stacks = apart, stacks
         self._calls, self._tables, self._many = calls, tables, many
         self._what, self._remedy, self._check = what, remedy, check
         self.events = events
@@ -110,7 +117,9 @@ class ColumnsOfRun:
         Raises:
             BadTrace: their numbers are no order; something cannot have been recorded.
         """
-        query = _CALLS.format(times=_TIMES if times else _NO_TIMES, kinds=_KINDS, glibc=GLIBC)
+        query = _CALLS.format(
+            times=_TIMES if times else _NO_TIMES, kinds=_KINDS, glibc=GLIBC, apart=self._key
+        )  # fmt: skip
         windows, seen, last = self._windows(query), 0, -1
         with ThreadPoolExecutor(1, "calls") as aside:
             ahead = done_aside(aside, partial(next, windows, None))
@@ -153,7 +162,9 @@ class ColumnsOfRun:
     def faults(self) -> Faults:
         """Return who took page faults."""
         with database(self._what, self._remedy) as connection:
-            found = self._arrays(connection, _FAULTS, self._tables["fault"])
+            found = self._arrays(
+                connection, _FAULTS.format(apart=self._key, table=_OF_FAULTS), self._tables["fault"]
+            )  # fmt: skip
         return Faults(self._number(found["place"]), found["many"], found["first"])
 
     def frames(self) -> Frames:
@@ -177,25 +188,32 @@ class ColumnsOfRun:
         Sites of one text are one place. So would be two of one hash, of which there is one in a million runs of a
         million sites.
         """
+        files = chain(((file, _OF_CALLS) for file in self._call_files()), [(self._tables["fault"], _OF_FAULTS)])
         with database(self._what, self._remedy) as connection:
             rows = [
-                row for file in chain(self._call_files(), [self._tables["fault"]])
-                for row in connection.execute(_SITES, [file.path]).fetchall()
+                row for file, table in files
+                for row in connection.execute(_SITES.format(apart=self._key, table=table), [file.path]).fetchall()
             ]  # fmt: skip
-        numbers: dict[str, int] = {}
+        numbers: dict[tuple[str, int | None, str | None], int] = {}
         sites: list[Site | None] = []
         each: dict[int, int] = {}
-        for number, value, _first in sorted(rows, key=lambda row: row[2] or 0):
+        for number, value, stack, op, _first in sorted(rows, key=lambda row: row[-1] or 0):
             site = Site(**value) if value is not None else None
             text = site.text if site is not None else "?"
             if site is not None and any(len((part or "").encode()) > LONGEST for part in _texts(site)):
                 raise self._damaged(f"{TABLES['call']} has places with names that are too long")
-            each[number] = numbers.setdefault(text, len(numbers))
+            place = text, self._stacks.get(stack), op if self._apart is Apart.FUNCTIONS else None
+            each[number] = numbers.setdefault(place, len(numbers))
             if each[number] == len(sites):
                 sites.append(site)
         hashes, places = np.array(list(each), dtype=np.uint64), np.array(list(each.values()), dtype=np.int64)
         order = np.argsort(hashes)
-        return PlaceNames(list(numbers), sites), hashes[order], places[order]
+        texts, stacks, ops = zip(*numbers, strict=True) if numbers else ((), (), ())
+        return PlaceNames(texts, sites, stacks, ops), hashes[order], places[order]
+
+    @property
+    def _key(self) -> str:
+        return ", ".join(self._apart.value)
 
     def _call_files(self) -> Iterator[File]:
         return (part.file for part in self._calls.parts(_MANY_GROUPS))

@@ -15,13 +15,13 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.model.call_columns import CallTotals
+from observer.model.call_columns import Apart, CallTotals
 from observer.model.chunks import Chunk
 from observer.model.events import Call, Event, Signal
 from observer.model.machine import SCHEMA, Meta
 from observer.model.named import Nth
 from observer.model.snapshots import HeapSnapshot
-from observer.model.stacks import CallStack
+from observer.model.stacks import CallStack, alike
 from observer.trace.about import (
     LAST_OF_ENDED,
     TELLING,
@@ -151,14 +151,19 @@ class Trace:
         chosen = [kind for kind in TABLES if kinds is None or kind in kinds]
         yield from heapq.merge(*(self._kind(kind, about) for kind in chosen), key=lambda event: event.n)
 
-    def columns(self) -> ColumnsOfRun:
-        """Return the calls as columns, for what is counted of all; raises BadTrace where a table is damaged."""
+    def columns(self, apart: Apart = Apart.LINES) -> ColumnsOfRun:
+        """Return the calls as columns, for what is counted of all, those of different places *apart*.
+
+        Raises:
+            BadTrace: a table is damaged.
+        """
         checks = {kind: partial(self._check_some, kind, needed) for kind, needed in COLUMNS_NEEDED.items()}
         for kind in COLUMNS_NEEDED.keys() - {"call"}:
             checks[kind]()
         return ColumnsOfRun(
             self._slices("call"), {kind: self.table(kind) for kind in COLUMNS_NEEDED}, self.meta.outcome.events,
-            self._rows("call"), f"cannot read the tables of {self.directory}", _AGAIN, checks["call"],
+            self._rows("call"), f"cannot read the tables of {self.directory}", _AGAIN, checks["call"], apart,
+            alike(self.stacks()) if apart is not Apart.LINES else {},
         )  # fmt: skip
 
     def call_totals(self) -> CallTotals:

@@ -14,10 +14,10 @@ import pytest
 
 from observer.cli import export, show
 from observer.errors import UsageError
-from observer.model.call_columns import CallTotals
+from observer.model.call_columns import Apart, CallTotals
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
-from observer.model.stacks import CallStack
+from observer.model.stacks import CallStack, alike
 from observer.story.profile import RANKS
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, site, story_run
@@ -45,8 +45,11 @@ class StoryTrace:
     def about_pieces(self, calls: list[Call]) -> None:
         return None
 
-    def columns(self) -> ColumnsOfEvents:
-        return ColumnsOfEvents(story_run())
+    def columns(self, apart: Apart = Apart.LINES) -> ColumnsOfEvents:
+        return ColumnsOfEvents(list(self.events()), apart=apart, stacks=alike(self.stacks()))
+
+    def stacks(self) -> dict[int, CallStack]:
+        return {}
 
     def call_totals(self) -> CallTotals:
         return totals_of(story_run())
@@ -59,9 +62,6 @@ class StoryTrace:
 
     def ender(self, call: Call) -> Call | None:
         return ender(story_run(), call)
-
-    def stacks(self) -> dict[int, CallStack]:
-        return {}
 
     def snapshot_after(self, n: int) -> None:
         return None

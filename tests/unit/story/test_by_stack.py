@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from observer.model.events import ChunkRef, Site
+from observer.model.call_columns import Apart
+from observer.model.events import ChunkRef, Event, Site
 from observer.model.stacks import CallStack
-from observer.story.by_stack import STACK_MEASURES, ByStack
+from observer.runs.profiled import counted
+from observer.story.profile import Profiled, ranked
 from observer.story.weights import Weights, weigh
 from tests.builders import HEAP, Script, call, fault, free, process, site
+from tests.columned import RunOfEvents
 
 INNER, OUTER = (
     Site("work", "/home/ada/story.c", 12, "story", 0x20),
@@ -21,54 +24,66 @@ STACKS = {
 """The second is the first by name: a loop was unrolled."""
 
 
-def told(found: ByStack, measure: str) -> list[tuple[int | None, int, int, int]]:
-    return [(each.stack, each.place.calls, each.place.asked, each.place.live) for each in found.top(measure)]
+def top(events: list[Event], measure: str) -> list[Profiled]:
+    found = counted(RunOfEvents(events, stacks=STACKS), apart=Apart.STACKS)
+    return ranked(found.places(), measure)
+
+
+def told(events: list[Event], measure: str) -> list[tuple[int | None, int, int, int]]:
+    return [(each.stack, each.place.calls, each.place.asked, each.place.live) for each in top(events, measure)]
 
 
 def test_calls_of_one_line_are_told_apart_by_who_called_and_not_by_where_a_compiler_put_it() -> None:
-    found = ByStack(STACKS)
-    for n, (stack, size) in enumerate([(1, 100), (3, 30), (2, 50), (3, 7)]):
-        found.add(call(n, size=size, result=HEAP + 4096 * n, stack=stack, site=INNER))
-    found.add(free(9, HEAP + 4096 * 2))
-    assert told(found, "bytes") == [(1, 2, 150, 100), (3, 2, 37, 37)]
-    assert told(found, "calls") == [(1, 2, 150, 100), (3, 2, 37, 37)]
-    assert [each.place.text for each in found.top("live")] == ["story.c:12", "story.c:12"]
+    run: list[Event] = [
+        call(n, size=size, result=HEAP + 4096 * n, stack=stack, site=INNER)
+        for n, (stack, size) in enumerate([(1, 100), (3, 30), (2, 50), (3, 7)])
+    ]
+    run.append(free(9, HEAP + 4096 * 2))
+    assert told(run, "bytes") == [(1, 2, 150, 100), (3, 2, 37, 37)]
+    assert told(run, "calls") == [(1, 2, 150, 100), (3, 2, 37, 37)]
+    assert [each.place.text for each in top(run, "live")] == ["story.c:12", "story.c:12"]
 
 
 def test_what_a_realloc_moves_is_its_own_and_one_that_fails_keeps_the_piece() -> None:
-    found = ByStack(STACKS)
-    found.add(call(0, size=100, result=HEAP, stack=1))
-    found.add(call(1, "realloc", 200, pointer=HEAP, result=None, stack=3, errno=12))
-    assert told(found, "live") == [(1, 1, 100, 100)]
-    found.add(call(2, "realloc", 200, pointer=HEAP, result=HEAP + 4096, stack=3))
-    assert told(found, "live") == [(3, 2, 400, 200)]
+    run: list[Event] = [
+        call(0, size=100, result=HEAP, stack=1),
+        call(1, "realloc", 200, pointer=HEAP, result=None, stack=3, errno=12),
+    ]
+    assert told(run, "live") == [(1, 1, 100, 100)]
+    run.append(call(2, "realloc", 200, pointer=HEAP, result=HEAP + 4096, stack=3))
+    assert told(run, "live") == [(3, 2, 400, 200)]
 
 
 def test_page_frames_belong_to_the_stack_of_their_piece() -> None:
-    found = ByStack(STACKS)
-    found.add(call(0, size=5000, result=HEAP, stack=3))
-    found.add(fault(1, HEAP, chunk=ChunkRef(0, HEAP, 5000), toucher="program", mapping="[heap]"))
-    [only] = found.top("resident")
+    run = [
+        call(0, size=5000, result=HEAP, stack=3),
+        fault(1, HEAP, chunk=ChunkRef(0, HEAP, 5000), toucher="program", mapping="[heap]"),
+    ]
+    [only] = top(run, "resident")
     assert (only.stack, only.place.frames) == (3, 1)
-    assert "faults" not in STACK_MEASURES
+    assert [each.stack for each in top(run, "faults")] == [None]
 
 
 def test_calls_without_a_stack_are_told_by_their_lines_alone() -> None:
-    found = ByStack(STACKS)
-    found.add(call(0, result=HEAP, site=site(28)))
-    found.add(call(1, result=HEAP + 4096, site=site(29), stack=77))
-    assert [(each.stack, each.place.text) for each in found.top("calls")] == [
+    run: list[Event] = [call(0, result=HEAP, site=site(28)), call(1, result=HEAP + 4096, site=site(29), stack=77)]
+    assert [(each.stack, each.place.text) for each in top(run, "calls")] == [
         (None, "story.c:28"),
         (None, "story.c:29"),
     ]
 
 
 def test_an_exec_ends_what_lives() -> None:
-    found = ByStack(STACKS)
-    found.add(call(0, result=HEAP, stack=1))
-    found.add(process(1, "exec", path="/bin/other"))
-    assert found.top("live") == []
-    assert told(found, "bytes") == [(1, 1, 100, 0)]
+    run: list[Event] = [call(0, result=HEAP, stack=1), process(1, "exec", path="/bin/other")]
+    assert told(run, "live") == []
+    assert told(run, "bytes") == [(1, 1, 100, 0)]
+
+
+def test_what_the_library_took_and_what_lived_at_the_peak_is_told_by_stack_too() -> None:
+    run: list[Event] = [
+        call(0, size=100, result=HEAP, stack=1), call(1, size=4096, result=HEAP + 4096, stack=3, origin="libc"),
+        free(2, HEAP),
+    ]  # fmt: skip
+    assert [(each.stack, each.peak, each.own) for each in top(run, "peak")] == [(3, 4096, 4096), (1, 100, 0)]
 
 
 def test_flame_graphs_have_all_callers_and_say_where_some_are_missing() -> None:

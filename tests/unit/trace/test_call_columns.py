@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from observer.errors import BadTrace
-from observer.model.call_columns import CallColumns
+from observer.model.call_columns import Apart, CallColumns
 from observer.model.events import Call, Event
 from observer.runs.profiled import glanced
 from observer.story.crashes import crash_words
@@ -53,23 +53,25 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Trace, list[Eve
 def named(columns: Iterable[CallColumns], names: Any) -> list[tuple[object, ...]]:
     rows = [row for window in columns for row in zip(*(column.tolist() for column in window), strict=True)]
     place = CallColumns._fields.index("place")
-    return [(*row[:place], names.texts[row[place]], *row[place + 1 :]) for row in rows]
+    return [(*row[:place], names.texts[row[place]], names.ops[row[place]], *row[place + 1 :]) for row in rows]
 
 
 @pytest.mark.parametrize("window", [1, 7, 1 << 19])
 @pytest.mark.parametrize("times", [True, False])
+@pytest.mark.parametrize("apart", Apart)
 def test_calls_are_those_of_the_events(
-    run: tuple[Trace, list[Event]], window: int, times: bool, monkeypatch: pytest.MonkeyPatch
+    run: tuple[Trace, list[Event]], window: int, times: bool, apart: Apart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(call_columns, "_WINDOW", window)
     trace, events = run
-    found, expected = trace.columns(), ColumnsOfEvents(events)
+    found, expected = trace.columns(apart), ColumnsOfEvents(events, apart=apart)
     assert named(found.calls(times=times), found.names) == named(expected.calls(times=times), expected.names)
 
 
-def test_faults_frames_and_ends_are_those_of_the_events(run: tuple[Trace, list[Event]]) -> None:
+@pytest.mark.parametrize("apart", Apart)
+def test_faults_frames_and_ends_are_those_of_the_events(run: tuple[Trace, list[Event]], apart: Apart) -> None:
     trace, events = run
-    found, expected = trace.columns(), ColumnsOfEvents(events)
+    found, expected = trace.columns(apart), ColumnsOfEvents(events, apart=apart)
     by_place: dict[str, tuple[int, int]] = {}
     for place, many, first in zip(*(column.tolist() for column in expected.faults()), strict=True):
         text = expected.names.texts[place]
@@ -79,7 +81,7 @@ def test_faults_frames_and_ends_are_those_of_the_events(run: tuple[Trace, list[E
     assert {found.names.texts[place]: (many, first) for place, many, first in told} == by_place
     assert [column.tolist() for column in found.frames()] == [column.tolist() for column in expected.frames()]
     assert found.ends() == expected.ends()
-    assert dict(zip(*found.names, strict=True)) == dict(zip(*expected.names, strict=True))
+    assert {*zip(*found.names, strict=True)} == {*zip(*expected.names, strict=True)}
 
 
 def crashing() -> list[Event]:
