@@ -11,8 +11,9 @@ from observer.model.call_columns import Apart, CallColumns, CallTotals, End, Fau
 from observer.model.events import Call, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATING, kind_of
 from observer.model.stacks import CallStack, alike
-from observer.runs.profiled import profiled
+from observer.runs.profiled import profiled, weighed
 from observer.story.memory_use import MemoryUse
+from observer.story.weights import Stack, Weights
 from tests.builders import PAGE
 
 
@@ -126,6 +127,19 @@ class RunOfEvents:
 
     def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
         return (event for event in self._events if kinds is None or event.__struct_config__.tag in kinds)
+
+    def call_totals(self) -> CallTotals:
+        return totals_of(self._events)
+
+    def told(self) -> Iterator[tuple[Event, bool]]:
+        return told_of(self._events)
+
+
+def weigh(
+    events: Sequence[Event], stacks: Mapping[int, CallStack] | None = None, at_once: int = 1 << 20
+) -> dict[Stack, Weights]:  # fmt: skip
+    """Return what each stack of a run of *events* weighs."""
+    return weighed(RunOfEvents(events, at_once, stacks))
 
 
 def used(events: Sequence[Event], at_once: int = 1 << 20) -> MemoryUse:

@@ -128,9 +128,9 @@ def _write(form: str, trace: Trace, out: BinaryIO) -> None:
 def _write_weights(form: str, trace: Trace, by: str, out: BinaryIO) -> None:
     from observer.report.flame import write_collapsed, write_speedscope
     from observer.report.pprof import write_pprof
-    from observer.story.weights import weigh
+    from observer.runs.profiled import weighed
 
-    weights = weigh(trace.events(), trace.stacks())
+    weights = weighed(trace)
     if form == "flamegraph":
         write_collapsed(weights, out, by)
     elif form == "pprof":

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from observer.model.call_columns import Apart, CallColumns, CallTotals, End, Faults, Frames, PlaceNames
 from observer.model.events import Call, Event, Fault, Syscall
+from observer.model.stacks import CallStack
 from observer.story.fragmentation import Footing, Ground, fragmentation
 from observer.story.glance import Glance
 from observer.story.memory_use import MemoryUse
 from observer.story.pairing import Alive
 from observer.story.profile import ALL_PARTS, Curve, HeapProfile, Part
+from observer.story.weights import Programs, Stack, Weighing, Weights
 
-__all__ = ["Columns", "Source", "Told", "counted", "glanced", "profiled"]
+__all__ = ["Columns", "Source", "Told", "Weighed", "counted", "glanced", "profiled", "weighed"]
 
 _GROUND = frozenset({"syscall", "fault", "process"})
 _IN_TIME = frozenset({Part.LIFETIMES, Part.COURSE})
@@ -64,6 +66,13 @@ class Told(Source, Protocol):
         """Yield what is told one by one; True: for the pieces' sake alone."""
 
 
+class Weighed(Told, Protocol):
+    """A trace in which callers may have been kept."""
+
+    def stacks(self) -> Mapping[int, CallStack]:
+        """Return the stacks of its calls by their numbers."""
+
+
 def counted(source: Source, *parts: Part, apart: Apart = Apart.LINES) -> HeapProfile:
     """Return what the calls of *source* come to, with these *parts*, those of different places *apart*.
 
@@ -110,6 +119,21 @@ def glanced(source: Told) -> Glance:
     return glance
 
 
+def weighed(source: Weighed) -> dict[Stack, Weights]:
+    """Return what each stack of *source* weighs.
+
+    Raises:
+        BadTrace: its tables cannot be read.
+    """
+    columns = source.columns(Apart.FUNCTIONS)
+    weighing = Weighing(columns.names, source.stacks(), Programs(source.events(frozenset({"process"}))))
+    _follow(weighing, columns.calls(times=True), columns.ends())
+    for event, is_of_pieces in source.told():
+        if not is_of_pieces:
+            weighing.add(event)
+    return weighing.result()
+
+
 def _counted(columns: Columns, parts: frozenset[Part]) -> tuple[HeapProfile, list[End], Alive]:
     """Return the profile, the ends of processes, and what was alive before the last one."""
     profile, ends = HeapProfile(columns.names, columns.frames(), columns.events, parts), columns.ends()
@@ -119,7 +143,14 @@ def _counted(columns: Columns, parts: frozenset[Part]) -> tuple[HeapProfile, lis
     return profile, ends, last
 
 
-def _follow(profile: HeapProfile, windows: Iterable[CallColumns], ends: Iterable[End]) -> Alive:
+class _Follower(Protocol):
+    @property
+    def alive(self) -> Alive: ...
+    def take(self, calls: CallColumns) -> None: ...
+    def end(self, end: End) -> None: ...
+
+
+def _follow(profile: _Follower, windows: Iterable[CallColumns], ends: Iterable[End]) -> Alive:
     """Have *profile* take all calls and ends; return what was alive before the last process ended."""
     waiting, left = deque(ends), None
     last = next((end for end in reversed(waiting) if not end.is_exec), None)

@@ -1,4 +1,4 @@
-"""Who gives and who takes each piece, among very many calls at once."""
+"""Who gives and who takes each piece, among very many calls at once, and what lives behind them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from observer.model.call_columns import CallColumns, Integers
 from observer.model.operations import ALLOCATES, FREES, RESIZES
 
-__all__ = ["NEVER", "PIECE", "Alive", "Paired", "Pieces", "addresses_of", "made", "paired", "sizes_of", "slots_of"]
+__all__ = [
+    "NEVER", "PIECE", "Alive", "Living", "Paired", "Pieces", "addresses_of", "made", "paired", "sizes_of", "slots_of",
+]  # fmt: skip
 
 NEVER: Final = 1 << 62
 _BITS: Final = 48
@@ -113,6 +115,59 @@ def made(calls: CallColumns, rows: Integers, keys: Keys) -> Pieces:
     new["wastes"], new["own"] = calls.wastes[rows], calls.own[rows]
     new["t_ns"] = np.maximum(calls.end_ns[rows], calls.t_ns[rows])
     return new
+
+
+class Living:
+    """What lives in the processes of a run: `pair` some calls with it, `go_on` behind them, `end` a process."""
+
+    def __init__(self) -> None:
+        self.pieces: Pieces = np.empty(0, dtype=PIECE)
+        self._slots: dict[int, int] = {}
+
+    @property
+    def alive(self) -> Alive:
+        """The pieces that live in processes that have not ended."""
+        return Alive(self.pieces, self.pids)
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """The processes by the slots that the pieces' keys have."""
+        return {slot: pid for pid, slot in self._slots.items()}
+
+    def pair(self, calls: CallColumns) -> Paired:
+        """Pair *calls*, one or more, with each other and with what lives before them."""
+        return paired(calls, self._slots_of(calls.pid), self.pieces["key"])
+
+    def go_on(self, calls: CallColumns, found: Paired) -> None:
+        """Have that live which does behind *calls*, paired as *found*."""
+        stays = found.ended == NEVER
+        kept = self.pieces[found.old_ended == NEVER]
+        new = made(calls, (found.born >> 1)[stays], found.keys[found.given[stays]])
+        self.pieces = np.insert(kept, np.searchsorted(kept["key"], new["key"]), new)
+
+    def end(self, pid: int) -> Pieces:
+        """Return what lived in a process, which does no longer."""
+        slot = self._slots.pop(pid, None)
+        if slot is None:
+            return self.pieces[:0]
+        first, last = np.searchsorted(slots_of(self.pieces["key"]), [slot, slot + 1])
+        gone = self.pieces[first:last]
+        self.pieces = np.concatenate([self.pieces[:first], self.pieces[last:]])
+        return gone
+
+    def _slots_of(self, pids: Integers) -> Integers:
+        """Return the slots of *pids*; one, if they are all the same."""
+        if (pids == pids[0]).all():
+            return np.array([self._slot(int(pids[0]))])
+        used, each = np.unique(pids, return_inverse=True)
+        return np.array([self._slot(pid) for pid in used.tolist()])[each]
+
+    def _slot(self, pid: int) -> int:
+        slot = self._slots.get(pid)
+        if slot is None:
+            taken = set(self._slots.values())
+            slot = self._slots[pid] = next(i for i in range(len(taken) + 1) if i not in taken)
+        return slot
 
 
 def _in_order(addresses: Keys, turns: Integers, most: int, slots: Integers) -> tuple[Keys, Integers]:

@@ -18,7 +18,7 @@ from observer.glibc.chunks import WORD
 from observer.model.addresses import PAGE
 from observer.model.call_columns import CallColumns, End, Faults, Frames, Integers, PlaceNames
 from observer.model.operations import ALLOCATES, RESIZES
-from observer.story.pairing import NEVER, PIECE, Alive, Paired, Pieces, made, paired, sizes_of, slots_of
+from observer.story.pairing import NEVER, Alive, Living, Paired, Pieces, made, sizes_of
 from observer.story.places import MEASURES, Place
 from observer.story.size_classes import CLASSES, SizeClass, chunk_sizes, class_of, range_of
 from observer.story.sums import bytes_by, sums_by
@@ -167,10 +167,9 @@ class HeapProfile:
         self._curve = Curve(events)
         self.has_other_chunks = False
         """Whether pieces came of another allocator than glibc's, of whose chunks no size is known."""
-        self._slots: dict[int, int] = {}
-        self._alive: Pieces = np.empty(0, dtype=PIECE)
+        self._living = Living()
         self._live = 0
-        self.peak = Peak(-1, 0, 0, Alive(self._alive, {}))
+        self.peak = Peak(-1, 0, 0, self._living.alive)
 
     # ---- the run ----
 
@@ -179,8 +178,7 @@ class HeapProfile:
         if not len(calls.n):
             return
         self._count(calls)
-        old, slots = self._alive, self._slots_of(calls.pid)
-        found = paired(calls, slots, old["key"])
+        found, old = self._living.pair(calls), self._living.pieces
         rows = found.born >> 1
         asked = sizes_of(calls.asked[rows])
         self._follow(calls, found, asked)
@@ -188,18 +186,13 @@ class HeapProfile:
             gone, ended = found.ended != NEVER, found.old_ended != NEVER
             self._bury(made(calls, rows[gone], found.keys[found.given[gone]]), found.ended[gone] >> 1, calls)
             self._bury(old[ended], found.old_ended[ended] >> 1, calls)
-        stays = found.ended == NEVER
-        kept, new = old[found.old_ended == NEVER], made(calls, rows[stays], found.keys[found.given[stays]])
-        self._alive = np.insert(kept, np.searchsorted(kept["key"], new["key"]), new)
+        self._living.go_on(calls, found)
 
     def end(self, end: End) -> None:
         """End what lives in a process: with an exec it is gone, else it was left."""
-        slot = self._slots.pop(end.pid, None)
-        if slot is None:
+        gone = self._living.end(end.pid)
+        if not len(gone):
             return
-        first, last = np.searchsorted(slots_of(self._alive["key"]), [slot, slot + 1])
-        gone = self._alive[first:last]
-        self._alive = np.concatenate([self._alive[:first], self._alive[last:]])
         self._live -= int(gone["asked"].sum())
         self._curve.add(end.n, self._live)
         if not end.is_exec:
@@ -209,20 +202,6 @@ class HeapProfile:
         """Count page faults by who took them."""
         np.add.at(self._faults, faults.place, faults.many)
         np.minimum.at(self._first, faults.place, faults.first)
-
-    def _slots_of(self, pids: Integers) -> Integers:
-        """Return the slots of *pids*; one, if they are all the same."""
-        if (pids == pids[0]).all():
-            return np.array([self._slot(int(pids[0]))])
-        used, each = np.unique(pids, return_inverse=True)
-        return np.array([self._slot(pid) for pid in used.tolist()])[each]
-
-    def _slot(self, pid: int) -> int:
-        slot = self._slots.get(pid)
-        if slot is None:
-            taken = set(self._slots.values())
-            slot = self._slots[pid] = next(i for i in range(len(taken) + 1) if i not in taken)
-        return slot
 
     def _count(self, calls: CallColumns) -> None:
         """Count what was asked for, and what was given."""
@@ -264,9 +243,10 @@ class HeapProfile:
 
     def _follow(self, calls: CallColumns, found: Paired, asked: Integers) -> None:
         """Follow how much is alive, turn by turn; the pieces that were given have what was *asked* for."""
+        old = self._living.pieces
         live = np.zeros(2 * len(calls.n), dtype=np.int64)
         live[found.born] = asked
-        for sizes, ended in ((asked, found.ended), (self._alive["asked"], found.old_ended)):
+        for sizes, ended in ((asked, found.ended), (old["asked"], found.old_ended)):
             gone = ended != NEVER
             live[ended[gone]] -= sizes[gone]
         live[0] += self._live
@@ -278,7 +258,7 @@ class HeapProfile:
         if live[highest] > self.peak.live:
             new = np.flatnonzero((found.born <= highest) & (found.ended > highest))
             pieces = made(calls, found.born[new] >> 1, found.keys[found.given[new]])
-            alive = Alive(np.concatenate([self._alive[found.old_ended > highest], pieces]), self._pids)
+            alive = Alive(np.concatenate([old[found.old_ended > highest], pieces]), self._living.pids)
             row = highest >> 1
             self.peak = Peak(int(calls.n[row]), int(calls.t_ns[row]), int(live[highest]), alive)
 
@@ -316,11 +296,7 @@ class HeapProfile:
     @property
     def alive(self) -> Alive:
         """The pieces that live in processes that have not ended."""
-        return Alive(self._alive, self._pids)
-
-    @property
-    def _pids(self) -> dict[int, int]:
-        return {slot: pid for pid, slot in self._slots.items()}
+        return self._living.alive
 
     def places(
         self, untouched: Integers | None = None, vacated: Integers | None = None, page: int = PAGE
@@ -332,7 +308,7 @@ class HeapProfile:
         """
         count = len(self._calls)
         there = self.peak.alive.pieces["place"]
-        live, pieces, own, own_pieces = self._left + self._by_place(self._alive)
+        live, pieces, own, own_pieces = self._left + self._by_place(self._living.pieces)
         peak, at_peak, _own, _own_pieces = self._by_place(self.peak.alive.pieces)
         bare = bytes_by(there, untouched, count) if untouched is not None else np.zeros(count, dtype=np.int64)
         vacant = page * self._pages_by_place(vacated) if vacated is not None else np.zeros(count, dtype=np.int64)

@@ -26,6 +26,9 @@ class StoryTrace:
     def open(cls, _path: Path) -> StoryTrace:
         return cls()
 
+    def stacks(self) -> dict[int, CallStack]:
+        return {}
+
     def events(self, kinds: frozenset[str] | None = None) -> Iterator[Event]:
         return iter(held(story_run())(kinds))
 

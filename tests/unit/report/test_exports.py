@@ -12,8 +12,9 @@ from observer.model.events import Call, Event, Library, Syscall
 from observer.report.flame import KINDS, write_collapsed, write_speedscope
 from observer.report.perfetto import write_perfetto
 from observer.report.pprof import write_pprof
-from observer.story.weights import Weights, weigh
+from observer.story.weights import Weights
 from tests.builders import HEAP, PAGE, Script, library, site, story_run
+from tests.columned import weigh
 
 HOSTILE = 'a";\n<script>\udcff\x1b[31m'
 

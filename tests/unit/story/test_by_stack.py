@@ -7,9 +7,9 @@ from observer.model.events import ChunkRef, Event, Site
 from observer.model.stacks import CallStack
 from observer.runs.profiled import counted
 from observer.story.profile import Profiled, ranked
-from observer.story.weights import Weights, weigh
+from observer.story.weights import Weights
 from tests.builders import HEAP, Script, call, fault, free, process, site
-from tests.columned import RunOfEvents
+from tests.columned import RunOfEvents, weigh
 
 INNER, OUTER = (
     Site("work", "/home/ada/story.c", 12, "story", 0x20),

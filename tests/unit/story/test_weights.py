@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from observer.model.events import Call, Fault, Syscall
 from observer.story.steps import is_step_six
-from observer.story.weights import Weights, weigh
+from observer.story.weights import Weights
 from tests.builders import HEAP, PID, Script, site, story_run
+from tests.columned import weigh
 
 CHILD = PID + 1
 
