@@ -15,6 +15,7 @@ from observer.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from observer.model.call_columns import StepsTaken
     from observer.model.events import Call, Event
     from observer.story.breaks import Breaks
     from observer.trace.reader import Trace
@@ -211,7 +212,7 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     elif is_profile(arguments):
         show_profile(console, trace, arguments, sources, language)
     elif arguments.steps:
-        print_steps(console, steps_by_line(_chosen(trace, arguments, breaks)), language)
+        print_steps(console, steps_by_line(_steps(trace, arguments, breaks)), language)
     elif arguments.kind:
         print_events(console, _chosen(trace, arguments, breaks), breaks, language)
     elif arguments.call is not None or arguments.line:
@@ -232,6 +233,19 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
             console, trace.meta, glance, shortest(arguments.directory), sources=sources, language=language,
             command=command(),
         )  # fmt: skip
+
+
+def _steps(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iterator[StepsTaken]:
+    """Yield the steps of what --kind, --call and --line choose together; all calls are counted by the trace."""
+    from observer.story.by_line import steps_in
+
+    if arguments.call is not None or arguments.line:
+        yield from steps_in(_chosen(trace, arguments, breaks))
+        return
+    kinds = _kinds(arguments.kind)
+    if kinds is None or "call" in kinds:
+        yield from trace.steps()
+    yield from steps_in(trace.events(frozenset({"fault"}) & (kinds or {"fault"})))
 
 
 def _chosen(trace: Trace, arguments: argparse.Namespace, breaks: Breaks) -> Iterator[Event]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from observer.model.events import Site
 
-__all__ = ["Apart", "CallColumns", "CallTotals", "End", "Faults", "Frames", "Integers", "PlaceNames"]
+__all__ = ["Apart", "CallColumns", "CallTotals", "End", "Faults", "Frames", "Integers", "PlaceNames", "StepsTaken"]
 
 Integers = npt.NDArray[np.int64]
 
@@ -78,6 +78,19 @@ class CallTotals(NamedTuple):
     refused: int
     cached: int
     first_cached: Sequence[int]
+
+
+class StepsTaken(NamedTuple):
+    """How many `times` calls of one function at one place took the same steps, with the n of the `first`.
+
+    Without an `op` these are page faults that gave a frame to memory which malloc manages.
+    """
+
+    first: int
+    site: Site | None
+    op: str | None
+    steps: str | None
+    times: int
 
 
 class End(NamedTuple):

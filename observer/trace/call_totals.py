@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from observer.model.call_columns import CallTotals
+from observer.model.call_columns import CallTotals, StepsTaken
 from observer.trace.about import AMONG, REFUSED
+from observer.trace.rows import site_of
 
-__all__ = ["totals_of"]
+__all__ = ["steps_of", "totals_of"]
 
 _EVIDENCE: Final = 5
 """Events that a departure from the book is shown at."""
 _KINDS: Final = """
     select op, steps, end_ns is null, pid, tid, count(*), min(n) from read_parquet(?) group by all order by min(n)"""
+
+
+_STEPS: Final = """
+    select min(n), any_value(site), op, steps, count(*) from read_parquet(?) group by hash(site), op, steps"""
+
+
+def steps_of(query: Callable[..., Iterable[tuple[Any, ...]]]) -> Iterator[StepsTaken]:
+    """Yield which steps calls took, of each slice of the table, for which *query* stands as for `totals_of`."""
+    for first, site, *others in query(_STEPS):
+        yield StepsTaken(first, site_of(site), *others)
 
 
 def totals_of(query: Callable[..., Iterable[tuple[Any, ...]]], telling: Sequence[int]) -> CallTotals:

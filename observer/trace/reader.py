@@ -15,7 +15,7 @@ import msgspec
 
 from observer.errors import BadTrace
 from observer.files import File, Folder
-from observer.model.call_columns import Apart, CallTotals
+from observer.model.call_columns import Apart, CallTotals, StepsTaken
 from observer.model.chunks import Chunk
 from observer.model.events import Call, Event, Signal
 from observer.model.machine import SCHEMA, Meta
@@ -34,7 +34,7 @@ from observer.trace.about import (
     numbered,
 )
 from observer.trace.call_columns import COLUMNS_NEEDED, ColumnsOfRun
-from observer.trace.call_totals import totals_of
+from observer.trace.call_totals import steps_of, totals_of
 from observer.trace.database import database
 from observer.trace.finish import recover
 from observer.trace.layout import META, TABLES, is_unfinished
@@ -169,6 +169,10 @@ class Trace:
     def call_totals(self) -> CallTotals:
         """Return what all calls came to, but for what the numbers of `told` are needed for."""
         return totals_of(partial(self._each, "call"), self._telling)
+
+    def steps(self) -> Iterator[StepsTaken]:
+        """Yield which steps calls took, in no order, the same ones several times."""
+        return steps_of(partial(self._each, "call"))
 
     def told(self) -> Iterator[tuple[Event, bool]]:
         """Yield in order of n everything but calls, and the calls of which events are needed where all are counted.

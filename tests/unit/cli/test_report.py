@@ -13,6 +13,7 @@ from observer.cli import report
 from observer.errors import ObserverError
 from observer.model.events import Event
 from observer.model.machine import Outcome
+from observer.model.stacks import CallStack
 from observer.report.page.page import MARKER
 from tests.builders import held, meta, story_run
 

@@ -14,10 +14,11 @@ import pytest
 
 from observer.cli import export, show
 from observer.errors import UsageError
-from observer.model.call_columns import Apart, CallTotals
+from observer.model.call_columns import Apart, CallTotals, StepsTaken
 from observer.model.events import Call, Event
 from observer.model.machine import Meta
 from observer.model.stacks import CallStack, alike
+from observer.story.by_line import steps_in
 from observer.story.profile import RANKS
 from observer.story.query import at_line
 from tests.builders import ender, giver, meta, site, story_run
@@ -50,6 +51,9 @@ class StoryTrace:
 
     def stacks(self) -> dict[int, CallStack]:
         return {}
+
+    def steps(self) -> Iterator[StepsTaken]:
+        return steps_in(event for event in story_run() if isinstance(event, Call))
 
     def call_totals(self) -> CallTotals:
         return totals_of(story_run())

@@ -23,7 +23,7 @@ from observer.report.source import Sources
 from observer.report.space import print_space
 from observer.report.terminal import tell, tell_events
 from observer.story.breaks import Breaks
-from observer.story.by_line import steps_by_line
+from observer.story.by_line import steps_by_line, steps_in
 from observer.story.glance import Glance
 from observer.story.language import ENGLISH, KOREAN, Language
 from observer.story.moment import moment
@@ -197,7 +197,7 @@ PARTS = {
     "heap": lambda: heap_of(story_run()),
     "ledger": lambda: screen(lambda c: print_ledger(c, ledger(), KOREAN)),
     "events": lambda: screen(lambda c: print_events(c, story_run(), Breaks(), KOREAN)),
-    "steps": lambda: screen(lambda c: print_steps(c, steps_by_line(story_run()), KOREAN)),
+    "steps": lambda: screen(lambda c: print_steps(c, steps_by_line(steps_in(story_run())), KOREAN)),
     "counts": lambda: screen(lambda c: print_counts(c, "story.c:28", {"call": 3, "fault": 7}, KOREAN)),
     "leaks": lambda: screen(lambda c: print_leaks(c, ranked(USE.places, "live"), NO_SOURCES, KOREAN)),
     **{

@@ -9,7 +9,7 @@ import pytest
 from observer.errors import UsageError
 from observer.model.events import Call, ChunkRef, Event
 from observer.model.named import parse_event
-from observer.story.by_line import steps_by_line
+from observer.story.by_line import steps_by_line, steps_in
 from observer.story.query import at_line, life_of, lifeline, parse_line
 from tests.builders import HEAP, call, ender, fault, free, giver, site, story_run, syscall
 
@@ -79,6 +79,6 @@ def test_what_is_no_line_is_refused_with_an_example(text: str) -> None:
 
 
 def test_steps_are_counted_line_by_line() -> None:
-    first, touch = steps_by_line([call(0, steps="1-2-3-4-5"), call(1), call(2), fault(3)])
+    first, touch = steps_by_line(steps_in([call(0, steps="1-2-3-4-5"), call(1), call(2), fault(3)]))
     assert (first.place, first.calls) == ("story.c:28", {("malloc", "1-2-3-4-5"): 1, ("malloc", "1-5"): 2})
     assert (touch.place, touch.step_six) == ("story.c:29", 1)
