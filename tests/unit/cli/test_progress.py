@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pty
@@ -37,9 +36,10 @@ class Terminal:
         self._held = b""
 
     def shown(self) -> str:
-        os.set_blocking(self._shown, False)
-        with contextlib.suppress(BlockingIOError):
+        os.write(self._fd, b"#")  # what was written comes out of a terminal's other end a little later, in order
+        while not self._held.endswith(b"#"):
             self._held += os.read(self._shown, 1 << 16)
+        self._held = self._held.removesuffix(b"#")
         return self._held.decode()
 
     def draw(self) -> None:
