@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import merge
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from observer.errors import BadTrace
@@ -34,39 +36,37 @@ def show_heap(console: Console, trace: Trace, n: int | None, language: Language,
     """Tell the chunks of the process of event *n* after that event; None: of the first process before its end."""
     from observer.report.heap import print_heap
 
-    then = _moment(trace, n if n is not None else _last(trace))
+    then = _moment(trace, n if n is not None else trace.last_of_first())
     snapshot = trace.snapshot_after(then.n)
     chunks, how = _chunks(trace, then, snapshot, language)
     print_heap(console, then, chunks, how, everything=everything, language=language)
 
 
-def _last(trace: Trace) -> int:
-    """Return the last event of the first process before its end."""
-    root, last = None, 0
-    for event in trace.events():
-        root = event.pid if root is None else root
-        if event.pid == root and getattr(event, "what", "") not in ("exit", "killed"):
-            last = event.n
-    return last
-
-
 def _moment(trace: Trace, n: int) -> Moment:
-    from observer.model.events import Process
     from observer.story.moment import moment
+    from observer.story.query import KINDS
 
-    path, pid, programs = "", None, dict[int, str]()
-    for event in trace.events():
+    pid = trace.pid_of(n)
+    if pid is None:
+        last = trace.meta.outcome.events - 1
+        raise BadTrace(f"{trace.directory} has no event {n:,}", f"its last one is {last:,}", "--at with one of them")
+    # What is mapped is known from both of its ends: calls behind the moment tell nothing of it.
+    calls = takewhile(lambda event: event.n <= n, trace.events(frozenset({"call"})))
+    events = merge(calls, trace.events(frozenset(KINDS) - {"call"}), key=lambda event: event.n)
+    return moment(events, trace.meta.ends, trace.meta.machine.page_size, pid, n, _program(trace, pid, n))
+
+
+def _program(trace: Trace, pid: int, n: int) -> str:
+    """Return the path of the program that process *pid* ran at event *n*."""
+    from observer.model.events import Process
+
+    programs = dict[int, str]()
+    for event in takewhile(lambda event: event.n <= n, trace.events(frozenset({"process"}))):
         if isinstance(event, Process) and event.path is not None:
             programs[event.pid] = event.path
         elif isinstance(event, Process) and event.child is not None:
             programs.setdefault(event.child, programs.get(event.pid, ""))
-        if event.n == n:
-            pid, path = event.pid, programs.get(event.pid, "")
-            break
-    if pid is None:
-        last = trace.meta.outcome.events - 1
-        raise BadTrace(f"{trace.directory} has no event {n:,}", f"its last one is {last:,}", "--at with one of them")
-    return moment(trace.events(), trace.meta.ends, trace.meta.machine.page_size, pid, n, path)
+    return programs.get(pid, "")
 
 
 def _chunks(

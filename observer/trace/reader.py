@@ -46,6 +46,7 @@ from observer.trace.stacks import read_stacks
 
 __all__ = ["Trace", "read_meta"]
 
+_GOES_ON: Final = " and what not in ('exit', 'killed')"
 _BATCH: Final = 4096
 _AGAIN: Final = "record the program again"
 _LARGEST_META: Final = 1 << 28
@@ -207,6 +208,22 @@ class Trace:
             assert isinstance(event, Call)
             return event
         return None
+
+    def pid_of(self, n: int) -> int | None:
+        """Return the process of event *n*, None if there is no such event."""
+        found = (
+            row for kind in TABLES for row in self._query(kind, "select pid from read_parquet(?) where n = ?", [n])
+        )
+        return next((int(pid) for (pid,) in found), None)
+
+    def last_of_first(self) -> int:
+        """Return the last event of the first process before its end."""
+        first = "select n, pid from read_parquet(?) order by n limit 1"
+        root = min((row for kind in TABLES for row in self._query(kind, first)), default=(0, 0))[1]
+        return max(
+            self._one(kind, "max(n)", "pid = ?" + (_GOES_ON if kind == "process" else ""), [root]) or 0
+            for kind in TABLES
+        )
 
     def about_line(self, file: str, line: int) -> About:
         """Return what is about the source line *file*:*line*."""

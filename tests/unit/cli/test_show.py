@@ -67,6 +67,17 @@ class StoryTrace:
     def ender(self, call: Call) -> Call | None:
         return ender(story_run(), call)
 
+    def pid_of(self, n: int) -> int | None:
+        return next((event.pid for event in story_run() if event.n == n), None)
+
+    def last_of_first(self) -> int:
+        ends = {"exit", "killed"}
+        return max(
+            event.n
+            for event in story_run()
+            if event.pid == story_run()[0].pid and getattr(event, "what", "") not in ends
+        )
+
     def snapshot_after(self, n: int) -> None:
         return None
 
