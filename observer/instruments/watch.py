@@ -161,7 +161,10 @@ class Watch:
         now = time.monotonic_ns()
         arch, foreign = entry[2], entry[5]
         number, args = as_native(arch, foreign, entry[6:])
-        has_exec = result == 0 and number in (_EXECVE, _EXECVEAT)  # into memory of its own, told of in a moment
+        is_exec = number in (_EXECVE, _EXECVEAT)
+        has_exec = result == 0 and is_exec  # into memory of its own, told of in a moment
+        if is_exec and task.memory is not None:
+            task.left_program = result is None or (result < 0 and task.memory.is_abandoned)
         if self.intervals is not None and result is not None and not has_exec:
             if result >= 0:
                 self.intervals.changed(task, number, args, result)
@@ -376,7 +379,7 @@ class Watch:
         self._sink.notes.append(
             Exiting(pid=task.pid, tid=task.tid, t=now, minor=counters.minor, major=counters.major, last=last)
         )
-        if last and not is_shared(task.memory, task.pid):
+        if last and not task.left_program and not is_shared(task.memory, task.pid):
             self._look.take(task, now)
 
     def gone(self, task: Task, status: int) -> None:

@@ -214,6 +214,14 @@ class Memory:
             self.entries = {entry for entry in self.entries if not start <= entry < end}
             self.inline.drop(self.inline.hooks_within(start, end))
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether no process has this memory any more: nothing can be read then, not even that nothing is there."""
+        try:
+            return self.fd >= 0 and not os.pread(self.fd, 1, 0)
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the descriptor, and let go of what is shared with the program."""
         self.inline.close()

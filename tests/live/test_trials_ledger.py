@@ -168,6 +168,16 @@ def test_what_other_threads_did_during_a_fork_is_read_from_the_child(observe: Ob
     assert sum(event.what == "fork" for event in found.processes) == 23
 
 
+def test_an_exec_that_fails_when_the_old_program_is_gone(observe: Observe, workshop: Path) -> None:
+    cut_off = workshop / "cut_off"
+    cut_off.write_bytes(Path("/bin/true").read_bytes()[:4096])
+    cut_off.chmod(0o755)
+    found = sound(observe(compiled(workshop, "half_exec"), str(cut_off)))
+    assert found.stdout == "2\n"
+    assert sum(call.op == "free" for call in found.calls) == 4 * 101
+    assert not any("missing" in note for note in found.trace.meta.notes)
+
+
 def test_what_the_killed_had_done_is_done(observe: Observe, workshop: Path) -> None:
     found = sound(observe(compiled(workshop, "cut_short"), "23"))
     assert lines(found)[MAPPINGS].unexplained == 0
