@@ -325,6 +325,8 @@ class Watch:
             if self._kernel is not None:
                 self._kernel.relieve()
             return False
+        if self._follower.steps_through_ours(task, number, self._registers):
+            return False
         self._delivered(task, number)
         return True
 

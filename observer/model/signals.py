@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Final
 
-__all__ = ["CODES", "FAULT_SIGNALS", "SI_KERNEL", "SI_TIMER", "name_of_signal", "number_of_signal"]
+__all__ = ["CODES", "FAULT_SIGNALS", "SI_KERNEL", "SI_TIMER", "TRAP_TRACE", "name_of_signal", "number_of_signal"]
 
 _FIRST_REAL_TIME: Final = 32
 
@@ -28,6 +28,8 @@ SI_KERNEL: Final = 0x80
 """The code of a signal that the kernel sends for a reason that it does not tell."""
 SI_TIMER: Final = -2
 """The code of a signal of timer_create(2)."""
+TRAP_TRACE: Final = 2
+"""The code of a SIGTRAP behind one instruction that was executed alone."""
 
 
 def name_of_signal(number: int) -> str:

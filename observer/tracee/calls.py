@@ -23,6 +23,7 @@ from time import monotonic_ns
 from observer.arch.known import NATIVE
 from observer.code import a64
 from observer.linux.ptrace import RegisterSet, signal_info
+from observer.model.signals import TRAP_TRACE
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.carrying import Carrying, Footprint
 from observer.tracee.copied import copied_breakpoint
@@ -273,6 +274,18 @@ class CallFollower:
         memory = task.memory
         if self.inline is not None and memory is not None and memory.inline.ring is not None:
             self._vacate(task, memory, registers)
+
+    def steps_through_ours(self, task: Task, number: int, registers: RegisterSet) -> bool:
+        """Whether signal *number* is the SIGTRAP of a program that single-steps itself, and has come into code of ours.
+
+        It would never get through that, put out of it at each signal; and no instruction there is one of its own.
+        """
+        memory = task.memory
+        if number != signal.SIGTRAP or memory is None or not memory.inline.annexes:
+            return False
+        registers.read(task.tid)
+        is_ours = memory.inline.annex_at(registers.words[_RIP]) is not None
+        return is_ours and signal_info(task.tid)[1] == TRAP_TRACE
 
     def handler_returned(self, task: Task) -> None:
         """A signal handler returns (sigreturn(2))."""

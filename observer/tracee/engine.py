@@ -21,6 +21,7 @@ from observer.code.compat import as_native, signed_result
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
+from observer.model.signals import TRAP_TRACE
 from observer.tracee.affinity import Affinity
 from observer.tracee.births import Arrival, Nursery
 from observer.tracee.bystander import Bystander
@@ -39,7 +40,6 @@ __all__ = ["Engine"]
 _SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
 _GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
-_TRAP_TRACE: Final = 2
 _OF_THE_TRACEE: Final = frozenset({errno.ESRCH, errno.EIO, errno.EPERM, errno.EACCES})
 """Errors that say something of the task: it is gone, or its memory is not there, or closed to us."""
 _SHORTLY: Final = 0.001
@@ -168,7 +168,7 @@ class Engine:
         point, task.stepping = task.stepping, None
         if os.WIFSTOPPED(status) and task.memory is not None and point is not None:
             task.memory.plant(task.tid, point)
-            if status == _SIGTRAP_STOP and ptrace.signal_info(task.tid)[1] == _TRAP_TRACE:
+            if status == _SIGTRAP_STOP and ptrace.signal_info(task.tid)[1] == TRAP_TRACE:
                 self._resume(task)
                 return True
         return False

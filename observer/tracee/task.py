@@ -24,7 +24,8 @@ class Task:
 
     __slots__ = (
         "block", "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "is_strict", "left_program",
-        "memory", "nested", "parent", "pid", "put_back", "signalled_at", "stack", "stack_area", "started", "stepping", "tid",
+        "memory", "nested", "parent", "pid", "put_back", "signalled_at", "stack", "stack_area", "started", "stepping",
+        "tid",
     )  # fmt: skip
 
     def __init__(self, tid: int, pid: int, memory: Memory | None, parent: int) -> None:

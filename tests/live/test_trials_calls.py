@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections import Counter
@@ -14,6 +15,7 @@ from tests.recordings import Recorded
 
 __all__ = ["observe", "workshop"]
 
+X86_ONLY = pytest.mark.skipif(os.uname().machine != "x86_64", reason="what the program does only this processor has")
 PRELOADED = {
     "tcmalloc": "libtcmalloc_minimal.so.4", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2.0",
 }  # fmt: skip
@@ -199,6 +201,13 @@ TRAPS = ["plain", "ignored", "masked by a handler", "sigsuspend", "ppoll", "back
 def test_sigtrap_is_blocked_and_handled_as_the_program_wants(observe: Observe, workshop: Path, how: str) -> None:
     program = compiled(workshop, "trapped")
     alike(observe(program, how), program, how)
+
+
+@X86_ONLY
+def test_a_program_that_steps_through_malloc_comes_out_again(observe: Observe, workshop: Path) -> None:
+    program = compiled(workshop, "steps_itself")
+    found = alike(observe(program), program)
+    assert (of_program(found, "malloc", 23), of_program(found, "malloc", 29)) == (101, 101)
 
 
 # ---- the code of the allocator -------------------------------------------------------------------------------
