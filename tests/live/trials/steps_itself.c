@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALLS = 101, FEWEST = 10 };
+enum { BEFORE = 29, CALLS = 11, BEHIND = 101, FEWEST = 10 };
 
 static volatile long steps;
 
@@ -21,6 +21,8 @@ int main(void)
 {
 	void *piece[CALLS];
 
+	for (int i = 0; i < BEFORE; i++)
+		free(malloc(31));
 	signal(SIGTRAP, step);
 	__asm__ volatile("pushfq\n orq $0x100, (%%rsp)\n popfq" ::: "cc", "memory");
 	for (int i = 0; i < CALLS; i++)
@@ -28,7 +30,7 @@ int main(void)
 	for (int i = 0; i < CALLS; i++)
 		free(piece[i]);
 	__asm__ volatile("pushfq\n andq $~0x100, (%%rsp)\n popfq" ::: "cc", "memory");
-	for (int i = 0; i < CALLS; i++)
+	for (int i = 0; i < BEHIND; i++)
 		free(malloc(29));
 	printf("%s\n", steps > 2L * CALLS * FEWEST ? "stepped" : "too few steps");
 	return 0;
