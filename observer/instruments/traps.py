@@ -119,9 +119,9 @@ class TrapWatch:
         memory.tid = task.tid
         with self._pages.excluded():
             code = memory.syscall_instruction() if memory.fd >= 0 else 0
-            if code:
-                call_in(task.tid, memory, code, SIGACTION, (int(signal.SIGTRAP), action, 0, 8))
-        if not code:
+            wanted = int(signal.SIGTRAP), action, 0, 8
+            is_back = bool(code) and not call_in(task.tid, memory, code, SIGACTION, wanted)
+        if not is_back:
             self.disturbed.add("a SIGTRAP that is blocked or ignored lost its action at a breakpoint")
 
 

@@ -42,6 +42,7 @@ from observer.tracee.bystander import Bystander
 from observer.tracee.calls import CallFollower
 from observer.tracee.halting import Halt
 from observer.tracee.task import Task
+from observer.tracee.unnoticed import PR_SET_TSC
 from observer.tracee.watcher import Watcher
 
 __all__ = ["Watch", "own_syscalls"]
@@ -50,7 +51,7 @@ _MMAP, _MUNMAP, _MREMAP, _MADVISE = NATIVE.numbers("mmap", "munmap", "mremap", "
 _EXECVE, _EXECVEAT, _SIGRETURN = NATIVE.numbers("execve", "execveat", "rt_sigreturn")
 _TRAP_CALLS: Final = frozenset({SIGACTION, SIGPROCMASK})
 _PRCTL, _SECCOMP, _MPROTECT, _PKEY_MPROTECT = NATIVE.numbers("prctl", "seccomp", "mprotect", "pkey_mprotect")
-_PR_SET_SECCOMP, _SET_MODE_FILTER = 22, 1
+_PR_SET_SECCOMP, _SET_MODE_FILTER, _TSC_SIGSEGV = 22, 1, 2
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
@@ -194,6 +195,8 @@ class Watch:
             self.images.mapped(task, args[4], result, args[1], now, executable=executable)
         elif number in (_MPROTECT, _PKEY_MPROTECT) and "x" in protection_of(args[2]):
             self.images.made_executable(task, args[0], args[1], now)
+        elif (number, args[0]) == (_PRCTL, PR_SET_TSC):
+            self._follower.clock_changed(task, is_there=args[1] != _TSC_SIGSEGV)
         elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
         elif number in REMAPPING:

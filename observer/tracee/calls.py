@@ -287,6 +287,11 @@ class CallFollower:
         is_ours = memory.inline.annex_at(registers.words[_RIP]) is not None
         return is_ours and signal_info(task.tid)[1] == TRAP_TRACE
 
+    def clock_changed(self, task: Task, *, is_there: bool) -> None:
+        """*task* may read the processor's clock from now on, or not (prctl(2), PR_SET_TSC)."""
+        if self.inline is not None:
+            self.inline.clock_changed(task, is_there=is_there)
+
     def handler_returned(self, task: Task) -> None:
         """A signal handler returns (sigreturn(2))."""
         if task.handlers:

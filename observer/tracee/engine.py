@@ -327,7 +327,7 @@ class Engine:
         """Follow the new task *tid* with what it has from its parent, which waits for it if True is returned."""
         child = Task(tid, tid, None, parent.tid)
         self.tasks[tid] = child
-        child.has_exec = parent.has_exec
+        child.has_exec, child.has_clock = parent.has_exec, parent.has_clock
         child.blocks_trap, child.is_strict, child.put_back = parent.blocks_trap, parent.is_strict, parent.put_back
         kin = relation(parent.pid, parent.tid, tid, how)
         if kin.same_process:

@@ -6,6 +6,7 @@ Some things only a process itself can do, such as set its signals' actions (siga
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from typing import Final
@@ -18,9 +19,11 @@ from observer.tracee.waiting import ALL_TASKS, Postponed
 
 __all__ = ["EndedMeanwhile", "call_in"]
 
-_ALL_SIGNALS: Final = 0xFFFF_FFFF_FFFF_FFFF
+_HELD_BACK: Final = 0xFFFF_FFFF_FFFF_FFFF & ~(1 << signal.SIGSYS - 1)
+"""All signals but SIGSYS: where the kernel raises it in the call's place, it would lose its handler if blocked."""
 _NO_CALL: Final = 0xFFFF_FFFF_FFFF_FFFF
 _REGISTERS, _CALLS = NATIVE.registers, NATIVE.calls
+_SYSCALL_SIGNAL: Final = signal.SIGSYS << 8 | 0x7F
 _SYSCALL_STOP: Final = (signal.SIGTRAP | 0x80) << 8 | 0x7F
 
 
@@ -36,7 +39,8 @@ class EndedMeanwhile(Exception):
 def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | bytes, ...]) -> int:
     """Have the stopped task *tid* make a system call by the instruction at *code*; return its result.
 
-    Bytes among the arguments are passed by address. A failure is a negative errno.
+    Bytes among the arguments are passed by address. A failure is a negative errno; EPERM, too, where the program has
+    its system calls raise SIGSYS instead (prctl(2), PR_SET_SYSCALL_USER_DISPATCH): it sees nothing of that one.
 
     Raises:
         OSError: the task is gone, or its stack cannot be written.
@@ -59,12 +63,12 @@ def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | 
     lent.words[_REGISTERS.mode] &= ~NATIVE.modes.branched  # a gate is none for branches to land on
     if _CALLS.number is not None:
         lent.words[_CALLS.number] = _NO_CALL
-    ptrace.set_signal_mask(tid, _ALL_SIGNALS)
+    ptrace.set_signal_mask(tid, _HELD_BACK)
     lent.write(tid)
     postponed = Postponed(tid)
-    _make(tid, postponed)
+    is_made = _make(tid, postponed)
     lent.read(tid)
-    result = int(lent.words[_CALLS.result])
+    result = int(lent.words[_CALLS.result]) if is_made else (1 << 64) - errno.EPERM
     for address, data in kept:
         memory.pwrite(data, address)
     registers.write(tid)
@@ -73,8 +77,11 @@ def call_in(tid: int, memory: Memory, code: int, number: int, args: tuple[int | 
     return result - (1 << 64) if result >> 63 else result
 
 
-def _make(tid: int, postponed: Postponed) -> None:
-    """Let the task run from the entry to the exit of the call. A single step would raise a SIGTRAP of its own."""
+def _make(tid: int, postponed: Postponed) -> bool:
+    """Let the task run from the entry to the exit of the call; return whether it was made.
+
+    A single step would raise a SIGTRAP of its own.
+    """
     stops = 0
     while stops < 2:
         ptrace.to_syscall_exit(tid)
@@ -83,5 +90,8 @@ def _make(tid: int, postponed: Postponed) -> None:
             raise EndedMeanwhile(tid, status)
         if status == _SYSCALL_STOP:
             stops += 1
+        elif status == _SYSCALL_SIGNAL and ptrace.signal_info(tid)[1] > 0:
+            return False  # before its entry
         else:
             postponed.take(status)  # or nothing: a filter, ours too, may stop it between
+    return True

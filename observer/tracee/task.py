@@ -19,13 +19,14 @@ class Task:
     `stack` is an address in its stack, known from its birth (0: the process's own stack), `stack_area` what is known to
     hold it. `stepping` is the breakpoint that is lifted for one step. `block` is where the inline recorder keeps its
     calls. `signalled_at` is which signal it had last, and where it stood then: its instruction and stack pointer.
+    `has_clock` says whether it may read the processor's clock (PR_SET_TSC of prctl(2)); its children inherit that.
     `left_program` says that an exec took its program's memory, or may have, and gave it none that could run.
     """
 
     __slots__ = (
-        "block", "blocks_trap", "entered", "exiting", "frames", "handlers", "has_exec", "is_strict", "left_program",
-        "memory", "nested", "parent", "pid", "put_back", "signalled_at", "stack", "stack_area", "started", "stepping",
-        "tid",
+        "block", "blocks_trap", "entered", "exiting", "frames", "handlers", "has_clock", "has_exec", "is_strict",
+        "left_program", "memory", "nested", "parent", "pid", "put_back", "signalled_at", "stack", "stack_area",
+        "started", "stepping", "tid",
     )  # fmt: skip
 
     def __init__(self, tid: int, pid: int, memory: Memory | None, parent: int) -> None:
@@ -47,6 +48,7 @@ class Task:
         self.entered: tuple[int, ...] | None = None
         self.started = False
         self.exiting = False
+        self.has_clock = True
         self.has_exec = False
         self.left_program = False
 

@@ -24,12 +24,13 @@ from observer.linux.ptrace import RegisterSet, set_call_number
 from observer.linux.seccomp import CLONE_UNTRACED
 from observer.tracee.task import Task
 
-__all__ = ["Unnoticed"]
+__all__ = ["PR_SET_TSC", "Unnoticed"]
 
 _CLONE, _PTRACE, _PRCTL, _SECCOMP, _GETRUSAGE = NATIVE.numbers("clone", "ptrace", "prctl", "seccomp", "getrusage")
 _KILL, _TKILL, _TGKILL = NATIVE.numbers("kill", "tkill", "tgkill")
 _OWN_USAGE: Final = frozenset({0, 1})  # RUSAGE_SELF, RUSAGE_THREAD
 _PR_GET_SECCOMP, _PR_SET_SECCOMP, _STRICT = 21, 22, 1
+PR_SET_TSC: Final = 26
 _SET_MODE_STRICT: Final = 0
 _ATTACHING: Final = frozenset({16, 0x4206})  # PTRACE_ATTACH, PTRACE_SEIZE
 _STOPPING: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
@@ -58,7 +59,7 @@ class Unnoticed:
         """Numbers of this machine's kernel to first arguments."""
         own = {os.getpid(), *self._own}
         return {
-            _PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP},
+            _PRCTL: {_PR_GET_SECCOMP, _PR_SET_SECCOMP, PR_SET_TSC},
             _GETRUSAGE: _OWN_USAGE,
             _KILL: own,
             _TKILL: own,

@@ -16,6 +16,7 @@ from tests.recordings import Recorded
 __all__ = ["observe", "workshop"]
 
 X86_ONLY = pytest.mark.skipif(os.uname().machine != "x86_64", reason="what the program does only this processor has")
+NOT_HERE = 77
 PRELOADED = {
     "tcmalloc": "libtcmalloc_minimal.so.4", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2.0",
 }  # fmt: skip
@@ -208,6 +209,26 @@ def test_a_program_that_steps_through_malloc_comes_out_again(observe: Observe, w
     program = compiled(workshop, "steps_itself")
     found = alike(observe(program), program)
     assert (of_program(found, "malloc", 23), of_program(found, "malloc", 29)) == (11, 101)
+
+
+@X86_ONLY
+@pytest.mark.parametrize("more", [(), ("behind",)], ids=["from the beginning", "behind calls"])
+def test_a_program_may_answer_its_own_system_calls(observe: Observe, workshop: Path, more: tuple[str, ...]) -> None:
+    program = compiled(workshop, "dispatches")
+    if bare(program, *more)[0] == NOT_HERE:
+        pytest.skip("this kernel has no PR_SET_SYSCALL_USER_DISPATCH")
+    found = alike(observe(program, *more), program, *more)
+    rounds = 1 + len(more)
+    assert (of_program(found, "malloc", 23), of_program(found, "malloc", 200003)) == (rounds * 101, rounds * 13)
+
+
+@pytest.mark.parametrize("how", ["begin", "behind", "thread"])
+def test_a_program_may_forbid_itself_the_clock(observe: Observe, workshop: Path, how: str) -> None:
+    program = compiled(workshop, "no_clock", "-pthread")
+    if bare(program, how)[0] == NOT_HERE:
+        pytest.skip("this machine has no PR_SET_TSC")
+    found = alike(observe(program, how), program, how)
+    assert of_program(found, "malloc", 23) == {"begin": 3, "behind": 4, "thread": 6}[how] * 101
 
 
 # ---- the code of the allocator -------------------------------------------------------------------------------

@@ -106,6 +106,8 @@ class InlineRecorder:
             return None  # a call is to come back by a breakpoint, which has to stand there still
         plan = memory.inline.plans.pop(implementation)
         try:
+            if not task.has_clock:
+                raise Refused("the program may not read the processor's clock (PR_SET_TSC)")
             annex = self._installer.install(task, memory, plan)
         except Refused as why:
             self.refused[str(why)] = self.refused.get(str(why), 0) + 1
@@ -158,6 +160,12 @@ class InlineRecorder:
         if block is not None:
             memory.inline.shared_bases.add(base)
             block.be_slow(True)
+
+    def clock_changed(self, task: Task, *, is_there: bool) -> None:
+        """*task* may read the processor's clock from now on, or not: our code would, and be killed."""
+        task.has_clock = is_there
+        if not is_there:
+            self.remove(task, 0, NATIVE.kernel_half)
 
     def remove(self, task: Task, start: int, end: int) -> None:
         """Have breakpoints in [start, end) again: the program may look at its code there, or change it."""
