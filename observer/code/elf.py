@@ -78,16 +78,18 @@ class Elf:
     Args:
         path: what the file is called. Several files may be called so, in other roots or one after the other.
         source: where it is read, if no path of ours leads to it.
+        identity: which file it is, if the source is a copy of it.
     """
 
-    def __init__(self, path: str, source: str = "") -> None:
+    def __init__(self, path: str, source: str = "", identity: Identity | None = None) -> None:
         self.path = path
         self._source = source or path
+        self._is_copy = identity is not None
         self._descriptor = -1
         self._code: dict[tuple[int, int], bytes] = {}
         with open_regular(self._source) as file:
             try:
-                self.identity = Identity.of(os.fstat(file.fileno()))
+                self.identity = identity or Identity.of(os.fstat(file.fileno()))
                 elf = ParsedElf(file)
                 ours = _OURS.get((elf.elfclass, elf.header["e_machine"]))
                 if ours is None:
@@ -117,20 +119,20 @@ class Elf:
     def open(self) -> BinaryIO:
         """Open the file to read; raises OSError (ESTALE) when it is no longer the one that was parsed."""
         file = open_regular(self._source)
-        if Identity.of(os.fstat(file.fileno())) != self.identity:
+        if not self._is_copy and Identity.of(os.fstat(file.fileno())) != self.identity:
             file.close()
             raise OSError(ESTALE, "the file has changed", self.path)
         return file
 
-    def hold(self, descriptor: int) -> None:
-        """Read the file by *descriptor* from now on, wherever it goes; it is ours now."""
-        self._descriptor, self._source = descriptor, f"/proc/self/fd/{descriptor}"
+    def hold(self, descriptor: int, *, is_copy: bool = False) -> None:
+        """Read the file, or a copy of it, by *descriptor* from now on, wherever it goes; it is ours now."""
+        self._descriptor, self._source, self._is_copy = descriptor, f"/proc/self/fd/{descriptor}", is_copy
 
     def release(self) -> None:
         """Close the descriptor; what is at the path now may be another file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
-        self._descriptor, self._source = -1, self.path
+        self._descriptor, self._source, self._is_copy = -1, self.path, False
 
     @cached_property
     def functions(self) -> list[tuple[int, int, str]]:

@@ -6,6 +6,7 @@ replaced files, memfds. The kernel names a mapping's file by device and inode, a
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from collections import OrderedDict
@@ -15,11 +16,13 @@ from resource import RLIMIT_NOFILE, getrlimit
 from typing import Final
 
 from observer.code.elf import Elf, Identity, load
+from observer.code.fetching import copied, fetched, is_served_by_a_program
 from observer.linux.regions import Region, as_mapped
 
 __all__ = ["held", "load_mapped"]
 
 _MOST_HELD: Final = 32
+_MOST_COPIED: Final = 64 << 20
 _SHARE: Final = 16
 """Which part of the descriptors that we may have is given to held files."""
 _held: OrderedDict[Identity, Elf] = OrderedDict()
@@ -30,7 +33,7 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
 
     Files with source lines are held open, and those that no path of ours leads to: a program may delete or replace
     them while it runs. They are 32 at most, fewer where few descriptors are allowed; then the one used longest ago is
-    let go.
+    let go. Of what lies on another mount than the root's a copy is held, up to 64 MiB: a mount may be taken away.
 
     Args:
         descriptor: the task's own one, by which it mapped the file.
@@ -38,6 +41,8 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
     Raises:
         OSError: the file cannot be reached by any way, or the process is gone.
     """
+    if is_served_by_a_program(tid, region.device):
+        return _load_copy(tid, region, descriptor)
     fd = _open(tid, region, descriptor)
     identity = Identity.of(os.fstat(fd))
     elf = held(identity)
@@ -45,9 +50,26 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
         leads_there = _is_at(region.mapping.path, identity)
         elf = load(region.mapping.path) if leads_there else _parse(region.mapping.path, fd)
         if elf is not None and (elf.has_debug_lines or not leads_there):
-            _hold(elf, fd)
-            return elf
+            may_go = _mount_of(fd) != _mount_of_root() and identity.size <= _MOST_COPIED
+            _hold(elf, copied(fd) if may_go else fd, is_copy=may_go)
+            if not may_go:
+                return elf
     os.close(fd)
+    return elf
+
+
+def _load_copy(tid: int, region: Region, descriptor: int | None) -> Elf | None:
+    status, copy = fetched(
+        lambda: _open(tid, region, descriptor), is_here=lambda status: Identity.of(status) in _held
+    )  # fmt: skip
+    identity = Identity.of(status)
+    if copy < 0:
+        return held(identity)
+    elf = _parse(region.mapping.path, copy, identity)
+    if elf is not None:
+        _hold(elf, copy, is_copy=True)
+    else:
+        os.close(copy)
     return elf
 
 
@@ -66,15 +88,30 @@ def _is_at(path: str, identity: Identity) -> bool:
         return False
 
 
-def _parse(path: str, fd: int) -> Elf | None:
+def _parse(path: str, fd: int, identity: Identity | None = None) -> Elf | None:
     try:
-        return Elf(path, source=f"/proc/self/fd/{fd}")
+        return Elf(path, source=f"/proc/self/fd/{fd}", identity=identity)
     except ValueError:
         return None
 
 
-def _hold(elf: Elf, fd: int) -> None:
-    elf.hold(fd)
+def _mount_of(fd: int) -> bytes:
+    """Return the number of the mount on which the file was opened, as the kernel writes it (proc(5), fdinfo)."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb", buffering=0) as file:
+        return next((line for line in file.readall().splitlines() if line.startswith(b"mnt_id:")), b"")
+
+
+@functools.cache
+def _mount_of_root() -> bytes:
+    fd = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        return _mount_of(fd)
+    finally:
+        os.close(fd)
+
+
+def _hold(elf: Elf, fd: int, *, is_copy: bool) -> None:
+    elf.hold(fd, is_copy=is_copy)
     _held[elf.identity] = elf
     may_have = max(getrlimit(RLIMIT_NOFILE)[0] // _SHARE, 1)
     while len(_held) > min(_MOST_HELD, may_have):

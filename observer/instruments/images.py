@@ -128,7 +128,7 @@ class Images:
         bias = elf.bias_of(mapping.start, mapping.offset) if elf is not None else None
         if elf is None or bias is None:
             return None
-        role = role_of(elf, is_program=_is_program(task.tid, elf))
+        role = role_of(elf, is_program=program_of(task.tid) == mapping.path)
         self._note(task, now, mapping, elf, bias, role)
         self._plant(task, mapping, elf, bias, role, now)
         return elf
@@ -175,11 +175,3 @@ class Images:
         if self._allocator is not None:
             self._sink.notes.append(Unobserved(pid=task.pid, t=now, path=path, why=why))
             self.unobserved.add(f"calls in {path} are not observed: {why}")
-
-
-def _is_program(tid: int, elf: Elf) -> bool:
-    try:
-        status = os.stat(f"/proc/{tid}/exe")
-    except OSError:
-        return False  # a zombie's, or one that may not be known
-    return (status.st_dev, status.st_ino) == (elf.identity.device, elf.identity.inode)

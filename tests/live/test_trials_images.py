@@ -110,6 +110,21 @@ def test_a_program_in_memory_has_its_calls_and_lines(observe: Observe, workshop:
     assert sites(of_program(found, 777)) == {("counted.c", HERE)}
 
 
+@pytest.mark.parametrize("kind", ["memory", "served", "busy"])
+def test_what_is_mounted_can_be_taken_away_again(observe: Observe, workshop: Path, kind: str) -> None:
+    place = workshop / "place"
+    place.mkdir()
+    program = compiled(workshop, "counted", "-DTIMES=13", "-DSIZE=5003")
+    found = sound(observe(compiled(workshop, "serves"), kind, str(place), program))
+    assert found.stdout.splitlines()[-2:] == ["0", "0"]  # the program's status, and that of umount(2)
+    calls = of_program(found, 5003) if kind != "busy" else [call for call in found.calls if call.size == 5003]
+    assert len(calls) == 13
+    if kind == "busy":
+        assert any("the program that serves it did not answer" in note for note in unobserved(found))
+    else:
+        assert sites(calls) == {("counted.c", HERE)}
+
+
 def test_a_file_that_has_gone_before_its_lines_are_read_is_said_to_have(workshop: Path) -> None:
     program = compiled(workshop, "counted")
     elf = load(program)
