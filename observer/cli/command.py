@@ -26,5 +26,8 @@ def command() -> str:
 
 
 def shortest(path: str | Path) -> str:
-    """Return the shorter one of the absolute and the relative path to *path*."""
-    return min(os.path.abspath(path), os.path.relpath(path), key=len)
+    """Return the shorter one of the absolute and the relative path to *path*; none is taken for an option."""
+    relative = os.path.relpath(path)
+    if relative.startswith("-"):
+        relative = os.path.join(os.curdir, relative)
+    return min(os.path.abspath(path), relative, key=len)

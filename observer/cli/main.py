@@ -12,7 +12,6 @@ import errno
 import gc
 import importlib
 import os
-import resource
 import signal
 import stat
 import sys
@@ -21,6 +20,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from observer import __version__
+from observer.cli.address_space import ask_for_address_space
 from observer.cli.complaint import complain, drop_output
 
 __all__ = ["main"]
@@ -40,9 +40,6 @@ VERBS: Final = {
     "completion": "print what makes a shell complete the words behind observer",
     "doctor": "say what this machine allows, and what would allow more",
 }
-
-_ADDRESS_SPACE: Final = 3 << 29
-"""Bytes; most of it is only reserved: threads' stacks and arenas."""
 
 _SOON: Final = 0.05
 """Seconds; by then the callback that an interrupt came in has ended."""
@@ -158,7 +155,7 @@ def _guarded(words: Sequence[str]) -> int:
     undo_coercion()
     sys.unraisablehook, before = _come_again, sys.unraisablehook
     try:
-        _ask_for_address_space()
+        ask_for_address_space()
         status = _run_verb(words[0], words[1:])
         sys.stdout.flush()
         return status
@@ -199,16 +196,6 @@ def _output_is_stuck() -> bool:
         return is_file and os.fstatvfs(sys.stdout.fileno()).f_bavail == 0
     except OSError:
         return True
-
-
-def _ask_for_address_space() -> None:
-    """Refuse at once where the libraries (numpy, DuckDB) would end the process in the midst of their work."""
-    from observer.errors import ObserverError
-
-    soft, _hard = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY and soft < _ADDRESS_SPACE:
-        why = f"ulimit -v is {soft >> 10}, and it needs {_ADDRESS_SPACE >> 10}"
-        raise ObserverError("cannot work in so little address space", why, "ulimit -v unlimited")
 
 
 def _exhausted(error: Exception) -> int:

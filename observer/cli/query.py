@@ -6,7 +6,6 @@ import argparse
 import csv
 import glob
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,11 +25,14 @@ of all of these traces, and the column trace tells which one each is of.
 Tables: calls, syscalls, faults, signals, processes, library, lost. Their
 columns: describe calls; or observer export --schema. Of a run with --stack N
 stacks, too: a row for each caller, joined by calls.stack = stacks.stack.
+
+Only that is read, and nothing is written: one SELECT, FROM, DESCRIBE, SUMMARIZE
+or PIVOT. For more, DuckDB itself reads the Parquet files in DIR as they are.
 """
 _EPILOG: Final = """\
 Exit status:
   0    answered
-  2    the query is no SQL, or asks for what is not there
+  2    the query is no SQL, asks for what is not there, or is no question
   125  DIR cannot be read
 
 Examples:
@@ -76,6 +78,9 @@ def _folders(word: str) -> list[Path]:
 def _tell_json(answer: Answer) -> None:
     import msgspec
 
+    twice = next((name for name in answer.columns if answer.columns.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two columns are called {twice}", "an object has one of a name", "select … as another_name")
     for row in answer.rows:
         named = dict(zip(answer.columns, row, strict=True))
         sys.stdout.buffer.write(msgspec.json.encode(named, enc_hook=str) + b"\n")
@@ -91,28 +96,7 @@ def _tell_csv(answer: Answer) -> None:
 
 
 def _tell(answer: Answer) -> None:
-    from rich.table import Table
-
+    from observer.report.answer import print_answer
     from observer.report.screen import make_console
 
-    table = Table(box=None, pad_edge=False)
-    rows = list(answer.rows)
-    for number, name in enumerate(answer.columns):
-        table.add_column(_word(name), justify="right" if _is_numeric(row[number] for row in rows) else "left")
-    for row in rows:
-        table.add_row(*map(_word, row))
-    make_console(sys.stdout).print(table, markup=False, highlight=False)
-
-
-def _is_numeric(values: Iterable[object]) -> bool:
-    return all(value is None or isinstance(value, int | float) for value in values)
-
-
-def _word(value: object) -> str:
-    from rich.markup import escape
-
-    from observer.model.filenames import safe
-
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return "" if value is None else escape(safe(str(value)))
+    print_answer(make_console(sys.stdout), answer.columns, answer.rows)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from observer.model.filenames import safe
 from observer.report.jsonl import encoded
 from observer.story.weights import Stack, Weights
 
@@ -34,6 +35,7 @@ KINDS: Final = {
 }
 """The kinds of weight, by name."""
 _SEPARATES: Final = str.maketrans({";": ":", "\n": " ", "\r": " "})
+"""What parts frames or lines in this format, and stands for something else within a name."""
 
 
 def write_collapsed(weights: Mapping[Stack, Weights], out: BinaryIO, by: str = "bytes") -> None:
@@ -41,8 +43,8 @@ def write_collapsed(weights: Mapping[Stack, Weights], out: BinaryIO, by: str = "
     of = KINDS[by].of
     for stack, weight in weights.items():
         if of(weight) > 0:
-            told = ";".join(frame.translate(_SEPARATES) for frame in stack)
-            out.write(f"{told} {of(weight)}\n".encode("utf-8", "backslashreplace"))
+            told = ";".join(safe(frame.translate(_SEPARATES)) for frame in stack)
+            out.write(f"{told} {of(weight)}\n".encode())
 
 
 def write_speedscope(weights: Mapping[Stack, Weights], name: str, out: BinaryIO) -> None:

@@ -1,8 +1,11 @@
-"""Questions in SQL to the tables of one trace or of many, which DuckDB answers."""
+"""Questions in SQL to the tables of one trace or of many, which DuckDB answers; it reads nothing else, and writes
+nothing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -10,6 +13,7 @@ import duckdb
 
 from observer.errors import BadTrace, UsageError
 from observer.files import Folder
+from observer.model.filenames import as_text
 from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
 
@@ -18,8 +22,20 @@ __all__ = ["Answer", "ask"]
 _ROWS: Final = 4096
 _UNANSWERED: Final = "the query cannot be answered"
 _EXAMPLE: Final = "select * from calls limit 3"
-_SETTINGS: Final = "set autoinstall_known_extensions = false; set autoload_known_extensions = false"
-"""Nothing is fetched from anywhere, whatever is asked for."""
+_AGAIN: Final = "record it again"
+_GLOB: Final = re.compile(r"[*?\[]")
+"""What names several files where DuckDB is given a path; in brackets it stands for itself."""
+_SETTINGS: Final = "set enable_external_access = false; set lock_configuration = true"
+"""Nothing is read but the tables, nothing is fetched from anywhere."""
+_QUESTION: Final = re.compile(r"[\s(]*(select|from|with|pivot|unpivot)\b", re.IGNORECASE)
+"""How a question may begin that DuckDB answers in several steps; of what else begins so it is said what it does."""
+
+
+_USERS: Final = (
+    duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException,
+    UnicodeEncodeError,
+)  # fmt: skip
+"""What the question itself makes fail."""
 
 
 class Answer(NamedTuple):
@@ -37,45 +53,95 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
 
     Raises:
         BadTrace: one of *folders* is no trace, or none that is finished; or a table cannot be read.
-        UsageError: *query* is no SQL, or asks for what is not there.
+        UsageError: *query* is no SQL, asks for what is not there, or is no question: it would do something.
     """
     for folder in folders:
         _check(folder)
     connection = duckdb.connect()
+    tables = {Path(file).stem: _tables(folders, file) for file in (*TABLES.values(), STACKS)}
+    for name, paths in tables.items():
+        _view(connection, paths, name)
+    allowed = [word for path in chain(*tables.values()) for word in (path, _literal(path))]
+    connection.execute(f"set allowed_paths = [{', '.join(map(_quoted, allowed))}]")
     connection.execute(_SETTINGS)
-    for file in (*TABLES.values(), STACKS):
-        _view(connection, [folder / file for folder in folders if (folder / file).exists()], Path(file).stem)
     try:
-        result = connection.execute(query)
-    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        result = connection.execute(_question(connection, query))
+    except _USERS as error:
         raise UsageError(_UNANSWERED, str(error).strip().splitlines()[0], _EXAMPLE) from error
     except duckdb.Error as error:
-        raise BadTrace("the query failed", str(error).splitlines()[0]) from error
-    if result is None:
-        raise UsageError(_UNANSWERED, "it is empty", _EXAMPLE)
+        raise _failed(error) from error
     return Answer([column[0] for column in result.description or []], _rows(result))
 
 
+def _question(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
+    """Return the one question in *query*; raises UsageError where there is none, or more, or an order."""
+    query.encode()
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        why = "it is empty" if not statements else f"it holds {len(statements)} statements"
+        raise UsageError(_UNANSWERED, why, _EXAMPLE)
+    (statement,) = statements
+    is_question = statement.type == duckdb.StatementType.SELECT or (
+        statement.type == duckdb.StatementType.MULTI and _QUESTION.match(query)
+    )
+    if not is_question:
+        raise UsageError(_UNANSWERED, "it asks for nothing: it is no SELECT, FROM, DESCRIBE or SUMMARIZE", _EXAMPLE)
+    return statement
+
+
+def _tables(folders: Sequence[Path], name: str) -> list[str]:
+    """Return the paths of the tables called *name* in *folders*.
+
+    Raises:
+        BadTrace: one is missing, or no regular file, or cannot be named to DuckDB.
+    """
+    found = []
+    for folder in folders:
+        opened, path = _opened(folder), str(folder.resolve() / name)
+        if as_text(path) != path:
+            raise BadTrace(f"{folder} cannot be asked", "its name is no UTF-8, which DuckDB needs", "another name")
+        if opened.has(name):
+            found.append(path)
+        elif name in opened.names():
+            raise BadTrace(f"cannot read {name} of {folder}", "it is no regular file", _AGAIN)
+        elif name != STACKS:
+            raise BadTrace(f"{folder} is incomplete", f"{name} is missing", _AGAIN)
+    return found
+
+
 def _check(folder: Path) -> None:
-    try:
-        opened = Folder.open(folder)
-    except OSError as error:
-        raise BadTrace(f"cannot open {folder}", error.strerror or str(error)) from error
+    opened = _opened(folder)
     if is_unfinished(opened):
         raise BadTrace(f"{folder} is not finished", "its run was cut off", f"observer show {folder} finishes it")
     read_meta(opened)
 
 
-def _view(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], name: str) -> None:
+def _opened(folder: Path) -> Folder:
+    try:
+        return Folder.open(folder)
+    except OSError as error:
+        raise BadTrace(f"cannot open {folder}", error.strerror or str(error)) from error
+
+
+def _view(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str) -> None:
     if not paths:
         return
-    listed = ", ".join("'" + str(path.resolve()).replace("'", "''") + "'" for path in paths)
+    listed = ", ".join(_quoted(_literal(path)) for path in paths)
     source = f"read_parquet([{listed}], filename = 'trace', union_by_name = true)"
     place = "regexp_extract(trace, '([^/]*)/[^/]*$', 1)"
     try:
         connection.execute(f"create view {name} as select {place} as trace, * exclude (trace) from {source}")
     except duckdb.Error as error:
-        raise BadTrace(f"the table {name} cannot be read", str(error).splitlines()[0], "record it again") from error
+        raise BadTrace(f"the table {name} cannot be read", str(error).splitlines()[0], _AGAIN) from error
+
+
+def _literal(path: str) -> str:
+    """Return *path* as a pattern that names this file alone."""
+    return _GLOB.sub(r"[\g<0>]", path)
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
@@ -83,4 +149,8 @@ def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
         while rows := result.fetchmany(_ROWS):
             yield from rows
     except duckdb.Error as error:
-        raise BadTrace("the query failed", str(error).splitlines()[0]) from error
+        raise _failed(error) from error
+
+
+def _failed(error: duckdb.Error) -> BadTrace:
+    return BadTrace("the query failed", str(error).splitlines()[0])

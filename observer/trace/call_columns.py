@@ -144,15 +144,18 @@ class ColumnsOfRun:
                     if len(found["n"]):
                         yield CallColumns(**found)
 
-    @staticmethod
     def _stretches(
-        connection: duckdb.DuckDBPyConnection, file: File, rows: int | None
+        self, connection: duckdb.DuckDBPyConnection, file: File, rows: int | None
     ) -> list[tuple[int, int]]:  # fmt: skip
         """Return from which numbers to which the calls in *file* are read at once, the latter not included."""
         if rows is not None and rows <= _WINDOW:
             return [_ALL]
         least, most = connection.execute(_NUMBERS, [file.path]).fetchall()[0]
-        return [(first, first + _WINDOW) for first in range(least, most + 1, _WINDOW)] if least is not None else []
+        if least is None:
+            return []
+        if least < 0 or most >= self.events:
+            raise self._damaged(f"{TABLES['call']} has numbers that no event of the run has")
+        return [(first, first + _WINDOW) for first in range(least, most + 1, _WINDOW)]
 
     def _damaged(self, why: str) -> BadTrace:
         """Return the failure that the calls are damaged, unless what is known of them better raises its own."""

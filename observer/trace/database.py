@@ -20,6 +20,10 @@ _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 """What its errors tell of when Ctrl-C came while it worked, or Python below it."""
 
 
+_NO_TEXT: Final = "conversion error"
+"""What tells of bytes where text must be."""
+
+
 class _Instance:
     """The one database of this process, made when it is first needed: that takes as long as reading a small table.
 
@@ -77,9 +81,11 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
             raise KeyboardInterrupt from error
         raise BadTrace(what, _reason(error), remedy) from error
     except RuntimeError as error:
-        if "interrupted" not in str(error):
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from error
+        if _NO_TEXT not in str(error):
             raise
-        raise KeyboardInterrupt from error
+        raise BadTrace(what, "a name or a text in it is no UTF-8", remedy) from error
 
 
 def _reason(error: Exception) -> str:

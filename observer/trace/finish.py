@@ -193,7 +193,7 @@ def _balanced(spooled: Spooled, recording: Recording | None) -> tuple[dict[str, 
 
 def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording | None) -> Iterator[Part]:
     """Yield what could not be stored as events of its own, after everything else."""
-    counts = {**lost, "fault samples": recording.totals["faults_lost"] if recording else 0}
+    counts = {**lost, "fault samples": recording.totals.get("faults_lost", 0) if recording else 0}
     counts["kernel events"] = recording.totals.get("kernel_events_lost", 0) if recording else 0
     end = int(recording.seconds * 1e9) if recording else 0
     part = Part.empty(findings.sites)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from observer.model.addresses import AddressSpace
+
 __all__ = ["HeapPages"]
 
 
@@ -11,17 +13,17 @@ __all__ = ["HeapPages"]
 class HeapPages:
     """Addresses of pages of a heap: those that faults brought in and nobody gave back, and what else is known.
 
-    `lazy` are those of them that the kernel may take when it wants (MADV_FREE), `moved_in` those that mremap put there,
+    `lazy` are those of them that the kernel may take when it wants (MADV_FREE), `moved_in` where mremap put some,
     come or not.
     """
 
     came: set[int] = field(default_factory=set)
     lazy: set[int] = field(default_factory=set)
-    moved_in: set[int] = field(default_factory=set)
+    moved_in: AddressSpace = field(default_factory=AddressSpace)
 
     def copy(self) -> HeapPages:
         """Return an independent copy."""
-        return HeapPages(set(self.came), set(self.lazy), set(self.moved_in))
+        return HeapPages(set(self.came), set(self.lazy), self.moved_in.copy())
 
     def within(self, start: int, end: int) -> set[int]:
         """Return the pages that came in and lie in [start, end)."""
@@ -30,7 +32,7 @@ class HeapPages:
     def drop(self, start: int, end: int) -> None:
         """The pages of [start, end) were given back."""
         self.came -= self.within(start, end)
-        self.moved_in = {page for page in self.moved_in if not start <= page < end}
+        self.moved_in.unmap(start, end - start)
 
     def touch(self, page: int) -> None:
         """*page* came in."""

@@ -19,6 +19,11 @@ __all__ = ["Kept", "changed", "read_kept"]
 _ROOM: Final = 1 << 15
 _LARGEST: Final = 1 << 24
 _NAMED: Final = 3
+_MOST: Final = 1 << 62
+_LONGEST: Final = 1e9
+"""Seconds: some thirty years."""
+_LARGEST_STATUS: Final = 0xFFFF
+"""Of those that wait(2) tells, but for that of a process that goes on."""
 
 
 class Kept:
@@ -52,9 +57,20 @@ class Kept:
 def read_kept(spool: Folder) -> Recording | None:
     """Return what the instruments counted; None when the observer ended before they could, or it is damaged."""
     try:
-        return msgspec.json.decode(spool.read(RECORDING, _LARGEST), type=Recording)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        recording = msgspec.json.decode(spool.read(RECORDING, _LARGEST), type=Recording)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    return recording if _is_sound(recording) else None
+
+
+def _is_sound(recording: Recording) -> bool:
+    """Whether its numbers are of such a size as what can be counted in a run."""
+    counts = (*recording.totals.values(), *recording.lost.values())
+    return (
+        all(0 <= count < _MOST for count in counts)
+        and 0 <= recording.seconds < _LONGEST
+        and (recording.status is None or 0 <= recording.status <= _LARGEST_STATUS)
+    )
 
 
 def changed(folder: Folder, why: str) -> BadTrace:

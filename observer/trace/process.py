@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.instruments.places import CodeMap
-from observer.model.addresses import PAGE, AddressSpace, Mapping, is_numbered, page_down, page_up
-from observer.model.memory_calls import Advise, Break, Map, Move, Protect, Unmap, decode
+from observer.model.addresses import AddressSpace, Mapping, is_numbered, page_down, page_up
+from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, decode
 from observer.model.where import Where, text_of
 from observer.trace.beside import Blocks
 from observer.trace.columns import Words
@@ -24,6 +24,8 @@ from observer.trace.stacks import KnownStacks
 __all__ = ["Places", "ProcessState", "apply_grant", "apply_release", "changes_names"]
 
 _STACK_REACH: Final = 1 << 30
+_BEYOND: Final = 1 << 57
+"""No program has an address here: with five levels of page tables x86-64 gives it 56 bits, AArch64 at most 52."""
 
 
 class Places(NamedTuple):
@@ -202,6 +204,23 @@ def changes_names(name: str, args: tuple[int, ...]) -> bool:
     return isinstance(decode(name, args), Break | Map | Move | Unmap)
 
 
+def _possible(call: MemoryCall | None) -> MemoryCall | None:
+    """Return *call*, or None where no kernel carries out such a one: its record is damaged."""
+    match call:
+        case Break(end=end):
+            is_possible = end is None or 0 <= end < _BEYOND
+        case Map(start=start, length=length):
+            is_possible = start is None or (start >= 0 and start + length < _BEYOND)
+        case Move(end=end, new_start=start, new_length=length):
+            new_start = start if start is not None else 0
+            is_possible = end < _BEYOND and new_start >= 0 and new_start + length < _BEYOND
+        case Protect(end=end) | Unmap(end=end) | Advise(end=end):
+            is_possible = end < _BEYOND
+        case _:
+            return call
+    return call if is_possible else None
+
+
 def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None:
     """Replay what a successful call takes away (munmap(2), mremap(2)); to be done at the call's entry.
 
@@ -209,7 +228,7 @@ def apply_release(state: ProcessState, name: str, args: tuple[int, ...]) -> None
     return; whoever unmaps a new mapping was told of it by that call's return. So taking at entries and giving at
     returns keeps the order in which things happened.
     """
-    call = decode(name, args)
+    call = _possible(decode(name, args))
     if isinstance(call, Unmap):
         state.unmap(call.start, call.length)
     elif isinstance(call, Advise):
@@ -245,7 +264,7 @@ def _depart(state: ProcessState, call: Move) -> None:
 
 def apply_grant(state: ProcessState, name: str, args: tuple[int, ...], result: int) -> None:
     """Replay what a successful call gives or changes (mmap(2), mremap(2), brk(2), mprotect(2)); at its return."""
-    call = decode(name, args, result)
+    call = _possible(decode(name, args, result))
     if isinstance(call, Break):
         state.drop_pages(page_up(result), page_up(state.space.break_end))
         state.space.set_break(result)
@@ -272,4 +291,4 @@ def _arrive(state: ProcessState, call: Move, result: int) -> None:
     state.space.place(source, old, result, length)
     if state.meets_heap(result, result + length):
         state.heap_pages.came |= {page - old + result for page in pages if page - old < length}
-        state.heap_pages.moved_in |= set(range(result, result + page_up(length), PAGE))
+        state.heap_pages.moved_in.map(result, length, "---")

@@ -43,6 +43,7 @@ from observer.trace.schema import COLUMNS, faults_of, selection_of
 from observer.trace.slices import Slices
 from observer.trace.snapshots import read_chunks
 from observer.trace.stacks import read_stacks
+from observer.trace.written_types import odd_column
 
 __all__ = ["Trace", "read_meta"]
 
@@ -111,14 +112,15 @@ class Trace:
         """Open the trace in *directory*, recovering it first if the observer that recorded it was killed.
 
         Raises:
-            BadTrace: as `read_meta`; a table is missing or has other rows than meta.json tells; the run is still being
-                recorded.
+            BadTrace: as `read_meta`; a table is missing, has other columns than were written, or other rows than
+                meta.json tells; the run is still being recorded.
         """
         folder = _open(directory)
         meta = read_meta(folder)
         if is_unfinished(folder):
             meta = recover(folder, meta)
         trace = cls(folder, meta)
+        trace._check_columns()
         rows = sum(trace._rows(kind) for kind in TABLES)
         if rows != meta.outcome.events:
             why = f"its tables hold {rows:,} events, its meta.json tells of {meta.outcome.events:,}"
@@ -326,6 +328,15 @@ class Trace:
         for name, found in zip(names, zip(*counts, strict=True), strict=True):
             if any(found):
                 raise self._damaged(kind, name, sum(filter(None, found)))
+
+    def _check_columns(self) -> None:
+        """Raise BadTrace when a table has other columns than are written."""
+        for kind in TABLES:
+            file = next(self._slices(kind).parts(1)).file
+            with database(f"cannot read {TABLES[kind]} of {self.directory}", _AGAIN) as connection:
+                odd = odd_column(connection, kind, file)
+            if odd is not None:
+                raise BadTrace(f"{TABLES[kind]} of {self.directory} is damaged", odd, _AGAIN)
 
     def _rows(self, kind: str) -> int:
         rows = self._slices(kind).rows

@@ -87,7 +87,7 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
         expected += len(there)
         missing, more = came - there, there - came
         huge = _beside(more, came) if evidence.huge_pages else set()
-        moved = more & known.moved_in - huge
+        moved = {page for page in more - huge if known.moved_in.find(page) is not None}
         told = min(len(more - huge - moved), unsampled)
         unsampled -= told
         parts += Counter({_HUGE: len(huge), _MOVED: len(moved), _UNSAMPLED: told})

@@ -34,3 +34,8 @@ def test_the_shorter_path_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert shortest(tmp_path / "build" / "story.trace") == "build/story.trace"
     assert shortest("story.trace") == "story.trace"
     assert shortest("/bin/true") == "/bin/true"
+
+
+def test_no_path_is_taken_for_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shortest("./-n.trace") == "./-n.trace"

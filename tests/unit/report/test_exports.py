@@ -171,3 +171,10 @@ def test_a_flamegraph_may_weigh_anything() -> None:
         write_collapsed(weights, out, name)
         told = sum(int(line.rsplit(" ", 1)[1]) for line in out.getvalue().decode().splitlines())
         assert told == sum(kind.of(each) for each in weights.values() if kind.of(each) > 0)
+
+
+def test_a_flamegraph_steers_no_terminal() -> None:
+    frames = ("ma\x1b[31min", "a;b\n", "\x9b31m\u202ex", "\udcff")
+    out = io.BytesIO()
+    write_collapsed({frames: Weights(bytes=7)}, out)
+    assert out.getvalue().decode() == "ma\\x1b[31min;a:b ;\\x9b31m\\u202ex;\\udcff 7\n"

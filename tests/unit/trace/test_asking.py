@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,73 @@ def test_an_answer_steers_no_terminal(traces: list[Path], capsys: pytest.Capture
 def test_a_pattern_that_names_nothing_is_said(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="nothing is called"):
         told(capsys, str(traces[0].parent / "*.none"), "select 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 1; select 2", "create table mine as select 1", "drop view calls", "set threads = 1", "install httpfs",
+        "load httpfs", "attach '{folder}/new.db'", "copy (select 1) to '{folder}/new.csv'", "export database '{folder}'",
+        "copy (select 1) to '{table}' (use_tmp_file false)", "explain analyze copy (select 1) to '{table}'",
+        "copy (pivot calls on op using count(*)) to '{table}' (use_tmp_file false, format csv)",
+        "/* */ copy (pivot calls on op using count(*)) to '{table}' (use_tmp_file false, format csv)",
+        "create table mine as pivot calls on op using count(*)", "select * from read_text('{folder}/other')",
+        "select * from '{folder}/other.csv'", "select * from glob('{folder}/*')", "from 'https://localhost/x.parquet'",
+        "select '\udcff'",
+    ],
+)  # fmt: skip
+def test_a_question_reads_the_tables_and_does_nothing(traces: list[Path], tmp_path: Path, text: str) -> None:
+    for name in ("other", "other.csv"):
+        (tmp_path / name).write_text("a,b\n1,2\n")
+    table = traces[1] / "calls.parquet"
+    before = table.read_bytes(), sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="the query cannot be answered"):
+        rows(traces, text.format(folder=tmp_path, table=table))
+    assert (table.read_bytes(), sorted(tmp_path.iterdir())) == before
+
+
+def test_questions_need_not_begin_with_select(traces: list[Path]) -> None:
+    assert rows(traces, "from calls select count(*)") == [(3,)]
+    assert rows(traces, "with mine as (from calls) select count(*) from mine;") == [(3,)]
+    assert rows(traces, "pivot calls on op using count(*) group by trace order by trace")[0] == ("it's one.trace", 2)
+    assert ("n", "BIGINT") in [row[:2] for row in rows(traces, "describe calls")]
+    assert rows(traces, "summarize faults")[0][0] == "trace"
+
+
+def test_a_table_that_is_missing_or_something_else_is_said(traces: list[Path], tmp_path: Path) -> None:
+    (traces[0] / "lost.parquet").unlink()
+    with pytest.raises(BadTrace, match=r"is incomplete: lost\.parquet is missing"):
+        ask(traces, "select 1")
+    os.mkfifo(traces[0] / "lost.parquet")
+    with pytest.raises(BadTrace, match=r"cannot read lost\.parquet .*: it is no regular file"):
+        ask(traces, "select 1")
+    (traces[0] / "lost.parquet").unlink()
+    (traces[0] / "lost.parquet").symlink_to(traces[1] / "lost.parquet")
+    with pytest.raises(BadTrace, match="it is no regular file"):
+        ask(traces, "select 1")
+
+
+def test_a_folders_name_stands_for_itself(traces: list[Path], tmp_path: Path) -> None:
+    for name in ("a*b.trace", "[t]wo.trace", "tw?.trace", "a[1].trace", "{two}.trace"):
+        shutil.copytree(traces[1], tmp_path / name)
+        assert rows([tmp_path / name], "select trace, size from calls") == [(name, 7)]
+    odd = tmp_path / "\udcff.trace"
+    shutil.copytree(traces[1], odd)
+    with pytest.raises(BadTrace, match="cannot be asked: its name is no UTF-8"):
+        ask([odd], "select 1")
+
+
+def test_two_columns_of_one_name_are_no_object(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="two columns are called a"):
+        told(capsys, str(traces[0]), "select 1 as a, 2 as a", "--json")
+    assert told(capsys, str(traces[0]), "select 1 as a, 2 as a", "--csv") == "a,a\n1,2\n"
+
+
+def test_an_answer_of_many_rows_is_told_as_it_comes(traces: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    text = "select range as n, 'x' || range as word, null as nothing from range(2500)"
+    lines = told(capsys, str(traces[0]), text).splitlines()
+    assert [line.split() for line in lines] == [["n", "word", "nothing"], *([f"{n:,}", f"x{n}"] for n in range(2500))]
+    assert len({line.index("x") for line in lines[1001:]}) == 1
+    wide = told(capsys, str(traces[0]), f"select range as n, '{'w' * 200}' as word from range(1001)")
+    assert len(wide.splitlines()) == 1002
+    assert wide.count("w" * 200) == 1001

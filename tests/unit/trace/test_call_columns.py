@@ -136,3 +136,13 @@ def test_a_table_that_nobody_can_have_written_is_refused(tmp_path: Path) -> None
     (tmp_path / "other.parquet").rename(table)
     with pytest.raises(BadTrace, match="two calls of one number"):
         list(Trace(trace.folder, trace.meta).columns().calls(times=False))
+
+
+def test_numbers_that_no_event_has_are_refused_and_not_gone_through(tmp_path: Path) -> None:
+    trace, _count = trace_of([part_of(story_run())], tmp_path)
+    table = tmp_path / "calls.parquet"
+    far = f"select * replace (case when n > 200 then n + {1 << 62} else n end as n) from '{table}'"
+    duckdb.sql(far).write_parquet(str(tmp_path / "other.parquet"))
+    (tmp_path / "other.parquet").rename(table)
+    with pytest.raises(BadTrace, match="has numbers that no event of the run has"):
+        list(Trace(trace.folder, trace.meta).columns().calls(times=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from observer.model.addresses import AddressSpace, Mapping
 from observer.model.machine import Image
@@ -211,3 +212,39 @@ def test_a_forked_process_goes_its_own_way() -> None:
     assert (parent.space.break_end, parent.heap_pages.came, len(parent.live)) == (HEAP + 4 * PAGE, {HEAP}, 1)
     assert (child.space.break_end, child.heap_pages.came, len(child.live)) == (HEAP, set(), 0)
     assert parent.files == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "result"),
+    [
+        ("brk", (0,), -(1 << 58)), ("brk", (0,), 1 << 60), ("mmap", (0, PAGE, 3, 0x22, 0, 0), 1 << 60),
+        ("mmap", (0, (1 << 64) - 1, 3, 0x22, 0, 0), MAP + PAGE), ("mprotect", (MAP, (1 << 64) - 1, 0), 0),
+        ("mremap", (MAP, PAGE, (1 << 64) - 1, 1, 0), MAP + PAGE), ("mremap", (MAP + PAGE, PAGE, 2 * PAGE, 1, 0), 1 << 60),
+        ("munmap", (MAP, (1 << 64) - 1), 0), ("madvise", (0, (1 << 64) - 1, 4), 0),
+    ],
+)  # fmt: skip
+def test_what_no_kernel_carries_out_changes_nothing(name: str, args: tuple[int, ...], result: int) -> None:
+    state = ProcessState()
+    mmap(state, MAP, 1)
+    apply_grant(state, "brk", (0,), HEAP)
+    apply_release(state, name, args)
+    apply_grant(state, name, args, result)
+    assert [(mapping.start, mapping.end) for mapping in state.space.mappings] == [(MAP, MAP + PAGE)]
+    assert state.space.break_end == HEAP
+
+
+def test_of_what_moved_onto_the_heap_its_pages_are_known_however_many() -> None:
+    state = ProcessState()
+    apply_grant(state, "brk", (0,), HEAP)
+    apply_grant(state, "brk", (HEAP + PAGE,), HEAP + PAGE)
+    size = 1 << 55
+    mmap(state, MAP, 1)
+    moved = (MAP, PAGE, size, 3, HEAP)
+    apply_release(state, "mremap", moved)
+    apply_grant(state, "mremap", moved, HEAP)
+    known = state.heap_pages.copy()
+    assert known.moved_in.find(HEAP + size - 1) is not None
+    known.drop(HEAP, HEAP + PAGE)
+    assert known.moved_in.find(HEAP) is None
+    assert known.moved_in.find(HEAP + PAGE) is not None
+    assert state.heap_pages.moved_in.find(HEAP) is not None

@@ -277,6 +277,38 @@ def test_a_damaged_table_is_refused_when_it_is_read(tmp_path: Path, content: byt
         Trace.open(with_meta(tmp_path, msgspec.json.encode(meta())))
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ("* exclude (tid)", "it has no column tid"), ("* rename (tid as nobody)", "it has no column tid"),
+        ("* replace (cast(n as double) as n)", "its column n has values of another type"),
+        ("* replace (cast(pid as integer) as pid)", "its column pid has values of another type"),
+        ("* replace (timestamp '2026-01-01' as t_ns)", "its column t_ns has values of another type"),
+        ("* replace (cast(pid as varchar) as pid)", "its column pid has values of another type"),
+        ("*, 1 as more", "it has other columns than were written"),
+        ("* exclude (n), n", "it has other columns than were written"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("table", TABLES.values())
+def test_a_table_with_other_columns_is_refused_before_it_is_read(
+    tmp_path: Path, table: str, changed: str, why: str
+) -> None:  # fmt: skip
+    written(tmp_path, EVERY_KIND)
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select {changed} from '{tmp_path}/{table}') to '{tmp_path}/new' (format parquet)")
+    (tmp_path / "new").replace(tmp_path / table)
+    with pytest.raises(BadTrace, match=f"{table} of .* is damaged: {why}"):
+        Trace.open(tmp_path)
+
+
+def test_a_table_whose_columns_have_names_that_are_no_text_is_refused(tmp_path: Path) -> None:
+    written(tmp_path, EVERY_KIND)
+    table = tmp_path / "lost.parquet"
+    table.write_bytes(table.read_bytes().replace(b"tid", b"\xffid"))
+    with pytest.raises(BadTrace, match=r"cannot read lost\.parquet .*: a name or a text in it is no UTF-8"):
+        Trace.open(tmp_path)
+
+
 def test_tables_that_cannot_be_written_are_a_bad_trace(tmp_path: Path) -> None:
     gone = Folder.make(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
