@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from observer.errors import ObserverError, UsageError
+from observer.errors import UsageError
 
 if TYPE_CHECKING:
     from observer.trace.reader import Trace
@@ -77,18 +76,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the trace; return the exit status."""
+    from observer.cli.output import written
+
     write = _writer(arguments)
     if arguments.output in (None, "-"):
         sys.stdout.flush()
         write(sys.stdout.buffer)
         return 0
-    try:
-        with open(arguments.output, "wb") as out:
-            write(out)
-    except OSError as error:
-        raise ObserverError(
-            f"cannot write {arguments.output}", os.strerror(error.errno or 0), "another -o FILE"
-        ) from error
+    with written(arguments.output) as out:
+        write(out)
     return 0
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from observer.errors import ObserverError, UsageError
+from observer.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,11 +83,14 @@ def _jobs(text: str) -> int:
 
 def run_grade(arguments: argparse.Namespace) -> int:
     """Grade; return the exit status."""
+    from observer.cli.output import check_folder
     from observer.labs.classroom import Results, files_of, grade_class
     from observer.labs.gradebook import write_gradebook
 
     if arguments.output is not None and arguments.format is None:
         raise UsageError("-o needs --format", "", "observer lab grade FILE --format gradescope -o results.json")
+    if arguments.output is not None:
+        check_folder(arguments.output)
     labs = arguments.labs.resolve() if arguments.labs is not None else None
     wish = _wish(arguments, labs)
     results = Results(arguments.results, wish) if arguments.results is not None else None
@@ -140,20 +142,12 @@ def _tell(documents: Sequence[Document], arguments: argparse.Namespace) -> None:
 
             tell_documents(make_console(sys.stdout), documents)
         return
+    from observer.cli.output import written
     from observer.labs.formats import FORMATS
 
     text = FORMATS[arguments.format](documents)
     if arguments.output is None:
         sys.stdout.write(text)
     else:
-        _write(arguments.output, text)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write *text* to the file *path*, whole or not at all."""
-    from observer.files import Folder
-
-    try:
-        Folder.open(Path(os.path.dirname(path) or ".")).replace(path.name, text.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise ObserverError(f"cannot write {path}", error.strerror or str(error), "another file: -o FILE") from error
+        with written(arguments.output) as out:
+            out.write(text.encode(errors="backslashreplace"))

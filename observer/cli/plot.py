@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from observer.errors import ObserverError, UsageError
+from observer.errors import UsageError
 
 __all__ = ["configure", "run"]
 
@@ -48,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw the trace; return the exit status."""
     from observer.cli.address_space import OF_DRAWING, ask_for_address_space
+    from observer.cli.output import written
     from observer.report.plot import FORMATS, picture
     from observer.story.curves import curve
     from observer.trace.reader import Trace
@@ -61,8 +62,6 @@ def run(arguments: argparse.Namespace) -> int:
     title = arguments.title if arguments.title is not None else shlex.join([os.path.basename(program), *words])
     points = curve(trace.events(), trace.meta.machine.page_size)
     drawn = picture(points, title, form, over_time=arguments.over == "time")
-    try:
-        Path(arguments.output).write_bytes(drawn)
-    except OSError as error:
-        raise ObserverError(f"cannot write {arguments.output}", error.strerror or "", "another -o FILE") from error
+    with written(arguments.output) as out:
+        out.write(drawn)
     return 0

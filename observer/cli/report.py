@@ -61,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the page; return the exit status."""
+    from observer.cli.output import written
     from observer.report.page.page import Wish, page_of
     from observer.trace.reader import Trace
 
@@ -74,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         sys.stdout.buffer.write(page)
     else:
-        _write(Path(arguments.output), page)
+        with written(arguments.output) as out:
+            out.write(page)
     return 0
 
 
@@ -109,17 +111,6 @@ def _check(path: Path) -> None:
         raise ObserverError(
             f"{path} is there, and no page of the observer", "it would be replaced", "another -o FILE, or --force"
         ) from None
-
-
-def _write(path: Path, page: bytes) -> None:
-    """Put *page* in the place of *path*, whole or not at all; a link there is replaced, not followed."""
-    from observer.files import Folder
-
-    try:
-        with Folder.open(path.parent).replacing(path.name) as file:
-            file.append(page)
-    except OSError as error:
-        raise _refused(path, error) from error
 
 
 def _refused(path: Path, error: OSError) -> ObserverError:

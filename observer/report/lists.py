@@ -55,7 +55,7 @@ def print_steps(console: Console, lines: Iterable[LineSteps], language: Language
     for line in lines:
         put(console, Text(f"  {safe(line.place)}", "bold cyan"))
         for (op, steps), count in line.calls.items():
-            put(console, Text.assemble(f"    {steps:<10}", f"{number(count):>9} × {safe(op)}"))
+            put(console, Text.assemble(f"    {safe(steps):<10}", f"{number(count):>9} × {safe(op)}"))
         for op, count in line.others.items():
             put(console, f"    {'':<10}{number(count):>9} × {safe(op)}")
         if line.step_six:

@@ -46,8 +46,15 @@ def make_console(stream: IO[str], *, shown_on: IO[str] | None = None) -> Console
 
 
 def put(console: Console, text: Text | str = "", style: str = "") -> None:
-    """Print one line of text, wrapped by nobody; a console that cannot show Unicode gets ASCII."""
+    """Print one line of text, wrapped by nobody; a console that cannot show Unicode gets ASCII.
+
+    What could steer the terminal is escaped here, too, whoever forgot it.
+    """
     line = text if isinstance(text, Text) else Text(text, style=style)
+    harmless = safe(line.plain)
+    if harmless != line.plain:
+        line = line.copy()
+        line.plain = harmless
     if console.options.ascii_only:
         line = line.copy()
         line.plain = line.plain.translate(_PLAIN).encode("ascii", "replace").decode("ascii")

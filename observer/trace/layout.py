@@ -22,8 +22,8 @@ from observer.recording import notes
 from observer.recording.records import HEAP_CHUNK, KERNEL_EVENT, LAYOUTS, SNAPSHOT_CHUNK
 
 __all__ = [
-    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "foreign_name", "held", "is_unfinished",
-    "remove_spools", "remove_trace",
+    "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "belongs_to_trace", "foreign_name", "held",
+    "is_unfinished", "remove_spools", "remove_trace",
 ]  # fmt: skip
 
 META: Final = "meta.json"
@@ -75,6 +75,11 @@ def foreign_name(folder: Folder) -> str | None:
     if SPOOL in folder.names() and (odd := _foreign_spool(folder)) is not None:
         return odd
     return None if is_unfinished(folder) or _has_head(folder) else META
+
+
+def belongs_to_trace(folder: Folder, name: str) -> bool:
+    """Whether the file *name* in *folder* is a part of a trace."""
+    return name in _FINISHED and foreign_name(folder) is None
 
 
 def _foreign_spool(folder: Folder) -> str | None:
