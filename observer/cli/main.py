@@ -22,6 +22,7 @@ from typing import Final
 from observer import __version__
 from observer.cli.address_space import ask_for_address_space
 from observer.cli.complaint import complain, drop_output
+from observer.cli.parser import Parser
 
 __all__ = ["main"]
 
@@ -89,7 +90,7 @@ def _run_verb(name: str, words: Sequence[str]) -> int:
     module = importlib.import_module(f"observer.cli.{name}")
     gc.freeze()  # what is loaded stays, and is looked through for cycles never
     gc.enable()
-    parser = argparse.ArgumentParser(prog=f"observer {name}")
+    parser = Parser(prog=f"observer {name}")
     module.configure(parser)
     try:
         arguments = parser.parse_args(words)

@@ -90,7 +90,7 @@ class Exec(_OfTask, frozen=True, kw_only=True, tag="exec"):
     first: bool
     minor: _Count
     major: _Count
-    break_start: _Word
+    break_start: _UserAddress
     mappings: tuple[Mapping, ...]
     environment: dict[str, _Value] | None = None
     joined: bool = False
@@ -137,7 +137,7 @@ class End(_OfProcess, frozen=True, kw_only=True, tag="end"):
     mappings: tuple[Mapping, ...]
     resident: dict[int, _Count]
     rss: dict[str, _Count]
-    break_start: _Word
+    break_start: _UserAddress
 
 
 class _OfHeap(_OfProcess, frozen=True, kw_only=True):
@@ -224,8 +224,8 @@ class Signalled(_OfTask, frozen=True, kw_only=True, tag="signal"):
 class Region(_OfProcess, frozen=True, kw_only=True, tag="region"):
     """What is mapped in [start, end), read after a call that does not say it in its arguments (shmat, io_setup …)."""
 
-    start: _Word
-    end: _Word
+    start: _UserAddress
+    end: _UserAddress
     mappings: tuple[Mapping, ...]
 
 
@@ -238,7 +238,7 @@ class Detached(_OfProcess, frozen=True, kw_only=True, tag="detached"):
 class MappedFile(_OfProcess, frozen=True, kw_only=True, tag="file"):
     """A file was mapped at [start, start+length); its path is empty where it could not be read."""
 
-    start: _Word
+    start: _UserAddress
     length: _Word
     path: _Path
 
@@ -247,8 +247,8 @@ class MappedImage(_OfProcess, frozen=True, kw_only=True, tag="image"):
     """Code of a file was mapped in [start, end); the fields are those of `model.machine.Image`."""
 
     path: _Path
-    start: _Word
-    end: _Word
+    start: _UserAddress
+    end: _UserAddress
     bias: int
     build_id: str
     role: str
@@ -264,8 +264,8 @@ class Annexed(_OfProcess, frozen=True, kw_only=True, tag="annexed"):
     `records.INLINE` stand for: (number, place in `model.operations.FAMILY`, number of the allocator).
     """
 
-    start: _Word
-    end: _Word
+    start: _UserAddress
+    end: _UserAddress
     places: tuple[tuple[_UserAddress, _Small, _UserAddress], ...]
     functions: tuple[tuple[_Count, _Small, _Count], ...]
     memory: tuple[_UserAddress, _UserAddress]
