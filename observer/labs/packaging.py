@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -13,8 +15,9 @@ from string import Template
 from typing import Final
 
 import observer
-from observer.errors import BadLab, ObserverError
+from observer.errors import ObserverError
 from observer.labs.lab import Lab
+from observer.labs.new_folder import new_folder
 
 __all__ = ["SITES", "make_package"]
 
@@ -29,12 +32,8 @@ def make_package(lab: Lab, site: str, folder: Path) -> Path:
         BadLab: the folder exists or cannot be written.
         ObserverError: what this package needs is not known, for it was not installed.
     """
-    try:
-        folder.mkdir()
+    with new_folder(folder, "another folder"):
         return SITES[site](lab, folder)
-    except (OSError, shutil.Error) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise BadLab(f"cannot make {folder}", why, "another folder") from error
 
 
 def _gradescope(lab: Lab, folder: Path) -> Path:
@@ -42,7 +41,14 @@ def _gradescope(lab: Lab, folder: Path) -> Path:
     source = files(__package__) / "packages" / "gradescope"
     _write(folder / "run_autograder", source / "run_autograder", lab).chmod(0o755)
     shutil.copyfile(str(source / "Dockerfile"), folder / "Dockerfile")
-    return Path(shutil.make_archive(str(folder), "zip", folder))
+    packed = folder.with_name(f"{folder.name}.zip")
+    if os.path.lexists(packed):
+        raise FileExistsError(errno.EEXIST, f"{packed} exists")
+    try:
+        return Path(shutil.make_archive(str(folder), "zip", folder))
+    except BaseException:
+        packed.unlink(missing_ok=True)
+        raise
 
 
 def _autolab(lab: Lab, folder: Path) -> Path:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Final
 
-from observer.errors import BadLab, UsageError
+from observer.errors import UsageError
+from observer.labs.new_folder import new_folder
 
 __all__ = ["make_lab"]
 
@@ -83,11 +84,8 @@ def make_lab(folder: Path) -> None:
         f"mistakes/asks_for_less/{program}": _PROGRAM.format(end=_FREE).replace("malloc(SIZE)", "malloc(SIZE / 2)"),
         "mistakes/asks_for_less/expect.toml": 'fails = ["asks"]\n',
     }  # fmt: skip
-    try:
-        folder.mkdir()
+    with new_folder(folder, "another folder"):
         for path, content in files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise BadLab(f"cannot make {folder}", error.strerror or str(error), "another folder") from error

@@ -16,6 +16,7 @@ from observer.labs.attempt import HEADER, header_of
 from observer.labs.catalogue import find_lab
 from observer.labs.judging import Answer
 from observer.labs.lab import Lab
+from observer.labs.new_folder import new_folder
 from observer.labs.predictions import Sealed, fitting, seal
 
 __all__ = ["Work", "open_work", "start"]
@@ -70,19 +71,14 @@ def start(word: str, folder: Path | None, seed: str | None) -> Work:
     if len(seed) > _LONGEST_SEED or not seed.isprintable() or not seed:
         raise UsageError("the seed must be a word", f"of at most {_LONGEST_SEED} letters", "a student's number")
     folder = folder if folder is not None else Path(lab.name)
-    try:
-        folder.mkdir()
+    with new_folder(folder, "another folder: lab start NAME DIR"):
         for path in sorted((lab.folder / "handout").iterdir()):
             shutil.copyfile(path, folder / path.name)
         for language in ("en", "ko"):
             question = lab.question(language)
             shutil.copyfile(question, folder / question.name)
         (folder / HEADER).write_text(header_of(lab.values(seed)))
-    except OSError as error:
-        raise BadLab(
-            f"cannot make {folder}", error.strerror or str(error), "another folder: lab start NAME DIR"
-        ) from error
-    _write(folder, _ABOUT, _About(str(lab.folder) if "/" in word else lab.name, seed))
+        _write(folder, _ABOUT, _About(str(lab.folder) if "/" in word else lab.name, seed))
     return Work(folder, lab, seed, None)
 
 
