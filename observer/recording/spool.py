@@ -12,12 +12,10 @@ import fcntl
 import time
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from observer.files import Folder, NewFile
-from observer.model.filenames import as_text
 from observer.recording.notes import FILE, Layouts, Note
 from observer.recording.records import (
     ARGUMENT,
@@ -32,6 +30,7 @@ from observer.recording.records import (
     VERSION,
     Layout,
 )
+from observer.recording.text import as_json
 
 __all__ = ["InlineSpool", "NoteFile", "Spool", "Spools"]
 
@@ -105,14 +104,6 @@ class InlineSpool(Spool):
         self.lost += count
 
 
-def _readable(value: Any) -> Any:
-    if isinstance(value, str):
-        return as_text(value)
-    if isinstance(value, dict):
-        return {key: _readable(item) for key, item in value.items()}
-    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 class NoteFile:
     """The file of notes, a line of JSON each. As long as nothing was noted it is empty."""
 
@@ -120,17 +111,13 @@ class NoteFile:
         self.file = NewFile(folder, FILE)
         # Held as long as the recording goes on: who finds it free finds the spools of a dead observer.
         fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._encoder = msgspec.json.Encoder()
         self.lost = 0
         self.error: OSError | None = None
-        self._head = self._encoder.encode(Layouts(t=time.monotonic_ns(), version=VERSION)) + b"\n"
+        self._head = as_json(Layouts(t=time.monotonic_ns(), version=VERSION)) + b"\n"
 
     def append(self, note: Note) -> None:
         """Write one note."""
-        try:
-            line = self._encoder.encode(note) + b"\n"
-        except UnicodeEncodeError:
-            line = self._encoder.encode(_readable(msgspec.to_builtins(note))) + b"\n"
+        line = as_json(note) + b"\n"
         if self.error is None:
             try:
                 self.file.append(self._head + line)
