@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 __all__ = ["Parser"]
 
@@ -16,3 +16,10 @@ class Parser(argparse.ArgumentParser):
         from observer.model.filenames import safe
 
         super().error(safe(message))
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # Up to Python 3.12 the `--` of `--option=--` is taken out as if it stood before arguments: no value is left,
+        # and neither the option's type nor its choices are asked.
+        if action.option_strings and arg_strings == ["--"]:
+            raise argparse.ArgumentError(action, "-- is no value")
+        return super()._get_values(action, arg_strings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,8 +24,13 @@ def find_workload(word: str, scratch: Path) -> Path | None:
         return path
     path = Path(word)
     if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(4)
+        try:
+            with path.open("rb") as file:
+                head = file.read(4)
+        except OSError as error:
+            if os.access(path, os.X_OK):
+                return None  # a program that may be run and not read
+            raise UsageError(f"cannot read {path}", error.strerror or "") from error
         return None if head.startswith((b"\x7fELF", b"#!")) else path
     if "/" in word or (shutil.which(word) is not None and word not in packaged.names()):
         return None

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from observer.errors import UsageError
+from observer.errors import BadLab, UsageError
+from observer.files import open_regular
 from observer.instruments.names import all_families, all_names
 from observer.labs.language import BadExpression, Expression, Words, parse
-from observer.labs.toml import Table, Text, read_table
+from observer.labs.toml import LANGUAGES, Table, Text, read_table
 from observer.labs.vocabulary import FACTS, ROW_WORDS
 from observer.model.chapter import CONCEPTS
 from observer.model.own_allocator import parse_functions
@@ -25,6 +26,7 @@ _VISIBLE: Final = ("visible", "hidden")
 _SECONDS: Final = 10
 _MEMORY_MIB: Final = 512
 _QUESTIONS: Final = ("question.md", "question.ko.md")
+_LONGEST_QUESTION: Final = 1 << 20
 
 
 class Range(NamedTuple):
@@ -37,7 +39,7 @@ class Range(NamedTuple):
     def chosen(self, by: str) -> int:
         """Return the value that the text *by* chooses, the same one always."""
         count = (self.most - self.least) // self.step + 1
-        number = int.from_bytes(hashlib.sha256(by.encode()).digest()[:8], "big")
+        number = int.from_bytes(hashlib.sha256(by.encode(errors="surrogateescape")).digest()[:8], "big")
         return self.least + self.step * (number % count)
 
 
@@ -117,6 +119,17 @@ class Lab:
         """Return the file of the question in *language*."""
         return self.folder / _QUESTIONS[language == "ko"]
 
+    def question_text(self, language: str) -> str:
+        """Return the question in *language*, Markdown; raises BadLab when it cannot be read."""
+        path = self.question(language)
+        try:
+            with open_regular(path) as file:
+                return file.read(_LONGEST_QUESTION).decode()
+        except OSError as error:
+            raise BadLab(f"cannot read {path}", error.strerror or "") from error
+        except UnicodeDecodeError as error:
+            raise BadLab(f"{path} is no text", str(error)) from error
+
 
 def read_lab(folder: Path) -> Lab:
     """Return the lab in *folder*.
@@ -144,6 +157,8 @@ def read_lab(folder: Path) -> Lab:
     for name in _QUESTIONS:
         if not (folder / name).is_file():
             raise table.error(f"{name} is missing beside it")
+    for language in LANGUAGES:
+        lab.question_text(language)
     return lab
 
 

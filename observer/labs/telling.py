@@ -72,7 +72,7 @@ def tell_started(console: Console, work: Work, language: str) -> None:
     lab, folder = work.lab, safe(str(work.folder))
     put(console, f"{folder}: {lab.title.of(language)}")
     put(console)
-    _tell_text(console, lab.question(language).read_text(encoding="utf-8"))
+    _tell_text(console, lab.question_text(language))
     put(console)
     for name, value in lab.values(work.seed).items():
         put(console, f"  {name} = {value}")

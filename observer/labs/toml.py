@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
 from observer.errors import BadLab
+from observer.files import open_regular
 
 __all__ = ["LANGUAGES", "Table", "Text", "read_table"]
 
 LANGUAGES: Final = ("en", "ko")
+_LARGEST: Final = 1 << 20  # bytes
 _Kind = TypeVar("_Kind", int, str, bool)
 _NAMES: Final[dict[type, str]] = {int: "a whole number", str: "a text", bool: "true or false"}
 
@@ -31,10 +33,14 @@ class Text(NamedTuple):
 def read_table(path: Path) -> Table:
     """Return the whole of the TOML file at *path*; raises BadLab when it cannot be read."""
     try:
-        return Table(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
+        with open_regular(path) as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise BadLab(f"cannot read {path}", f"it has more than {_LARGEST:,} bytes")
+        return Table(path, "", tomllib.loads(content.decode()))
     except OSError as error:
         raise BadLab(f"cannot read {path}", error.strerror or "") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadLab(f"{path} is no TOML", str(error)) from error
 
 

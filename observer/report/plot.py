@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ _CURVES: Final = ("mapped (brk, mmap)", "asked for", "resident (page frames)")
 _COLORS: Final = ("#999999", "#0072b2", "#d55e00")
 """Grey and two of the colours that everybody can tell apart (Okabe, Ito); the lines have dashes, too."""
 _OVER: Final = {True: "milliseconds since the start", False: "events of the run, in their order"}
+_NO_DOCSTRINGS: Final = 2
+"""The level of python -OO, by which modules have no docstrings."""
 _UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
 
 
@@ -26,8 +29,10 @@ def picture(points: Sequence[Point], title: str, form: str, *, over_time: bool =
     It begins where the first memory comes.
 
     Raises:
-        UsageError: what draws it is not installed.
+        UsageError: what draws it is not installed, or cannot work without its docstrings.
     """
+    if sys.flags.optimize >= _NO_DOCSTRINGS:
+        raise UsageError("cannot draw", "Altair needs its docstrings, which python -OO takes away", "PYTHONOPTIMIZE=1")
     try:
         import altair
         import vl_convert

@@ -24,3 +24,15 @@ def test_a_complaint_quotes_words_without_what_could_steer_a_terminal(
     said = capsys.readouterr().err
     assert "a\\x1b[31m" in said
     assert said.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("simulate", "six_steps", "--fit=--"), ("lab", "start", "--seed=--", "leak_hunt"), ("show", "x", "--at=--"),
+        ("run", "-o--", "true"), ("run", "--max-events=--", "true"), ("compare", "--at=--", "x"),
+    ],
+)  # fmt: skip
+def test_two_dashes_are_no_value(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) in (2, 125)
+    assert "-- is no value" in capsys.readouterr().err

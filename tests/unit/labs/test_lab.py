@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,25 @@ def test_an_allocator_of_the_programs_own_has_roles(lab: Path) -> None:
 def test_a_question_is_needed_in_both_languages(lab: Path) -> None:
     (lab / "question.ko.md").unlink()
     with pytest.raises(BadLab, match=r"question\.ko\.md is missing"):
+        read_lab(lab)
+
+
+@pytest.mark.parametrize("name", ["question.md", "question.ko.md", "lab.toml", "checks.toml"])
+def test_what_is_no_text_is_said_and_not_waited_for(lab: Path, name: str) -> None:
+    before = (lab / name).read_bytes()
+    (lab / name).write_bytes(before + b"\xff")
+    with pytest.raises(BadLab, match=f"{name} is no"):
+        read_lab(lab)
+    (lab / name).unlink()
+    os.mkfifo(lab / name)
+    with pytest.raises(BadLab, match=f"cannot read .*{name}|{name} is missing"):
+        read_lab(lab)
+
+
+@pytest.mark.parametrize("content", [b"x = " + b"[" * 100_000, b"x = 1\n" * (1 << 18)])
+def test_a_table_without_end_is_none(lab: Path, content: bytes) -> None:
+    (lab / "lab.toml").write_bytes(content)
+    with pytest.raises(BadLab, match=r"lab\.toml"):
         read_lab(lab)
 
 
