@@ -12,6 +12,7 @@ import errno
 import gc
 import importlib
 import os
+import resource
 import signal
 import stat
 import sys
@@ -44,6 +45,9 @@ VERBS: Final = {
 
 _SOON: Final = 0.05
 """Seconds; by then the callback that an interrupt came in has ended."""
+
+_UNWRITABLE: Final = (errno.EBADF, errno.EIO, errno.EFBIG, errno.EISDIR)
+"""What writing to standard output fails with where there is room: it is open for reading, its terminal has gone, …"""
 
 _DESCRIPTION: Final = """\
 Run a real program on Linux and see where its memory comes from: every malloc,
@@ -125,15 +129,20 @@ def main(words: Sequence[str] | None = None) -> int:
         from observer.cli.completion import complete
 
         complete(VERBS)
+    return _guarded(words)
+
+
+def _answer(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         _overview().print_help()
         return 0 if words else 2
     if words[0] == "--version":
         return _print_versions()
     if words[0] not in VERBS:
-        print(f"observer: no verb {words[0]!r}; verbs: {', '.join(VERBS)}", file=sys.stderr)
+        complain(f"no verb {words[0]!r}; verbs: {', '.join(VERBS)}")
         return 2
-    return _guarded(words)
+    ask_for_address_space()
+    return _run_verb(words[0], words[1:])
 
 
 def _come_again(unraisable: sys.UnraisableHookArgs) -> None:
@@ -156,8 +165,7 @@ def _guarded(words: Sequence[str]) -> int:
     undo_coercion()
     sys.unraisablehook, before = _come_again, sys.unraisablehook
     try:
-        ask_for_address_space()
-        status = _run_verb(words[0], words[1:])
+        status = _answer(words)
         sys.stdout.flush()
         return status
     except UsageError as error:
@@ -172,13 +180,13 @@ def _guarded(words: Sequence[str]) -> int:
         return 141
     except (OSError, MemoryError, RuntimeError) as error:
         number = _exhausted(error)
-        if number not in SCARCE:
-            raise
-        if _output_is_stuck():
+        if number in (*SCARCE, *_UNWRITABLE) and _output_is_stuck():
             drop_output(sys.stdout.fileno())  # what is still in the buffer would fail again at the end
             complain("cannot write the output", os.strerror(number))
-        else:
-            complain("cannot go on", os.strerror(number), SCARCE[number])
+            return 125
+        if number not in SCARCE:
+            raise
+        complain("cannot go on", os.strerror(number), SCARCE[number])
         return 125
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one must not end us by another status
@@ -189,12 +197,14 @@ def _guarded(words: Sequence[str]) -> int:
 
 
 def _output_is_stuck() -> bool:
-    """Whether there is no room for standard output: for what still waits to be written, or, unbuffered, for more."""
+    """Whether standard output cannot be written: what still waits to be, or, unbuffered, more."""
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), b"")
-        is_file = stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode)
-        return is_file and os.fstatvfs(sys.stdout.fileno()).f_bavail == 0
+        there = os.fstat(sys.stdout.fileno())
+        longest, _hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        is_full = os.fstatvfs(sys.stdout.fileno()).f_bavail == 0 or 0 <= longest <= there.st_size
+        return stat.S_ISREG(there.st_mode) and is_full
     except OSError:
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -156,11 +156,28 @@ def _operations(arguments: argparse.Namespace) -> Iterator[tuple[str, Iterable[O
         yield Path(word).name, recorded_operations(Path(word), _say_left_out)
     else:
         path = _file(word)
-        try:
-            with path.open("rb") as file:
-                yield path.name, read_operations(file, path.suffix)
-        except OSError as error:
-            raise UsageError(f"cannot read {word}", error.strerror or "") from error
+        with ExitStack() as opened:
+            with _explained(word):
+                file = opened.enter_context(path.open("rb"))
+            yield path.name, _read(word, read_operations(file, path.suffix))
+
+
+def _read(word: str, operations: Iterator[Operation]) -> Iterator[Operation]:
+    """Yield *operations* as they are read from the file *word*; what is done with them fails by errors of its own."""
+    while True:
+        with _explained(word):
+            operation = next(operations, None)
+        if operation is None:
+            return
+        yield operation
+
+
+@contextmanager
+def _explained(word: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot read {word}", error.strerror or "") from error
 
 
 def _file(word: str) -> Path:

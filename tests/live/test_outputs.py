@@ -1,0 +1,53 @@
+"""Standard output that cannot be written: one line says so, for every verb, and nothing else is blamed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+OBSERVER = (sys.executable, "-m", "observer")
+
+
+@pytest.fixture(scope="module")
+def trace(sample: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("outputs") / "story.trace"
+    subprocess.run([*OBSERVER, "run", "-q", "-o", folder, "--", sample("story")], check=True)
+    return folder
+
+
+@pytest.fixture(params=["open for reading", "full", "as long as it may be"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[int]:
+    """A descriptor to which nothing can be written."""
+    target = tmp_path / "output"
+    target.write_bytes(bytes(8192))
+    ways = {"open for reading": (target, os.O_RDONLY), "full": ("/dev/full", os.O_WRONLY)}
+    path, how = ways.get(request.param, (target, os.O_WRONLY | os.O_APPEND))
+    descriptor = os.open(path, how)
+    yield descriptor
+    os.close(descriptor)
+
+
+VERBS = (
+    ("show", "@"), ("show", "@", "--json"), ("query", "@", "from faults", "--csv"), ("query", "@", "from faults"),
+    ("export", "@", "--to", "pprof"), ("export", "--schema"), ("report", "@", "-o", "-"), ("compare", "@", "--json"),
+    ("simulate", "six_steps"), ("simulate", "@", "--print", "workload"), ("doctor", "--json"), ("lab", "list"),
+    ("completion", "bash"), ("--version",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_an_output_that_cannot_be_written_is_said(words: tuple[str, ...], trace: Path, output: int) -> None:
+    command = [*OBSERVER, *(str(trace) if word == "@" else word for word in words)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    done = subprocess.run(
+        command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1])),
+    )  # fmt: skip
+    told = done.stderr.splitlines()
+    assert (done.returncode, len(told), told[-1].startswith("observer: cannot write the output: ")) == (125, 1, True)
