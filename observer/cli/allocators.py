@@ -109,7 +109,7 @@ def _program(arguments: argparse.Namespace, scratch: Path) -> Program:
     if workload is not None:
         take_options_behind(arguments, words)
     source = arguments.source
-    if source is not None and not Path(source).is_file():
+    if source is not None and not os.path.isfile(source):
         raise UsageError(f"cannot read {source}", "there is no such file")
     if workload is not None and source is not None:
         raise UsageError("--source is for programs", "a workload is run by an interpreter whose source is known")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from observer.cli.numbers import positive
 from observer.cli.scratch import scratch_folder
 from observer.cli.words import after_dashes
+from observer.cli.workloads import is_trace
 from observer.errors import CannotLaunch, UsageError
 
 if TYPE_CHECKING:
@@ -173,15 +175,11 @@ def _traces(arguments: argparse.Namespace) -> list[Path]:
     from observer.cli.workloads import take_options_behind
 
     words = arguments.words
-    count = next((at for at, word in enumerate(words) if not _is_trace(word)), len(words))
+    count = next((at for at, word in enumerate(words) if not is_trace(word)), len(words))
     traces = [Path(word) for word in words[:count]]
     if count > 1 or (count and any(word.partition("=")[0] == "--at" for word in words)):
         take_options_behind(arguments, words[count - 1 :])
     return traces
-
-
-def _is_trace(word: str) -> bool:
-    return (Path(word) / "meta.json").is_file()
 
 
 def _target(arguments: argparse.Namespace, scratch: Path) -> Target:
@@ -209,12 +207,12 @@ def _named(word: str, scratch: Path) -> tuple[Path | None, Path | None]:
     from observer.cli.workloads import find_workload, guess
 
     path = Path(word)
-    if _is_trace(word):
+    if is_trace(word):
         return path, None
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"{path} is a folder without a trace", "it has no meta.json")
     workload = find_workload(word, scratch)
-    if workload is None and not path.exists() and shutil.which(word) is None:
+    if workload is None and not os.path.exists(path) and shutil.which(word) is None:
         why = "no program, trace or workload has this name"
         raise CannotLaunch(f"cannot run {word!r}", why, guess(word), exit_status=_NOT_FOUND)
     return None, workload

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build, record, and tell on standard output; return the exit status."""
     from observer.tracee.builds import SIDES
 
-    if not arguments.source.is_file():
+    if not os.path.isfile(arguments.source):
         raise UsageError(f"cannot read {arguments.source}", "there is no such file")
     if arguments.source.suffix in _OTHER_LANGUAGES:
         raise UsageError(f"{arguments.source} is not C", "the compilers here are asked for C, and their libraries too")

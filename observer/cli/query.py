@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import glob
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -67,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _folders(word: str) -> list[Path]:
-    if Path(word).exists() or not glob.has_magic(word):
+    if os.path.exists(word) or not glob.has_magic(word):
         return [Path(word)]
     found = sorted(Path(name) for name in glob.glob(word))
     if not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.numbers import positive
+from observer.cli.workloads import is_trace
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -150,7 +152,7 @@ def _operations(arguments: argparse.Namespace) -> Iterator[tuple[str, Iterable[O
         yield f"seed {arguments.seed}", generate(arguments.seed, arguments.random, arguments.profile)
     elif word == "-":
         yield "standard input", read_operations(sys.stdin.buffer, "")
-    elif (Path(word) / "meta.json").is_file():
+    elif is_trace(word):
         from observer.runs.workloads import recorded_operations
 
         yield Path(word).name, recorded_operations(Path(word), _say_left_out)
@@ -185,11 +187,11 @@ def _file(word: str) -> Path:
     from observer.simulator import packaged
 
     path = Path(word)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"{word} is a folder without a trace", "it has no meta.json")
-    if not path.exists() and "/" not in word and word in packaged.names():
+    if not os.path.exists(path) and "/" not in word and word in packaged.names():
         return packaged.path(word)
-    if not path.exists():
+    if not os.path.exists(path):
         raise UsageError(f"there is no workload {word}", "neither a file nor one of the package", guess(word))
     return path
 

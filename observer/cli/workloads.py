@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
 from observer.errors import UsageError
 
-__all__ = ["find_workload", "guess", "take_options_behind"]
+__all__ = ["find_workload", "guess", "is_trace", "take_options_behind"]
+
+
+def is_trace(word: str) -> bool:
+    """Whether *word* names the folder of a recorded run, or what only those may look into whose it is."""
+    try:
+        return stat.S_ISREG(os.stat(os.path.join(word, "meta.json")).st_mode)
+    except OSError as error:
+        return error.errno == errno.EACCES
 
 
 def find_workload(word: str, scratch: Path) -> Path | None:
@@ -23,7 +33,7 @@ def find_workload(word: str, scratch: Path) -> Path | None:
             shutil.copyfileobj(sys.stdin.buffer, file)
         return path
     path = Path(word)
-    if path.is_file():
+    if os.path.isfile(path):
         try:
             with path.open("rb") as file:
                 head = file.read(4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ def find_lab(word: str) -> Lab:
         BadLab: its folder is not what it must be.
     """
     folder = Path(word) if "/" in word else _FOLDER / word
-    if not word or not (folder / "lab.toml").is_file():
+    if not word or not os.path.isfile(folder / "lab.toml"):
         known = ", ".join(path.parent.name for path in sorted(_FOLDER.glob("*/lab.toml")))
         raise UsageError(f"there is no lab {word!r}", "", f"one of {known}, or the path of a lab's folder")
     return read_lab(folder.resolve())

@@ -40,7 +40,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        inside = sorted(path.glob(f"*{SUFFIX}")) if os.path.isdir(path) else [path]
         if not inside:
             raise UsageError(f"there is nothing to grade in {path}", f"no file in it ends in {SUFFIX}")
         found += inside

@@ -60,9 +60,12 @@ class _Head(msgspec.Struct):
 
 
 def is_unfinished(folder: Folder) -> bool:
-    """Whether *folder* holds spools that were never made into tables."""
+    """Whether *folder* holds spools that were never made into tables; raises BadTrace where nobody lets us see that."""
     try:
         return folder.folder(SPOOL).has(notes.FILE)
+    except PermissionError as error:
+        why = f"its run was cut off; {SPOOL}: {error.strerror}"
+        raise BadTrace(f"cannot read {folder.path}", why, "whoever recorded it, or root, can finish it") from error
     except OSError:
         return False
 

@@ -261,6 +261,19 @@ def test_a_folder_that_is_no_trace_is_refused_with_a_reason(tmp_path: Path) -> N
         read_meta(Folder.open(tmp_path))
 
 
+def test_a_run_that_was_cut_off_and_is_somebody_elses_is_said_to_be_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    written(tmp_path, EVERY_KIND)
+
+    def refused(folder: Folder, name: str) -> Folder:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Folder, "folder", refused)
+    with pytest.raises(BadTrace, match="its run was cut off; spool: Permission denied"):
+        Trace.open(tmp_path)
+
+
 @pytest.mark.parametrize("table", ["calls.parquet", "lost.parquet"])
 def test_a_trace_that_lacks_a_table_is_refused(tmp_path: Path, table: str) -> None:
     written(tmp_path, EVERY_KIND)
