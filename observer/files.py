@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["File", "Folder", "NewFile", "open_regular"]
+__all__ = ["File", "Folder", "NewFile", "open_regular", "real_path"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,6 +33,17 @@ def open_regular(path: str | Path) -> BinaryIO:
         OSError: there is none, or it is something else: EINVAL, `not a regular file`.
     """
     return os.fdopen(_regular(os.open(path, _READ)), "rb")
+
+
+def real_path(path: Path) -> Path:
+    """Return the absolute *path* without links, as far as they lead anywhere; never raises.
+
+    Path.resolve does for links that lead in a circle, and both where there is no working directory any more.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return path
 
 
 def _regular(fd: int) -> int:

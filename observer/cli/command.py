@@ -27,7 +27,10 @@ def command() -> str:
 
 def shortest(path: str | Path) -> str:
     """Return the shorter one of the absolute and the relative path to *path*; none is taken for an option."""
-    relative = os.path.relpath(path)
+    try:
+        relative = os.path.relpath(path)
+    except FileNotFoundError:
+        return str(path)  # the working directory is no more: nothing is relative to it
     if relative.startswith("-"):
         relative = os.path.join(os.curdir, relative)
     return min(os.path.abspath(path), relative, key=len)

@@ -84,6 +84,7 @@ def _jobs(text: str) -> int:
 def run_grade(arguments: argparse.Namespace) -> int:
     """Grade; return the exit status."""
     from observer.cli.output import check_folder
+    from observer.files import real_path
     from observer.labs.classroom import Results, files_of, grade_class
     from observer.labs.gradebook import write_gradebook
 
@@ -91,7 +92,7 @@ def run_grade(arguments: argparse.Namespace) -> int:
         raise UsageError("-o needs --format", "", "observer lab grade FILE --format gradescope -o results.json")
     if arguments.output is not None:
         check_folder(arguments.output)
-    labs = arguments.labs.resolve() if arguments.labs is not None else None
+    labs = real_path(arguments.labs) if arguments.labs is not None else None
     wish = _wish(arguments, labs)
     results = Results(arguments.results, wish) if arguments.results is not None else None
     documents = []

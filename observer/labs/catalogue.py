@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from observer.errors import UsageError
+from observer.files import real_path
 from observer.labs.lab import Lab, read_lab
 
 __all__ = ["find_lab", "folder_of_labs", "packaged_labs"]
@@ -35,4 +36,4 @@ def find_lab(word: str) -> Lab:
     if not word or not os.path.isfile(folder / "lab.toml"):
         known = ", ".join(path.parent.name for path in sorted(_FOLDER.glob("*/lab.toml")))
         raise UsageError(f"there is no lab {word!r}", "", f"one of {known}, or the path of a lab's folder")
-    return read_lab(folder.resolve())
+    return read_lab(real_path(folder))

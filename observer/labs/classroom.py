@@ -19,7 +19,7 @@ import msgspec
 
 from observer import __version__
 from observer.errors import BadLab, ObserverError, UsageError
-from observer.files import Folder
+from observer.files import Folder, real_path
 from observer.labs.catalogue import folder_of_labs
 from observer.labs.fleet import Task, Wish
 from observer.labs.grading import OURS, SUSPECT, Document, failed
@@ -46,7 +46,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
         found += inside
     once: dict[Path, Path] = {}
     for path in found:
-        once.setdefault(path.resolve(), path)
+        once.setdefault(real_path(path), path)
     return list(once.values())
 
 

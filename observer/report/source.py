@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from observer.files import open_regular
+from observer.files import open_regular, real_path
 from observer.model.events import Site
 from observer.model.machine import Image
 
@@ -35,7 +35,7 @@ class Sources:
     """Source lines beneath *root*; without one, where the debug information of the *images* says that they are."""
 
     def __init__(self, root: Path | None, images: Iterable[Image] = ()) -> None:
-        self._root = root.resolve() if root is not None else None
+        self._root = real_path(root) if root is not None else None
         self._built = {os.path.basename(image.path): image.file[3] for image in images}
         self._lines = lru_cache(maxsize=64)(self._read)
 
@@ -63,7 +63,7 @@ class Sources:
         parts = [part for part in name.split("/") if part not in ("", ".", "..")]
         for start in range(len(parts)):
             path = root.joinpath(*parts[start:])
-            if path.resolve().is_relative_to(root):
+            if real_path(path).is_relative_to(root):
                 text = _text(path)
                 if text is not None:
                     return text
@@ -73,7 +73,7 @@ class Sources:
 def _text(path: Path, newest: int | None = None) -> str | None:
     """Return the text of a regular file that is not too large, and was not changed after *newest* (ns); else None."""
     try:
-        with open_regular(path.resolve()) as file:
+        with open_regular(real_path(path)) as file:
             status = os.fstat(file.fileno())
             if status.st_size > _LARGEST or (newest is not None and status.st_mtime_ns > newest):
                 return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from observer.errors import CannotObserve
+from observer.files import real_path
 from observer.instruments.session import Wish
 from observer.model.ledger import worst
 from observer.model.selection import parse
@@ -36,7 +37,7 @@ class Told:
 
 def built(source: Path, sides: Sequence[str], flags: Sequence[str], folder: Path) -> tuple[list[Build], list[Missing]]:
     """Compile *source* for all *sides* into *folder*; return the programs, and why there are no others."""
-    found = [build(side, source.resolve(), flags, folder) for side in sides]
+    found = [build(side, real_path(source), flags, folder) for side in sides]
     programs = [each for each in found if not isinstance(each, Missing)]
     return programs, [each for each in found if isinstance(each, Missing)]
 

@@ -35,7 +35,7 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
     kept = {name: as_text(value) for name, value in wish.environment.items() if name.startswith(_READ_BY_LOADER)}
     syscalls = wish.selection.syscalls
     return Request(
-        command=tuple(map(as_text, wish.argv)), directory=as_text(str(directory.absolute())),
+        command=tuple(map(as_text, wish.argv)), directory=as_text(_absolute(directory)),
         expression=wish.selection.text, syscalls=None if syscalls is None else tuple(sorted(syscalls)),
         instruments=tuple(sorted(wish.selection.instruments)), recorder=wish.recorder, stack=wish.callers,
         max_events=wish.max_events, stop_after=wish.stop_after, allow_loss=allow_loss,
@@ -44,6 +44,14 @@ def request_of(wish: Wish, directory: Path, *, allow_loss: bool = False) -> Requ
         begin_at=text_of_place(wish.begin_at) if wish.begin_at is not None else "",
         end_at=text_of_place(wish.end_at) if wish.end_at is not None else "", follow=wish.follow,
     )  # fmt: skip
+
+
+def _absolute(directory: Path) -> str:
+    """Return the absolute path to *directory*; as it was given where there is no working directory any more."""
+    try:
+        return str(directory.absolute())
+    except FileNotFoundError:
+        return str(directory)
 
 
 def record_run(

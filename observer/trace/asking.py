@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import duckdb
 
 from observer.errors import BadTrace, UsageError
-from observer.files import Folder
+from observer.files import Folder, real_path
 from observer.model.filenames import as_text
 from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
@@ -61,9 +61,7 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
     tables = {Path(file).stem: _tables(folders, file) for file in (*TABLES.values(), STACKS)}
     for name, paths in tables.items():
         _view(connection, paths, name)
-    allowed = [word for path in chain(*tables.values()) for word in (path, _literal(path))]
-    connection.execute(f"set allowed_paths = [{', '.join(map(_quoted, allowed))}]")
-    connection.execute(_SETTINGS)
+    _lock(connection, [word for path in chain(*tables.values()) for word in (path, _literal(path))])
     try:
         result = connection.execute(_question(connection, query))
     except _USERS as error:
@@ -71,6 +69,17 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
     except duckdb.Error as error:
         raise _failed(error) from error
     return Answer([column[0] for column in result.description or []], _rows(result))
+
+
+def _lock(connection: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None:
+    """Let nothing be read from now on but the files *allowed*."""
+    try:
+        connection.execute(f"set allowed_paths = [{', '.join(map(_quoted, allowed))}]")
+        connection.execute(_SETTINGS)
+    except duckdb.IOException as error:
+        raise BadTrace(
+            "nothing can be asked", str(error).splitlines()[0], "a working directory that is there"
+        ) from error
 
 
 def _question(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
@@ -97,7 +106,7 @@ def _tables(folders: Sequence[Path], name: str) -> list[str]:
     """
     found = []
     for folder in folders:
-        opened, path = _opened(folder), str(folder.resolve() / name)
+        opened, path = _opened(folder), str(real_path(folder) / name)
         if as_text(path) != path:
             raise BadTrace(f"{folder} cannot be asked", "its name is no UTF-8, which DuckDB needs", "another name")
         if opened.has(name):

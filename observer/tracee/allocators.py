@@ -16,7 +16,7 @@ from observer.arch.aarch64 import AARCH64
 from observer.arch.known import NATIVE
 from observer.code import a64_pieces
 from observer.code.elf import Elf, load
-from observer.files import open_regular
+from observer.files import open_regular, real_path
 from observer.model.machine import Image
 from observer.model.operations import ALLOCATING
 
@@ -125,7 +125,7 @@ def find(allocator: str, environment: Mapping[str, str]) -> Library | Missing:
     folders = [folder for folder in environment.get("LD_LIBRARY_PATH", "").split(":") if folder] + list(_FOLDERS)
     for stem in kind.stems:
         for path in _candidates(stem, folders):
-            library = known(str(path.resolve()))
+            library = known(str(real_path(path)))
             if library is not None:
                 return library
     return Missing(allocator, "it is not installed", install_command(kind.package, kind.default_package))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from observer.files import Folder, NewFile, open_regular
+from observer.cli.command import shortest
+from observer.files import Folder, NewFile, open_regular, real_path
 
 
 @pytest.fixture
@@ -95,3 +96,17 @@ def test_the_name_of_what_is_not_whole_is_known(folder: Folder) -> None:
     assert [folder.whole_name(name) for name in ("plain", "a.partial", "film.mkv.partial")] == [
         "plain", "a.partial", "film.mkv.partial",
     ]  # fmt: skip
+
+
+def test_a_real_path_is_had_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to("loop")
+    assert real_path(tmp_path / "link") == real_path(tmp_path / "file")
+    assert real_path(tmp_path / "loop").name == "loop"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert real_path(Path("x")) == Path("x")
+    assert shortest("x") == "x"
