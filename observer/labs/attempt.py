@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from observer.errors import ObserverError
+from observer.errors import BadLab, ObserverError
+from observer.files import open_regular
 from observer.labs.anchors import anchors_in
 from observer.labs.box import Box, Limits
 from observer.labs.lab import Lab
@@ -32,6 +33,8 @@ _FLAGS: Final = ("-g", "-O0", "-fno-builtin", "-std=gnu11", "-pthread", "-I.")
 _BUILDING: Final = Limits(seconds=20, memory=1 << 30, file=64 << 20)
 _MOST_EVENTS: Final = 100_000
 _MOST_SHOWN: Final = 2000
+_LARGEST_SOURCE: Final = 8 << 20
+"""Bytes, as many as a hand-in may have."""
 _TRACE: Final = "trace"
 _OUR_TIME: Final = 20
 """Seconds that launching, following and balancing may take beside the program's own."""
@@ -183,5 +186,16 @@ def _ran_out(program: Program) -> bool:
 
 
 def sources_in(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Return the content of those files of *names* that are in *folder*."""
-    return {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    """Return the content of those files of *names* that are in *folder*; raises BadLab where one cannot be read."""
+    return {name: _content(folder / name) for name in names if os.path.isfile(folder / name)}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with open_regular(path) as file:
+            content = file.read(_LARGEST_SOURCE + 1)
+    except OSError as error:
+        raise BadLab(f"cannot read {path}", error.strerror or "") from error
+    if len(content) > _LARGEST_SOURCE:
+        raise BadLab(f"{path} is no source", f"it has more than {_LARGEST_SOURCE:,} bytes")
+    return content

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from observer.errors import BadLab, UsageError
+from observer.labs.attempt import sources_in
 from observer.labs.handin import content_of, hand_in, parse_hand_in
 from observer.labs.work import Work, open_work, start
 
@@ -88,3 +90,11 @@ def test_a_source_that_is_missing_or_no_text_is_not_handed_in(work: Work, tmp_pa
     with pytest.raises(BadLab, match="is missing"):
         hand_in(work, tmp_path / "a.handin")
     assert not (tmp_path / "a.handin").exists()
+
+
+def test_a_source_without_end_is_none_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("int main(void) { return 0; }")
+    assert list(sources_in(tmp_path, ["x.c", "gone.c"])) == ["x.c"]
+    os.truncate(tmp_path / "x.c", 1 << 40)
+    with pytest.raises(BadLab, match=r"x\.c is no source: it has more than 8,388,608 bytes"):
+        sources_in(tmp_path, ["x.c"])
