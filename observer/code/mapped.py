@@ -22,7 +22,7 @@ from observer.linux.regions import Region, as_mapped
 __all__ = ["held", "load_mapped"]
 
 _MOST_HELD: Final = 32
-_MOST_COPIED: Final = 64 << 20
+_MOST_COPIED: Final = 16 << 20
 _SHARE: Final = 16
 """Which part of the descriptors that we may have is given to held files."""
 _held: OrderedDict[Identity, Elf] = OrderedDict()
@@ -33,7 +33,7 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
 
     Files with source lines are held open, and those that no path of ours leads to: a program may delete or replace
     them while it runs. They are 32 at most, fewer where few descriptors are allowed; then the one used longest ago is
-    let go. Of what lies on another mount than the root's a copy is held, up to 64 MiB: a mount may be taken away.
+    let go. Of what lies on another mount than the root's a copy is held, up to 16 MiB: a mount may be taken away.
 
     Args:
         descriptor: the task's own one, by which it mapped the file.
