@@ -310,7 +310,7 @@ class Watch:
         self._sink.notes.append(
             Born(
                 pid=parent.pid, tid=parent.tid, t=time.monotonic_ns(), how=how, child=child.tid,
-                child_pid=child.pid, shares=child.memory is parent.memory,
+                child_pid=child.pid, shares=child.memory is parent.memory, begun=len(child.frames),
             )
         )  # fmt: skip
         self.traps.forked(parent, child)

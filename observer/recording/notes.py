@@ -99,12 +99,16 @@ class Exec(_OfTask, frozen=True, kw_only=True, tag="exec"):
 
 
 class Born(_OfTask, frozen=True, kw_only=True, tag="born"):
-    """A task was made by the task `tid`: a thread has its maker's `child_pid`; `shares` that it has its memory."""
+    """A task was made by the task `tid`: a thread has its maker's `child_pid`; `shares` that it has its memory.
+
+    `begun` is how many calls its stack holds copies of, which are its maker's: a signal handler forked in their midst.
+    """
 
     how: _Birth
     child: _Pid
     child_pid: _Pid
     shares: bool
+    begun: _Count = 0
 
 
 class Copied(_OfProcess, frozen=True, kw_only=True, tag="copied"):

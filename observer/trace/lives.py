@@ -135,7 +135,8 @@ class Lives:
     def _born(self, note: Born) -> None:
         parent = self._state(note.pid)
         if note.child_pid != note.pid:
-            self._states[note.child_pid] = parent if note.shares else parent.fork()
+            child = self._states[note.child_pid] = parent if note.shares else parent.fork()
+            child.doubts.unended += note.begun
         self._life(note, note.how, child=note.child)
 
     def _signal(self, note: Signalled) -> None:

@@ -25,6 +25,8 @@ __all__ = ["Storms"]
 
 _A_WHILE: Final = 0.0005
 """Seconds that a task runs before the signal comes."""
+_SPARED: Final = 0.005
+"""Seconds during which it waits again wherever it finds the task: among breakpoints each of them ends a while."""
 _A_MOMENT: Final = 0.00001
 """Seconds between two looks whether it has come to a stop by itself."""
 _OF_INSTRUCTIONS: Final = frozenset(
@@ -42,6 +44,7 @@ class Storms:
 
     def __init__(self) -> None:
         self._registers = RegisterSet()
+        self._spared: dict[tuple[int, int], float] = {}
 
     def waited_out(self, task: Task, number: int) -> tuple[int, int] | None:
         """Have signal *number*, at whose delivery *task* stands, wait a while if nothing was executed since the last.
@@ -54,8 +57,11 @@ class Storms:
         self._registers.read(task.tid)
         words = self._registers.words
         ip = words[NATIVE.registers.ip]
-        before, task.signalled_at = task.signalled_at, (number, ip, words[NATIVE.registers.sp])
-        if before != task.signalled_at or number in _OF_INSTRUCTIONS or number in _UNBLOCKABLE:
+        before, place = task.signalled_at.get(number), (ip, words[NATIVE.registers.sp])
+        task.signalled_at[number] = place
+        until = self._spared.pop((task.tid, number), None)
+        is_spared = time.monotonic() < until if until is not None else before == place
+        if not is_spared or number in _OF_INSTRUCTIONS or number in _UNBLOCKABLE:
             return None
         if ptrace.signal_info(task.tid)[1] not in _OF_TIMERS:
             return None
@@ -67,7 +73,7 @@ class Storms:
             behind = task.memory.read(ip - _BEHIND, _BEHIND)
         if interrupts_call(words, behind):
             return None  # there it may stand for long, not by our doing
-        task.signalled_at = None
+        self._spared[task.tid, number] = until or time.monotonic() + _SPARED
         return _let_run(task.tid, number)
 
 

@@ -18,7 +18,7 @@ class Task:
     signal handlers that run on top of them, `nested` its open calls of the functions each of whose calls is followed.
     `stack` is an address in its stack, known from its birth (0: the process's own stack), `stack_area` what is known to
     hold it. `stepping` is the breakpoint that is lifted for one step. `block` is where the inline recorder keeps its
-    calls. `signalled_at` is which signal it had last, and where it stood then: its instruction and stack pointer.
+    calls. `signalled_at` says of each signal where it stood as it had that last: its instruction and stack pointer.
     `has_clock` says whether it may read the processor's clock (PR_SET_TSC of prctl(2)); its children inherit that.
     `left_program` says that an exec took its program's memory, or may have, and gave it none that could run.
     """
@@ -40,7 +40,7 @@ class Task:
         self.stack = 0
         self.stack_area = (0, 0)
         self.stepping: Breakpoint | None = None
-        self.signalled_at: tuple[int, int, int] | None = None
+        self.signalled_at: dict[int, tuple[int, int]] = {}
         self.block: Block | None = None
         self.is_strict = False
         self.put_back: tuple[int, int] | None = None

@@ -103,6 +103,15 @@ def test_a_timer_faster_than_it_is_told_of_lets_the_program_get_on(observe: Obse
     assert sum(event.signal == name for event in found.signals) >= 50
 
 
+def test_a_handler_that_forks_inside_malloc_starves_nobody_and_its_children_add_up(
+    observe: Observe, workshop: Path
+) -> None:
+    found = observe(compiled(workshop, "forks_inside"), before=("timeout", "-k", "3", "60"))
+    assert (found.status, found.stdout) == (0, "end\n"), found.stderr
+    found.assert_balanced()
+    assert sum(event.what == "fork" for event in found.processes) >= 41
+
+
 # ---- what unwinds, and what looks at the stack ---------------------------------------------------------------
 
 
