@@ -49,6 +49,9 @@ _SOON: Final = 0.05
 _UNWRITABLE: Final = (errno.EBADF, errno.EIO, errno.EFBIG, errno.EISDIR)
 """What writing to standard output fails with where there is room: it is open for reading, its terminal has gone, …"""
 
+_NO_FOLDER: Final = "No usable temporary directory"
+"""What tempfile says where it can write nowhere."""
+
 _DESCRIPTION: Final = """\
 Run a real program on Linux and see where its memory comes from: every malloc,
 every brk and mmap inside it, every page fault with the line of C that caused
@@ -184,6 +187,10 @@ def _guarded(words: Sequence[str]) -> int:
             drop_output(sys.stdout.fileno())  # what is still in the buffer would fail again at the end
             complain("cannot write the output", os.strerror(number))
             return 125
+        missing = _missing(error)
+        if missing is not None:
+            complain(*missing)
+            return 125
         if number not in SCARCE:
             raise
         complain("cannot go on", os.strerror(number), SCARCE[number])
@@ -207,6 +214,17 @@ def _output_is_stuck() -> bool:
         return stat.S_ISREG(there.st_mode) and is_full
     except OSError:
         return True
+
+
+def _missing(error: Exception) -> tuple[str, str, str] | None:
+    """Return what every program takes for granted and is not there, why, and what to try; None if it is not that."""
+    if not isinstance(error, OSError):
+        return None
+    if error.filename == os.devnull:
+        return f"cannot open {os.devnull}", os.strerror(error.errno or 0), "a /dev with the usual devices"
+    if error.errno == errno.ENOENT and _NO_FOLDER in (error.strerror or ""):
+        return "cannot write temporary files", error.strerror or "", "TMPDIR=FOLDER"
+    return None
 
 
 def _exhausted(error: Exception) -> int:

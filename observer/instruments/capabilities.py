@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -184,7 +185,9 @@ def _losses() -> _Outcome:
 
 
 def _own_stack_entry() -> int:
-    stack = next(mapping for mapping in read_mappings(os.getpid()) if mapping.path == "[stack]")
+    stack = next((mapping for mapping in read_mappings(os.getpid()) if mapping.path == "[stack]"), None)
+    if stack is None:
+        raise OSError(errno.ESRCH, "/proc tells of the processes of another namespace")
     fd = os.open("/proc/self/pagemap", os.O_RDONLY)
     try:
         return int.from_bytes(read_pagemap(fd, stack.end - PAGE, stack.end), "little")

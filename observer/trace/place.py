@@ -41,7 +41,8 @@ def new_folder(path: Path, replacing: Callable[[], None] | None) -> Iterator[Fol
 
 @contextlib.contextmanager
 def _empty_folder(path: Path) -> Iterator[Folder]:
-    with open(os.devnull, "rb") as spare:  # where descriptors are few, clearing away needs one
+    with contextlib.ExitStack() as spare:  # where descriptors are few, clearing away needs one
+        spare.callback(os.close, os.open(os.sep, os.O_PATH | os.O_CLOEXEC))
         folder = _made(path)
         try:
             yield folder

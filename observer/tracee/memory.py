@@ -29,6 +29,7 @@ __all__ = ["Memory"]
 _SYSCALL: Final = NATIVE.calls.gates[0].code
 _POPPED: Final = 64
 """Bytes of arguments that a function of i386 may take off the stack itself: 4 where it returns a structure."""
+_CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
 
@@ -230,7 +231,8 @@ class Memory:
 
 
 def _open(pid: int) -> int:
-    """Open a process's memory; -1 where it forbids that (PR_SET_DUMPABLE) or too few descriptors are left.
+    """Open a process's memory; -1 where it forbids that (PR_SET_DUMPABLE), /proc is mounted read-only, or too few
+    descriptors are left.
 
     Raises:
         OSError: the process is gone.
@@ -238,7 +240,7 @@ def _open(pid: int) -> int:
     try:
         fd = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        if error.errno in _CLOSED:
             return -1
         raise
     # The smallest free number is taken, so it tells how many are in use; some are kept for /proc.
