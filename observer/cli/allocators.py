@@ -144,11 +144,12 @@ def _tell(trials: Sequence[Trial], missing: Sequence[Missing], name: str, *, as_
     if as_json:
         import msgspec
 
+        from observer.recording.text import to_json
         from observer.report import allocators as report
 
         for line in _lines(missing):
             print(f"observer: {line}", file=sys.stderr)
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report.as_json(trials, advice))) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.format(to_json(report.as_json(trials, advice))) + b"\n")
         return
     from observer.report.allocators import print_trials
     from observer.report.screen import make_console

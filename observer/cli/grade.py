@@ -129,9 +129,9 @@ def _fleet(arguments: argparse.Namespace, wish: Wish) -> Fleet:
 
 
 def _print_json(document: Document) -> None:
-    import msgspec
+    from observer.recording.text import to_json
 
-    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+    sys.stdout.buffer.write(to_json(document) + b"\n")
     sys.stdout.flush()
 
 

@@ -115,7 +115,9 @@ def _tell(sides: Sequence[Side], missing: Sequence[str], arguments: argparse.Nam
         return
     import msgspec
 
+    from observer.recording.text import to_json
+
     for line in missing:
         print(f"observer: {line}", file=sys.stderr)
     sys.stdout.flush()
-    os.write(sys.stdout.fileno(), msgspec.json.format(msgspec.json.encode(as_json(sides))) + b"\n")
+    os.write(sys.stdout.fileno(), msgspec.json.format(to_json(as_json(sides))) + b"\n")

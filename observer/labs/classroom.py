@@ -24,6 +24,7 @@ from observer.labs.catalogue import folder_of_labs
 from observer.labs.fleet import Task, Wish
 from observer.labs.grading import OURS, SUSPECT, Document, failed
 from observer.labs.handin import SUFFIX, content_of, parse_hand_in
+from observer.recording.text import to_json
 
 __all__ = ["Fleet", "Results", "files_of", "grade_class"]
 
@@ -64,7 +65,7 @@ class Results:
             self._folder = Folder.open(path)
         except OSError as error:
             raise ObserverError(f"cannot write {path}", error.strerror or str(error), "another folder") from error
-        self._circumstances = msgspec.json.encode(
+        self._circumstances = to_json(
             [
                 __version__,
                 platform.release(),
@@ -91,7 +92,7 @@ class Results:
     def keep(self, key: str, document: Document) -> None:
         """Keep *document*; raises ObserverError where it cannot be written."""
         if document.verdict != OURS:
-            self.write(key, msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+            self.write(key, msgspec.json.format(to_json(document)) + b"\n")
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file of the folder, whole or not at all."""

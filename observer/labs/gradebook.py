@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
-import msgspec
 
 from observer.errors import ObserverError
 from observer.labs.classroom import Results
 from observer.labs.formats import FORMATS
 from observer.labs.grading import Document
+from observer.recording.text import to_json
+from observer.trace.database import literal, quoted
 
 __all__ = ["write_gradebook"]
 
@@ -37,16 +38,13 @@ def write_gradebook(results: Results, path: Path, documents: Sequence[Document])
     """
     for name, form in _PAGES.items():
         results.write(name, FORMATS[form](documents).encode(errors="backslashreplace"))
-    results.write(_LINES, b"".join(msgspec.json.encode(each) + b"\n" for each in documents))
+    results.write(_LINES, b"".join(to_json(each) + b"\n" for each in documents))
     try:
         with duckdb.connect() as connection:
-            source = f"read_json({_text(path / _LINES)}, format = 'newline_delimited', columns = {{{_COLUMNS}}})"
+            lines = quoted(literal(str(path / _LINES)))
+            source = f"read_json({lines}, format = 'newline_delimited', columns = {{{_COLUMNS}}})"
             connection.execute(f"create view hand_ins as select * from {source}")
             for name, query in _TABLES.items():
-                connection.execute(f"copy ({query}) to {_text(path / name)} (format parquet)")
+                connection.execute(f"copy ({query}) to {quoted(str(path / name))} (format parquet)")
     except duckdb.Error as error:
         raise ObserverError(f"cannot write the tables in {path}", str(error).partition("\n")[0]) from error
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -30,7 +30,7 @@ from observer.recording.records import (
     VERSION,
     Layout,
 )
-from observer.recording.text import as_json
+from observer.recording.text import to_json
 
 __all__ = ["InlineSpool", "NoteFile", "Spool", "Spools"]
 
@@ -113,11 +113,11 @@ class NoteFile:
         fcntl.flock(self.file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.lost = 0
         self.error: OSError | None = None
-        self._head = as_json(Layouts(t=time.monotonic_ns(), version=VERSION)) + b"\n"
+        self._head = to_json(Layouts(t=time.monotonic_ns(), version=VERSION)) + b"\n"
 
     def append(self, note: Note) -> None:
         """Write one note."""
-        line = as_json(note) + b"\n"
+        line = to_json(note) + b"\n"
         if self.error is None:
             try:
                 self.file.append(self._head + line)

@@ -8,12 +8,12 @@ import msgspec
 
 from observer.model.filenames import as_text
 
-__all__ = ["as_json"]
+__all__ = ["to_json"]
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def as_json(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
     """Return *value* as one line of JSON; names that are no UTF-8 are there as `as_text` has them."""
     try:
         return _encode(value)

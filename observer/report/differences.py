@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import BinaryIO, Final
 
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from observer.recording.text import to_json
 from observer.report.screen import heading, put, right, safe
 from observer.story.differences import Difference, Totals
 from observer.story.places import MEASURES
@@ -73,4 +73,4 @@ def write_differences(
     """Write one JSON object: the names of both, their totals, and each place that differs, by measure."""
     places = [{"place": each.text, "a": each.before, "b": each.after} for each in found]
     whole = {"a": {"name": names[0], **both[0]}, "b": {"name": names[1], **both[1]}, "places": places}
-    out.write(msgspec.json.encode(whole) + b"\n")
+    out.write(to_json(whole) + b"\n")

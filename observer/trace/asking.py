@@ -14,6 +14,7 @@ import duckdb
 from observer.errors import BadTrace, UsageError
 from observer.files import Folder, real_path
 from observer.model.filenames import as_text
+from observer.trace.database import literal, quoted
 from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
 
@@ -23,8 +24,6 @@ _ROWS: Final = 4096
 _UNANSWERED: Final = "the query cannot be answered"
 _EXAMPLE: Final = "select * from calls limit 3"
 _AGAIN: Final = "record it again"
-_GLOB: Final = re.compile(r"[*?\[]")
-"""What names several files where DuckDB is given a path; in brackets it stands for itself."""
 _SETTINGS: Final = "set enable_external_access = false; set lock_configuration = true"
 """Nothing is read but the tables, nothing is fetched from anywhere."""
 _QUESTION: Final = re.compile(r"[\s(]*(select|from|with|pivot|unpivot)\b", re.IGNORECASE)
@@ -61,7 +60,7 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
     tables = {Path(file).stem: _tables(folders, file) for file in (*TABLES.values(), STACKS)}
     for name, paths in tables.items():
         _view(connection, paths, name)
-    _lock(connection, [word for path in chain(*tables.values()) for word in (path, _literal(path))])
+    _lock(connection, [word for path in chain(*tables.values()) for word in (path, literal(path))])
     try:
         result = connection.execute(_question(connection, query))
     except _USERS as error:
@@ -74,7 +73,7 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
 def _lock(connection: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None:
     """Let nothing be read from now on but the files *allowed*."""
     try:
-        connection.execute(f"set allowed_paths = [{', '.join(map(_quoted, allowed))}]")
+        connection.execute(f"set allowed_paths = [{', '.join(map(quoted, allowed))}]")
         connection.execute(_SETTINGS)
     except duckdb.IOException as error:
         raise BadTrace(
@@ -135,22 +134,13 @@ def _opened(folder: Path) -> Folder:
 def _view(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str) -> None:
     if not paths:
         return
-    listed = ", ".join(_quoted(_literal(path)) for path in paths)
+    listed = ", ".join(quoted(literal(path)) for path in paths)
     source = f"read_parquet([{listed}], filename = 'trace', union_by_name = true)"
     place = "regexp_extract(trace, '([^/]*)/[^/]*$', 1)"
     try:
         connection.execute(f"create view {name} as select {place} as trace, * exclude (trace) from {source}")
     except duckdb.Error as error:
         raise BadTrace(f"the table {name} cannot be read", str(error).splitlines()[0], _AGAIN) from error
-
-
-def _literal(path: str) -> str:
-    """Return *path* as a pattern that names this file alone."""
-    return _GLOB.sub(r"[\g<0>]", path)
-
-
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:

@@ -13,9 +13,10 @@ import duckdb
 
 from observer.errors import BadTrace
 
-__all__ = ["close_database", "database"]
+__all__ = ["close_database", "database", "literal", "quoted"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
+_GLOB: Final = re.compile(r"[*?\[]")
 _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 """What its errors tell of when Ctrl-C came while it worked, or Python below it."""
 
@@ -62,6 +63,20 @@ def close_database() -> None:
     ours, to be taken by one of them, it would be given to the database's.
     """
     _INSTANCE.close()
+
+
+def literal(path: str) -> str:
+    """Return *path* as a pattern that names this file alone: DuckDB takes what it reads for patterns.
+
+    >>> literal("/tmp/a*[1]")
+    '/tmp/a[*][[]1]'
+    """
+    return _GLOB.sub(r"[\g<0>]", path)
+
+
+def quoted(text: str) -> str:
+    """Return *text* as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @contextmanager

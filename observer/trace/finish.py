@@ -19,7 +19,7 @@ from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.selection import are_all_memory_calls
 from observer.model.signals import name_of_signal
 from observer.recording.notes import Note, Released
-from observer.recording.text import as_json
+from observer.recording.text import to_json
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
 from observer.trace.cut_off import without_notes
@@ -242,7 +242,7 @@ def _how_frames(findings: Findings) -> str:
 def write_meta(folder: Folder, meta: Meta) -> None:
     """Write meta.json, whole or not at all; raises BadTrace when that is not possible."""
     try:
-        folder.replace(META, msgspec.json.format(as_json(meta), indent=1))
+        folder.replace(META, msgspec.json.format(to_json(meta), indent=1))
     except OSError as error:
         what = f"cannot write {folder.path / META}"
         raise BadTrace(

@@ -12,7 +12,7 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import Folder, NewFile
 from observer.instruments.session import Recording
-from observer.recording.text import as_json
+from observer.recording.text import to_json
 from observer.trace.layout import META, RECORDING, SPOOL
 
 __all__ = ["Kept", "changed", "read_kept"]
@@ -38,7 +38,7 @@ class Kept:
     def write(self, recording: Recording) -> None:
         """Write *recording*; raises OSError when it needs more room than there is."""
         self._file.cut(0)
-        self._file.append(as_json(recording))
+        self._file.append(to_json(recording))
 
     def close(self) -> None:
         """Close the file."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from observer.labs.formats.telling import about, is_ours, title
 from observer.labs.grading import Document
 from observer.labs.judging import PASSED
+from observer.recording.text import to_json
 
 __all__ = ["as_autolab"]
 
@@ -27,4 +26,4 @@ def as_autolab(documents: Sequence[Document]) -> str:
     scores = {title(each, check, documents): check.points for each in documents for check in each.checks}
     shown = {"_presentation": "semantic", "stages": ["checks"], "checks": results}
     lines = [shown, {"scores": scores}]
-    return said + "".join(f"{msgspec.json.encode(line).decode()}\n" for line in lines)
+    return said + "".join(f"{to_json(line).decode()}\n" for line in lines)

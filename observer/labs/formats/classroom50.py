@@ -16,6 +16,7 @@ from observer.errors import ObserverError
 from observer.labs.formats.telling import is_ours, title
 from observer.labs.grading import Document
 from observer.labs.judging import PASSED
+from observer.recording.text import to_json
 
 __all__ = ["as_classroom50"]
 
@@ -53,4 +54,4 @@ def as_classroom50(documents: Sequence[Document]) -> str:
         "max-score": sum(each.max_score for each in documents),
         "tests": tests,
     }
-    return msgspec.json.format(msgspec.json.encode(result)).decode() + "\n"
+    return msgspec.json.format(to_json(result)).decode() + "\n"

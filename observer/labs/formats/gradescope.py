@@ -15,6 +15,7 @@ from observer.labs.formats.telling import about, details, earned, is_ours, title
 from observer.labs.grading import Document
 from observer.labs.judging import PASSED, UNVERIFIABLE, CheckResult
 from observer.model.filenames import safe
+from observer.recording.text import to_json
 
 __all__ = ["as_gradescope"]
 
@@ -31,7 +32,7 @@ def as_gradescope(documents: Sequence[Document]) -> str:
     if not is_ours(documents):
         result["score"] = round(sum(map(earned, documents)), 2)
         result["tests"] = [_test(each, check, documents) for each in documents for check in each.checks]
-    return msgspec.json.format(msgspec.json.encode(result)).decode() + "\n"
+    return msgspec.json.format(to_json(result)).decode() + "\n"
 
 
 def _test(document: Document, check: CheckResult, documents: Sequence[Document]) -> dict[str, object]:

@@ -150,6 +150,20 @@ def test_the_gradebook_is_a_table_and_parquet(tmp_path: Path) -> None:
     assert "<title>" in (tmp_path / "it's kept" / "class.html").read_text()
 
 
+def test_a_name_that_is_no_text_spoils_no_gradebook(tmp_path: Path) -> None:
+    results = Results(tmp_path / "a*b", Wish())
+    odd = document("\udcff.handin")
+    results.keep("0.json", odd)
+    kept = results.known("0.json")
+    assert kept is not None
+    assert kept.file == "\\xff.handin"
+    (tmp_path / "a, b").mkdir()
+    (tmp_path / "a, b" / "gradebook.jsonl").write_text("{}\n")
+    write_gradebook(results, tmp_path / "a*b", [odd])
+    rows = duckdb.sql(f"select file from '{tmp_path}/a[*]b/gradebook.parquet'").fetchall()
+    assert rows == [("\\xff.handin",)]
+
+
 @pytest.mark.parametrize("by", [Wish(only="threshold"), Wish(box=Box.USER)])
 def test_what_was_graded_by_other_rules_is_graded_again(tmp_path: Path, by: Wish) -> None:
     path, again = put(tmp_path, "a.handin"), Fleet()

@@ -9,7 +9,7 @@ import msgspec
 from observer.files import Folder
 from observer.model.machine import Meta
 from observer.recording.notes import Released
-from observer.recording.text import as_json
+from observer.recording.text import to_json
 from observer.trace.finish import write_meta
 from observer.trace.reader import read_meta
 from tests.builders import meta
@@ -18,13 +18,13 @@ ODD = "wo\udcffrk"
 
 
 def test_values_that_are_text_are_encoded_as_they_are() -> None:
-    assert as_json({"a": ["한", 1, None]}) == '{"a":["한",1,null]}'.encode()
+    assert to_json({"a": ["한", 1, None]}) == '{"a":["한",1,null]}'.encode()
 
 
 def test_bytes_that_are_no_text_are_written_out_wherever_they_stand() -> None:
     note = Released(pid=17, tid=19, t=41, why=ODD, how="released", exiting=False, minor=3, major=5)
-    assert msgspec.json.decode(as_json(note), type=Released).why == "wo\\xffrk"
-    assert as_json({ODD: [(ODD, {"x": ODD})]}) == rb'{"wo\\xffrk":[["wo\\xffrk",{"x":"wo\\xffrk"}]]}'
+    assert msgspec.json.decode(to_json(note), type=Released).why == "wo\\xffrk"
+    assert to_json({ODD: [(ODD, {"x": ODD})]}) == rb'{"wo\\xffrk":[["wo\\xffrk",{"x":"wo\\xffrk"}]]}'
 
 
 def test_a_run_may_have_been_asked_for_by_bytes(tmp_path: Path) -> None:
