@@ -43,19 +43,20 @@ def load_mapped(tid: int, region: Region, descriptor: int | None = None) -> Elf 
     """
     if is_served_by_a_program(tid, region.device):
         return _load_copy(tid, region, descriptor)
-    fd = _open(tid, region, descriptor)
-    identity = Identity.of(os.fstat(fd))
-    elf = held(identity)
-    if elf is None:
-        leads_there = _is_at(region.mapping.path, identity)
-        elf = load(region.mapping.path) if leads_there else _parse(region.mapping.path, fd)
-        if elf is not None and (elf.has_debug_lines or not leads_there):
-            may_go = _mount_of(fd) != _mount_of_root() and identity.size <= _MOST_COPIED
-            _hold(elf, copied(fd) if may_go else fd, is_copy=may_go)
-            if not may_go:
-                return elf
-    os.close(fd)
-    return elf
+    fd, is_kept = _open(tid, region, descriptor), False
+    try:
+        identity = Identity.of(os.fstat(fd))
+        elf = held(identity)
+        if elf is None:
+            leads_there = _is_at(region.mapping.path, identity)
+            elf = load(region.mapping.path) if leads_there else _parse(region.mapping.path, fd)
+            if elf is not None and (elf.has_debug_lines or not leads_there):
+                is_kept = _mount_of(fd) == _mount_of_root() or identity.size > _MOST_COPIED
+                _hold(elf, fd if is_kept else copied(fd), is_copy=not is_kept)
+        return elf
+    finally:
+        if not is_kept:
+            os.close(fd)
 
 
 def _load_copy(tid: int, region: Region, descriptor: int | None) -> Elf | None:
