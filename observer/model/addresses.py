@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
@@ -47,8 +47,8 @@ def is_numbered(name: str | None) -> bool:
 class Mapping(msgspec.Struct, frozen=True):
     """A mapping [start, end) with its protection (`rw-`), and what it maps: a path, `[heap]`, `map#3` or nothing."""
 
-    start: Annotated[int, msgspec.Meta(ge=0)]
-    end: Annotated[int, msgspec.Meta(ge=0)]
+    start: int
+    end: int
     protection: str
     path: str = ""
     offset: int = 0

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from observer.recording.notes import Note
+from observer.recording.notes import Copied, End, Exec, Note, Region
 
 __all__ = ["read_notes"]
 
@@ -37,4 +37,6 @@ def _note(line: bytes) -> Note | None:
         _WORDS_ONLY.encode(note)
     except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError, RecursionError):
         return None
-    return note
+    # Beside the fields of a mapping nothing stands that is checked: its module may be compiled, which drops that.
+    mappings = note.mappings if isinstance(note, Exec | Copied | End | Region) else ()
+    return note if all(min(mapping.start, mapping.end) >= 0 for mapping in mappings) else None
