@@ -28,7 +28,7 @@ from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.landing_code import landing_code_of
-from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring
+from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring, Shapes
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -187,7 +187,7 @@ class Installer:
         if not address:
             raise Refused("its address space is too full")
         memory.inline.ours.append((address, address + _GAP))
-        self._pages_of_ring(task, memory, annex, address, _NO_REPLACE)
+        self._pages_of_ring(task, memory, annex, address, _NO_REPLACE, self._shapes)
 
     def wake(self, task: Task, memory: Memory) -> None:
         """Make the ring of a forked child, in the place of its parent's, which it has until then.
@@ -201,10 +201,11 @@ class Installer:
         try:
             self._check_filters(task)
             with self._pages.excluded():
-                annex, rest = space.annexes[0].start, space.ring_address + self._shapes.first
-                if space.inherited > self._shapes.first:
-                    self._call(task, memory, annex, _MUNMAP, rest, space.inherited - self._shapes.first)
-                self._pages_of_ring(task, memory, annex, space.ring_address, 0)
+                annex, shapes = space.annexes[0].start, self._shapes.of_child
+                rest = space.ring_address + shapes.first
+                if space.inherited > shapes.first:
+                    self._call(task, memory, annex, _MUNMAP, rest, space.inherited - shapes.first)
+                self._pages_of_ring(task, memory, annex, space.ring_address, 0, shapes)
         except Refused:
             self.remove(task, memory, 0, 1 << 64)
             self._stir(task, memory)
@@ -226,7 +227,9 @@ class Installer:
                     memory.inline.traps.discard(annex.start + at)
                     memory.poke(task.tid, annex.start + at, annex.stub.code[at : at + len(_TRAP)])
 
-    def _pages_of_ring(self, task: Task, memory: Memory, annex: int, address: int, flag: int) -> None:
+    def _pages_of_ring(
+        self, task: Task, memory: Memory, annex: int, address: int, flag: int, shapes: Shapes
+    ) -> None:  # fmt: skip
         began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
         theirs = self._call(task, memory, annex, _MEMFD, annex + self._stub.name, _CLOSE_ON_EXEC)
         try:
@@ -234,7 +237,7 @@ class Installer:
         except OSError as error:
             self._call(task, memory, annex, _CLOSE, theirs)
             raise Refused(f"its memory cannot be shared ({error.strerror})") from error
-        ring = Ring(ours, address, self._shapes)
+        ring = Ring(ours, address, shapes)
         try:
             flags = _SHARED | _FIXED | _POPULATE | flag
             self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from observer.recording.records import INLINE, STACK_BYTES
 
-__all__ = ["CALLERS_STACK", "EACH_A_PIECE", "FEW_PIECES", "RECORD", "Block", "Filled", "Ring"]
+__all__ = ["CALLERS_STACK", "EACH_A_PIECE", "FEW_PIECES", "RECORD", "Block", "Filled", "Ring", "Shapes"]
 
 RECORD: Final = INLINE.dtype
 """What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
@@ -72,11 +72,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """The shapes of the first thread's block, of the others', and of those of very many."""
+    """The shapes of the first thread's block, of the others', and of those of very many; `forked` is that of the first
+    thread's in a forked child, of which most make few calls."""
 
     large: Shape
     small: Shape
     tiny: Shape
+    forked: Shape
 
     @property
     def first(self) -> int:
@@ -84,15 +86,21 @@ class Shapes:
         return -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE + self.large.size
 
     @property
+    def of_child(self) -> Shapes:
+        """Those of a forked child."""
+        return replace(self, large=self.forked)
+
+    @property
     def more(self) -> int:
         """Bytes that it is made larger by."""
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32), Shape(256, 8))
+FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32), Shape(256, 8), Shape(4096, 64))
 """Where only calls that the C library makes for the program have pieces of stack."""
 EACH_A_PIECE: Final = Shapes(
-    Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK), Shape(16, 16, CALLERS_STACK)
+    Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK), Shape(16, 16, CALLERS_STACK),
+    Shape(64, 64, CALLERS_STACK),
 )  # fmt: skip
 """Where every call has one."""
 

@@ -54,3 +54,9 @@ def test_no_two_blocks_lie_on_each_other(ring: Ring) -> None:
     assert all(end <= block.address for end, block in zip(ends, blocks[1:], strict=False))
     assert blocks[0].address > START
     assert ends[-1] <= START + ring.size
+
+
+def test_a_forked_child_begins_with_less_and_has_the_same_for_its_threads(shapes: Shapes) -> None:
+    child = shapes.of_child
+    assert child.first < shapes.first / 3
+    assert (child.small, child.tiny, child.more, child.of_child) == (shapes.small, shapes.tiny, shapes.more, child)
