@@ -226,10 +226,13 @@ class Signalled(_OfTask, frozen=True, kw_only=True, tag="signal"):
 
 
 class Region(_OfProcess, frozen=True, kw_only=True, tag="region"):
-    """What is mapped in [start, end), read after a call that does not say it in its arguments (shmat, io_setup …)."""
+    """What is mapped in [start, end), read after a call that does not say it in its arguments (shmat, io_setup …).
+
+    The last of all that is mapped may lie in the kernel's half: x86-64's vsyscall page.
+    """
 
     start: _UserAddress
-    end: _UserAddress
+    end: _Word
     mappings: tuple[Mapping, ...]
 
 

@@ -28,6 +28,7 @@ from observer.recording.notes import (
 PAGE = 4096
 MAP = 0x7F12_3456_7000
 PRIVATE = Mapping(MAP, MAP + PAGE, "rw-", "/x", 17, True, 23)
+VSYSCALL = Mapping(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000, "--x", "[vsyscall]")
 NOTES = (
     Exec(
         pid=17, tid=17, t=3, path="/bin/x", former=17, first=True, minor=5, major=7, break_start=PAGE,
@@ -144,3 +145,9 @@ def test_a_line_that_is_no_object_of_ours_is_counted_between_others(line: bytes)
 def test_the_end_of_a_line_that_was_being_written_is_no_loss() -> None:
     whole = lines(MappedFile(pid=1, t=5, start=17, length=23, path="/x"))[0]
     assert [read_notes([*lines(GONE), whole[:end]]) for end in (1, 17, len(whole) - 2)] == [([GONE], 0)] * 3
+
+
+def test_all_that_is_mapped_ends_where_the_vsyscall_page_does() -> None:
+    whole = Region(pid=17, t=17, start=0, end=VSYSCALL.end, mappings=(PRIVATE, VSYSCALL))
+    assert whole.end > 1 << 63
+    assert read_notes(lines(whole)) == ([whole], 0)
