@@ -105,7 +105,7 @@ def test_an_environment_that_was_not_read_is_none() -> None:
         changed(NOTES[3], resident={"heap": 1}), changed(NOTES[3], frames=[[-1, 1, 0]]), changed(NOTES[3], rss={"x": -1}),
         changed(NOTES[2], mappings=[{**msgspec.to_builtins(PRIVATE), "start": -PAGE}]),
         changed(NOTES[3], mappings=[{**msgspec.to_builtins(PRIVATE), "end": -1}]), changed(NOTES[0], break_start=1 << 63),
-        changed(NOTES[5], end=1 << 63), changed(NOTES[4], start=1 << 63),
+        changed(NOTES[5], start=1 << 63), changed(NOTES[4], start=1 << 63),
         changed(NOTES[3], frames=[[1 << 63, 1, 0]]), changed(NOTES[9], faults=1 << 62), changed(NOTES[9], caller=...),
         changed(NOTES[4], bits=16), changed(NOTES[4], bits=33), changed(NOTES[4], file=[1, 2, 3]),
         changed(NOTES[6], bytes="9"), changed(NOTES[6], behind="zz"), changed(NOTES[6], signal=""),
