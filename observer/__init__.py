@@ -16,17 +16,19 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   structures. Pure.
 - `linux/`: the doors to the kernel, and the only ctypes: ptrace, seccomp, perf_event, procfs, tracefs;
   `bcc_program.py`, which the system's own Python runs.
-- `code/`: programs' code: ELF (`elf.py`, by `parsed.py`) and which file is mapped, DWARF lines, call-frame rules
-  (`unwind.py`, `stepping.py`), instructions (x86's in `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`,
-  what they do as `emulation.py` has it; done elsewhere, `moving.py` and `a64_moving.py`), where functions begin and end
-  (`prologue.py`, `exits.py`, `flow.py`), the vDSO; system calls in words: tables and prototypes, arguments
-  (`arguments.py`, `flags.py`). python-ptrace is used here alone.
+- `code/`: programs' code: ELF (`elf.py`, by `parsed.py`) and which file is mapped (`mapped.py`; `fetching.py` copies
+  what only a program gives), DWARF lines, call-frame rules (`unwind.py`, `stepping.py`), instructions (x86's in
+  `instructions.py`, AArch64's in `a64.py` and `a64_pieces.py`, what they do as `emulation.py` has it; done elsewhere,
+  `moving.py` and `a64_moving.py`), where functions begin and end (`prologue.py`, `exits.py`, `flow.py`), the vDSO;
+  system calls in words: tables and prototypes, arguments (`arguments.py`, `flags.py`). python-ptrace is used here
+  alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
-  things, each kind a value (`note_lines.py` reads them back); `spool.py` are their files, `room.py` is the disk's,
-  `sink.py` what instruments see of these; `merge.py` puts spools into one order, a window at a time.
+  things, each kind a value (`note_lines.py` reads them back, `text.py` makes them UTF-8); `spool.py` are their files,
+  `room.py` is the disk's, `sink.py` what instruments see of these; `merge.py` puts spools into one order, a window at a
+  time.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `halting.py` brings all tasks to a stop, and `bystander.py` watches when nobody does;
   `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
@@ -104,7 +106,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   again, `classroom.py` those of a class, by one process, several or a cluster (`fleet.py`); `formats/` are graders'
   formats, `gradebook.py` the tables of a class, `packaging.py` with `packages/` what a grader's site needs;
   `telling.py` prints.
-- `cli/`: one module a verb: parse, call, print, exit status; `progress.py` is the line on a terminal meanwhile.
+- `cli/`: one module a verb: parse, call, print, exit status; `progress.py` is the line on a terminal meanwhile,
+  `output.py` a file of -o, there whole or not at all.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py` launch
 and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed part by
