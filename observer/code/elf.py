@@ -107,7 +107,7 @@ class Elf:
                 described = elf.get_section_by_name(".eh_frame") if self._eh_frame_header is None else None
                 self._eh_frame = (described["sh_addr"], described["sh_size"]) if described is not None else (0, 0)
                 self.build_id = _build_id(segments)
-                self.soname, self.is_program = _dynamic(elf, segments, self.interpreter)
+                self.soname, self.is_program, self.needed = _dynamic(elf, segments, self.interpreter)
                 self.version = _first_version(elf)
                 self.offset_table = _offset_table(elf)
                 self.has_debug_lines = elf.get_section_by_name(".debug_line") is not None
@@ -292,16 +292,19 @@ def _segment(segment: Any) -> Segment:
     )
 
 
-def _dynamic(elf: Any, segments: list[Any], interpreter: str | None) -> tuple[str, bool]:
-    """Return the library's own name (DT_SONAME), empty if it has none, and whether the file is a program.
+def _dynamic(elf: Any, segments: list[Any], interpreter: str | None) -> tuple[str, bool, tuple[str, ...]]:
+    """Return the library's own name (DT_SONAME), empty if it has none, whether the file is a program, and the names of
+    the libraries that it needs (DT_NEEDED).
 
     Programs at fixed addresses are of the type ET_EXEC; others say DF_1_PIE (binutils 2.26) or want a loader. So do
     libraries that may be started (libc.so.6), but these have a name.
     """
-    tags = {tag["d_tag"]: tag for each in segments if each["p_type"] == "PT_DYNAMIC" for tag in each.iter_tags()}
+    entries = [tag for each in segments if each["p_type"] == "PT_DYNAMIC" for tag in each.iter_tags()]
+    tags = {tag["d_tag"]: tag for tag in entries}
     soname = str(tags["DT_SONAME"].soname) if "DT_SONAME" in tags else ""
     is_pie = "DT_FLAGS_1" in tags and bool(tags["DT_FLAGS_1"]["d_val"] & _DF_1_PIE)
-    return soname, elf.header["e_type"] == "ET_EXEC" or is_pie or (interpreter is not None and not soname)
+    is_program = elf.header["e_type"] == "ET_EXEC" or is_pie or (interpreter is not None and not soname)
+    return soname, is_program, tuple(str(tag.needed) for tag in entries if tag["d_tag"] == "DT_NEEDED")
 
 
 def _first_version(elf: Any) -> str:

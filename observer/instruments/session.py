@@ -18,6 +18,7 @@ from observer.instruments.call_stacks import CallStacks
 from observer.instruments.chosen import Chosen
 from observer.instruments.ending import Ending
 from observer.instruments.faults import FaultInstrument, FaultTotals
+from observer.instruments.foresight import foresee
 from observer.instruments.heap_snapshots import HeapSnapshots
 from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
@@ -202,6 +203,7 @@ class _Session:
             self._kernel.prepare()
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
             self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers)
+            foresee(self._path)
         if self._kernel is not None:
             self._kernel.settle()
         before = procfs.child_counters()
@@ -232,8 +234,7 @@ class _Session:
             inline.finish()
         seconds = (time.monotonic_ns() - began) / 1e9
         check_exec(launched.report, self._path)
-        after = procfs.child_counters()
-        return self._result(engine, status, seconds, totals, after.total - before.total)
+        return self._result(engine, status, seconds, totals, procfs.child_counters().total - before.total)
 
     def _inline_recorder(self, engine: Engine, stub: Stub | None) -> InlineRecorder | None:
         if self._allocator is None or stub is None:
