@@ -21,11 +21,11 @@ _NUMBERS: Final = MappingProxyType({
     "io_setup": 0, "io_destroy": 1, "io_submit": 2, "close": 57, "read": 63, "write": 64, "vmsplice": 75, "exit": 93,
     "ptrace": 117, "sched_setaffinity": 122, "sched_getaffinity": 123, "kill": 129, "tkill": 130, "tgkill": 131,
     "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "getrusage": 165, "prctl": 167, "shmat": 196,
-    "shmdt": 197, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220, "execve": 221, "mmap": 222, "mprotect": 226,
-    "mlock": 228, "munlock": 229, "mlockall": 230, "madvise": 233, "remap_file_pages": 234, "perf_event_open": 241,
-    "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272, "seccomp": 277, "memfd_create": 279,
-    "execveat": 281, "userfaultfd": 282, "mlock2": 284, "pkey_mprotect": 288, "io_uring_setup": 425, "clone3": 435,
-    "process_madvise": 440, "map_shadow_stack": 453,
+    "shmdt": 197, "socketpair": 199, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220,
+    "execve": 221, "mmap": 222, "mprotect": 226, "mlock": 228, "munlock": 229, "mlockall": 230, "madvise": 233,
+    "remap_file_pages": 234, "perf_event_open": 241, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
+    "seccomp": 277, "memfd_create": 279, "execveat": 281, "userfaultfd": 282, "mlock2": 284, "pkey_mprotect": 288,
+    "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438, "process_madvise": 440, "map_shadow_stack": 453,
 })  # fmt: skip
 
 AARCH64: Final = Architecture(

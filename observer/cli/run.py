@@ -99,6 +99,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "nothing in it (default: auto, inline where that can be)",
     )
     parser.add_argument(
+        "--times",
+        action="store_true",
+        help="read the clock at each beginning and end of a call inside the program; otherwise where that decides "
+        "an order, and now and then (times between two readings are inferred)",
+    )
+    parser.add_argument(
         "--model",
         choices=tuple(_FOLLOWED),
         default="first",
@@ -231,7 +237,7 @@ def _wish(words: list[str], arguments: argparse.Namespace) -> Wish:
         begin_at=places["--from"], end_at=places["--until"],
         snapshots=tuple(dict.fromkeys(map(parse_when, arguments.snapshot))),
         malloc_functions=parse_functions(arguments.malloc_functions) if arguments.malloc_functions else {},
-        recorder=arguments.recorder,
+        recorder=arguments.recorder, times=arguments.times,
     )  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-from observer.arch.known import FOREIGN, NATIVE
-from observer.code.syscalls import table
+from observer.arch.known import FOREIGN, NATIVE, SERVED
+from observer.code.syscalls import numbers_of, table
 from observer.model.memory_calls import MMAP2_UNIT
 
-__all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers", "signed_result"]
+__all__ = ["UNKNOWN", "as_native", "foreign_by_argument", "foreign_numbers", "numbers_anywhere", "signed_result"]
 
 UNKNOWN: Final = -1
 """The number of a call that x86-64 does not have."""
@@ -44,6 +44,11 @@ def as_native(arch: int, number: int, args: tuple[int, ...]) -> tuple[int, tuple
     if args and table(arch).get(number) == _MMAP2:
         args = (*args[:5], args[5] * MMAP2_UNIT)
     return _natives().get(number, UNKNOWN), args
+
+
+def numbers_anywhere(names: frozenset[str]) -> frozenset[int]:
+    """Return the numbers that calls of these *names* have in any table."""
+    return frozenset().union(*(numbers_of(names, each.calls.audit) for each in SERVED))
 
 
 def signed_result(arch: int, word: int) -> int:

@@ -20,7 +20,7 @@ from observer.model.through import Through
 from observer.recording.records import WHOLE
 from observer.recording.sink import Sink
 from observer.tracee.frames import Frame
-from observer.tracee.inline.ring import CALLERS_STACK
+from observer.tracee.inline.shapes import CALLERS_STACK
 from observer.tracee.inline.space import Space
 from observer.tracee.memory import Memory
 from observer.tracee.outermost import stack_area

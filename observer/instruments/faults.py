@@ -26,6 +26,7 @@ from observer.linux.perf import (
     open_fault_ring,
 )
 from observer.linux.procfs import PAGE
+from observer.tracee.inline.heads import SampleRing
 from observer.tracee.waiting import is_halt
 
 __all__ = [
@@ -77,6 +78,11 @@ class FaultInstrument:
     def files(self) -> list[NewFile]:
         """What the samples were written to."""
         return self._rings.files
+
+    @property
+    def shared(self) -> list[SampleRing] | None:
+        """The rings that all samples come into, one a processor; None where some may come into others."""
+        return self._rings.shared
 
     @property
     def recorded(self) -> int:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from observer.errors import CannotLaunch, CannotObserve
+from observer.instruments.faults import FaultInstrument
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
 from observer.recording.records import STACK_BYTES
 from observer.tracee.inline.assembled import Stub, assembled
+from observer.tracee.inline.heads import SampleRing
 from observer.tracee.inline.recorder import InlineRecorder
-from observer.tracee.inline.ring import CALLERS_STACK
+from observer.tracee.inline.shapes import CALLERS_STACK
 
-__all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded"]
+__all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded", "samples_beside"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
 _ENOUGH: Final = 64
@@ -77,6 +79,18 @@ def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     if not programs_read_thread_base():
         return "this kernel or processor does not let programs read their thread's base (FSGSBASE, Linux 5.9)"
     return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's counter"
+
+
+def samples_beside(
+    faults: FaultInstrument | None, *, times: bool
+) -> Sequence[SampleRing] | None:  # fmt: skip
+    """Return what a program's calls are told from besides stops: the rings of page *faults*, where these are seen.
+
+    None where the clock alone tells: the *times* of all calls are asked for.
+    """
+    if times:
+        return None
+    return faults.shared if faults is not None else ()
 
 
 def how_recorded(inline: InlineRecorder | None, calls: int, inside: int, why: str) -> str:

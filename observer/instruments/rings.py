@@ -16,6 +16,8 @@ from typing import Final
 
 from observer.files import Folder, NewFile
 from observer.linux.perf import Ring
+from observer.linux.procfs import PAGE
+from observer.tracee.inline.heads import SampleRing
 
 __all__ = ["Rings"]
 
@@ -40,6 +42,7 @@ class Rings:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._discarded = self._next = 0
+        self._has_further = False
 
     def open(self, ring: Callable[[int, int], Ring], sizes: Sequence[int]) -> None:
         """Open a *ring* (of a processor and a number of pages) on every processor, as large as is allowed of *sizes*.
@@ -74,6 +77,7 @@ class Rings:
                 each.close()
             raise
         self._next += len(opened)
+        self._has_further = True
         with self._lock:
             self._rings += opened
             self.files += files
@@ -91,6 +95,13 @@ class Rings:
             self._thread = None
             self.close()
             raise
+
+    @property
+    def shared(self) -> list[SampleRing] | None:
+        """The rings, one a processor; None where some tasks may have others."""
+        if self._has_further or not self._rings:
+            return None
+        return [SampleRing(ring.counters[0].fd, PAGE + ring.size) for ring in self._rings]
 
     @property
     def ring_bytes(self) -> int:

@@ -6,10 +6,11 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from observer.arch.known import FOREIGN, NATIVE, SERVED
-from observer.code.compat import foreign_by_argument, foreign_numbers
+from observer.arch.known import FOREIGN, NATIVE
+from observer.code.compat import foreign_by_argument, foreign_numbers, numbers_anywhere
 from observer.code.syscalls import numbers_of
 from observer.files import Folder
 from observer.instruments.allocator import AllocatorCalls
@@ -27,7 +28,7 @@ from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.prelude import Prelude
 from observer.instruments.probes import LibraryCalls
-from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded
+from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded, samples_beside
 from observer.instruments.release import Release
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
@@ -84,6 +85,7 @@ class Wish:
     snapshots: tuple[When, ...] = ()
     malloc_functions: Mapping[str, str] = field(default_factory=dict)
     recorder: str = "auto"
+    times: bool = False
 
 
 @dataclass(slots=True)
@@ -161,7 +163,8 @@ class _Session:
         )  # fmt: skip
         self._faults = FaultInstrument(folder) if "faults" in chosen else None
         witness = BccWitness(folder) if "bcc" in chosen else None
-        numbers = _numbers(wish.selection.syscalls)
+        syscalls = wish.selection.syscalls
+        numbers = numbers_anywhere(syscalls) if syscalls is not None else None
         self._kernel = KernelSide(folder, numbers, witness) if "kernel" in chosen else None
         self._frames = Frames(folder) if "residency" in chosen else None
         self._heaps = Heaps(sink, folder) if "calls" in chosen else None
@@ -244,6 +247,7 @@ class _Session:
                 stub, self._sink, self._pages, self._allocator,
                 spread=lambda: self._affinity.part(engine.known()), users=engine.users,
                 enough=self._recorder.enough, stacks=bool(self._wish.callers),
+                samples=partial(samples_beside, self._faults, times=self._wish.times or self._kernel is not None),
             )  # fmt: skip
         except OSError as error:
             self._recorder = breakpoints(
@@ -391,10 +395,3 @@ class _Session:
                 self._allocator.inline, self._recorder.why,
             ) if self._allocator is not None else "",
         )  # fmt: skip
-
-
-def _numbers(syscalls: frozenset[str] | None) -> frozenset[int] | None:
-    """Return the numbers that these *syscalls* have in any table; None for all."""
-    if syscalls is None:
-        return None
-    return frozenset().union(*(numbers_of(syscalls, each.calls.audit) for each in SERVED))

@@ -303,8 +303,10 @@ class Watch:
     def born(self, parent: Task, child: Task, how: str) -> bool:
         """See Watcher."""
         self.births += 1
-        if how == "vfork" and self._follower.inline is not None:
+        if self._follower.inline is not None and how == "vfork":
             self._follower.inline.lend(parent, child)
+        elif self._follower.inline is not None and child.memory is not None and child.memory is parent.memory:
+            self._follower.inline.shared(child.memory)
         if self.intervals is not None:
             self.intervals.born(parent, child)
         self._sink.notes.append(

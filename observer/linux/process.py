@@ -10,11 +10,11 @@ from typing import Final
 from observer.arch.known import NATIVE
 from observer.linux.libc import check, libc, libc_quick
 
-__all__ = ["avoid_huge_pages", "execute", "shares_memory", "stop_randomizing"]
+__all__ = ["avoid_huge_pages", "descriptor_of", "execute", "shares_memory", "stop_randomizing"]
 
 _PR_SET_THP_DISABLE: Final = 41
 _ADDR_NO_RANDOMIZE: Final = 0x0040000
-[_SYS_KCMP] = NATIVE.numbers("kcmp")
+_SYS_KCMP, _SYS_PIDFD_GETFD = NATIVE.numbers("kcmp", "pidfd_getfd")
 _KCMP_VM: Final = 1
 
 
@@ -41,6 +41,22 @@ def execute(path: str, argv: Sequence[str], environment: Sequence[bytes]) -> Non
 def _vector(words: Sequence[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     """Return *words* as execve(2) takes them: pointers, a null pointer behind the last."""
     return (ctypes.c_char_p * (len(words) + 1))(*words, None)
+
+
+def descriptor_of(pid: int, descriptor: int) -> int:
+    """Return a descriptor of ours for what a process that we trace has open as *descriptor* (pidfd_getfd(2)).
+
+    Raises:
+        OSError: it has none such, forbids it, or the kernel is older than Linux 5.6.
+    """
+    process = os.pidfd_open(pid)
+    try:
+        found: int = libc.syscall(
+            ctypes.c_long(_SYS_PIDFD_GETFD), ctypes.c_long(process), ctypes.c_long(descriptor), ctypes.c_long(0)
+        )
+        return check(found, "its descriptor cannot be had")
+    finally:
+        os.close(process)
 
 
 def shares_memory(tid: int, other: int) -> bool | None:

@@ -1,13 +1,49 @@
-"""Counters of the processor as nanoseconds, by pairs that were read together."""
+"""Counters of the processor: those that were not read, between others that were; and all of them as nanoseconds."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["nanoseconds"]
+from observer.recording.records import HAPPENED
 
+__all__ = ["counted", "nanoseconds"]
+
+Counters = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
+
+_LEAST: Final = 3
+"""Counts from a beginning of a call to its end, or from there to the next beginning, where they are not known: fewer
+than it takes, so that nothing comes later than it was."""
+
+
+def counted(began: Counters, ended: Counters, latest: int = 0) -> tuple[Counters, Counters]:
+    """Return all counters of a thread's calls, one behind the other, of which some were not read and are 0.
+
+    Up to one that was read since time had passed they lie at equal distances. Up to one that was read since something
+    HAPPENED, which lies between it and the one before, all of them lie close to the last that was read.
+
+    Args:
+        latest: the counter before the first; 0 if there is none. Then the first ones that were not read stay 0.
+    """
+    if began.all() and ended.all():
+        return began & ~HAPPENED, ended & ~HAPPENED
+    both = np.column_stack((began, ended)).ravel()
+    read = np.flatnonzero(both)
+    counters = np.concatenate(([latest], (both[read] & ~HAPPENED).astype(np.int64)))
+    places = np.concatenate(([-1], read, [len(both)]))
+    lengths = np.diff(places)
+    slopes = np.full(len(counters), float(_LEAST))
+    even = np.maximum(np.diff(counters), 0) / lengths[:-1]
+    slopes[:-1] = np.where(both[read] & HAPPENED, np.minimum(even, _LEAST), even)
+    if not latest and len(read):
+        slopes[0] = 0
+    since = np.arange(-1, len(both)) - np.repeat(places[:-1], lengths)
+    found = np.repeat(counters, lengths) + (since * np.repeat(slopes, lengths)).astype(np.int64)
+    whole = found[1:].astype(np.uint64)
+    return whole[::2], whole[1::2]
 
 
 def nanoseconds(counters: npt.NDArray[np.uint64], known: Integers, clocks: Integers) -> Integers:

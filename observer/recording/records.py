@@ -14,13 +14,13 @@ import numpy as np
 
 __all__ = [
     "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CALL_STACK", "CARRIED_OUT", "CLOCK", "COUNTED", "ENTERED", "ENTRY_ONLY",
-    "FAULT_BEGAN", "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE", "IN_INTERRUPT",
-    "IN_USE", "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED", "MOST_CALLERS",
-    "NOT_IN_USE", "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES", "STACK_PIECE",
-    "SYSCALL", "VERSION", "WHOLE", "WITNESS", "ZEROED", "Layout",
+    "FAULT_BEGAN", "FOR_PROGRAM", "FRAMES", "HANDLED", "HAPPENED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE",
+    "IN_INTERRUPT", "IN_USE", "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED",
+    "MOST_CALLERS", "NOT_IN_USE", "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES",
+    "STACK_PIECE", "SYSCALL", "VERSION", "WHOLE", "WITNESS", "ZEROED", "Layout",
 ]  # fmt: skip
 
-VERSION: Final = 4
+VERSION: Final = 5
 """Of all layouts together; another one wherever a field is added, leaves, moves or means something else."""
 
 ARGUMENT_BYTES: Final = 160
@@ -86,11 +86,13 @@ INLINE: Final = Layout(
 )  # fmt: skip
 """One allocator call as the program itself recorded it: it returned.
 
-Times are counters of the processor, which the CLOCK records tell how to read. `function` is a number that notes
-explain, its highest bit set aside. In front of the records that one thread wrote stands a head, of the same layout:
-`began` is HEAD and their count, `ended` the pid in its upper half and the tid in its lower.
+Times are counters of the processor, which the CLOCK records tell how to read. One of 0 was not read: nothing that is
+recorded lies between it and the time before, of the same thread. Bit HAPPENED says that something may. `function` is a
+number that notes explain, its highest bit set aside. In front of the records that one thread wrote stands a head, of
+the same layout: `began` is HEAD and their count, `ended` the pid in its upper half and the tid in its lower.
 """
 HEAD: Final = 1 << 63
+HAPPENED: Final = np.uint64(1 << 62)
 
 CLOCK: Final = Layout("clock.bin", counter="u64", nanoseconds="u64")
 """A counter of the processor and CLOCK_MONOTONIC, read together; each later than the record before."""

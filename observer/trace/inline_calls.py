@@ -10,13 +10,14 @@ import numpy.typing as npt
 
 from observer.files import File
 from observer.model.operations import FAMILY
-from observer.recording.clock import nanoseconds
+from observer.recording.clock import counted, nanoseconds
 from observer.recording.notes import Annexed
 from observer.recording.records import CALL, COUNTED, HEAD, INLINE, RETURNED
 
 __all__ = ["InlineCalls"]
 
 Records = npt.NDArray[np.void]
+Counters = tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]
 Pieces = Callable[[], Iterator[Records]]
 _NONE: Final = np.empty(0, dtype=CALL.dtype)
 
@@ -48,8 +49,8 @@ class InlineCalls:
 
     def times(self) -> Iterator[npt.NDArray[np.uint64]]:
         """Yield when they began, or a little before, a piece at a time."""
-        for records, _owner in self._read():
-            yield self._clock(records["began"])
+        for _records, (began, _ended), _owner in self._read():
+            yield self._clock(began)
 
     def settled(self, pieces: Pieces) -> Pieces:
         """Return *pieces* of CALL records with a time where a counter says when the call began."""
@@ -87,23 +88,30 @@ class InlineCalls:
     ) -> Iterator[tuple[npt.NDArray[np.uint64], Records]]:  # fmt: skip
         """Yield the counters at which calls began and the calls, of all who wrote any or of those *within*."""
         latest: dict[int, int] = {}
-        for records, owner in self._read():
+        for records, counters, owner in self._read():
             if within is None or owner in within:
-                calls = self._calls(records, owner)
+                calls = self._calls(records, counters, owner)
                 if len(calls):
                     latest[owner] = _part_times(calls, latest.get(owner, 0))
-                yield records["began"], calls
+                yield counters[0], calls
 
-    def _read(self) -> Iterator[tuple[Records, int]]:
-        """Yield records, with pid and tid of who wrote them."""
+    def _read(self) -> Iterator[tuple[Records, Counters, int]]:
+        """Yield records, the counters at which they began and ended, and pid and tid of who wrote them."""
         left = self._file.size // INLINE.size
+        latest: dict[int, int] = {}
         for records, owner, heads in self._whole():
-            left -= len(records) + heads
-            yield records, owner
+            began, ended = counted(records["began"], records["ended"], latest.get(owner, 0))
+            good = self._good(records, began, ended)
+            left -= good + heads
+            if good:
+                latest[owner] = int(ended[good - 1])
+            yield records[:good], (began[:good], ended[:good]), owner
+            if good < len(records):
+                break
         self.damaged = left
 
     def _whole(self) -> Iterator[tuple[Records, int, int]]:
-        """Yield them as far as they are whole, and how many heads stood before them."""
+        """Yield them as they stand there, with who wrote them, and how many heads stood before them."""
         at, size = 0, INLINE.size
         while at + size <= self._file.size:
             head = np.frombuffer(self._file.read_at(at, size).ljust(size, b"\0"), dtype=INLINE.dtype)[0]
@@ -115,25 +123,24 @@ class InlineCalls:
             while count and at + size <= self._file.size:
                 raw = self._file.read_at(at, min(count, _AT_ONCE) * size)
                 records = np.frombuffer(raw, dtype=INLINE.dtype, count=len(raw) // size)
-                good = self._good(records)
-                yield records[:good], owner, heads
-                if good < len(records) or not len(records):
+                yield records, owner, heads
+                if not len(records):
                     return
                 heads, count, at = 0, count - len(records), at + len(records) * size
 
-    def _good(self, records: Records) -> int:
+    def _good(self, records: Records, began: npt.NDArray[np.uint64], ended: npt.NDArray[np.uint64]) -> int:
         """Return how many records there are before the first that cannot be one."""
         numbers = records["function"] & _NUMBER
-        good = (numbers < len(self._operations)) & (records["ended"] >= records["began"])
+        good = (numbers < len(self._operations)) & (ended >= began)
         if len(self._operations):
             good &= self._operations.take(numbers, mode="clip") != _UNKNOWN
-        good &= (records["began"] > 0) & (records["ended"] < np.uint64(_LATEST))
+        good &= (began > 0) & (ended < np.uint64(_LATEST))
         return len(records) if good.all() else int(np.argmin(good))
 
-    def _calls(self, records: Records, owner: int) -> Records:
+    def _calls(self, records: Records, counters: Counters, owner: int) -> Records:
         numbers = records["function"] & _NUMBER
         calls = np.zeros(len(records), dtype=CALL.dtype)
-        calls["began"], calls["ended"] = self._clock(records["began"]), self._clock(records["ended"])
+        calls["began"], calls["ended"] = map(self._clock, counters)
         calls["pid"], calls["tid"], calls["flags"] = owner >> 32, owner & 0xFFFF_FFFF, RETURNED
         calls["op"], calls["implementation"] = self._operations[numbers], self._implementations[numbers]
         for name in _SAME:

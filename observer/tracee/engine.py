@@ -64,9 +64,8 @@ class Engine:
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
         self.delivered: set[int] = set()
-        self.stops = 0
+        self.stops = self._paced = 0
         self.stumbles: Counter[str] = Counter()
-        self._paced = 0
         self.handling = threading.Lock()
         """Held while a stop is handled: who has it on another thread may look at what the handling changes."""
         self._halt: Halt | None = None
@@ -209,6 +208,7 @@ class Engine:
         if task is None:
             self._nursery.arrived(tid, status)
             return
+        task.came_to_a_stop()
         event, number = status >> 16, status >> 8 & 0xFF
         if event == ptrace.EVENT_SECCOMP:
             self._syscall_entry(task)

@@ -59,6 +59,11 @@ class Task:
             return True
         return len(self.frames) > (self.handlers[-1].frames if self.handlers else 0)
 
+    def came_to_a_stop(self) -> None:
+        """It stands still for what may be recorded: its calls are told from that by the clock."""
+        if self.block is not None:
+            self.block.something_happened()
+
     def inherit_calls(self, parent: Task) -> None:
         """Take over, in a forked child, what the parent's stacks hold."""
         self.handlers = list(parent.handlers)

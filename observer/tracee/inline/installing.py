@@ -11,7 +11,8 @@ import contextlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from resource import RLIM_INFINITY, RLIMIT_STACK, prlimit
 from typing import Final
 
@@ -27,8 +28,10 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.heads import SampleRing, map_heads
 from observer.tracee.inline.landing_code import landing_code_of
-from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring, Shapes
+from observer.tracee.inline.ring import MOST_HEADS, Ring
+from observer.tracee.inline.shapes import EACH_A_PIECE, FEW_PIECES, Shapes
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
 
@@ -65,17 +68,19 @@ class Refused(Exception):
 class Installer:
     """Puts stubs into programs. `number` gives a function its number, told the breakpoint that follows it instead.
 
-    With *stacks* every call has a piece of stack, not only those that the C library makes for the program.
+    With *stacks* every call has a piece of stack, not only those that the C library makes for the program. *samples*
+    are the rings by which a thread may know when to read the clock, None where it always has to.
     """
 
     def __init__(
-        self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int], *, stacks: bool
+        self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int],
+        samples: Callable[[], Sequence[SampleRing] | None], *, stacks: bool,
     ) -> None:  # fmt: skip
-        self._stub, self._sink, self._pages, self._number = stub, sink, pages, number
+        self._stub, self._sink, self._pages, self._number, self._samples = stub, sink, pages, number, samples
         self._stacks, self._shapes = stacks, EACH_A_PIECE if stacks else FEW_PIECES
 
-    def install(self, task: Task, memory: Memory, plan: Plan) -> Annex:
-        """Exchange breakpoints of *plan* for jumps; the only task of *memory* stands at one of them.
+    def install(self, task: Task, memory: Memory, plan: Plan, *, is_alone: bool) -> Annex:
+        """Exchange breakpoints of *plan* for jumps; the only task of *memory* that runs stands at one of them.
 
         Raises:
             Refused: nothing was exchanged.
@@ -92,6 +97,8 @@ class Installer:
             if space.ring is None:
                 try:
                     self._map_ring(task, memory, start, _for_ring(mappings))
+                    if is_alone and _CODE.spares_the_clock:
+                        self._map_heads(task, memory, start)
                 except Refused:
                     self._call(task, memory, start, _MUNMAP, start, room_for(plan, self._stub))
                     raise
@@ -230,29 +237,43 @@ class Installer:
     def _pages_of_ring(
         self, task: Task, memory: Memory, annex: int, address: int, flag: int, shapes: Shapes
     ) -> None:  # fmt: skip
-        began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
-        theirs = self._call(task, memory, annex, _MEMFD, annex + self._stub.name, _CLOSE_ON_EXEC)
-        try:
-            ours = os.open(f"/proc/{task.tid}/fd/{theirs}", os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
+        with self._noting_pages(task):
+            theirs = self._call(task, memory, annex, _MEMFD, annex + self._stub.name, _CLOSE_ON_EXEC)
+            try:
+                ours = os.open(f"/proc/{task.tid}/fd/{theirs}", os.O_RDWR | os.O_CLOEXEC)
+            except OSError as error:
+                self._call(task, memory, annex, _CLOSE, theirs)
+                raise Refused(f"its memory cannot be shared ({error.strerror})") from error
+            ring = Ring(ours, address, shapes)
+            try:
+                flags = _SHARED | _FIXED | _POPULATE | flag
+                self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
+            except Refused:
+                ring.close()
+                self._call(task, memory, annex, _CLOSE, theirs)
+                raise
+            except EndedMeanwhile:
+                ring.close()
+                raise
             self._call(task, memory, annex, _CLOSE, theirs)
-            raise Refused(f"its memory cannot be shared ({error.strerror})") from error
-        ring = Ring(ours, address, shapes)
-        try:
-            flags = _SHARED | _FIXED | _POPULATE | flag
-            self._call(task, memory, annex, _MMAP, address, ring.size, _READ | _WRITE, flags, theirs, 0)
-        except Refused:
-            ring.close()
-            self._call(task, memory, annex, _CLOSE, theirs)
-            raise
-        except EndedMeanwhile:
-            ring.close()
-            raise
-        self._call(task, memory, annex, _CLOSE, theirs)
-        memory.inline.ring, memory.inline.ring_address = ring, address
-        self._note_pages(task, began, before)
+            memory.inline.ring, memory.inline.ring_address = ring, address
 
-    def _note_pages(self, task: Task, began: int, before: int) -> None:
+    def _map_heads(self, task: Task, memory: Memory, annex: int) -> None:
+        """Have the program see how far the rings of samples are, where it may: at the end of what its own may grow to.
+        """
+        samples, ring = self._samples(), memory.inline.ring
+        if ring is None or samples is None or len(samples) > MOST_HEADS:
+            return
+        place = ring.address + _GAP - sum(each.size for each in samples)
+        with self._noting_pages(task), contextlib.suppress(Refused, OSError):
+            call = partial(self._call, task, memory, annex)
+            ring.heads = map_heads(task.pid, memory, call, ring.scratch, samples, place) if samples else ()
+
+    @contextlib.contextmanager
+    def _noting_pages(self, task: Task) -> Iterator[None]:
+        """Note what pages come in meanwhile: they are ours."""
+        began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
+        yield
         faults = task_counters(task.pid, task.tid).total - before
         self._sink.notes.append(
             Populated(
@@ -266,23 +287,17 @@ class Installer:
         space = memory.inline
         if space.ring is None or seccomp_filters(task.tid) > 1:
             return False
-        began, before = time.monotonic_ns(), task_counters(task.pid, task.tid).total
-        ring = space.ring
-        try:
-            ring.enlarge()
-            self._call(task, memory, space.annexes[0].start, _MREMAP, ring.address, ring.size, ring.size + ring.more, 0)
-        except (Refused, OSError):
-            return False
-        # Older kernels refuse it: then its pages come in as they are written to.
-        call_in(
-            task.tid,
-            memory,
-            space.annexes[0].start + self._stub.gate,
-            _MADVISE,
-            (ring.address + ring.size, ring.more, _POPULATE_WRITE),
-        )
-        ring.enlarged()
-        self._note_pages(task, began, before)
+        ring, annex = space.ring, space.annexes[0].start
+        with self._noting_pages(task):
+            try:
+                ring.enlarge()
+                self._call(task, memory, annex, _MREMAP, ring.address, ring.size, ring.size + ring.more, 0)
+            except (Refused, OSError):
+                return False
+            # Older kernels refuse it: then its pages come in as they are written to.
+            more = (ring.address + ring.size, ring.more, _POPULATE_WRITE)
+            call_in(task.tid, memory, annex + self._stub.gate, _MADVISE, more)
+            ring.enlarged()
         return True
 
     # ---- and taken out ----

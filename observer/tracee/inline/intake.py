@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from observer.linux.timestamps import TimeStamps
 from observer.recording.clock import nanoseconds
+from observer.recording.records import HAPPENED
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.frames import Frame
 from observer.tracee.inline.ring import Block, Filled, Pieces
@@ -79,6 +80,7 @@ class Intake:
         for block, space in self.at_work.items():
             if self._is_whole(block):
                 self._store(block, block.take_closed(), space)
+                block.time_passed()
 
     def finish(self) -> None:
         """All has ended: what was recorded last lies before this moment."""
@@ -105,10 +107,11 @@ class Intake:
 
     def _are_sound(self, records: npt.NDArray[np.void], pieces: Pieces, *, are_closed: bool = True) -> bool:
         """Whether these may be what the stub has written: of functions that are known, in the time of this run."""
+        started = np.uint64(self._started[0])
         span = np.uint64(self._clock.sample()[0] + _SKEW - self._started[0])
         in_time = [
-            (records[name] - np.uint64(self._started[0]) <= span).all()
-            for name in (("began", "ended") if are_closed else ("began",))
+            ((counters == 0) | ((counters & ~HAPPENED) - started <= span)).all()
+            for counters in (records[name] for name in (("began", "ended") if are_closed else ("began",)))
         ]
         offsets = records["stack"][records["stack"] > 0] - np.uint64(pieces.first)
         return bool(
@@ -128,13 +131,13 @@ class Intake:
         self._overwritten(block, 1)
         return None
 
-    def time_of(self, record: np.void) -> int:
-        """Return about when the call of *record*, which is open, began, on CLOCK_MONOTONIC.
+    def time_of(self, counter: int) -> int:
+        """Return about when the processor's *counter*, of an open call's beginning, was read, on CLOCK_MONOTONIC.
 
         Other counters of its thread may become other times, by pairs that come later.
         """
         known = np.array([self._started, self._clock.sample()], dtype=np.int64)  # close to the latter
-        [began] = nanoseconds(np.array([record["began"]]), known[:, 0], known[:, 1]).tolist()
+        [began] = nanoseconds(np.array([counter], dtype=np.uint64), known[:, 0], known[:, 1]).tolist()
         return int(began)
 
     # ---- closed ones ----

@@ -33,6 +33,7 @@ class A64Landing:
     reach = REACH - (1 << 20)
     away = 1 << 26
     can_jump_far = False
+    spares_the_clock = False
     descriptor = AARCH64.registers.places[f"x{_DESCRIPTOR}"]
     kept: tuple[tuple[int, int], ...] = ()
     down = len(_DOWN)

@@ -19,11 +19,11 @@ class LandingCode(Protocol):
     """One architecture's.
 
     `source` is the file of its stub, `resume_length` how many bytes come there before the jump that goes on: when they
-    begin all is done already. `nop` does nothing. A jump leads up to `reach` bytes far, and what is laid out lies
-    `away` from a library where that can be; `can_jump_far` says that there are jumps through a word in the lowest
-    2 GiB. `descriptor` is the register that has a descriptor's address, `kept` those of results with where they are
-    kept meanwhile: places among the registers. Where a jump is made a call, `down` bytes of code lower the stack
-    pointer by `lowered` bytes in front of that.
+    begin all is done already; `spares_the_clock` says that it need not read the clock each time. `nop` does nothing. A
+    jump leads up to `reach` bytes far, and what is laid out lies `away` from a library where that can be;
+    `can_jump_far` says that there are jumps through a word in the lowest 2 GiB. `descriptor` is the register that has a
+    descriptor's address, `kept` those of results with where they are kept meanwhile: places among the registers. Where
+    a jump is made a call, `down` bytes of code lower the stack pointer by `lowered` bytes in front of that.
     """
 
     architecture: Architecture
@@ -33,6 +33,7 @@ class LandingCode(Protocol):
     reach: int
     away: int
     can_jump_far: bool
+    spares_the_clock: bool
     descriptor: int
     kept: tuple[tuple[int, int], ...]
     down: int

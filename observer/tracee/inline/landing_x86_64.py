@@ -29,6 +29,7 @@ class X86Landing:
     reach = (1 << 31) - (1 << 24)
     away = 1 << 30
     can_jump_far = True
+    spares_the_clock = True
     descriptor = _PLACES["r11"]
     kept: tuple[tuple[int, int], ...] = ((_PLACES["rax"], _PLACES["rcx"]), (_PLACES["rdx"], _PLACES["r9"]))
     down = len(_DOWN)

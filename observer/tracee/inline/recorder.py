@@ -8,7 +8,7 @@ the follower of breakpoints knows what to do; when none of its calls is open any
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -23,6 +23,7 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.frames import Frame
 from observer.tracee.inline.annex import Annex, Landing
 from observer.tracee.inline.assembled import Stub
+from observer.tracee.inline.heads import SampleRing
 from observer.tracee.inline.installing import Installer, Refused
 from observer.tracee.inline.intake import FUNCTION, InlineCalls, Intake
 from observer.tracee.inline.landing_code import landing_code_of
@@ -46,7 +47,8 @@ class InlineRecorder:
 
     `spread` is called when stops become few, `users` says how many tasks have a memory, or might. An allocator's
     breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about to run: what makes
-    few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack.
+    few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack. The rings
+    of *samples* tell a process of one thread when to read the clock; where there are None, it always does.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
@@ -54,7 +56,8 @@ class InlineRecorder:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
-        users: Callable[[Memory], int], enough: int, stacks: bool = False,
+        users: Callable[[Memory], int], enough: int, samples: Callable[[], Sequence[SampleRing] | None],
+        stacks: bool = False,
     ) -> None:  # fmt: skip
         self._stub = stub
         self._enough = enough
@@ -62,7 +65,7 @@ class InlineRecorder:
         self._spread = spread
         self._users = users
         self._intake = Intake(TimeStamps(stub.code, stub.sample, sink.clock.append), listener)
-        self._installer = Installer(stub, sink, pages, self._intake.number, stacks=stacks)
+        self._installer = Installer(stub, sink, pages, self._intake.number, samples, stacks=stacks)
         self._vacating = Vacating(stub)
         self._lenders: dict[int, tuple[int, int]] = {}
         self.allows = True
@@ -92,7 +95,7 @@ class InlineRecorder:
         is_time = space.hits[point.implementation] >= self._enough and memory.word == NATIVE.word
         if not is_time or task.handlers or space.is_asleep or self._users(memory) != 1:
             return
-        annex = self._install(task, memory, point.implementation)
+        annex = self._install(task, memory, point.implementation, is_alone=True)
         if annex is None:
             return
         words[_RIP] = annex.here(words[_RIP], point)
@@ -101,14 +104,14 @@ class InlineRecorder:
             self._begin(task, memory, base)
         self.settle(task, memory)
 
-    def _install(self, task: Task, memory: Memory, implementation: int) -> Annex | None:
+    def _install(self, task: Task, memory: Memory, implementation: int, *, is_alone: bool) -> Annex | None:
         if memory.exchanged:
             return None  # a call is to come back by a breakpoint, which has to stand there still
         plan = memory.inline.plans.pop(implementation)
         try:
             if not task.has_clock:
                 raise Refused("the program may not read the processor's clock (PR_SET_TSC)")
-            annex = self._installer.install(task, memory, plan)
+            annex = self._installer.install(task, memory, plan, is_alone=is_alone)
         except Refused as why:
             self.refused[str(why)] = self.refused.get(str(why), 0) + 1
             return None
@@ -116,6 +119,12 @@ class InlineRecorder:
             self.kept[plan.elf.path] = len(annex.kept)
         self._spread()
         return annex
+
+    @staticmethod
+    def shared(memory: Memory) -> None:
+        """A second task runs on *memory* beside the first."""
+        if memory.inline.ring is not None:
+            memory.inline.ring.read_clock_always()
 
     def born(self, parent: Task, child: Task) -> bool:
         """*parent* made *child*, a thread; return whether it has to stand still until *child* is `ready`.
@@ -150,7 +159,7 @@ class InlineRecorder:
         if _base_of(task) == base:
             memory.inline.shared_bases.add(base)
         for implementation in [each for each in memory.inline.plans if memory.inline.hits[each]]:
-            self._install(task, memory, implementation)
+            self._install(task, memory, implementation, is_alone=False)
 
     @staticmethod
     def _look_at_base(task: Task, memory: Memory) -> None:
@@ -258,6 +267,7 @@ class InlineRecorder:
         """Have the follower of breakpoints go on with the call that the thread with the registers *words* is in."""
         block = self._block(task, memory, words)
         if block is not None:
+            block.something_happened()
             self._take_over(task, block)
 
     @staticmethod
@@ -272,9 +282,10 @@ class InlineRecorder:
             return
         record, piece = found
         point = self._intake.points[int(record["function"]) & FUNCTION]
-        frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), self._intake.time_of(record))
+        counter = block.counter_at_hand()
+        frame = Frame(point, task.tid, int(record["sp"]), int(record["ret"]), self._intake.time_of(counter))
         frame.first, frame.second, frame.third = (int(record[name]) for name in ("a0", "a1", "a2"))
-        frame.inner, frame.counter = int(record["inner"]), int(record["began"])
+        frame.inner, frame.counter = int(record["inner"]), counter
         block.give_up_call()
         block.be_slow(True)
         task.frames.insert(0, frame)

@@ -9,100 +9,30 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass, replace
-from functools import cache
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.records import INLINE, STACK_BYTES
+from observer.recording.clock import counted
+from observer.tracee.inline.shapes import FEW_PIECES, HEAD, RECORD, SLOTS, TABLE, Shape, Shapes
 
-__all__ = ["CALLERS_STACK", "EACH_A_PIECE", "FEW_PIECES", "RECORD", "Block", "Filled", "Ring", "Shapes"]
+__all__ = ["MOST_HEADS", "Block", "Filled", "Pieces", "Ring"]
 
-RECORD: Final = INLINE.dtype
-"""What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
-
-CALLERS_STACK: Final = 16384
-"""Bytes of stack in which a call's callers are looked for, where they were asked for."""
-
-_SLOTS: Final = 4096
-_SPARE_SLOTS: Final = 64
-"""Behind the last slot, so that nothing wraps around."""
-_TABLE: Final = 16 * (_SLOTS + _SPARE_SLOTS)
 _GONE: Final = b"\xff" * 8 + bytes(8)
 """An entry of the table that was taken out: who looks for another goes on."""
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _STATE, _LIMIT, _IS_SLOW, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(9)
-_HEAD: Final = 128
-_AT_ONCE: Final = 8
-"""Blocks for further threads that are made together."""
+_HEADS: Final = 10
+_SUM, _WISH, _ALWAYS, _ZERO = range(14, 18)
+_TIME_PASSED, _HAPPENED = 1, 2
+MOST_HEADS: Final = 4
+"""Words that the stub adds up."""
 _MANY: Final = 64
 """Threads with blocks; further ones have smaller ones."""
-
-
-@cache
-def _piece(size: int) -> np.dtype[np.void]:
-    return np.dtype([("length", "<u8"), ("sp", "<u8"), ("bp", "<u8"), ("bx", "<u8"), ("bytes", f"V{size}")])
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How many records and pieces of stack a half of a block holds, and how many bytes of stack a piece has."""
-
-    records: int
-    pieces: int
-    bytes: int = STACK_BYTES
-
-    @property
-    def piece(self) -> np.dtype[np.void]:
-        """A piece of stack, as in stub.S."""
-        return _piece(self.bytes)
-
-    @property
-    def half(self) -> int:
-        """Bytes of a half."""
-        return self.records * RECORD.itemsize + self.pieces * self.piece.itemsize
-
-    @property
-    def size(self) -> int:
-        """Bytes of a block: whole pages."""
-        return -(-(_HEAD + 2 * self.half) // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """The shapes of the first thread's block, of the others', and of those of very many; `forked` is that of the first
-    thread's in a forked child, of which most make few calls."""
-
-    large: Shape
-    small: Shape
-    tiny: Shape
-    forked: Shape
-
-    @property
-    def first(self) -> int:
-        """Bytes that a ring begins with: the table and the first block."""
-        return -(-_TABLE // mmap.PAGESIZE) * mmap.PAGESIZE + self.large.size
-
-    @property
-    def of_child(self) -> Shapes:
-        """Those of a forked child."""
-        return replace(self, large=self.forked)
-
-    @property
-    def more(self) -> int:
-        """Bytes that it is made larger by."""
-        return _AT_ONCE * self.small.size
-
-
-FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32), Shape(256, 8), Shape(4096, 64))
-"""Where only calls that the C library makes for the program have pieces of stack."""
-EACH_A_PIECE: Final = Shapes(
-    Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK), Shape(16, 16, CALLERS_STACK),
-    Shape(64, 64, CALLERS_STACK),
-)  # fmt: skip
-"""Where every call has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +64,7 @@ class Block:
         self._start_of_view = start
         self._offset = offset
         self.shape = shape
-        self._words = memoryview(view)[offset : offset + _HEAD].cast("Q")
+        self._words = memoryview(view)[offset : offset + HEAD].cast("Q")
         self._half = self._taken = 0
         self.pid = self.tid = self.base = 0
         self.pending: Filled | None = None
@@ -142,6 +72,8 @@ class Block:
         self._begin_half()
         self._words[_IS_SLOW] = self._words[_INTERNAL] = 0
         self.know_stack(0, 0, 0)
+        self._words[_SUM] = self._words[_ZERO] = 0
+        self.read_clock_always()
 
     @property
     def address(self) -> int:
@@ -171,6 +103,33 @@ class Block:
     def be_slow(self, value: bool) -> None:
         """Have its thread's calls followed from outside, or no longer."""
         self._words[_IS_SLOW] = value
+
+    # ---- the clock ----
+
+    def read_clock_always(self) -> None:
+        """Have the stub read the clock at each beginning and end of a call."""
+        self._words[_ALWAYS] = 1
+
+    def read_clock_where(self, heads: Sequence[int]) -> None:
+        """Have it be read only where something has happened, or time passed, or one of the words at *heads* grew."""
+        places = [*heads, *[self.address + 8 * _ZERO] * (MOST_HEADS - len(heads))]
+        self._words[_HEADS : _HEADS + MOST_HEADS] = memoryview(struct.pack(f"={MOST_HEADS}Q", *places)).cast("Q")
+        self._words[_SUM], self._words[_WISH], self._words[_ALWAYS] = 0, _HAPPENED, 0
+
+    def something_happened(self) -> None:
+        """Its thread stands still for what may be recorded: what it does next must be told from that by the clock."""
+        self._words[_WISH] = _HAPPENED
+
+    def time_passed(self) -> None:
+        """Have the clock be read once, so that times between two readings are not far from either."""
+        self._words[_WISH] = self._words[_WISH] or _TIME_PASSED
+
+    def counter_at_hand(self) -> int:
+        """Return about when the call of the record at hand began, by the processor's counter; see `counted`."""
+        start = self._borders()[0]
+        count = (self.next - start) // RECORD.itemsize + 1
+        records = np.frombuffer(self._view, dtype=RECORD, count=count, offset=start - self._start_of_view)
+        return int(counted(records["began"], np.where(np.arange(count) < count - 1, records["ended"], 0))[0][-1])
 
     @property
     def next(self) -> int:
@@ -235,7 +194,7 @@ class Block:
         return filled
 
     def _start(self) -> int:
-        return self._offset + _HEAD + self._half * self.shape.half
+        return self._offset + HEAD + self._half * self.shape.half
 
     def _borders(self) -> tuple[int, int, int]:
         """Return the addresses where the half's records begin, its pieces of stack begin, and they end."""
@@ -248,6 +207,7 @@ class Block:
         self._words[_STATE], self._words[_LIMIT] = records, pieces
         self._words[_PIECE], self._words[_PIECE_LIMIT] = pieces, end
         self._taken = 0
+        self.time_passed()
 
     @property
     def pieces(self) -> Pieces:
@@ -272,7 +232,8 @@ class Block:
 class Ring:
     """One address space's shared memory: the file *fd*, which the program has at *address*.
 
-    It begins with the table and a block for the first thread; the file is made larger for others.
+    It begins with the table and a block for the first thread; the file is made larger for others. `heads` are the
+    words by which threads without others know when to read the clock; None: they always do.
     """
 
     def __init__(self, fd: int, address: int, shapes: Shapes = FEW_PIECES) -> None:
@@ -283,6 +244,7 @@ class Ring:
         self.more = shapes.more
         os.ftruncate(fd, self.size)
         self._table = mmap.mmap(fd, self.size)
+        self.heads: Sequence[int] | None = None
         self.blocks: dict[int, Block] = {}
         self._free = [Block(self._table, address, shapes.first - shapes.large.size, shapes.large)]
 
@@ -295,7 +257,20 @@ class Ring:
         self._table[slot : slot + 16] = self._entry(base, block.address)
         block.base = base
         self.blocks[base] = block
+        if self.heads is not None:
+            block.read_clock_where(self.heads)
         return block
+
+    @property
+    def scratch(self) -> int:
+        """The address of SCRATCH bytes that nobody uses."""
+        return self.address + TABLE
+
+    def read_clock_always(self) -> None:
+        """The clock alone tells in which order several threads do what they do."""
+        self.heads = None
+        for block in self.blocks.values():
+            block.read_clock_always()
 
     def leads_to(self, block: Block) -> bool:
         """Whether the table still has it; if not, it has it again."""
@@ -315,12 +290,13 @@ class Ring:
         block.base = block.pid = block.tid = 0
         block.be_slow(False)
         block.know_stack(0, 0, 0)
+        block.read_clock_always()
         self._free.append(block)
 
     def _slot(self, base: int, *, is_new: bool = False) -> int | None:
         """Return where the table has *base*, or, if it *is_new*, has room for it; None if nowhere."""
-        at = 16 * (base >> 12 & _SLOTS - 1)
-        while at < _TABLE - 16:  # the last one stays empty: who looks for what is not there ends there
+        at = 16 * (base >> 12 & SLOTS - 1)
+        while at < TABLE - 16:  # the last one stays empty: who looks for what is not there ends there
             key = self._table[at : at + 8]
             if key == self._entry(base, 0)[:8] or (is_new and key in (_GONE[:8], bytes(8))):
                 return at

@@ -31,6 +31,10 @@
         .set STACK_SPAN, 56
         .set STACK_END, 64
         .set OPEN_TAILS, 72             #   TAILS of the open call's function
+        .set HEADS, 80                  #   four words that grow as the kernel writes samples of page faults
+        .set SUM, 112                   #   their sum when the clock was read last
+        .set WISH, 120                  #   what asks for a reading: 1, time that has passed; 2, something happened
+        .set ALWAYS, 128                #   whether it is read each time
 
         .set BEGAN, 0                   # record
         .set ENDED, 8
@@ -61,10 +65,37 @@ marks:  .long   enter, leave, tail, help, gate, name, sample
         .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
         .long   nested, counted         # between these, begin again
         .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
-        .long   interned                # here, and where the above end, all is done
+        .long   interned, unclocked     # here, and where the above end, all is done
         .balign 8
 table:  .quad   0
 ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a beginning of 0 ends them
+
+# The clock is read where it is asked for, or where a page fault may have been since it was read: a time of 0 says that
+# nothing that is recorded lies between it and the time before. Who grows is read before who asks: what the observer
+# asks at a stop is never overlooked.
+        .set HAPPENED, 62               # the bit of a time that says that something may have
+
+        .macro  growth scratch, sum
+        mov     HEADS(%r10), \scratch
+        mov     (\scratch), \sum
+        mov     HEADS + 8(%r10), \scratch
+        add     (\scratch), \sum
+        mov     HEADS + 16(%r10), \scratch
+        add     (\scratch), \sum
+        mov     HEADS + 24(%r10), \scratch
+        add     (\scratch), \sum
+        sub     SUM(%r10), \sum
+        .endm
+
+# Leaves 1 << HAPPENED in \sum unless \wish, what asks and what has grown, is a matter of time alone.
+        .macro  noticed wish, sum
+        add     \sum, SUM(%r10)
+        xor     \sum, \sum
+        cmp     $1, \wish
+        je      1f
+        bts     $HAPPENED, \sum
+1:      movq    $0, WISH(%r10)
+        .endm
 
         .macro  find_block scratch, key, missing
         rdfsbase \scratch
@@ -155,13 +186,24 @@ filled: mov     (%rsp), %rcx
         add     $PIECE_HEAD + PIECE_BYTES, %r8
         mov     %r8, PIECE(%r10)
 4:      mov     %rax, %rcx
-        mov     %rdx, %r8
+        xor     %r9, %r9
+        cmpq    $0, ALWAYS(%r10)
+        jne     7f
+        growth  %r8, %r9
+        mov     WISH(%r10), %r8
+        or      %r9, %r8
+        jne     6f
+        mov     %r8, BEGAN(%rcx)
+        jmp     8f
+6:      noticed %r8, %r9
+7:      mov     %rdx, %r8
         rdtsc
         shl     $32, %rdx
         or      %rdx, %rax
+        or      %r9, %rax
         mov     %rax, BEGAN(%rcx)
         mov     %r8, %rdx
-        or      $1, %rcx
+8:      or      $1, %rcx
         mov     %rcx, STATE(%r10)
 opened: jmp     *RESUME(%r11)
 
@@ -210,12 +252,26 @@ leave:  find_block %rcx, %r8, slow
         mov     A0(%r8), %r9
         mov     (%r9), %r9
         mov     %r9, RESULT(%r8)
-2:      mov     %rax, %rcx
+2:      xor     %r9, %r9
+        cmpq    $0, ALWAYS(%r10)
+        jne     4f
+        growth  %rcx, %r9
+        mov     WISH(%r10), %rcx
+        or      %r9, %rcx
+        jne     3f
+        mov     %rcx, ENDED(%r8)
+        add     $RECORD_BYTES, %r8
+        mov     %r8, STATE(%r10)
+unclocked:
+        jmp     *RESUME(%r11)
+3:      noticed %rcx, %r9
+4:      mov     %r9, ENDED(%r8)
+        mov     %rax, %rcx
         mov     %rdx, %r9
 timed:  rdtsc
         shl     $32, %rdx
         or      %rdx, %rax
-        mov     %rax, ENDED(%r8)
+        or      %rax, ENDED(%r8)
         mov     %rcx, %rax
         mov     %r9, %rdx
         add     $RECORD_BYTES, %r8

@@ -11,7 +11,7 @@ from observer.files import Folder
 from observer.instruments.stack_pieces import StackPieces
 from observer.recording.records import STACK_PIECE
 from observer.recording.spool import Spools
-from observer.tracee.inline.ring import FEW_PIECES
+from observer.tracee.inline.shapes import FEW_PIECES
 
 PIECE = FEW_PIECES.large.piece
 

@@ -24,7 +24,8 @@ from observer.tracee.inline import assembled as assembled_module
 from observer.tracee.inline.annex import Annex, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub, assembled
 from observer.tracee.inline.landing_code import landing_code_of
-from observer.tracee.inline.ring import EACH_A_PIECE, Block, Ring
+from observer.tracee.inline.ring import Block, Ring
+from observer.tracee.inline.shapes import EACH_A_PIECE
 
 IS_NATIVE = os.uname().machine == "aarch64"
 COMPILER = "gcc" if IS_NATIVE else "aarch64-linux-gnu-gcc"

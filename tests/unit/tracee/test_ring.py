@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from observer.tracee.inline.ring import EACH_A_PIECE, FEW_PIECES, Ring, Shapes
+from observer.tracee.inline.ring import Ring
+from observer.tracee.inline.shapes import EACH_A_PIECE, FEW_PIECES, Shapes
 
 START = 0x7000_0000_0000
 
