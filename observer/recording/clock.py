@@ -38,7 +38,7 @@ def counted(began: Counters, ended: Counters, latest: int = 0) -> tuple[Counters
     slopes = np.full(len(counters), float(_LEAST))
     even = np.maximum(np.diff(counters), 0) / lengths[:-1]
     slopes[:-1] = np.where(both[read] & HAPPENED, np.minimum(even, _LEAST), even)
-    if not latest and len(read):
+    if not latest:
         slopes[0] = 0
     since = np.arange(-1, len(both)) - np.repeat(places[:-1], lengths)
     found = np.repeat(counters, lengths) + (since * np.repeat(slopes, lengths)).astype(np.int64)

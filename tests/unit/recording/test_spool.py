@@ -180,7 +180,7 @@ def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) ->
     assert sizes == {layout.file: layout.dtype.itemsize for layout in LAYOUTS} | head_too
 
 
-VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":4}')
+VERSION_LINE = re.compile(r'{"what":"layouts","t":[1-9][0-9]*,"version":5}')
 
 
 def test_notes_are_lines_of_json(tmp_path: Path) -> None:

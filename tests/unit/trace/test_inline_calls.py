@@ -86,9 +86,27 @@ def test_of_a_file_that_was_cut_the_whole_records_are_read(tmp_path: Path, cut: 
 @pytest.mark.parametrize("field", ["function", "ended", "began"])
 def test_behind_a_record_that_cannot_be_nothing_is_read(tmp_path: Path, field: str) -> None:
     records = calls(5)
-    records[field][2] = {"function": 2, "ended": 3, "began": 0}[field]
+    records[field][2] = {"function": 2, "ended": 3, "began": 1 << 61}[field]
     found = written(tmp_path, (7, 9, records), (7, 11, calls(1)))
     assert (len(read(found)), found.damaged) == (2, 3 + 2)
+
+
+def test_times_that_were_not_read_lie_between_those_that_were_also_of_the_batch_before(tmp_path: Path) -> None:
+    first, second, other = calls(2), calls(2, first=1900), calls(1, first=1500)
+    first["ended"][1] = second["began"][0] = second["ended"][0] = 0
+    second["began"][1] = 1900
+    found = written(tmp_path, (7, 9, first), (7, 11, other), (7, 9, second))
+    records = read(found)
+    assert found.damaged == 0
+    mine = records[records["tid"] == 9]
+    assert mine[["began", "ended"]].tolist() == [(50, 54), (60, 63), (358, 654), (950, 964)]
+
+
+def test_a_thread_that_never_read_the_clock_is_damage(tmp_path: Path) -> None:
+    unread = calls(2)
+    unread["began"] = unread["ended"] = 0
+    found = written(tmp_path, (7, 9, calls(2)), (7, 11, unread))
+    assert (len(read(found)), found.damaged) == (2, 2)
 
 
 def test_a_head_that_is_none_ends_it(tmp_path: Path) -> None:

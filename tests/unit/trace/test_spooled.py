@@ -135,11 +135,11 @@ def test_a_line_that_is_no_note_is_left_out_and_counted(folder: Path, odd: bytes
 
 
 def test_records_of_another_version_are_not_read_as_ours(folder: Path) -> None:
-    ours, other = (b'{"what":"layouts","t":3,"version":%d}\n' % version for version in (4, 5))
+    ours, other = (b'{"what":"layouts","t":3,"version":%d}\n' % version for version in (5, 6))
     (folder / "notes.jsonl").write_bytes(ours + GONE)
     assert read_spools(Folder.open(folder), 0).notes == [ONE_GONE]
     (folder / "notes.jsonl").write_bytes(other + GONE)
-    with pytest.raises(BadTrace, match=r"cannot read the spools in .*: they are of version 5, and this observer reads"):
+    with pytest.raises(BadTrace, match=r"cannot read the spools in .*: they are of version 6, and this observer reads"):
         read_spools(Folder.open(folder), 0)
 
 
