@@ -36,7 +36,7 @@ __all__ = [
 FAULT_STACK: Final = 512
 """Bytes of stack that are kept with each sample: enough to leave a library's function that touched a page."""
 PAGE_SHIFT: Final = PAGE.bit_length() - 1
-_RING_PAGES: Final = (4096, 2048, 1024, 512, 256, 128, 64, 32)
+_RING_PAGES: Final = (2048, 1024, 512, 256, 128, 64, 32)
 _FURTHER_PAGES: Final = 256
 _PACES: Final = 16
 """A task halts for us after so many page faults that their samples fill this part of a ring: eight may share the half

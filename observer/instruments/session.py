@@ -245,7 +245,7 @@ class _Session:
         try:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
-                spread=lambda: self._affinity.part(engine.known()), users=engine.users,
+                spread=lambda: self._affinity.part(engine.known(), engine.stops), users=engine.users,
                 enough=self._recorder.enough, stacks=bool(self._wish.callers),
                 samples=partial(samples_beside, self._faults, times=self._wish.times or self._kernel is not None),
             )  # fmt: skip

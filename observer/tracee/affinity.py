@@ -37,6 +37,7 @@ class Affinity:
         self._threaded = False
         self._shared = self.processor is not None
         self._own_choice: set[int] = set()
+        self._counted = 0
 
     def enter(self) -> None:
         """Move the calling thread, the tracer, to the shared processor."""
@@ -76,10 +77,14 @@ class Affinity:
 
     def thread_born(self, tasks: Iterable[int], newborn: int) -> None:
         """A second thread is there: the sharing ends for now. *tasks* and *newborn* get the original mask."""
-        self.part([*tasks, newborn])
+        self._part([*tasks, newborn])
 
-    def part(self, tasks: Iterable[int]) -> None:
-        """Stops will be few: the sharing ends for now, as with a second thread."""
+    def part(self, tasks: Iterable[int], stops: int) -> None:
+        """Stops will be few: the sharing ends for now, as with a second thread; the *stops* by now do not count."""
+        self._counted = stops
+        self._part(tasks)
+
+    def _part(self, tasks: Iterable[int]) -> None:
         if self.processor is not None and not self._threaded:
             self._threaded = True
             self._spread(tasks)
@@ -89,11 +94,12 @@ class Affinity:
         for tid in [*tasks, self._owner]:
             self.lift(tid)
 
-    def adapt(self, tasks: Iterable[int], stops_per_second: float) -> None:
-        """Choose anew, several times a second, from any thread."""
+    def adapt(self, tasks: Iterable[int], stops: int, seconds: float) -> None:
+        """Choose anew, after so many *seconds*, by how many *stops* there were by now; from any thread."""
+        since, self._counted = stops - self._counted, stops
         if self.processor is None or not self._threaded:
             return
-        dense = stops_per_second > self._DENSE
+        dense = since / seconds > self._DENSE
         if dense and not self._shared:
             self._shared = True
             for tid in [*tasks, self._owner]:

@@ -64,7 +64,7 @@ class Engine:
         self.tasks: dict[int, Task] = {}
         self.root_status: int | None = None
         self.delivered: set[int] = set()
-        self.stops = self._paced = 0
+        self.stops = 0
         self.stumbles: Counter[str] = Counter()
         self.handling = threading.Lock()
         """Held while a stop is handled: who has it on another thread may look at what the handling changes."""
@@ -101,7 +101,7 @@ class Engine:
         self._hit = self._watcher.breakpoint_hit
         if isinstance(self._watcher, Bystander):
             self._filtered = True  # where there is no filter, no system call needs a stop any longer
-            self._affinity.part(self.known())
+            self._affinity.part(self.known(), self.stops)
         for tid in self.known() if follower is None else ():
             kill(tid)
         self._halt = None
@@ -185,8 +185,7 @@ class Engine:
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
-        stops, self._paced = self.stops - self._paced, self.stops
-        self._affinity.adapt(tuple(self.tasks), stops / seconds)
+        self._affinity.adapt(tuple(self.tasks), self.stops, seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
         if self._halt is not None:

@@ -105,17 +105,23 @@ class Intake:
         block.begin_anew()
         self._listener.overwritten(block.pid, count)
 
-    def _are_sound(self, records: npt.NDArray[np.void], pieces: Pieces, *, are_closed: bool = True) -> bool:
-        """Whether these may be what the stub has written: of functions that are known, in the time of this run."""
+    def _are_sound(
+        self, records: npt.NDArray[np.void], stacks: npt.NDArray[np.uint64], pieces: Pieces, *, are_closed: bool = True
+    ) -> bool:
+        """Whether these may be what the stub has written: of functions that are known, in the time of this run.
+
+        *stacks* are the addresses of the *pieces* that they have.
+        """
         started = np.uint64(self._started[0])
         span = np.uint64(self._clock.sample()[0] + _SKEW - self._started[0])
-        in_time = [
-            ((counters == 0) | ((counters & ~HAPPENED) - started <= span)).all()
-            for counters in (records[name] for name in (("began", "ended") if are_closed else ("began",)))
-        ]
-        offsets = records["stack"][records["stack"] > 0] - np.uint64(pieces.first)
+        for name in ("began", "ended") if are_closed else ("began",):
+            counters = records[name]
+            read = counters[counters.nonzero()]
+            if ((read & ~HAPPENED) - started > span).any():
+                return False
+        offsets = stacks - np.uint64(pieces.first)
         return bool(
-            all(in_time) and ((records["function"] & FUNCTION) < len(self.points)).all()
+            (records["function"] & FUNCTION).max() < len(self.points)
             and (offsets < pieces.there.nbytes).all() and not (offsets % pieces.there.dtype.itemsize).any()
         )  # fmt: skip
 
@@ -126,7 +132,8 @@ class Intake:
         if not self._is_whole(block) or not block.is_open:
             return None
         record = block.record_at_hand()
-        if self._are_sound(record.reshape(1), block.pieces, are_closed=False):
+        stacks = record.reshape(1)["stack"]
+        if self._are_sound(record.reshape(1), stacks[stacks > 0], block.pieces, are_closed=False):
             return record, block.piece_of(record)
         self._overwritten(block, 1)
         return None
@@ -174,14 +181,15 @@ class Intake:
         records = filled.records
         if not len(records):
             return
-        if not self._are_sound(records, filled.pieces):
+        stacks = records["stack"]
+        [has_piece] = stacks.nonzero()
+        if not self._are_sound(records, stacks[has_piece], filled.pieces):
             self._overwritten(block, len(records))
             return
         if space.unhooked:
             seen = {*(records["function"] & FUNCTION).tolist()}
             space.still_seen |= {number for function, number in space.unhooked.items() if function in seen}
-        has_piece = np.nonzero(records["stack"])[0]
         if len(has_piece):
             first, size = np.uint64(filled.pieces.first), np.uint64(filled.pieces.there.dtype.itemsize)
-            records["stack"][has_piece] = (records["stack"][has_piece] - first) // size + np.uint64(1)
+            stacks[has_piece] = (stacks[has_piece] - first) // size + np.uint64(1)
         self._listener.recorded(block.pid, block.tid, records, filled.pieces.there, space)

@@ -45,7 +45,7 @@ _MOST_KNOWN: Final = 1 << 16
 class InlineRecorder:
     """Has stubs installed where that may be, and answers for them.
 
-    `spread` is called when stops become few, `users` says how many tasks have a memory, or might. An allocator's
+    `spread` is called where task and observer have work at the same time, `users` says how many tasks have a memory, or might. An allocator's
     breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about to run: what makes
     few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack. The rings
     of *samples* tell a process of one thread when to read the clock; where there are None, it always does.
@@ -249,6 +249,7 @@ class InlineRecorder:
             block = None
         elif block.is_full:
             self._intake.turn(block, space)
+            self._spread()  # there is work for us while it goes on
         elif not self._know_stack(task, block, words[_RSP]):
             block = None
         if block is None:
