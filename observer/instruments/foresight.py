@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from observer.code.elf import Elf, load
-from observer.code.exits import exits_of
-from observer.code.prologue import prologue_of
 from observer.instruments.images import role_of
-from observer.instruments.planting import family_in
+from observer.instruments.planting import read_beforehand
 
 __all__ = ["foresee"]
 
@@ -23,15 +21,15 @@ _MOST: Final = 64
 
 
 def foresee(path: str) -> None:
-    """Read the program at *path*, its loader and the libraries that it names, and find the ends of their functions of
-    the malloc family."""
+    """Read the program at *path*, its loader and the libraries that it names."""
     program = load(os.path.realpath(path))
     if program is None:
         return
     for elf in (program, *_libraries(program)):
-        for function in family_in(elf, role_of(elf, is_program=elf is program)):
-            prologue_of(elf, function.address)
-            exits_of(elf, function.address)
+        role = role_of(elf, is_program=elf is program)
+        read_beforehand(elf, role)
+        if role == "libc":
+            _ = elf.glibc_release
 
 
 def _libraries(program: Elf) -> Iterator[Elf]:

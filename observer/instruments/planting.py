@@ -21,7 +21,7 @@ from observer.tracee.inline.annex import Plan
 from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
-__all__ = ["Function", "Planter", "family_in", "named_in"]
+__all__ = ["Function", "Planter", "family_in", "named_in", "read_beforehand"]
 
 _NUMBERS: Final = {operation.name: i for i, operation in enumerate(FAMILY)}
 _OPERATORS: Final = {symbol: _NUMBERS[name] for symbol, name in OPERATORS.items()}
@@ -29,7 +29,8 @@ _EMPTIES_CACHE: Final = "__malloc_arena_thread_freeres"
 _RET: Final = b"\xc3"
 _PREFIXED_RETS: Final = frozenset({b"\xf3\xc3", b"\xf2\xc3"})
 _CODE: Final = 24
-"""Bytes of code kept with a breakpoint: enough to know a copy of it again."""
+_BEFORE: Final = 8
+"""Bytes of code kept with a breakpoint, from it on and before it: enough to know a copy of it again."""
 
 
 class Function(NamedTuple):
@@ -112,6 +113,15 @@ def named_in(elf: Elf, role: str, roles: Mapping[str, str]) -> list[Function]:
     return [Function(_NUMBERS[roles[symbol.name]], symbol.name, symbol.address) for symbol in found]
 
 
+def read_beforehand(elf: Elf, role: str) -> None:
+    """Read what `Planter.plant` will ask for of the functions of the family in *elf*: it is kept."""
+    for function in family_in(elf, role):
+        exits = exits_of(elf, function.address)
+        for place in (prologue_of(elf, function.address).place, *exits.returns, *exits.jumps):
+            emulation_of(elf.code(place, _CODE), place, elf.architecture)
+            elf.code(place - _BEFORE, _BEFORE)
+
+
 class _Image:
     """One mapped file to plant in."""
 
@@ -175,7 +185,12 @@ class _Image:
             self._memory.plant(
                 self._task.tid,
                 Breakpoint(
-                    place, code, emulation, listener=self._listener, before=self._elf.code(address - 8, 8), **role
+                    place,
+                    code,
+                    emulation,
+                    listener=self._listener,
+                    before=self._elf.code(address - _BEFORE, _BEFORE),
+                    **role,
                 ),
             )
         except OSError as error:

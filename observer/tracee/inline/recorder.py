@@ -45,10 +45,11 @@ _MOST_KNOWN: Final = 1 << 16
 class InlineRecorder:
     """Has stubs installed where that may be, and answers for them.
 
-    `spread` is called where task and observer have work at the same time, `users` says how many tasks have a memory, or might. An allocator's
-    breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about to run: what makes
-    few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece of stack. The rings
-    of *samples* tell a process of one thread when to read the clock; where there are None, it always does.
+    `spread` is called where task and observer have work at the same time, `users` says how many tasks have a memory, or
+    might. An allocator's breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about
+    to run: what makes few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece
+    of stack. The rings of *samples* tell a process of one thread when to read the clock; where there are None, it
+    always does.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
