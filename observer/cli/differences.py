@@ -19,12 +19,12 @@ _MOMENTS: Final = 2
 
 def run_differences(arguments: argparse.Namespace, paths: list[Path]) -> int:
     """Tell what differs between the two traces at *paths*, or two moments of the one; return the exit status."""
+    from observer.cli.traces import opened
     from observer.report.differences import ROWS, print_differences, write_differences
     from observer.report.screen import make_console
     from observer.story.differences import differences, places_until, totals
-    from observer.trace.reader import Trace
 
-    traces = [Trace.open(path) for path in paths]
+    traces = [opened(path) for path in paths]
     moments = _moments(arguments, traces)
     before, after = (places_until(trace.events(), n) for trace, n in moments)
     names = _name(*moments[0]), _name(*moments[1])

@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _writer(arguments: argparse.Namespace) -> Callable[[BinaryIO], None]:
-    from observer.trace.reader import Trace
+    from observer.cli.traces import opened
 
     if arguments.schema:
         return _write_schema
@@ -98,8 +98,8 @@ def _writer(arguments: argparse.Namespace) -> Callable[[BinaryIO], None]:
     if arguments.by is not None and arguments.to != "flamegraph":
         raise UsageError("--by is about a flamegraph", "the others hold every weight", "--to flamegraph --by live")
     if arguments.to in ("flamegraph", "pprof", "speedscope"):
-        return partial(_write_weights, arguments.to, Trace.open(arguments.directory), arguments.by or "bytes")
-    return partial(_write, arguments.to, Trace.open(arguments.directory))
+        return partial(_write_weights, arguments.to, opened(arguments.directory), arguments.by or "bytes")
+    return partial(_write, arguments.to, opened(arguments.directory))
 
 
 def _write_schema(out: BinaryIO) -> None:

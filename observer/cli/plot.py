@@ -49,15 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Draw the trace; return the exit status."""
     from observer.cli.address_space import OF_DRAWING, ask_for_address_space
     from observer.cli.output import written
+    from observer.cli.traces import opened
     from observer.report.plot import FORMATS, picture
     from observer.story.curves import curve
-    from observer.trace.reader import Trace
 
     form = os.path.splitext(arguments.output)[1].removeprefix(".").lower()
     if form not in FORMATS:
         raise UsageError(f"cannot draw {arguments.output}", "the name tells the format", "-o FILE.png or -o FILE.svg")
     ask_for_address_space(OF_DRAWING)
-    trace = Trace.open(arguments.directory)
+    trace = opened(arguments.directory)
     program, *words = trace.meta.request.command
     title = arguments.title if arguments.title is not None else shlex.join([os.path.basename(program), *words])
     points = curve(trace.events(), trace.meta.machine.page_size)

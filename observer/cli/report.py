@@ -62,12 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the page; return the exit status."""
     from observer.cli.output import written
+    from observer.cli.traces import opened
     from observer.report.page.page import Wish, page_of
-    from observer.trace.reader import Trace
 
     if arguments.output != "-" and not arguments.force:
         _check(Path(arguments.output))
-    trace = Trace.open(arguments.directory)
+    trace = opened(arguments.directory)
     compared = _compared(arguments.directory, arguments.compare) if arguments.compare else None
     wish = Wish(arguments.lang, arguments.source)
     page = page_of(trace.meta, trace.events, wish, compared, trace.stacks()).encode("utf-8")

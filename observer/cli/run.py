@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Final
 
 from observer.cli.complaint import complain, drop_output
 from observer.cli.numbers import positive
+from observer.cli.traces import FIRST_CALLS
 from observer.cli.words import after_dashes
 from observer.errors import BadTrace, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from observer.cli.progress import Progress
     from observer.instruments.session import Wish
     from observer.model.machine import Meta
     from observer.model.reached import Place
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
-_FOLLOWED: Final = {"first": 100_000, "all": None, "none": 0}
-"""Calls that the exact model follows, by what --model says: about half a second's worth is the default."""
+_FOLLOWED: Final = {"first": FIRST_CALLS, "all": None, "none": 0}
+"""Calls that the exact model follows, by what --model says."""
 _RANDOMIZE: Final = {"on": True, "off": False, None: None}
 
 _STOPPED: Final = 124
@@ -159,6 +163,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-loss", action="store_true", help="keep the program's status when the ledger does not balance"
     )
+    parser.add_argument(
+        "--record-only", action="store_true",
+        help="do not make the trace now, nor judge it: what is asked about it first does (observer show DIR, say)",
+    )  # fmt: skip
     parser.add_argument("--full", action="store_true", help="tell the whole story, not one screen of it")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell no story, only a verdict that is not good")
     parser.add_argument("--lang", choices=("en", "ko"), default="en", help="tell it in English or Korean (default: en)")
@@ -190,12 +198,14 @@ def run(arguments: argparse.Namespace) -> int:
     may_replace = arguments.force or arguments.directory is None
     story = None if arguments.quiet else Story() if arguments.full else Glanced()
     progress = Progress(sys.stderr, LANGUAGES[arguments.lang])
+    replacing = partial(_say_replaced, directory) if may_replace else None
+    if arguments.record_only:
+        return _record_only(wish, directory, arguments, replacing, progress)
     listeners = [*_sources(arguments.model), *([story] if story is not None else []), progress]
     try:
         meta = record_run(
-            wish, directory, allow_loss=arguments.allow_loss,
-            replacing=partial(_say_replaced, directory) if may_replace else None, while_recording=progress.recording,
-            while_finishing=progress.finishing, listeners=listeners,
+            wish, directory, allow_loss=arguments.allow_loss, replacing=replacing,
+            while_recording=progress.recording, while_finishing=progress.finishing, listeners=listeners,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         if not is_left_unfinished(directory):
@@ -206,6 +216,24 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         complain(f"interrupted; observer show {directory} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _record_only(
+    wish: Wish, directory: Path, arguments: argparse.Namespace, replacing: Callable[[], None] | None, progress: Progress
+) -> int:
+    from observer.cli.command import command, shortest
+    from observer.runs.record import record_only
+
+    if arguments.full:
+        raise UsageError("--full tells what is not made yet", "--record-only leaves that for later", "one of the two")
+    meta = record_only(
+        wish, directory, allow_loss=arguments.allow_loss, replacing=replacing, while_recording=progress.recording
+    )
+    with progress.finishing():
+        pass
+    if not arguments.quiet:
+        complain(f"recorded; {command()} show {shortest(directory)} makes a trace of it, and tells it")
+    return _leave(meta, allow_loss=True)
 
 
 def _sources(model: str) -> list[Sources]:

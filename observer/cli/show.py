@@ -131,16 +131,16 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tell the trace on standard output; return the exit status."""
     from observer.cli.pager import paged
+    from observer.cli.traces import opened
     from observer.report.terminal import make_console
     from observer.story.breaks import Breaks
-    from observer.trace.reader import Trace
 
     if arguments.at is not None and not (arguments.heap or arguments.map):
         raise UsageError("--at needs --heap or --map", "it names the moment that these show", "--heap --at N")
     drawn = next((name for name in _DRAWN if getattr(arguments, name)), None)
     if arguments.json and drawn is not None:
         raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
-    trace = Trace.open(arguments.directory)
+    trace = opened(arguments.directory)
     if arguments.stacks:
         _check_stacks(trace, arguments)
     if arguments.json:

@@ -12,18 +12,18 @@ from observer.files import Folder
 from observer.instruments.session import Recording, Wish, told_to_nobody
 from observer.instruments.session import record as run_instruments
 from observer.model.filenames import as_text
-from observer.model.machine import Meta, Request
+from observer.model.machine import Machine, Meta, Request
 from observer.model.reached import text_of_place
 from observer.recording.spool import Spools
 from observer.trace.database import close_database
-from observer.trace.finish import Listener, begin, finish
+from observer.trace.finish import Listener, begin, finish, put_off
 from observer.trace.kept import Kept
 from observer.trace.layout import SPOOL
 from observer.trace.machine import describe_machine
 from observer.trace.place import new_folder
 from observer.tracee.launch import find_program
 
-__all__ = ["record_run", "record_uninterrupted", "request_of"]
+__all__ = ["record_only", "record_run", "record_uninterrupted", "request_of"]
 
 _ASLR: Final = {True: "on", False: "off", None: "as the system has it"}
 _READ_BY_LOADER: Final = ("GLIBC_TUNABLES", "MALLOC_", "LD_")
@@ -74,14 +74,33 @@ def record_run(
         CannotLaunch, CannotObserve: as `instruments.session.record`; then no folder is left.
         KeyboardInterrupt: the user interrupted what is done after the program's end; `Trace.open` can do it again.
     """
+    recorded = _recorded(wish, directory, replacing, while_recording, allow_loss=allow_loss)
+    with while_finishing():
+        return finish(*recorded, listeners)
+
+
+def record_only(
+    wish: Wish, directory: Path, *, allow_loss: bool = False, replacing: Callable[[], None] | None = None,
+    while_recording: Callable[[int, int], None] = told_to_nobody,
+) -> Meta:  # fmt: skip
+    """Run the program and leave in *directory* what `Trace.open` will finish; return its meta.json for now.
+
+    Raises:
+        BadTrace, CannotLaunch, CannotObserve: as `record_run`.
+    """
+    return put_off(*_recorded(wish, directory, replacing, while_recording, allow_loss=allow_loss))
+
+
+def _recorded(
+    wish: Wish, directory: Path, replacing: Callable[[], None] | None, told: Callable[[int, int], None], *,
+    allow_loss: bool,
+) -> tuple[Folder, Machine, Request, Recording]:  # fmt: skip
     find_program(wish.argv[0], wish.environment)
     close_database()
     machine, request = describe_machine(), request_of(wish, directory, allow_loss=allow_loss)
     with new_folder(directory, replacing) as folder:
         begin(folder, machine, request)
-        recording = _record(wish, folder, while_recording)
-    with while_finishing():
-        return finish(folder, machine, request, recording, listeners)
+        return folder, machine, request, _record(wish, folder, told)
 
 
 def record_uninterrupted(wish: Wish, directory: Path) -> Meta:

@@ -120,7 +120,9 @@ def _tables(folders: Sequence[Path], name: str) -> list[str]:
 def _check(folder: Path) -> None:
     opened = _opened(folder)
     if is_unfinished(opened):
-        raise BadTrace(f"{folder} is not finished", "its run was cut off", f"observer show {folder} finishes it")
+        raise BadTrace(
+            f"{folder} is not finished", "its run was only recorded, or cut off", f"observer show {folder} finishes it"
+        )
     read_meta(opened)
 
 

@@ -32,11 +32,11 @@ from observer.trace.machine import with_libc
 from observer.trace.part import Part
 from observer.trace.replay import replayed
 from observer.trace.snapshots import notes_of, write_snapshots
-from observer.trace.spooled import Spooled, read_spools
+from observer.trace.spooled import Spooled, read_notes_alone, read_spools
 from observer.trace.stacks import StackTable, write_stacks
 from observer.trace.tables import TableWriter
 
-__all__ = ["Listener", "begin", "finish", "recover", "write_meta"]
+__all__ = ["Listener", "begin", "finish", "put_off", "recover", "write_meta"]
 
 
 class Listener(Protocol):
@@ -71,8 +71,21 @@ def finish(
         return _finish(folder, spooled, machine, request, recording, listeners)
 
 
-def recover(folder: Folder, meta: Meta) -> Meta:
+def put_off(folder: Folder, machine: Machine, request: Request, recording: Recording) -> Meta:
+    """Leave a run that came to its end as it was recorded, for `recover` to finish; return its meta for now.
+
+    Raises:
+        BadTrace: meta.json cannot be written.
+    """
+    outcome = _outcome(recording, read_notes_alone(folder.folder(SPOOL)))
+    meta = Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome)
+    write_meta(folder, meta)
+    return meta
+
+
+def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> Meta:
     """Make a readable trace of the spools that an observer left behind: all that is whole, and what is not is said.
+    The *listeners* are told of it as by `finish`.
 
     Raises:
         BadTrace: the observer that writes them is still at work, or they cannot be read.
@@ -80,7 +93,7 @@ def recover(folder: Folder, meta: Meta) -> Meta:
     with _explained(folder), held(folder):
         spool = folder.folder(SPOOL)
         spooled = read_spools(spool)
-        return _finish(folder, spooled, meta.machine, meta.request, read_kept(spool))
+        return _finish(folder, spooled, meta.machine, meta.request, read_kept(spool), listeners)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ Whoever may write the trace's folder may have changed what is in it: all of it i
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,7 @@ from observer.trace.about import (
 from observer.trace.call_columns import COLUMNS_NEEDED, ColumnsOfRun
 from observer.trace.call_totals import steps_of, totals_of
 from observer.trace.database import database
-from observer.trace.finish import recover
+from observer.trace.finish import Listener, recover
 from observer.trace.layout import META, TABLES, is_unfinished
 from observer.trace.rows import MAKERS, Sites, site_of
 from observer.trace.schema import COLUMNS, faults_of, selection_of
@@ -108,8 +108,10 @@ class Trace:
         return self.folder.path
 
     @classmethod
-    def open(cls, directory: Path) -> Trace:
-        """Open the trace in *directory*, recovering it first if the observer that recorded it was killed.
+    def open(cls, directory: Path, listeners: Callable[[], Sequence[Listener]] = tuple) -> Trace:
+        """Open the trace in *directory*; finish it first if its run was only recorded, or its observer killed.
+
+        Then it is told to *listeners*, as `finish` does.
 
         Raises:
             BadTrace: as `read_meta`; a table is missing, has other columns than were written, or other rows than
@@ -118,7 +120,7 @@ class Trace:
         folder = _open(directory)
         meta = read_meta(folder)
         if is_unfinished(folder):
-            meta = recover(folder, meta)
+            meta = recover(folder, meta, listeners())
         trace = cls(folder, meta)
         trace._check_columns()
         rows = sum(trace._rows(kind) for kind in TABLES)

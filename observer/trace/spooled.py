@@ -216,6 +216,11 @@ def read_spools(folder: Folder, stack_bytes: int = FAULT_STACK) -> Spooled:
     return _Reading(folder).all(SampleLayout(stack_bytes))
 
 
+def read_notes_alone(folder: Folder) -> list[Note]:
+    """Return the notes among the spools in *folder*; raises BadTrace as `read_spools`."""
+    return _Reading(folder).whole_notes()
+
+
 class _Reading:
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
@@ -280,13 +285,17 @@ class _Reading:
         self._damaged[INLINE.file] = inline.damaged
         return calls
 
-    def _notes(self, frames: int, heaps: HeapChunks, snapshots: HeapChunks) -> list[Note]:
+    def whole_notes(self) -> list[Note]:
+        """Return the notes that can be read; of the chunks and frames that they speak of nothing is known yet."""
         notes, self._damaged[FILE] = read_notes(self._file(FILE, _MOST_NOTES).lines(_LONGEST_NOTE))
         for note in notes:
             if isinstance(note, Layouts) and note.version != VERSION:
                 why = f"they are of version {note.version}, and this observer reads version {VERSION}"
                 raise self._unreadable(why, "the observer that recorded them")
-        notes = [note for note in notes if not isinstance(note, Layouts)]
+        return [note for note in notes if not isinstance(note, Layouts)]
+
+    def _notes(self, frames: int, heaps: HeapChunks, snapshots: HeapChunks) -> list[Note]:
+        notes = self.whole_notes()
         for i, note in enumerate(notes):
             if isinstance(note, End) and any(at % 8 or at // 8 + count > frames for _start, count, at in note.frames):
                 notes[i] = msgspec.structs.replace(note, frames=())

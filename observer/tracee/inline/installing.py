@@ -259,8 +259,7 @@ class Installer:
             memory.inline.ring, memory.inline.ring_address = ring, address
 
     def _map_heads(self, task: Task, memory: Memory, annex: int) -> None:
-        """Have the program see how far the rings of samples are, where it may: at the end of what its own may grow to.
-        """
+        """Have the program see how far the rings of samples are, if it may: at the end of what its own may grow to."""
         samples, ring = self._samples(), memory.inline.ring
         if ring is None or samples is None or len(samples) > MOST_HEADS:
             return
