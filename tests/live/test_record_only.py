@@ -1,0 +1,92 @@
+"""A run that was only recorded is whole: who asks about it first makes the trace that a run would have left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from observer.model.events import Call, Event
+from tests.recordings import OBSERVER, run_observer
+
+NO_RUN_SHARES = ("n", "t_ns", "end_ns", "pid", "tid", "frame", "kernel", "child")
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*OBSERVER, *words], capture_output=True, text=True, check=False)
+
+
+def alike(events: list[Event]) -> list[dict[str, object]]:
+    """Return *events* without what no two runs share."""
+    rows: list[dict[str, object]] = [msgspec.to_builtins(event) for event in events if isinstance(event, Call)]
+    return [{name: value for name, value in row.items() if name not in NO_RUN_SHARES} for row in rows]
+
+
+@pytest.mark.parametrize("name", ["story", "threads", "fork_cow"])
+def test_the_trace_that_is_made_later_is_the_one_of_a_run(
+    sample: Callable[[str], str], tmp_path: Path, name: str
+) -> None:
+    options = ("-q", "--aslr", "off")
+    at_once = run_observer((sample(name),), tmp_path / "run", options=options)
+    later = run_observer((sample(name),), tmp_path / "only", options=(*options, "--record-only"))
+    assert (at_once.status, at_once.stdout) == (later.status, later.stdout)
+    before = json.loads((tmp_path / "only" / "meta.json").read_text())
+    assert (before["outcome"]["ended"], before["outcome"]["status"], before["ledger"]) == ("exit", 0, [])
+    shown = run("show", str(tmp_path / "only"))
+    assert shown.returncode == 0
+    assert "COMPLETE" in shown.stdout
+    assert not (tmp_path / "only" / "spool").exists()
+    later.assert_balanced()
+    assert later.trace.meta.outcome.ended == "exit"
+    assert later.trace.meta.how["call.served_by"] == at_once.trace.meta.how["call.served_by"]
+    if name != "threads":  # whose calls lie in another order each time
+        assert alike(later.events) == alike(at_once.events)
+
+
+def test_the_user_is_told_what_makes_a_trace_of_it(sample: Callable[[str], str], tmp_path: Path) -> None:
+    told = run("run", "--record-only", "-o", str(tmp_path / "only"), "--", sample("story")).stderr
+    assert "recorded; observer show" in told
+    asked = run("query", str(tmp_path / "only"), "select count(*) from calls")
+    assert asked.returncode == 125
+    assert "only recorded" in asked.stderr
+    assert f"observer show {tmp_path / 'only'}" in asked.stderr
+
+
+@pytest.mark.parametrize("words", [("export", "--to", "jsonl"), ("report", "-o", "{}/page.html"), ("compare",)])
+def test_whoever_asks_first_makes_it(sample: Callable[[str], str], tmp_path: Path, words: tuple[str, ...]) -> None:
+    only = tmp_path / "only"
+    run_observer((sample("story"),), only, options=("-q", "--record-only"))
+    verb, *rest = (word.format(tmp_path) for word in words)
+    assert run(verb, str(only), *rest).returncode in (0, 1)  # compare says 1 where the book says otherwise
+    assert not (only / "spool").exists()
+
+
+def test_a_program_that_is_ended_or_killed_is_told_as_such(sample: Callable[[str], str], tmp_path: Path) -> None:
+    stopped = run(
+        "run", "-q", "--record-only", "--stop-after", "5", "-o", str(tmp_path / "stopped"), "--", sample("story")
+    )
+    assert stopped.returncode == 124
+    crashed = run("run", "-q", "--record-only", "-o", str(tmp_path / "crashed"), "--", sample("crash"))
+    assert crashed.returncode == -11
+    for name, ended in (("stopped", "stopped"), ("crashed", "killed")):
+        assert json.loads((tmp_path / name / "meta.json").read_text())["outcome"]["ended"] == ended
+        assert run("show", str(tmp_path / name)).returncode == 0
+        assert json.loads((tmp_path / name / "meta.json").read_text())["outcome"]["ended"] == ended
+
+
+def test_it_gives_way_as_a_trace_does(sample: Callable[[str], str], tmp_path: Path) -> None:
+    only = str(tmp_path / "only")
+    assert run("run", "-q", "--record-only", "-o", only, "--", sample("story")).returncode == 0
+    assert run("run", "-q", "--record-only", "-o", only, "--", sample("story")).returncode == 125
+    assert run("run", "-q", "--force", "-o", only, "--", sample("story")).returncode == 0
+
+
+def test_the_whole_story_cannot_be_told_yet(sample: Callable[[str], str], tmp_path: Path) -> None:
+    refused = run("run", "--record-only", "--full", "-o", str(tmp_path / "only"), "--", sample("story"))
+    assert refused.returncode == 125
+    assert "--full tells what is not made yet" in refused.stderr
+    assert not (tmp_path / "only").exists()
