@@ -30,6 +30,7 @@ from observer.model.operations import FAMILY
 from observer.recording.notes import Allocator, Aside, Handler
 from observer.recording.records import COUNTED, LEFT, RETURNED
 from observer.recording.sink import Sink
+from observer.recording.slots import IS_MORE, MORE
 from observer.tracee.calls import CallFollower
 from observer.tracee.frames import Frame, Interruption
 from observer.tracee.inline.space import Space
@@ -169,18 +170,19 @@ class AllocatorCalls:
     # ---- calls, as the inline recorder tells of them ----
 
     def recorded(
-        self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void], space: Space
+        self, pid: int, tid: int, records: npt.NDArray[np.void], count: int, pieces: npt.NDArray[np.void], space: Space
     ) -> None:
         """See InlineCalls."""
         if len(pieces):
-            now, has_piece = monotonic_ns(), records["stack"] != 0
-            places, each = np.unique(records["stack"][has_piece], return_inverse=True)
+            now, second = monotonic_ns(), records.view(MORE)
+            [has_piece] = np.nonzero((second["function"] == IS_MORE) & (second["stack"] != 0))
+            places, each = np.unique(second["stack"][has_piece], return_inverse=True)
             numbers = np.array(self._kept(pieces, (places - np.uint64(1)).tolist(), now, space), dtype=np.uint64)
-            records["stack"][has_piece] = numbers[each]
-        self._begun += len(records)
-        self._returned += len(records)
-        self.inline += len(records)
-        self._sink.inline.append_of(pid, tid, records)
+            second["stack"][has_piece] = numbers[each]
+        self._begun += count
+        self._returned += count
+        self.inline += count
+        self._sink.inline.append_of(pid, tid, records, count)
 
     def taken_over(self, task: Task, frame: Frame, piece: np.void | None, space: Space) -> None:
         """See InlineCalls."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 __all__ = [
-    "ALLOCATES", "ALLOCATING", "FAMILY", "FREEING", "FREES", "MALLOPT", "OPERATIONS", "OPERATORS", "RESIZES",
-    "RESIZING", "Operation", "kind_of",
+    "ALLOCATES", "ALLOCATING", "FAMILY", "FREEING", "FREES", "LONG", "MALLOPT", "OPERATIONS", "OPERATORS",
+    "RESIZES", "RESIZING", "STORING", "Operation", "kind_of",
 ]  # fmt: skip
 
 
@@ -70,6 +70,11 @@ def kind_of(op: str) -> int:
     """Return what an operation does: ALLOCATES, RESIZES, FREES or 0."""
     return FREES if op in FREEING else RESIZES if op in RESIZING else ALLOCATES if op in ALLOCATING else 0
 
+
+STORING: Final = frozenset(i for i, each in enumerate(FAMILY) if each.name == "posix_memalign")
+"""The numbers of those that store their result where the first argument points."""
+LONG: Final = frozenset(i for i, each in enumerate(FAMILY) if len(each.arguments) > 2)
+"""The numbers of those of three arguments."""
 
 MALLOPT: Final = {
     1: "M_MXFAST", -1: "M_TRIM_THRESHOLD", -2: "M_TOP_PAD", -3: "M_MMAP_THRESHOLD", -4: "M_MMAP_MAX",

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from observer.recording.records import HAPPENED
+from observer.recording.slots import HAPPENED
 
 __all__ = ["counted", "nanoseconds"]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 __all__ = [
     "ARGUMENT", "ARGUMENT_BYTES", "CALL", "CALL_STACK", "CARRIED_OUT", "CLOCK", "COUNTED", "ENTERED", "ENTRY_ONLY",
-    "FAULT_BEGAN", "FOR_PROGRAM", "FRAMES", "HANDLED", "HAPPENED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE",
+    "FAULT_BEGAN", "FOR_PROGRAM", "FRAMES", "HANDLED", "HEAD", "HEAP_CHUNK", "INFERRED", "INLINE",
     "IN_INTERRUPT", "IN_USE", "KERNEL_EVENT", "KIND", "LAYOUTS", "LEFT", "LEFT_KERNEL", "LIBRARY_CALL", "MAPPED",
     "MOST_CALLERS", "NOT_IN_USE", "NO_BIN", "NO_FRAME", "OF_CACHE", "RETURNED", "SNAPSHOT_CHUNK", "STACK_BYTES",
     "STACK_PIECE", "SYSCALL", "VERSION", "WHOLE", "WITNESS", "ZEROED", "Layout",
@@ -81,18 +81,14 @@ was called, as notes name it.
 """
 
 INLINE: Final = Layout(
-    "inline.bin", began="u64", ended="u64", a0="u64", a1="u64", a2="u64", result="u64", ret="u64", sp="u64",
-    function="u32", inner="u32", stack="u64",
+    "inline.bin", a0="u64", a1="u64", result="u64", ret="u64", sp="u64", function="u32", inner="u32",
 )  # fmt: skip
-"""One allocator call as the program itself recorded it: it returned.
+"""One allocator call as the program itself recorded it: it returned; or the second part of one (`slots.MORE`).
 
-Times are counters of the processor, which the CLOCK records tell how to read. One of 0 was not read: nothing that is
-recorded lies between it and the time before, of the same thread. Bit HAPPENED says that something may. `function` is a
-number that notes explain, its highest bit set aside. In front of the records that one thread wrote stands a head, of
-the same layout: `began` is HEAD and their count, `ended` the pid in its upper half and the tid in its lower.
+`function` is a number that notes explain, its highest bits set aside. In front of the records that one thread wrote
+stands a head, of the same layout: `a0` is HEAD and their count, `a1` the pid in its upper half, the tid in its lower.
 """
 HEAD: Final = 1 << 63
-HAPPENED: Final = np.uint64(1 << 62)
 
 CLOCK: Final = Layout("clock.bin", counter="u64", nanoseconds="u64")
 """A counter of the processor and CLOCK_MONOTONIC, read together; each later than the record before."""

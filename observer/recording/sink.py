@@ -27,11 +27,11 @@ class Records(Protocol):
 class InlineRecords(Protocol):
     """A file of what programs recorded themselves."""
 
-    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
-        """Write the records of one thread."""
+    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void], count: int) -> None:
+        """Write the records of so many calls of one thread."""
 
     def lose(self, count: int) -> None:
-        """So many records cannot be read."""
+        """So many calls cannot be read."""
 
 
 class Notes(Protocol):

@@ -81,14 +81,13 @@ class InlineSpool(Spool):
     def __init__(self, folder: Folder) -> None:
         super().__init__(folder, INLINE)
 
-    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void]) -> None:
-        """Write what one thread recorded."""
-        count = len(records)
+    def append_of(self, pid: int, tid: int, records: npt.NDArray[np.void], count: int) -> None:
+        """Write the *records* of so many calls that one thread recorded."""
         if self.error is not None:
             self.lost += count
         if self.error is not None or not count:
             return
-        before, head = self.file.size, self._pack(HEAD | count, pid << 32 | tid, *_NO_FIELDS)
+        before, head = self.file.size, self._pack(HEAD | len(records), pid << 32 | tid, *_NO_FIELDS)
         try:
             self._append(head)
             self._append(records.view(np.uint8).data)

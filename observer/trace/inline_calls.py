@@ -13,6 +13,7 @@ from observer.model.operations import FAMILY
 from observer.recording.clock import counted, nanoseconds
 from observer.recording.notes import Annexed
 from observer.recording.records import CALL, COUNTED, HEAD, INLINE, RETURNED
+from observer.recording.slots import FUNCTION, Unfolded, has_more, unfolded, whole
 
 __all__ = ["InlineCalls"]
 
@@ -23,11 +24,10 @@ _NONE: Final = np.empty(0, dtype=CALL.dtype)
 
 _AT_ONCE: Final = 1 << 14
 """Records that are read at once."""
-_NUMBER: Final = np.uint32((1 << 31) - 1)
 _LATEST: Final = 1 << 62
 _UNKNOWN: Final = 0xFFFF
 _MOST_FUNCTIONS: Final = 1 << 22
-_SAME: Final = ("inner", "a0", "a1", "a2", "result", "ret", "sp", "stack")
+_SAME: Final = ("inner", "a0", "a1", "result", "ret", "sp")
 
 
 class InlineCalls:
@@ -95,27 +95,32 @@ class InlineCalls:
                     latest[owner] = _part_times(calls, latest.get(owner, 0))
                 yield counters[0], calls
 
-    def _read(self) -> Iterator[tuple[Records, Counters, int]]:
-        """Yield records, the counters at which they began and ended, and pid and tid of who wrote them."""
+    def _read(self) -> Iterator[tuple[Unfolded, Counters, int]]:
+        """Yield calls, the counters at which they began and ended, and pid and tid of who wrote them."""
         left = self._file.size // INLINE.size
         latest: dict[int, int] = {}
-        for records, owner, heads in self._whole():
-            began, ended = counted(records["began"], records["ended"], latest.get(owner, 0))
-            good = self._good(records, began, ended)
-            left -= good + heads
+        for records, owner, heads in self._stretches():
+            fitting = whole(records)
+            calls = unfolded(records[:fitting])
+            began, ended = counted(calls.began, calls.ended, latest.get(owner, 0))
+            good = self._good(calls, began, ended)
             if good:
                 latest[owner] = int(ended[good - 1])
-            yield records[:good], (began[:good], ended[:good]), owner
-            if good < len(records):
+            if good < len(calls):
+                fitting = int(calls.places[good])
+                calls = unfolded(records[:fitting])
+            left -= fitting + heads
+            yield calls, (began[:good], ended[:good]), owner
+            if fitting < len(records):
                 break
         self.damaged = left
 
-    def _whole(self) -> Iterator[tuple[Records, int, int]]:
-        """Yield them as they stand there, with who wrote them, and how many heads stood before them."""
+    def _stretches(self) -> Iterator[tuple[Records, int, int]]:
+        """Yield records as they stand there, with who wrote them, and how many heads stood before them."""
         at, size = 0, INLINE.size
         while at + size <= self._file.size:
             head = np.frombuffer(self._file.read_at(at, size).ljust(size, b"\0"), dtype=INLINE.dtype)[0]
-            count, owner = int(head["began"]) ^ HEAD, int(head["ended"])
+            count, owner = int(head["a0"]) ^ HEAD, int(head["a1"])
             if not 0 < count < HEAD:
                 return
             at += size
@@ -123,28 +128,31 @@ class InlineCalls:
             while count and at + size <= self._file.size:
                 raw = self._file.read_at(at, min(count, _AT_ONCE) * size)
                 records = np.frombuffer(raw, dtype=INLINE.dtype, count=len(raw) // size)
-                yield records, owner, heads
                 if not len(records):
                     return
+                if 1 < len(records) < count and has_more(int(records["function"][-1])):
+                    records = records[:-1]  # with what belongs to it, the next time
+                yield records, owner, heads
                 heads, count, at = 0, count - len(records), at + len(records) * size
 
-    def _good(self, records: Records, began: npt.NDArray[np.uint64], ended: npt.NDArray[np.uint64]) -> int:
-        """Return how many records there are before the first that cannot be one."""
-        numbers = records["function"] & _NUMBER
+    def _good(self, calls: Unfolded, began: npt.NDArray[np.uint64], ended: npt.NDArray[np.uint64]) -> int:
+        """Return how many calls there are before the first that cannot be one."""
+        numbers = calls.first["function"] & FUNCTION
         good = (numbers < len(self._operations)) & (ended >= began)
         if len(self._operations):
             good &= self._operations.take(numbers, mode="clip") != _UNKNOWN
         good &= (began > 0) & (ended < np.uint64(_LATEST))
-        return len(records) if good.all() else int(np.argmin(good))
+        return len(calls) if good.all() else int(np.argmin(good))
 
-    def _calls(self, records: Records, counters: Counters, owner: int) -> Records:
-        numbers = records["function"] & _NUMBER
-        calls = np.zeros(len(records), dtype=CALL.dtype)
+    def _calls(self, found: Unfolded, counters: Counters, owner: int) -> Records:
+        numbers = found.first["function"] & FUNCTION
+        calls = np.zeros(len(found), dtype=CALL.dtype)
         calls["began"], calls["ended"] = map(self._clock, counters)
         calls["pid"], calls["tid"], calls["flags"] = owner >> 32, owner & 0xFFFF_FFFF, RETURNED
         calls["op"], calls["implementation"] = self._operations[numbers], self._implementations[numbers]
         for name in _SAME:
-            calls[name] = records[name]
+            calls[name] = found.first[name]
+        calls["a2"], calls["stack"] = found.a2, found.stack
         return calls
 
     def _clock(self, counters: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

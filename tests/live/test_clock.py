@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from observer.linux.features import programs_read_thread_base
 from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.events import Call, Fault, Signal, Syscall
 from observer.recording.records import HEAD, INLINE
+from observer.recording.slots import Unfolded, unfolded
 from tests.live.programs import compile_c
 from tests.recordings import Recorded, run_observer
 
@@ -150,14 +150,14 @@ def recorded_of(program: str, folder: Path, *options: str, words: Sequence[str] 
     return found
 
 
-def counters(program: str, folder: Path, *options: str) -> list[npt.NDArray[np.void]]:
+def counters(program: str, folder: Path, *options: str) -> list[Unfolded]:
     """Return what each batch of a run holds that was recorded only."""
     run_observer((program,), folder / "only", options=("-q", "--record-only", "--recorder", "inline", *options))
     raw = np.frombuffer((folder / "only" / "spool" / INLINE.file).read_bytes(), dtype=INLINE.dtype)
     batches, at = [], 0
     while at < len(raw):
-        count = int(raw[at]["began"]) ^ HEAD
-        batches.append(raw[at + 1 : at + 1 + count])
+        count = int(raw[at]["a0"]) ^ HEAD
+        batches.append(unfolded(raw[at + 1 : at + 1 + count]))
         at += 1 + count
     return batches
 
@@ -181,9 +181,9 @@ def told(found: Recorded) -> str:
     return "".join(letters)
 
 
-def unread(batches: Sequence[npt.NDArray[np.void]]) -> float:
+def unread(batches: Sequence[Unfolded]) -> float:
     """Return which part of the times was not read."""
-    times = np.concatenate([np.concatenate((batch["began"], batch["ended"])) for batch in batches])
+    times = np.concatenate([np.concatenate((batch.began, batch.ended)) for batch in batches])
     return float((times == 0).mean())
 
 

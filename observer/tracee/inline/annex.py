@@ -18,6 +18,7 @@ from observer.code.exits import exits_of
 from observer.code.instructions import emulation_of
 from observer.code.moving import Stretch, covered
 from observer.linux.procfs import PAGE
+from observer.recording.slots import FUNCTION, HAS_MORE, STORES_ITS_RESULT
 from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.landing_code import landing_code_of
@@ -26,7 +27,6 @@ __all__ = ["Annex", "Hook", "Landing", "Plan", "lay_out", "room_for"]
 
 _DESCRIPTOR: Final = struct.Struct("<7QII2QqQ")
 _RANGE: Final = struct.Struct("<QQ")
-_STORES_ITS_RESULT: Final = 1 << 31
 _WORDS: Final = 4096
 _LANDING: Final = 128
 """Bytes that no landing exceeds."""
@@ -134,7 +134,8 @@ def room_for(plan: Plan, stub: Stub) -> int:
 
 def lay_out(
     plan: Plan, stub: Stub, start: int, *, words: int, table: int, libc: Sequence[tuple[int, int]], mask: int,
-    number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
+    number: Callable[[Breakpoint], int], stores: Collection[int], long: Collection[int],
+    stands: Callable[[Stretch], bool],
 ) -> Annex:  # fmt: skip
     """Return an annex for *plan* at the address *start*.
 
@@ -145,9 +146,10 @@ def lay_out(
         mask: the bits of a return address that are no signature's.
         number: gives a function its number, told the breakpoint by which it is followed from outside.
         stores: the operations that store their result where the first argument points.
+        long: those of three arguments.
         stands: says whether a stretch, by its address in memory, is as the file has it, but for our breakpoints.
     """
-    return _Layout(plan, stub, start, words, table, libc, mask, number, stores, stands).annex()
+    return _Layout(plan, stub, start, words, table, libc, mask, number, stores, long, stands).annex()
 
 
 @lru_cache(maxsize=256)
@@ -170,13 +172,14 @@ def _stretches(
 class _Layout:
     def __init__(
         self, plan: Plan, stub: Stub, start: int, words: int, table: int, libc: Sequence[tuple[int, int]], mask: int,
-        number: Callable[[Breakpoint], int], stores: Collection[int], stands: Callable[[Stretch], bool],
+        number: Callable[[Breakpoint], int], stores: Collection[int], long: Collection[int],
+    stands: Callable[[Stretch], bool],
     ) -> None:  # fmt: skip
         self._plan, self._stub, self._mask = plan, stub, mask
         self._code = landing_code_of(plan.elf.architecture)
         self._trap = self._code.architecture.trap
         self._libc = min((low for low, _high in libc), default=0), max((high for _low, high in libc), default=0)
-        self._number, self._stores, self._stands = number, stores, stands
+        self._number, self._stores, self._long, self._stands = number, stores, long, stands
         self._out = Annex(start, stub, bytearray(room_for(plan, stub)), words_at=words)
         self._put(start, stub.code)
         self._put(start + stub.table, table.to_bytes(8, "little"))
@@ -260,7 +263,8 @@ class _Layout:
         )  # fmt: skip
         number = self._number(slow)
         self._out.functions.append((number, slow.number, slow.implementation))
-        number |= _STORES_ITS_RESULT if point.number in self._stores else 0
+        number |= STORES_ITS_RESULT if point.number in self._stores else 0
+        number |= HAS_MORE if point.number in self._long else 0
         home, libc = point.home, self._libc
         descriptor, lead = self._lead(
             self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number,
@@ -277,7 +281,7 @@ class _Layout:
         self._out.landings[descriptor] = Landing(
             landing, lead, slow.address, slow.address + len(trap), self._at, origin, is_entry=True
         )  # fmt: skip
-        self._give_way(stretch, landing, point, number & ~_STORES_ITS_RESULT)
+        self._give_way(stretch, landing, point, number & FUNCTION)
         return True
 
     def _in_memory(self, stretch: Stretch) -> Stretch:

@@ -23,7 +23,7 @@ __all__ = ["Stub", "assembled"]
 
 _CODE: Final = landing_code_of(NATIVE)
 _SOURCE: Final = Path(__file__).with_name(_CODE.source)
-_MARKS: Final = struct.Struct("<15I")
+_MARKS: Final = struct.Struct("<16I")
 _TABLE: Final = (_MARKS.size + 7) & ~7
 _LEAST, _MOST = 256, 4096
 """Bytes that it may have: what a cache holds is not to be trusted with more."""
@@ -109,24 +109,9 @@ def _made(folder: Path, name: str, stack: int) -> Path:
 
 def _read(path: Path) -> Stub:
     code = path.read_bytes()
-    (
-        enter,
-        leave,
-        tail,
-        help_,
-        gate,
-        name,
-        sample,
-        filled,
-        opened,
-        nested,
-        counted,
-        timed,
-        closed,
-        interned,
-        unclocked,
-    ) = _MARKS.unpack_from(code)
-    done = {at + i for at in (opened, counted, closed, interned, unclocked) for i in (0, _CODE.resume_length)}
+    enter, leave, tail, help_, gate, name, sample, *others = _MARKS.unpack_from(code)
+    filled, opened, nested, counted, timed, closed, *ends = others
+    done = {at + i for at in (opened, counted, closed, *ends) for i in (0, _CODE.resume_length)}
     return Stub(
         code=code, enter=enter, leave=leave, tail=tail, help=help_, gate=gate, name=name, sample=sample, filled=filled,
         timed=timed, closed=closed, again=((enter, opened), (nested, counted), (leave, closed)), done=frozenset(done),

@@ -20,7 +20,7 @@ from observer.arch.known import NATIVE
 from observer.code.moving import Stretch
 from observer.linux.procfs import PAGE, read_mappings, seccomp_filters, task_counters
 from observer.model.addresses import Mapping
-from observer.model.operations import FAMILY
+from observer.model.operations import LONG, STORING
 from observer.recording.notes import OWN_MEMORY, Annexed, Populated
 from observer.recording.sink import Sink
 from observer.tracee.breakpoints import Breakpoint
@@ -58,7 +58,6 @@ _ALL_CODE: Final = ((PAGE, NATIVE.kernel_half),)
 _FAR: Final = 0x3A00_0000_0000
 """Above where the ring lies: the program's own mappings, from the top down and beside its text, never come by there."""
 _TRAP: Final = NATIVE.trap.code
-_STORING: Final = frozenset(i for i, operation in enumerate(FAMILY) if operation.name == "posix_memalign")
 
 
 class Refused(Exception):
@@ -105,8 +104,8 @@ class Installer:
             annex = lay_out(
                 plan, self._stub, start, words=self._map_words(task, memory, start, mappings),
                 table=space.ring_address, libc=_ALL_CODE if self._stacks else memory.libc_text,
-                mask=NATIVE.unsigned((1 << 64) - 1, start, mappings[-1].start), number=self._number, stores=_STORING,
-                stands=lambda stretch: _stands(memory, stretch),
+                mask=NATIVE.unsigned((1 << 64) - 1, start, mappings[-1].start), number=self._number, stores=STORING,
+                long=LONG, stands=lambda stretch: _stands(memory, stretch),
             )  # fmt: skip
             # Before the program can be killed between: numbers of functions that nobody explains are none.
             self._note(task, annex, space.ring_address)

@@ -14,17 +14,15 @@ import numpy.typing as npt
 
 from observer.linux.timestamps import TimeStamps
 from observer.recording.clock import nanoseconds
-from observer.recording.records import HAPPENED
+from observer.recording.slots import FUNCTION, HAPPENED, IS_MORE, MORE, whole
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.frames import Frame
 from observer.tracee.inline.ring import Block, Filled, Pieces
 from observer.tracee.inline.space import Space
 from observer.tracee.task import Task
 
-__all__ = ["FUNCTION", "InlineCalls", "Intake"]
+__all__ = ["InlineCalls", "Intake"]
 
-FUNCTION: Final = (1 << 31) - 1
-"""The bits of a record's `function` that are its number."""
 _SKEW: Final = 1_000_000
 """Counts by which processors' counters may differ."""
 
@@ -33,11 +31,11 @@ class InlineCalls(Protocol):
     """Who is told of the calls that the stub saw."""
 
     def recorded(
-        self, pid: int, tid: int, records: npt.NDArray[np.void], pieces: npt.NDArray[np.void], space: Space
+        self, pid: int, tid: int, records: npt.NDArray[np.void], count: int, pieces: npt.NDArray[np.void], space: Space
     ) -> None:
-        """Take the calls of a thread in *space*, of the layout `records.INLINE`.
+        """Take so many calls of a thread in *space*, whole *records* of the layout `records.INLINE`.
 
-        Their `stack` is a place in *pieces*, from 1.
+        The `stack` of a second record is a place in *pieces*, from 1.
         """
 
     def taken_over(self, task: Task, frame: Frame, piece: np.void | None, space: Space) -> None:
@@ -106,22 +104,18 @@ class Intake:
         self._listener.overwritten(block.pid, count)
 
     def _are_sound(
-        self, records: npt.NDArray[np.void], stacks: npt.NDArray[np.uint64], pieces: Pieces, *, are_closed: bool = True
-    ) -> bool:
+        self, functions: npt.NDArray[np.uint32], counters: npt.NDArray[np.uint64], stacks: npt.NDArray[np.uint64],
+        pieces: Pieces,
+    ) -> bool:  # fmt: skip
         """Whether these may be what the stub has written: of functions that are known, in the time of this run.
 
-        *stacks* are the addresses of the *pieces* that they have.
+        *stacks* are the addresses of the *pieces* that there are.
         """
-        started = np.uint64(self._started[0])
         span = np.uint64(self._clock.sample()[0] + _SKEW - self._started[0])
-        for name in ("began", "ended") if are_closed else ("began",):
-            counters = records[name]
-            read = counters[counters.nonzero()]
-            if ((read & ~HAPPENED) - started > span).any():
-                return False
+        since = (counters[counters.nonzero()] & ~HAPPENED) - np.uint64(self._started[0])
         offsets = stacks - np.uint64(pieces.first)
         return bool(
-            (records["function"] & FUNCTION).max() < len(self.points)
+            (since <= span).all() and ((functions & FUNCTION) < len(self.points)).all()
             and (offsets < pieces.there.nbytes).all() and not (offsets % pieces.there.dtype.itemsize).any()
         )  # fmt: skip
 
@@ -132,8 +126,9 @@ class Intake:
         if not self._is_whole(block) or not block.is_open:
             return None
         record = block.record_at_hand()
-        stacks = record.reshape(1)["stack"]
-        if self._are_sound(record.reshape(1), stacks[stacks > 0], block.pieces, are_closed=False):
+        alone = record.reshape(1)
+        stacks = alone["stack"][alone["stack"].nonzero()]
+        if self._are_sound(alone["function"], alone["began"], stacks, block.pieces):
             return record, block.piece_of(record)
         self._overwritten(block, 1)
         return None
@@ -181,15 +176,21 @@ class Intake:
         records = filled.records
         if not len(records):
             return
-        stacks = records["stack"]
-        [has_piece] = stacks.nonzero()
-        if not self._are_sound(records, stacks[has_piece], filled.pieces):
-            self._overwritten(block, len(records))
+        functions = records["function"].copy()
+        is_call = functions != IS_MORE
+        count = int(is_call.sum())
+        second = records.view(MORE)
+        [more] = np.nonzero(~is_call)
+        counters = np.concatenate((second["began"][more], second["ended"][more]))
+        stacks = second["stack"][more]
+        has_piece = more[stacks.nonzero()]
+        stacks = stacks[stacks.nonzero()]
+        if whole(records) < len(records) or not self._are_sound(functions[is_call], counters, stacks, filled.pieces):
+            self._overwritten(block, max(count, 1))
             return
         if space.unhooked:
-            seen = {*(records["function"] & FUNCTION).tolist()}
+            seen = {*(functions[is_call] & FUNCTION).tolist()}
             space.still_seen |= {number for function, number in space.unhooked.items() if function in seen}
-        if len(has_piece):
-            first, size = np.uint64(filled.pieces.first), np.uint64(filled.pieces.there.dtype.itemsize)
-            stacks[has_piece] = (stacks[has_piece] - first) // size + np.uint64(1)
-        self._listener.recorded(block.pid, block.tid, records, filled.pieces.there, space)
+        first, size = np.uint64(filled.pieces.first), np.uint64(filled.pieces.there.dtype.itemsize)
+        second["stack"][has_piece] = (stacks - first) // size + np.uint64(1)
+        self._listener.recorded(block.pid, block.tid, records, count, filled.pieces.there, space)

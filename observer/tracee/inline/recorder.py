@@ -18,6 +18,7 @@ from observer.linux.ptrace import RegisterSet, thread_base
 from observer.linux.timestamps import TimeStamps
 from observer.recording.records import STACK_BYTES
 from observer.recording.sink import Sink
+from observer.recording.slots import FUNCTION
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.carrying import Footprint
 from observer.tracee.frames import Frame
@@ -25,7 +26,7 @@ from observer.tracee.inline.annex import Annex, Landing
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.heads import SampleRing
 from observer.tracee.inline.installing import Installer, Refused
-from observer.tracee.inline.intake import FUNCTION, InlineCalls, Intake
+from observer.tracee.inline.intake import InlineCalls, Intake
 from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.inline.ring import Block
 from observer.tracee.inline.space import Space

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.recording.clock import counted
+from observer.recording.slots import OPEN, unfolded, whole
 from observer.tracee.inline.shapes import FEW_PIECES, HEAD, RECORD, SLOTS, TABLE, Shape, Shapes
 
 __all__ = ["MOST_HEADS", "Block", "Filled", "Pieces", "Ring"]
@@ -92,7 +93,9 @@ class Block:
         state, limit, piece, most = self.next, self._words[_LIMIT], self._words[_PIECE], self._words[_PIECE_LIMIT]
         taken = records + self._taken * RECORD.itemsize
         are_whole = not ((state - records) % RECORD.itemsize or (piece - pieces) % self.shape.piece.itemsize)
-        return (limit, most) == (pieces, end) and taken <= state <= pieces <= piece <= end and are_whole
+        return (
+            (limit, most) == (pieces - RECORD.itemsize, end) and taken <= state <= pieces <= piece <= end and are_whole
+        )
 
     def begin_anew(self) -> None:
         """Forget what is there; its thread's calls are followed from outside."""
@@ -127,9 +130,10 @@ class Block:
     def counter_at_hand(self) -> int:
         """Return about when the call of the record at hand began, by the processor's counter; see `counted`."""
         start = self._borders()[0]
-        count = (self.next - start) // RECORD.itemsize + 1
+        count = (self.next - start) // RECORD.itemsize
         records = np.frombuffer(self._view, dtype=RECORD, count=count, offset=start - self._start_of_view)
-        return int(counted(records["began"], np.where(np.arange(count) < count - 1, records["ended"], 0))[0][-1])
+        calls, at_hand = unfolded(records[: whole(records)]), self.record_at_hand()["began"]
+        return int(counted(np.append(calls.began, at_hand), np.append(calls.ended, np.uint64(0)))[0][-1])
 
     @property
     def next(self) -> int:
@@ -137,9 +141,9 @@ class Block:
         return self._words[_STATE] & ~1
 
     def record_at_hand(self) -> np.void:
-        """Return a copy of that record."""
+        """Return a copy of that record, as OPEN has it."""
         at = self.next - self._start_of_view
-        record: np.void = np.frombuffer(self._view, dtype=RECORD, count=1, offset=at)[0].copy()
+        record: np.void = np.frombuffer(self._view, dtype=OPEN, count=1, offset=at)[0].copy()
         return record
 
     def piece_of(self, record: np.void) -> np.void | None:
@@ -171,7 +175,7 @@ class Block:
     def is_full(self) -> bool:
         """Whether the half at hand has no room for another record, or none for another piece."""
         words = self._words
-        return words[_STATE] == words[_LIMIT] or words[_PIECE] == words[_PIECE_LIMIT]
+        return words[_STATE] >= words[_LIMIT] or words[_PIECE] == words[_PIECE_LIMIT]
 
     def turn(self) -> None:
         """Go on in the other half, which nobody needs any longer; what is in this one is `pending`."""
@@ -204,7 +208,7 @@ class Block:
 
     def _begin_half(self) -> None:
         records, pieces, end = self._borders()
-        self._words[_STATE], self._words[_LIMIT] = records, pieces
+        self._words[_STATE], self._words[_LIMIT] = records, pieces - RECORD.itemsize
         self._words[_PIECE], self._words[_PIECE_LIMIT] = pieces, end
         self._taken = 0
         self.time_passed()

@@ -16,7 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 RECORD: Final = INLINE.dtype
-"""What the stub writes of a call, as in stub.S; its `stack` is the address of a piece of stack."""
+"""What the stub writes of a call, as in stub.S; the `stack` of a second one is the address of a piece of stack."""
 
 CALLERS_STACK: Final = 16384
 """Bytes of stack in which a call's callers are looked for, where they were asked for."""
@@ -89,10 +89,10 @@ class Shapes:
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(16384, 256), Shape(2048, 32), Shape(256, 8), Shape(4096, 64))
+FEW_PIECES: Final = Shapes(Shape(20480, 256), Shape(3584, 32), Shape(448, 8), Shape(5120, 64))
 """Where only calls that the C library makes for the program have pieces of stack."""
 EACH_A_PIECE: Final = Shapes(
-    Shape(256, 256, CALLERS_STACK), Shape(64, 64, CALLERS_STACK), Shape(16, 16, CALLERS_STACK),
-    Shape(64, 64, CALLERS_STACK),
+    Shape(512, 256, CALLERS_STACK), Shape(128, 64, CALLERS_STACK), Shape(32, 16, CALLERS_STACK),
+    Shape(128, 64, CALLERS_STACK),
 )  # fmt: skip
 """Where every call has one."""

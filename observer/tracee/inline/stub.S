@@ -17,12 +17,12 @@
         .set ENTRY, 32
         .set LIBC, 40                   #   what spans all code whose callers are looked for in a piece of stack
         .set LIBC_LENGTH, 48
-        .set FUNCTION_NUMBER, 56        #   32 bits, the highest of which says that it stores its result at %rdi
+        .set FUNCTION_NUMBER, 56        #   32 bits: the highest says that it stores its result at %rdi, the next HAS_MORE
         .set TAILS, 64                  #   a bit for each operation whose function it may end by jumping to
         .set OPERATION, 72              #   the bit of its own operation
 
         .set STATE, 0                   # block of a thread: its next record, | 1 while a call is open
-        .set LIMIT, 8                   #   the end of the records that may be written
+        .set LIMIT, 8                   #   from there on no two records may be written
         .set IS_SLOW, 16                #   whether its calls are followed from outside
         .set INTERNAL, 24               #   calls that a library made to itself
         .set PIECE, 32                  #   the next piece of stack
@@ -36,18 +36,20 @@
         .set WISH, 120                  #   what asks for a reading: 1, time that has passed; 2, something happened
         .set ALWAYS, 128                #   whether it is read each time
 
-        .set BEGAN, 0                   # record
-        .set ENDED, 8
-        .set A0, 16
-        .set A1, 24
-        .set A2, 32
-        .set RESULT, 40
-        .set RETURNS_TO, 48
-        .set SP, 56
-        .set FUNCTION, 64
-        .set INNER, 68
+        .set A0, 0                      # record
+        .set A1, 8
+        .set RESULT, 16
+        .set RETURNS_TO, 24
+        .set SP, 32
+        .set FUNCTION, 40
+        .set INNER, 44
+        .set RECORD_BYTES, 48
+        .set BEGAN, 48                  #   behind it a second one, which is kept where it says something
+        .set ENDED, 56
+        .set A2, 64
         .set STACK_PIECE, 72
-        .set RECORD_BYTES, 80
+        .set IS_MORE, 88                #   all ones there say that it is such
+        .set HAS_MORE, 1 << 30          #   this bit of FUNCTION, that it follows
 
         .set PIECE_HEAD, 32             # piece of stack: its length, %rsp, %rbp, %rbx, and the bytes
 #ifndef STACK_BYTES
@@ -65,7 +67,7 @@ marks:  .long   enter, leave, tail, help, gate, name, sample
         .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
         .long   nested, counted         # between these, begin again
         .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
-        .long   interned, unclocked     # here, and where the above end, all is done
+        .long   interned, unclocked, unread     # here, and where the above end, all is done
         .balign 8
 table:  .quad   0
 ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a beginning of 0 ends them
@@ -95,6 +97,13 @@ ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a b
         je      1f
         bts     $HAPPENED, \sum
 1:      movq    $0, WISH(%r10)
+        .endm
+
+# Lets the second record follow, and leads to the next.
+        .macro  followed
+        orl     $HAS_MORE, FUNCTION(%r8)
+        movl    $-1, IS_MORE(%r8)
+        add     $2 * RECORD_BYTES, %r8
         .endm
 
         .macro  find_block scratch, key, missing
@@ -127,7 +136,7 @@ enter:  find_block %rax, %rcx, help
         test    $1, %al
         jne     nested
         cmp     LIMIT(%r10), %rax
-        je      help
+        jae     help
         mov     %rdi, A0(%rax)
         mov     %rsi, A1(%rax)
         mov     %rdx, A2(%rax)
@@ -260,10 +269,18 @@ leave:  find_block %rcx, %r8, slow
         or      %r9, %rcx
         jne     3f
         mov     %rcx, ENDED(%r8)
+        mov     BEGAN(%r8), %rcx
+        or      STACK_PIECE(%r8), %rcx
+        jne     5f
+        testl   $HAS_MORE, FUNCTION(%r8)
+        jne     5f
         add     $RECORD_BYTES, %r8
         mov     %r8, STATE(%r10)
 unclocked:
         jmp     *RESUME(%r11)
+5:      followed
+        mov     %r8, STATE(%r10)
+unread: jmp     *RESUME(%r11)
 3:      noticed %rcx, %r9
 4:      mov     %r9, ENDED(%r8)
         mov     %rax, %rcx
@@ -274,7 +291,7 @@ timed:  rdtsc
         or      %rax, ENDED(%r8)
         mov     %rcx, %rax
         mov     %r9, %rdx
-        add     $RECORD_BYTES, %r8
+        followed
         mov     %r8, STATE(%r10)
 closed: jmp     *RESUME(%r11)
 

@@ -27,17 +27,18 @@
         .set STACK_END, 64
         .set OPEN_TAILS, 72             //   TAILS and SAVED of the open call's function
 
-        .set BEGAN, 0                   // record
-        .set ENDED, 8
-        .set A0, 16
-        .set A2, 32
-        .set RESULT, 40
-        .set RETURNS_TO, 48             //   and SP
-        .set SP, 56
-        .set FUNCTION, 64               //   and INNER, 32 bits each; behind them STACK_PIECE
-        .set INNER, 68
+        .set A0, 0                      // record
+        .set RESULT, 16
+        .set RETURNS_TO, 24             //   and SP
+        .set SP, 32
+        .set FUNCTION, 40               //   and INNER, 32 bits each
+        .set INNER, 44
+        .set BEGAN, 48                  //   and its second one
+        .set ENDED, 56
+        .set A2, 64
         .set STACK_PIECE, 72
-        .set RECORD_BYTES, 80
+        .set IS_MORE, 88
+        .set BOTH_BYTES, 96
 
         .set PIECE_HEAD, 32             // piece of stack: its length, sp, x29, x30, and the bytes
 #ifndef STACK_BYTES
@@ -55,7 +56,7 @@ marks:  .word   enter, leave, tail, help, gate, name, sample
         .word   filled, opened
         .word   nested, counted
         .word   timed, closed           // no register but x9 to x16 differs between them
-        .word   interned, interned      // it reads the clock each time
+        .word   interned, interned, interned    // it reads the clock each time
         .balign 8
 table:  .quad   0
 ranges: .fill   2 * 17, 8, 0
@@ -93,7 +94,7 @@ enter:  find_block help
         ldp     x11, x9, [x10, #STATE]
         tbnz    x11, #0, nested
         cmp     x11, x9
-        b.eq    help
+        b.hs    help
         stp     x0, x1, [x11, #A0]
         str     x2, [x11, #A2]
 filled: ldr     x9, [x17, #MASK]
@@ -101,7 +102,9 @@ filled: ldr     x9, [x17, #MASK]
         mov     x9, sp
         stp     x16, x9, [x11, #RETURNS_TO]
         ldr     w12, [x17, #FUNCTION_NUMBER]
-        stp     x12, xzr, [x11, #FUNCTION]
+        orr     w12, w12, #1 << 30      // HAS_MORE: a time that was read
+        str     x12, [x11, #FUNCTION]
+        str     xzr, [x11, #STACK_PIECE]
         ldr     x12, [x17, #TAILS]
         ldr     x13, [x17, #SAVED]
         stp     x12, x13, [x10, #OPEN_TAILS]
@@ -222,7 +225,9 @@ leave:  find_block slow
 2:      str     x12, [x11, #RESULT]
 timed:  mrs     x9, cntvct_el0
         str     x9, [x11, #ENDED]
-        add     x11, x11, #RECORD_BYTES
+        mov     w9, #-1
+        str     w9, [x11, #IS_MORE]
+        add     x11, x11, #BOTH_BYTES
         stlr    x11, [x10]              // STATE: who finds it so finds the record whole
 closed: go_on
 

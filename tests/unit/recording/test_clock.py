@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observer.recording.clock import counted, nanoseconds
-from observer.recording.records import HAPPENED
+from observer.recording.slots import HAPPENED
 
 KNOWN = np.array([1000, 2000, 5000], dtype=np.int64)
 CLOCKS = np.array([100, 600, 1600], dtype=np.int64)

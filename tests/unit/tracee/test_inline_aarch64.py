@@ -19,6 +19,7 @@ from observer.code import elf as elf_module
 from observer.code.a64 import emulation_of
 from observer.code.elf import Elf
 from observer.code.exits import exits_of
+from observer.recording.slots import HAS_MORE, OPEN, unfolded, whole
 from observer.tracee.breakpoints import Breakpoint
 from observer.tracee.inline import assembled as assembled_module
 from observer.tracee.inline.annex import Annex, Plan, lay_out, room_for
@@ -110,7 +111,7 @@ def ran(elf: Elf, stub: Stub, folder: Path, *, is_slow: bool = False, libc: tupl
     plan = plan_of(elf)
     annex = lay_out(
         plan, stub, ANNEX, words=0, table=RING, libc=[libc] if libc[1] else [], mask=ADDRESSES, number=number,
-        stores={STORES}, stands=lambda stretch: True,
+        stores={STORES}, long=(), stands=lambda stretch: True,
     )  # fmt: skip
     assert len(annex.code) == room_for(plan, stub)
     image = [(ANNEX, bytes(annex.code)), *((hook.address, hook.planted) for hook in annex.hooks)]
@@ -131,11 +132,24 @@ def ran(elf: Elf, stub: Stub, folder: Path, *, is_slow: bool = False, libc: tupl
     return found
 
 
+def joined(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return calls with all that both of their records say."""
+    assert whole(found) == len(found)
+    calls = unfolded(found)
+    made = np.zeros(len(calls), dtype=OPEN)
+    for name in calls.first.dtype.names or ():
+        made[name] = calls.first[name]
+    made["function"] &= ~HAS_MORE & 0xFFFF_FFFF
+    for name in ("began", "ended", "a2", "stack"):
+        made[name] = getattr(calls, name)
+    return made
+
+
 def copied(block: Block) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     assert block.is_sound
     assert not block.is_open
     filled = block.take()
-    records, pieces = filled.records.copy(), filled.pieces.there.copy()
+    records, pieces = joined(filled.records), filled.pieces.there.copy()
     step = np.uint64(filled.pieces.there.dtype.itemsize)
     has_piece = records["stack"] > 0
     records["stack"][has_piece] = (records["stack"][has_piece] - np.uint64(filled.pieces.first)) // step + np.uint64(1)
