@@ -46,20 +46,26 @@ OPEN: Final = np.dtype([*INLINE.dtype.descr, *_MORE_FIELDS])
 
 @dataclass(frozen=True, slots=True)
 class Unfolded:
-    """Calls, a row each: their first records, and what their second ones say, 0 where they have none.
+    """Calls, a row each: their `functions`, and what their second records say, 0 where they have none.
 
-    `places` are those of the first records.
+    `places` are those of their first ones among the `records`.
     """
 
-    first: Records
+    records: Records
+    places: npt.NDArray[np.intp]
+    functions: npt.NDArray[np.uint32]
     began: npt.NDArray[np.uint64]
     ended: npt.NDArray[np.uint64]
     a2: npt.NDArray[np.uint64]
     stack: npt.NDArray[np.uint64]
-    places: npt.NDArray[np.intp]
 
     def __len__(self) -> int:
-        return len(self.first)
+        return len(self.places)
+
+    def column(self, name: str) -> npt.NDArray[np.void]:
+        """Return what the first records say in the field *name*."""
+        found: npt.NDArray[np.void] = self.records[name]
+        return found if len(found) == len(self.places) else found[self.places]
 
 
 def has_more(function: int) -> bool:
@@ -83,12 +89,13 @@ def whole(records: Records) -> int:
 
 def unfolded(records: Records) -> Unfolded:
     """Return the calls of *records*, which are `whole`."""
-    is_more = records["function"] == IS_MORE
+    functions = records["function"].copy()
+    is_more = functions == IS_MORE
     [places], [more] = np.nonzero(~is_more), np.nonzero(is_more)
+    second = records.view(MORE)
     columns = np.zeros((4, len(places)), dtype=np.uint64)
-    second = records.view(MORE)[more]
     of = more - np.arange(1, len(more) + 1)
     for column, name in zip(columns, ("began", "ended", "a2", "stack"), strict=True):
-        column[of] = second[name]
+        column[of] = second[name][more]
     began, ended, a2, stack = columns
-    return Unfolded(records[places], began, ended, a2, stack, places)
+    return Unfolded(records, places, functions[places] & np.uint32(FUNCTION), began, ended, a2, stack)

@@ -13,7 +13,7 @@ from observer.model.operations import FAMILY
 from observer.recording.clock import counted, nanoseconds
 from observer.recording.notes import Annexed
 from observer.recording.records import CALL, COUNTED, HEAD, INLINE, RETURNED
-from observer.recording.slots import FUNCTION, Unfolded, has_more, unfolded, whole
+from observer.recording.slots import Unfolded, has_more, unfolded, whole
 
 __all__ = ["InlineCalls"]
 
@@ -137,7 +137,7 @@ class InlineCalls:
 
     def _good(self, calls: Unfolded, began: npt.NDArray[np.uint64], ended: npt.NDArray[np.uint64]) -> int:
         """Return how many calls there are before the first that cannot be one."""
-        numbers = calls.first["function"] & FUNCTION
+        numbers = calls.functions
         good = (numbers < len(self._operations)) & (ended >= began)
         if len(self._operations):
             good &= self._operations.take(numbers, mode="clip") != _UNKNOWN
@@ -145,13 +145,13 @@ class InlineCalls:
         return len(calls) if good.all() else int(np.argmin(good))
 
     def _calls(self, found: Unfolded, counters: Counters, owner: int) -> Records:
-        numbers = found.first["function"] & FUNCTION
+        numbers = found.functions
         calls = np.zeros(len(found), dtype=CALL.dtype)
         calls["began"], calls["ended"] = map(self._clock, counters)
         calls["pid"], calls["tid"], calls["flags"] = owner >> 32, owner & 0xFFFF_FFFF, RETURNED
         calls["op"], calls["implementation"] = self._operations[numbers], self._implementations[numbers]
         for name in _SAME:
-            calls[name] = found.first[name]
+            calls[name] = found.column(name)
         calls["a2"], calls["stack"] = found.a2, found.stack
         return calls
 

@@ -50,7 +50,8 @@ def test_second_records_belong_to_those_before_them(calls: list[str]) -> None:
     found = unfolded(made)
     starts = np.cumsum([0, *map(len, calls)])[: len(calls)]
     assert found.places.tolist() == starts.tolist()
-    assert found.first["sp"].tolist() == starts.tolist()
+    assert found.column("sp").tolist() == starts.tolist()
+    assert found.functions.tolist() == [5] * len(calls)
     for name, step in (("began", 1), ("ended", 2), ("a2", 3), ("stack", 4)):
         expected = [
             100 * (int(start) + 1) + step if call == "bc" else 0 for start, call in zip(starts, calls, strict=True)

@@ -137,8 +137,8 @@ def joined(found: npt.NDArray[Any]) -> npt.NDArray[Any]:
     assert whole(found) == len(found)
     calls = unfolded(found)
     made = np.zeros(len(calls), dtype=OPEN)
-    for name in calls.first.dtype.names or ():
-        made[name] = calls.first[name]
+    for name in found.dtype.names or ():
+        made[name] = calls.column(name)
     made["function"] &= ~HAS_MORE & 0xFFFF_FFFF
     for name in ("began", "ended", "a2", "stack"):
         made[name] = getattr(calls, name)
