@@ -26,9 +26,8 @@ __all__ = ["MOST_HEADS", "Block", "Filled", "Pieces", "Ring"]
 _GONE: Final = b"\xff" * 8 + bytes(8)
 """An entry of the table that was taken out: who looks for another goes on."""
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
-_STATE, _LIMIT, _IS_SLOW, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(9)
-_HEADS: Final = 10
-_SUM, _WISH, _ALWAYS, _ZERO = range(14, 18)
+_STATE, _LIMIT, _IS_SLOW, _ALWAYS, _WISH, _SUM, _OPEN_BEGAN, _OPEN_STACK, _HEADS = range(9)
+_OPEN_A2, _ZERO, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(14, 22)
 _TIME_PASSED, _HAPPENED = 1, 2
 MOST_HEADS: Final = 4
 """Words that the stub adds up."""
@@ -142,9 +141,14 @@ class Block:
 
     def record_at_hand(self) -> np.void:
         """Return a copy of that record, as OPEN has it."""
-        at = self.next - self._start_of_view
-        record: np.void = np.frombuffer(self._view, dtype=OPEN, count=1, offset=at)[0].copy()
-        return record
+        first = np.frombuffer(self._view, dtype=RECORD, count=1, offset=self.next - self._start_of_view)
+        record = np.zeros(1, dtype=OPEN)
+        for name in RECORD.names or ():
+            record[name] = first[name]
+        for name, at in (("began", _OPEN_BEGAN), ("stack", _OPEN_STACK), ("a2", _OPEN_A2)):
+            record[name] = self._words[at]
+        found: np.void = record[0]
+        return found
 
     def piece_of(self, record: np.void) -> np.void | None:
         """Return a copy of the piece of stack that belongs to a record of the half at hand, None if there is none."""

@@ -21,20 +21,24 @@
         .set TAILS, 64                  #   a bit for each operation whose function it may end by jumping to
         .set OPERATION, 72              #   the bit of its own operation
 
+        # What each call touches lies in the first two lines of 64 bytes.
         .set STATE, 0                   # block of a thread: its next record, | 1 while a call is open
         .set LIMIT, 8                   #   from there on no two records may be written
         .set IS_SLOW, 16                #   whether its calls are followed from outside
-        .set INTERNAL, 24               #   calls that a library made to itself
-        .set PIECE, 32                  #   the next piece of stack
-        .set PIECE_LIMIT, 40
-        .set STACK, 48                  #   stack that is known to be there: the lowest pointer, how many, their end
-        .set STACK_SPAN, 56
-        .set STACK_END, 64
-        .set OPEN_TAILS, 72             #   TAILS of the open call's function
-        .set HEADS, 80                  #   four words that grow as the kernel writes samples of page faults
-        .set SUM, 112                   #   their sum when the clock was read last
-        .set WISH, 120                  #   what asks for a reading: 1, time that has passed; 2, something happened
-        .set ALWAYS, 128                #   whether it is read each time
+        .set ALWAYS, 24                 #   whether the clock is read each time
+        .set WISH, 32                   #   what asks for a reading: 1, time that has passed; 2, something happened
+        .set SUM, 40                    #   the sum of HEADS when it was read last
+        .set OPEN_BEGAN, 48             #   of the open call: what its second record will say
+        .set OPEN_STACK, 56
+        .set HEADS, 64                  #   four words that grow as the kernel writes samples of page faults
+        .set OPEN_TAILS, 96             #   TAILS of the open call's function
+        .set OPEN_A2, 112
+        .set INTERNAL, 128              #   calls that a library made to itself
+        .set PIECE, 136                 #   the next piece of stack
+        .set PIECE_LIMIT, 144
+        .set STACK, 152                 #   stack that is known to be there: the lowest pointer, how many, their end
+        .set STACK_SPAN, 160
+        .set STACK_END, 168
 
         .set A0, 0                      # record
         .set A1, 8
@@ -99,11 +103,17 @@ ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a b
 1:      movq    $0, WISH(%r10)
         .endm
 
-# Lets the second record follow, and leads to the next.
-        .macro  followed
+# Writes the second record; as its end %r9, 0 or what the time there will be added to.
+        .macro  second scratch
         orl     $HAS_MORE, FUNCTION(%r8)
         movl    $-1, IS_MORE(%r8)
-        add     $2 * RECORD_BYTES, %r8
+        mov     OPEN_BEGAN(%r10), \scratch
+        mov     \scratch, BEGAN(%r8)
+        mov     %r9, ENDED(%r8)
+        mov     OPEN_A2(%r10), \scratch
+        mov     \scratch, A2(%r8)
+        mov     OPEN_STACK(%r10), \scratch
+        mov     \scratch, STACK_PIECE(%r8)
         .endm
 
         .macro  find_block scratch, key, missing
@@ -139,7 +149,7 @@ enter:  find_block %rax, %rcx, help
         jae     help
         mov     %rdi, A0(%rax)
         mov     %rsi, A1(%rax)
-        mov     %rdx, A2(%rax)
+        mov     %rdx, OPEN_A2(%r10)
 filled: mov     (%rsp), %rcx
         mov     %rcx, RETURNS_TO(%rax)
         mov     %rsp, SP(%rax)
@@ -147,7 +157,7 @@ filled: mov     (%rsp), %rcx
         mov     %r8, FUNCTION(%rax)     # and no inner calls
         mov     TAILS(%r11), %r8
         mov     %r8, OPEN_TAILS(%r10)
-        movq    $0, STACK_PIECE(%rax)
+        movq    $0, OPEN_STACK(%r10)
         mov     %rcx, %r8
         sub     HOME(%r11), %r8
         cmp     HOME_LENGTH(%r11), %r8
@@ -191,7 +201,7 @@ filled: mov     (%rsp), %rcx
         rep movsb
         mov     A0(%rax), %rdi
         mov     A1(%rax), %rsi
-        mov     %r8, STACK_PIECE(%rax)
+        mov     %r8, OPEN_STACK(%r10)
         add     $PIECE_HEAD + PIECE_BYTES, %r8
         mov     %r8, PIECE(%r10)
 4:      mov     %rax, %rcx
@@ -202,7 +212,7 @@ filled: mov     (%rsp), %rcx
         mov     WISH(%r10), %r8
         or      %r9, %r8
         jne     6f
-        mov     %r8, BEGAN(%rcx)
+        mov     %r8, OPEN_BEGAN(%r10)
         jmp     8f
 6:      noticed %r8, %r9
 7:      mov     %rdx, %r8
@@ -210,7 +220,7 @@ filled: mov     (%rsp), %rcx
         shl     $32, %rdx
         or      %rdx, %rax
         or      %r9, %rax
-        mov     %rax, BEGAN(%rcx)
+        mov     %rax, OPEN_BEGAN(%r10)
         mov     %r8, %rdx
 8:      or      $1, %rcx
         mov     %rcx, STATE(%r10)
@@ -268,9 +278,8 @@ leave:  find_block %rcx, %r8, slow
         mov     WISH(%r10), %rcx
         or      %r9, %rcx
         jne     3f
-        mov     %rcx, ENDED(%r8)
-        mov     BEGAN(%r8), %rcx
-        or      STACK_PIECE(%r8), %rcx
+        mov     OPEN_BEGAN(%r10), %rcx
+        or      OPEN_STACK(%r10), %rcx
         jne     5f
         testl   $HAS_MORE, FUNCTION(%r8)
         jne     5f
@@ -278,11 +287,12 @@ leave:  find_block %rcx, %r8, slow
         mov     %r8, STATE(%r10)
 unclocked:
         jmp     *RESUME(%r11)
-5:      followed
+5:      second  %rcx
+        add     $2 * RECORD_BYTES, %r8
         mov     %r8, STATE(%r10)
 unread: jmp     *RESUME(%r11)
 3:      noticed %rcx, %r9
-4:      mov     %r9, ENDED(%r8)
+4:      second  %rcx
         mov     %rax, %rcx
         mov     %rdx, %r9
 timed:  rdtsc
@@ -291,7 +301,7 @@ timed:  rdtsc
         or      %rax, ENDED(%r8)
         mov     %rcx, %rax
         mov     %r9, %rdx
-        followed
+        add     $2 * RECORD_BYTES, %r8
         mov     %r8, STATE(%r10)
 closed: jmp     *RESUME(%r11)
 

@@ -21,11 +21,14 @@
         .set STATE, 0                   // block of a thread
         .set LIMIT, 8
         .set IS_SLOW, 16
-        .set INTERNAL, 24
-        .set PIECE, 32                  //   and its limit
-        .set STACK, 48                  //   and how many
-        .set STACK_END, 64
-        .set OPEN_TAILS, 72             //   TAILS and SAVED of the open call's function
+        .set OPEN_BEGAN, 48             //   and OPEN_STACK
+        .set OPEN_STACK, 56
+        .set OPEN_TAILS, 96             //   TAILS and SAVED of the open call's function
+        .set OPEN_A2, 112
+        .set INTERNAL, 128
+        .set PIECE, 136                 //   and its limit
+        .set STACK, 152                 //   and how many
+        .set STACK_END, 168
 
         .set A0, 0                      // record
         .set RESULT, 16
@@ -33,10 +36,8 @@
         .set SP, 32
         .set FUNCTION, 40               //   and INNER, 32 bits each
         .set INNER, 44
-        .set BEGAN, 48                  //   and its second one
-        .set ENDED, 56
-        .set A2, 64
-        .set STACK_PIECE, 72
+        .set BEGAN, 48                  //   of its second one, and when it ended
+        .set A2, 64                     //   and where its piece of stack is
         .set IS_MORE, 88
         .set BOTH_BYTES, 96
 
@@ -96,7 +97,7 @@ enter:  find_block help
         cmp     x11, x9
         b.hs    help
         stp     x0, x1, [x11, #A0]
-        str     x2, [x11, #A2]
+        str     x2, [x10, #OPEN_A2]
 filled: ldr     x9, [x17, #MASK]
         and     x16, x30, x9
         mov     x9, sp
@@ -104,7 +105,7 @@ filled: ldr     x9, [x17, #MASK]
         ldr     w12, [x17, #FUNCTION_NUMBER]
         orr     w12, w12, #1 << 30      // HAS_MORE: a time that was read
         str     x12, [x11, #FUNCTION]
-        str     xzr, [x11, #STACK_PIECE]
+        str     xzr, [x10, #OPEN_STACK]
         ldr     x12, [x17, #TAILS]
         ldr     x13, [x17, #SAVED]
         stp     x12, x13, [x10, #OPEN_TAILS]
@@ -154,12 +155,12 @@ filled: ldr     x9, [x17, #MASK]
         stp     x15, x16, [x14], #16
         cmp     x9, x13
         b.lo    3b
-        str     x12, [x11, #STACK_PIECE]
+        str     x12, [x10, #OPEN_STACK]
         add     x12, x12, #PIECE_HEAD
         add     x12, x12, #PIECE_BYTES
         str     x12, [x10, #PIECE]
 4:      mrs     x9, cntvct_el0
-        str     x9, [x11, #BEGAN]
+        str     x9, [x10, #OPEN_BEGAN]
         orr     x11, x11, #1
         str     x11, [x10, #STATE]
 opened: go_on
@@ -224,7 +225,10 @@ leave:  find_block slow
         ldr     x12, [x9]
 2:      str     x12, [x11, #RESULT]
 timed:  mrs     x9, cntvct_el0
-        str     x9, [x11, #ENDED]
+        ldp     x12, x14, [x10, #OPEN_BEGAN]
+        ldr     x13, [x10, #OPEN_A2]
+        stp     x12, x9, [x11, #BEGAN]
+        stp     x13, x14, [x11, #A2]
         mov     w9, #-1
         str     w9, [x11, #IS_MORE]
         add     x11, x11, #BOTH_BYTES
