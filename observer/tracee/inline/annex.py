@@ -25,7 +25,8 @@ from observer.tracee.inline.landing_code import landing_code_of
 
 __all__ = ["Annex", "Hook", "Landing", "Plan", "lay_out", "room_for"]
 
-_DESCRIPTOR: Final = struct.Struct("<7QII2QqQ")
+_DESCRIPTOR: Final = struct.Struct("<5QII4QqQ32x")
+"""What most calls need of it lies in its first 64 bytes."""
 _RANGE: Final = struct.Struct("<QQ")
 _WORDS: Final = 4096
 _LANDING: Final = 128
@@ -234,17 +235,17 @@ class _Layout:
         self._out.hooks.append(Hook(address, planted, stretch.code, instead_of, function))
 
     def _lead(
-        self, to: int, *words: int, number: int = 0, tails: int = 0, operation: int = 0, saved: int = 0
+        self, to: int, *words: int, number: int = 0, tails: int = 0, entry: int = 0, operation: int = 0, saved: int = 0
     ) -> tuple[int, int]:
         """Write what loads a new descriptor and goes to the stub; return the descriptor, and where that begins."""
         begin, descriptor = self._at, self._descriptor
         self._descriptor += _DESCRIPTOR.size
         self._write(self._code.lead(begin, descriptor, self._out.start + to))
         slow = self._at
-        given = [*words, *[0] * (5 - len(words))]
+        given = [*words, *[0] * (4 - len(words))]
         resume = slow + len(self._trap.code)
         self._put(
-            descriptor, _DESCRIPTOR.pack(resume, slow, *given, number, 0, tails, operation, saved, self._mask)
+            descriptor, _DESCRIPTOR.pack(resume, *given, number, 0, tails, slow, entry, operation, saved, self._mask)
         )  # fmt: skip
         return descriptor, begin
 
@@ -267,7 +268,7 @@ class _Layout:
         number |= HAS_MORE if point.number in self._long else 0
         home, libc = point.home, self._libc
         descriptor, lead = self._lead(
-            self._stub.enter, home[0], home[1] - home[0], point.entry, libc[0], libc[1] - libc[0], number=number,
+            self._stub.enter, home[0], home[1] - home[0], libc[0], libc[1] - libc[0], number=number, entry=point.entry,
             tails=sum(1 << tail for tail in point.tails), operation=1 << point.number, saved=point.saved_return or 0,
         )  # fmt: skip
         self._write(trap)

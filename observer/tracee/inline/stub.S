@@ -10,15 +10,15 @@
 # tell the observer where.
 
         .set RESUME, 0                  # descriptor: where to go on
-        .set SLOW, 8                    #   an int3 in front of that
-        .set THROUGH, 16                #   of a jump that ends a function: where it is made a call
-        .set HOME, 16                   #   code whose direct calls of this function are its library's own business
-        .set HOME_LENGTH, 24
-        .set ENTRY, 32
-        .set LIBC, 40                   #   what spans all code whose callers are looked for in a piece of stack
-        .set LIBC_LENGTH, 48
-        .set FUNCTION_NUMBER, 56        #   32 bits: the highest says that it stores its result at %rdi, the next HAS_MORE
-        .set TAILS, 64                  #   a bit for each operation whose function it may end by jumping to
+        .set THROUGH, 8                 #   of a jump that ends a function: where it is made a call
+        .set HOME, 8                    #   code whose direct calls of this function are its library's own business
+        .set HOME_LENGTH, 16
+        .set LIBC, 24                   #   what spans all code whose callers are looked for in a piece of stack
+        .set LIBC_LENGTH, 32
+        .set FUNCTION_NUMBER, 40        #   32 bits: the highest says that it stores its result at %rdi, the next HAS_MORE
+        .set TAILS, 48                  #   a bit for each operation whose function it may end by jumping to
+        .set SLOW, 56                   #   an int3 in front of RESUME
+        .set ENTRY, 64
         .set OPERATION, 72              #   the bit of its own operation
 
         # What each call touches lies in the first two lines of 64 bytes.

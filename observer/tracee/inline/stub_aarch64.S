@@ -7,13 +7,13 @@
 // call's beginning or its end (AAPCS64, 6.1.1). Descriptors, records and the block of a thread are those of stub.S.
 
         .set RESUME, 0                  // descriptor
-        .set SLOW, 8
-        .set THROUGH, 16
-        .set HOME, 16                   //   and its length
-        .set ENTRY, 32
-        .set LIBC, 40                   //   and its length
-        .set FUNCTION_NUMBER, 56
-        .set TAILS, 64
+        .set THROUGH, 8
+        .set HOME, 8                    //   and its length
+        .set LIBC, 24                   //   and its length
+        .set FUNCTION_NUMBER, 40
+        .set TAILS, 48
+        .set SLOW, 56
+        .set ENTRY, 64
         .set OPERATION, 72
         .set SAVED, 80                  //   from the stack pointer at its entry to where it keeps x30; 0: nobody knows
         .set MASK, 88                   //   the bits of an address, without those of a signature
