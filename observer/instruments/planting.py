@@ -17,7 +17,7 @@ from observer.code.instructions import emulation_of, is_nop
 from observer.code.prologue import prologue_of
 from observer.model.operations import FAMILY, OPERATORS
 from observer.tracee.breakpoints import Breakpoint
-from observer.tracee.inline.annex import Plan
+from observer.tracee.inline.annex import CAN_JUMP_FAR, Plan, stretches_of
 from observer.tracee.returning import IN_REGISTER
 from observer.tracee.task import Task
 
@@ -114,12 +114,17 @@ def named_in(elf: Elf, role: str, roles: Mapping[str, str]) -> list[Function]:
 
 
 def read_beforehand(elf: Elf, role: str) -> None:
-    """Read what `Planter.plant` will ask for of the functions of the family in *elf*: it is kept."""
-    for function in family_in(elf, role):
-        exits = exits_of(elf, function.address)
-        for place in (prologue_of(elf, function.address).place, *exits.returns, *exits.jumps):
-            emulation_of(elf.code(place, _CODE), place, elf.architecture)
-            elf.code(place - _BEFORE, _BEFORE)
+    """Read what `Planter.plant`, and then the inline recorder, will ask for of *elf*'s functions: it is kept."""
+    entries = {function.address for function in family_in(elf, role)}
+    returns, jumps = set[int](), set[int]()
+    for entry in entries:
+        returns |= exits_of(elf, entry).returns
+        jumps |= exits_of(elf, entry).jumps
+    for place in {prologue_of(elf, entry).place for entry in entries} | returns | jumps:
+        emulation_of(elf.code(place, _CODE), place, elf.architecture)
+        elf.code(place - _BEFORE, _BEFORE)
+    if elf.architecture is NATIVE and role != "loader":
+        stretches_of(elf, tuple(sorted(entries)), tuple(sorted(returns | jumps)), frozenset(jumps), far=CAN_JUMP_FAR)
 
 
 class _Image:
@@ -158,10 +163,10 @@ class _Image:
         for entry in entries:
             exits = exits_of(self._elf, entry)
             ends |= exits.returns | exits.jumps
-        places = {entry: prologue_of(self._elf, entry).place for entry in entries}
+        places = {entry: prologue_of(self._elf, entry).place for entry in sorted(entries)}
         return Plan(
             self._elf, bias, {entry: planted[place + bias] for entry, place in places.items()},
-            {place: planted[place + bias] for place in ends if place + bias in planted},
+            {place: planted[place + bias] for place in sorted(ends) if place + bias in planted},
         )  # fmt: skip
 
     def plant_exit(self, address: int, reached: set[int]) -> None:

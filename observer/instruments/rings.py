@@ -169,7 +169,11 @@ class Rings:
             self.catch_up()
 
     def stop(self) -> tuple[list[int], int]:
-        """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost."""
+        """Empty the rings for the last time and close them; return the kernel's counts by event, and what was lost.
+
+        A program that goes on may have some of them mapped: then they last as long as it does, and hold no more.
+        """
+        self.pause()
         if self._thread is not None:
             os.write(self._stop_write, _STOP)
             self._thread.join()

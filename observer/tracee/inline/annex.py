@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from observer.arch.known import NATIVE
 from observer.code.elf import Elf
 from observer.code.emulation import NOTHING, Emulation
 from observer.code.exits import exits_of
@@ -23,10 +24,12 @@ from observer.tracee.breakpoints import NO_CALL, Breakpoint
 from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.landing_code import landing_code_of
 
-__all__ = ["Annex", "Hook", "Landing", "Plan", "lay_out", "room_for"]
+__all__ = ["CAN_JUMP_FAR", "Annex", "Hook", "Landing", "Plan", "lay_out", "room_for", "stretches_of"]
 
 _DESCRIPTOR: Final = struct.Struct("<5QII4QqQ32x")
 """What most calls need of it lies in its first 64 bytes."""
+CAN_JUMP_FAR: Final = landing_code_of(NATIVE).can_jump_far
+"""Whether functions' beginnings give way to jumps that are the same wherever they stand, as a rule."""
 _RANGE: Final = struct.Struct("<QQ")
 _WORDS: Final = 4096
 _LANDING: Final = 128
@@ -154,7 +157,7 @@ def lay_out(
 
 
 @lru_cache(maxsize=256)
-def _stretches(
+def stretches_of(
     elf: Elf, entries: tuple[int, ...], ends: tuple[int, ...], jumps: frozenset[int], *, far: bool
 ) -> Mapping[int, Stretch | None]:  # fmt: skip
     """Return what can give way at the *entries* and *ends* of functions; at *jumps* among these a jump ends them.
@@ -188,7 +191,7 @@ class _Layout:
         self._descriptor = start + -(-len(stub.code) // 64) * 64
         self._at = self._descriptor + (len(plan.entries) + 2 * len(plan.ends)) * _DESCRIPTOR.size
         jumps = frozenset(place for place, point in plan.ends.items() if not point.emulation.is_return)
-        self._stretches = _stretches(plan.elf, tuple(plan.entries), tuple(plan.ends), jumps, far=bool(words))
+        self._stretches = stretches_of(plan.elf, tuple(plan.entries), tuple(plan.ends), jumps, far=bool(words))
         self._taken: list[Stretch] = []
 
     def annex(self) -> Annex:

@@ -7,6 +7,8 @@ program is sent the rings' descriptors (SCM_RIGHTS, unix(7)), maps them to read,
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -48,7 +50,7 @@ def map_heads(
         scratch: where it has `shapes.SCRATCH` bytes that nobody uses, and that are there.
 
     Raises:
-        OSError: the descriptors cannot be sent.
+        OSError: the descriptors cannot be sent, or not taken.
         EndedMeanwhile: it was killed.
     """
     call(_SOCKETPAIR, socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0, scratch)
@@ -59,6 +61,8 @@ def map_heads(
             socket.send_fds(ours, [b"\0"], [ring.descriptor for ring in rings], socket.MSG_DONTWAIT)
         received = _receive(memory, call, scratch, opened[1])
         opened += received
+        if len(received) < len(rings):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         for descriptor, ring in zip(received, rings, strict=True):
             call(_MMAP, place, ring.size, _READ, _SHARED | _NO_REPLACE, descriptor, 0)
             heads.append(place + _DATA_HEAD)
