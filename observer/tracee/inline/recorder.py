@@ -119,7 +119,6 @@ class InlineRecorder:
             return None
         if annex.kept:
             self.kept[plan.elf.path] = len(annex.kept)
-        self._spread()
         return annex
 
     @staticmethod
