@@ -1,4 +1,4 @@
-"""Whole programs under the observer's two recorders and under each peer that is found here, in turn: a table.
+"""Whole programs under the observer's two recorders, recorded only, and under each peer that is found here: a table.
 
 A peer that needs longer than LONGEST for one run is given that once, and no other run of this workload.
 """
@@ -131,11 +131,11 @@ def timed(words: list[str], environment: Mapping[str, str]) -> float | None:
 class Observed:
     """The observer, told to record as *recorder*: its whole run, and how long the program itself ran."""
 
-    def __init__(self, folder: Path, recorder: str) -> None:
+    def __init__(self, folder: Path, recorder: str, *options: str) -> None:
         self._trace = folder / f"{recorder}.trace"
         self._words = [
             sys.executable, "-m", "observer", "run", "-q", "--force", "-o", str(self._trace), "--recorder", recorder,
-            "--",
+            *options, "--",
         ]  # fmt: skip
 
     def run(self, words: list[str], environment: Mapping[str, str]) -> tuple[float, float] | None:
@@ -151,13 +151,19 @@ def compared(folder: Path, samples: Path, runs: int, say: Callable[[str], None])
     """Measure and print."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     others, programs = peers(folder), workloads(folder, samples)
-    observers = {name: Observed(folder, name) for name in ("inline", "breakpoint")}
-    columns = ["native", "inline: run", "to prompt", "breakpoints: run", "to prompt", *others]
+    observers = {
+        "inline": Observed(folder, "inline"), "only": Observed(folder, "inline", "--record-only"),
+        "breakpoint": Observed(folder, "breakpoint"),
+    }  # fmt: skip
+    columns = ["native", "inline: run", "to prompt", "recorded only: run", "to prompt"]
+    columns += ["breakpoints: run", "to prompt", *others]
     say(f"{platform.machine()}, Linux {platform.release()}, {os.cpu_count()} processors; medians of {runs} runs,")
     say(f"in turn, in seconds, and how many times native; 'long' is longer than {LONGEST:.0f} s, tried once.")
-    starts = [told for _ in range(runs) if (told := observers["inline"].run(["/bin/true"], environment)) is not None]
-    run, whole = (statistics.median(told[part] for told in starts) for part in (0, 1))
-    say(f"The observer's start is in its figures: /bin/true takes {run:.2f} s there, {whole:.2f} s to the prompt.\n")
+    for how, observer in (("", observers["inline"]), (", recorded only", observers["only"])):
+        starts = [told for _ in range(runs) if (told := observer.run(["/bin/true"], environment)) is not None]
+        run, whole = (statistics.median(told[part] for told in starts) for part in (0, 1))
+        say(f"Its start is in its figures: /bin/true{how} takes {run:.2f} s there, {whole:.2f} s to the prompt.")
+    say("")
     say("| | " + " | ".join(columns) + " |\n|---|" + "---|" * len(columns))
     for name, words in programs.items():
         found: dict[str, list[float] | None] = {column: [] for column in ("native", *others)}
