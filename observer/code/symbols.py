@@ -23,6 +23,8 @@ _LAYOUTS: Final = {
 _STT_OBJECT, _STT_FUNC, _STT_GNU_IFUNC = 1, 2, 10
 _STB_LOCAL: Final = 0
 _LONGEST_NAME: Final = 4096  # what is longer is cut: many symbols may share one long name
+_HEAD: Final = 4
+_ENDS: Final = (b"\0", b"@")
 _HIDDEN: Final = frozenset({1, 2})  # STV_INTERNAL, STV_HIDDEN
 _TABLES: Final = ((".symtab", ".strtab"), (".dynsym", ".dynstr"))
 
@@ -53,6 +55,7 @@ class SymbolTables:
 
     def __init__(self, elf: Any) -> None:
         self._tables = [(entries[_are_functions(entries)], text) for entries, text in _tables(elf)]
+        self._heads = [_heads(entries, text) for entries, text in self._tables]
         self._named: dict[str, list[Symbol]] = {}
 
     @property
@@ -69,8 +72,8 @@ class SymbolTables:
         known = self._named.get(name)
         if known is None:
             known = self._named[name] = [
-                symbol for entries, text in self._tables
-                for symbol in _symbols(_named(entries, _places(text, name)), text)
+                symbol for (entries, text), heads in zip(self._tables, self._heads, strict=True)
+                for symbol in _symbols(_named(entries, text, heads, name.encode(errors="surrogatepass")), text)
             ]  # fmt: skip
         return known
 
@@ -107,24 +110,23 @@ def _are_functions(entries: Entries) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _places(text: bytes, name: str) -> list[int]:
-    """Return where in *text* a name begins that is *name*, or a version of it: also within a longer one."""
-    found: list[int] = []
-    for end in (b"\0", b"@"):
-        wanted = name.encode(errors="surrogatepass") + end
-        at = text.find(wanted)
-        while at >= 0:
-            found.append(at)
-            at = text.find(wanted, at + 1)
-    return found
+def _heads(entries: Entries, text: bytes) -> npt.NDArray[np.uint32]:
+    """Return the first four bytes of each name, and of what follows a shorter one, as a number."""
+    bytes_of = np.frombuffer(text + bytes(_HEAD), dtype=np.uint8)
+    places = np.minimum(entries["name"], len(text)).astype(np.intp)
+    heads = np.zeros(len(entries), dtype=np.uint32)
+    for i in range(_HEAD):
+        heads |= bytes_of[places + i].astype(np.uint32) << np.uint32(8 * i)
+    return heads
 
 
-def _named(entries: Entries, places: list[int]) -> Entries:
-    """Return those whose names begin at one of the *places*, of which there are few, mostly none."""
-    found = np.zeros(len(entries), dtype=np.bool_)
-    for place in places:
-        found |= entries["name"] == place
-    return entries[found] if places else entries[:0]
+def _named(entries: Entries, text: bytes, heads: npt.NDArray[np.uint32], name: bytes) -> Entries:
+    """Return those that are called *name*, or a version of it."""
+    mask = np.uint32((1 << 8 * min(len(name), _HEAD)) - 1)
+    [alike] = np.nonzero(heads & mask == np.uint32(int.from_bytes(name[:_HEAD], "little")))
+    starts = entries["name"][alike].tolist()
+    found = [text.startswith(name, at) and text[at + len(name) : at + len(name) + 1] in _ENDS for at in starts]
+    return entries[alike[np.array(found, dtype=np.bool_)]]
 
 
 def _symbols(entries: Entries, text: bytes) -> Iterator[Symbol]:
