@@ -25,10 +25,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
   against each other by `agreement.py`; `process.py` is a tracee as such a memory.
-- `recording/`: what is written while the program runs: `records.py` has each record's layout once, `notes.py` the rare
-  things, each kind a value (`note_lines.py` reads them back, `text.py` makes them UTF-8); `spool.py` are their files,
-  `room.py` is the disk's, `sink.py` what instruments see of these; `merge.py` puts spools into one order, a window at a
-  time.
+- `recording/`: what is written while the program runs: `records.py` has each record's layout once, `slots.py` how calls
+  that programs record take one record or two, `notes.py` the rare things, each kind a value (`note_lines.py` reads them
+  back, `text.py` makes them UTF-8); `spool.py` are their files, `room.py` is the disk's, `sink.py` what instruments see
+  of these; `merge.py` puts spools into one order, a window at a time.
 - `tracee/`: launch, follow and let go: `engine.py` is the one wait loop, all of it on one thread; `births.py` the
   children that nobody told of; `halting.py` brings all tasks to a stop, and `bystander.py` watches when nobody does;
   `memory.py` an address space with its `breakpoints.py`. `calls.py` is the one follower of calls: `carrying.py` does
@@ -36,24 +36,25 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   addresses) know which `frames.py` a stack holds, `returning.py` where a call returns to (`signing.py` puts that back
   where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out; `listener.py`
   is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py` what is laid out
-  beside a library (`landing_code.py` has what differs between architectures), `ring.py` the memory that both sides
-  have, `intake.py` takes out of it what was recorded, `installing.py` puts them there, `recorder.py` answers for them,
-  `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our presence would change, `storms.py` lets a
-  program get on under its timers, `injection.py` makes a call in the tracee's place; `affinity.py` the shared
-  processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded,
-  `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
+  beside a library (`landing_code.py` has what differs between architectures), `ring.py` the memory that both sides have
+  (`shapes.py` its sizes), `heads.py` what they see of page faults in the place of a clock, `intake.py` takes out of it
+  what was recorded, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of
+  our code. `unnoticed.py` answers what our presence would change, `storms.py` lets a program get on under its timers,
+  `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and
+  friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
+  `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in
   `rings.py`, `kernel_side.py` tracepoints in others, `intervals.py` faults where perf is refused, `unsampled.py` pages
-  without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `remapped.py`, `snapshot.py` and
-  `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst of a run (`walks.py` reads both,
-  `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py` walks there), `stack_pieces.py`
-  what stacks held, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a
-  program over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording ends early,
-  `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves
-  children alone; `session.py` wires one run.
-  `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
+  without a fault event, `huge_pages.py`, `births.py` what forks copied, `images.py`, `foresight.py` files before they
+  are mapped, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst
+  of a run (`walks.py` reads both, `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py`
+  walks there), `stack_pieces.py` what stacks held, `observed.py` our own footprint; `watch.py` hands out what the
+  engine tells, `programs.py` takes a program over, `last_look.py` looks at a process in the end; `ending.py` knows when
+  a recording ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`,
+  `chosen.py` leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is
+  what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
@@ -107,7 +108,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   formats, `gradebook.py` the tables of a class, `packaging.py` with `packages/` what a grader's site needs;
   `telling.py` prints.
 - `cli/`: one module a verb: parse, call, print, exit status; `progress.py` is the line on a terminal meanwhile,
-  `output.py` a file of -o, there whole or not at all.
+  `output.py` a file of -o, there whole or not at all, `traces.py` a trace that is finished first where it has to be.
 
 A run, from end to end: `cli/run.py` asks `runs/record.py`, which opens spools and lets `instruments/session.py` launch
 and follow the program; `trace/finish.py` makes tables and ledger of the spools in one pass: merged, replayed part by
