@@ -20,7 +20,7 @@ from observer.tracee.inline.shapes import CALLERS_STACK
 __all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded", "samples_beside"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
-_ENOUGH: Final = 32
+_ENOUGH: Final = 64
 """Calls of a process before it records for itself, where nobody has asked for that: their stops cost what changing
 over does.
 """

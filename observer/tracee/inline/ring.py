@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.recording.clock import counted
-from observer.recording.slots import OPEN, unfolded, whole
+from observer.recording.slots import HAPPENED, OPEN, unfolded, whole
 from observer.tracee.inline.shapes import FEW_PIECES, HEAD, RECORD, SLOTS, TABLE, Shape, Shapes
 
 __all__ = ["MOST_HEADS", "Block", "Filled", "Pieces", "Ring"]
@@ -128,11 +128,13 @@ class Block:
 
     def counter_at_hand(self) -> int:
         """Return about when the call of the record at hand began, by the processor's counter; see `counted`."""
+        if read := self._words[_OPEN_BEGAN]:
+            return int(read) & ~int(HAPPENED)
         start = self._borders()[0]
         count = (self.next - start) // RECORD.itemsize
         records = np.frombuffer(self._view, dtype=RECORD, count=count, offset=start - self._start_of_view)
-        calls, at_hand = unfolded(records[: whole(records)]), self.record_at_hand()["began"]
-        return int(counted(np.append(calls.began, at_hand), np.append(calls.ended, np.uint64(0)))[0][-1])
+        calls, unread = unfolded(records[: whole(records)]), np.zeros(1, dtype=np.uint64)
+        return int(counted(np.append(calls.began, unread), np.append(calls.ended, unread))[0][-1])
 
     @property
     def next(self) -> int:

@@ -68,7 +68,7 @@
         .globl _start
 _start:
 marks:  .long   enter, leave, tail, help, gate, name, sample
-        .long   filled, opened          # from the first on, arguments are in the record; up to the second, begin again
+        .long   filled, opened          # from the first on, arguments are kept; up to the second, begin again
         .long   nested, counted         # between these, begin again
         .long   timed, closed           # from the first on, results are in %rcx and %r9; up to the second, begin again
         .long   interned, unclocked, unread     # here, and where the above end, all is done

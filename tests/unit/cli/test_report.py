@@ -24,7 +24,7 @@ class StoryTrace:
     meta = meta(outcome=Outcome(0, None, "exit", len(story_run()), 0.062))
 
     @classmethod
-    def open(cls, _path: Path) -> StoryTrace:
+    def open(cls, _path: Path, _listeners: object) -> StoryTrace:
         return cls()
 
     def stacks(self) -> dict[int, CallStack]:

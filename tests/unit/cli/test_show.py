@@ -31,7 +31,7 @@ class StoryTrace:
     meta: Meta = meta()
 
     @classmethod
-    def open(cls, _path: Path) -> StoryTrace:
+    def open(cls, _path: Path, _listeners: object) -> StoryTrace:
         return cls()
 
     def about_line(self, file: str, line: int) -> None:
