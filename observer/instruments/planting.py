@@ -186,18 +186,10 @@ class _Image:
         role["is_certain"] = emulation.length > 1 or is_padding
         if "number" not in role and NATIVE.trap.behind:
             role |= _in_place(code, is_padding=is_padding)
+        before = self._elf.code(address - _BEFORE, _BEFORE)
+        point = Breakpoint(place, code, emulation, listener=self._listener, before=before, **role)
         try:
-            self._memory.plant(
-                self._task.tid,
-                Breakpoint(
-                    place,
-                    code,
-                    emulation,
-                    listener=self._listener,
-                    before=self._elf.code(address - _BEFORE, _BEFORE),
-                    **role,
-                ),
-            )
+            self._memory.plant(self._task.tid, point)
         except OSError as error:
             return f"its code cannot be written ({error.strerror})"
         return ""

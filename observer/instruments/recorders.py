@@ -81,9 +81,7 @@ def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's counter"
 
 
-def samples_beside(
-    faults: FaultInstrument | None, *, times: bool
-) -> Sequence[SampleRing] | None:  # fmt: skip
+def samples_beside(faults: FaultInstrument | None, *, times: bool) -> Sequence[SampleRing] | None:
     """Return what a program's calls are told from besides stops: the rings of page *faults*, where these are seen.
 
     None where the clock alone tells: the *times* of all calls are asked for.
