@@ -9,19 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from observer.linux.features import programs_read_thread_base
-from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.events import Call, Fault, Signal, Syscall
 from observer.recording.records import HEAD, INLINE
 from observer.recording.slots import Unfolded, unfolded
+from tests.conftest import needs_inline
 from tests.live.programs import compile_c
 from tests.recordings import Recorded, run_observer
 
 pytestmark = [
-    pytest.mark.skipif(
-        not (programs_read_thread_base() and counts_by_time_stamp()),
-        reason="no calls can be recorded inside programs here (FSGSBASE, TSC)",
-    ),
+    needs_inline,
     pytest.mark.skipif(
         os.uname().machine != "x86_64", reason="the recorder of this architecture reads the clock each time"
     ),
