@@ -227,10 +227,9 @@ def _record_only(
     if arguments.full:
         raise UsageError("--full tells what is not made yet", "--record-only leaves that for later", "one of the two")
     meta = record_only(
-        wish, directory, allow_loss=arguments.allow_loss, replacing=replacing, while_recording=progress.recording
-    )
-    with progress.finishing():
-        pass
+        wish, directory, allow_loss=arguments.allow_loss, replacing=replacing,
+        while_recording=progress.recording, while_finishing=progress.finishing,
+    )  # fmt: skip
     if not arguments.quiet:
         complain(f"recorded; {command()} show {shortest(directory)} makes a trace of it, and tells it")
     return _leave(meta, allow_loss=True)

@@ -82,13 +82,15 @@ def record_run(
 def record_only(
     wish: Wish, directory: Path, *, allow_loss: bool = False, replacing: Callable[[], None] | None = None,
     while_recording: Callable[[int, int], None] = told_to_nobody,
+    while_finishing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Meta:  # fmt: skip
     """Run the program and leave in *directory* what `Trace.open` will finish; return its meta.json for now.
 
-    Raises:
-        BadTrace, CannotLaunch, CannotObserve: as `record_run`.
+    Args, and what is raised: as for `record_run`.
     """
-    return put_off(*_recorded(wish, directory, replacing, while_recording, allow_loss=allow_loss))
+    recorded = _recorded(wish, directory, replacing, while_recording, allow_loss=allow_loss)
+    with while_finishing():
+        return put_off(*recorded)
 
 
 def _recorded(

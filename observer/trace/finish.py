@@ -222,6 +222,9 @@ def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording |
 
 _RECORDER = "breakpoints at the functions' beginnings and ends, or recorded inside the program"
 """What is known of a run whose observer was killed."""
+_BETWEEN = (
+    "inferred: where recorded inside the program, between two readings of a clock; the order within a process is exact"
+)
 
 
 def _how(recording: Recording | None) -> dict[str, str]:
@@ -230,13 +233,14 @@ def _how(recording: Recording | None) -> dict[str, str]:
         kernel = "not observed, because kernel-mode faults need CAP_PERFMON or perf_event_paranoid <= 1"
     if recording is not None and "faults" in recording.not_observed:
         faults = "inferred: pages that came in between two stops; the rest is counted only"
+    between = {"call.t_ns": _BETWEEN} if recording is None or recording.totals.get("calls_inline") else {}
     return {
         "calls": f"exact: {recording.recorder if recording is not None else _RECORDER}",
         "syscalls": "exact: seccomp stops",
         "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": "",
         "call.errno": "inferred: an allocation that returned NULL",
-        "call.served_by": "not observed, because no model of this C library was asked",
+        "call.served_by": "not observed, because no model of this C library was asked", **between,
     }  # fmt: skip
 
 

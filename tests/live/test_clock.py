@@ -194,11 +194,17 @@ def test_what_lies_between_calls_is_told_between_them(
     assert len(expected) > 3000
     assert told(found) == expected
     assert found.trace.meta.totals["calls_inline"] > 2000
+    assert found.trace.meta.how["call.t_ns"].startswith("inferred: ")
 
 
 def test_the_same_is_told_where_the_clock_is_read_each_time(compiled: Callable[[str], str], tmp_path: Path) -> None:
     found = recorded_of(compiled(STEPS), tmp_path, "--times")
     assert told(found) == found.stdout.replace("-", "")
+
+
+def test_where_breakpoints_tell_all_times_are_exact(compiled: Callable[[str], str], tmp_path: Path) -> None:
+    found = run_observer((compiled(STEPS),), tmp_path / "trace", options=("-q", "--recorder", "breakpoint"))
+    assert "call.t_ns" not in found.trace.meta.how
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) > MOST, reason="more processors than a program can look at")
