@@ -242,7 +242,9 @@ def test_a_process_has_the_faults_of_its_ended_threads() -> None:
 def test_the_sizes_of_a_process_are_ordered_and_agree_with_psutil() -> None:
     sizes = procfs.read_memory_sizes(os.getpid())
     own = psutil.Process().memory_info()
-    assert sizes["VmPeak"] >= sizes["VmSize"] > sizes["VmHWM"] >= sizes["VmRSS"] > 0
+    # Not VmSize beside VmHWM: what was resident once may have been unmapped since.
+    assert sizes["VmPeak"] >= sizes["VmSize"] > sizes["VmRSS"] > 0
+    assert sizes["VmPeak"] > sizes["VmHWM"] >= sizes["VmRSS"]
     assert abs(sizes["VmSize"] - own.vms) <= 1 << 20
 
 
