@@ -68,7 +68,7 @@ X86_64: Final = Architecture(
     trap=Trap(code=b"\xcc", behind=1, si_code=SI_KERNEL),  # int3
     modes=Modes(privilege=3, user=3, kernel=0, narrow=(_ALL, 0x23), told=_ALL),  # __USER32_CS, asm/segment.h
     dwarf=DwarfNumbers(sp=7, fp=6, kept=3),
-    perf_registers=(("bx", 1), ("bp", 6), ("sp", 7), ("ip", 8), ("cs", 10)),
+    perf_registers=(("bx", 1), ("bp", 6), ("sp", 7), ("ip", 8)),
     red_zone=128,
     stack_alignment=16,
     vdso_prefix="__vdso_",

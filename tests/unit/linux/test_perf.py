@@ -10,7 +10,7 @@ from observer.linux.perf import FAULT_FIELDS, SampleLayout, _attributes
 
 # asm/perf_regs.h of each
 ASKED = {
-    "x86-64": {"user_bx": 1, "user_bp": 6, "user_sp": 7, "user_ip": 8, "user_cs": 10},
+    "x86-64": {"user_bx": 1, "user_bp": 6, "user_sp": 7, "user_ip": 8},
     "aarch64": {"user_bp": 29, "user_bx": 30, "user_sp": 31, "user_ip": 32},
 }[NATIVE.name]
 FIXED = 8 + 5 * 8 + 8 + 8 * len(ASKED) + 8
