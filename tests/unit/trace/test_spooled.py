@@ -18,7 +18,7 @@ from tests.builders import HEAP, MAP, PAGE, PID
 from tests.unit.trace.collected import records
 from tests.unit.trace.spooling import LOST, SAMPLE, SP, Recorder
 
-SAMPLE_BYTES = 104
+SAMPLE_BYTES = 96
 
 
 def sample(address: int, time: int = 1, stack: bytes | None = None) -> bytes:
