@@ -171,7 +171,7 @@ def _kernel_side_refused() -> str:
     """Return why the kernel's tracepoints are not given to this user; empty if they are."""
     try:
         for point in formats().values():
-            open_tracepoint(point.number, 0, -1, wakeup_bytes=4096).close()
+            open_tracepoint(point.number, 0, -1).close()
     except OSError as error:
         return str(refusal(error))
     return ""

@@ -216,7 +216,7 @@ def _frames() -> _Outcome:
 def _kernel() -> _Outcome:
     try:
         points = formats()
-        counters = [perf.open_tracepoint(point.number, 0, -1, wakeup_bytes=PAGE) for point in points.values()]
+        counters = [perf.open_tracepoint(point.number, 0, -1) for point in points.values()]
     except OSError as error:
         refused = refusal(error)
         return _Outcome(False, why_not=refused.why, remedy=refused.remedy)

@@ -13,17 +13,16 @@ from typing import Final
 
 from observer.errors import CannotObserve
 from observer.files import Folder, NewFile
-from observer.instruments.rings import Rings
+from observer.instruments.rings import Openers, Rings
 from observer.linux.perf import (
     FAULT_FIELDS,
     PAGE_FAULTS,
     PERF_RECORD_SAMPLE,
     Counter,
-    Ring,
     SampleLayout,
     open_counter,
     open_fault_pacer,
-    open_fault_ring,
+    open_faults,
 )
 from observer.linux.procfs import PAGE
 from observer.tracee.inline.heads import SampleRing
@@ -73,6 +72,7 @@ class FaultInstrument:
         # The others are for what processes are followed by.
         self._most_descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
         self.sees_kernel = True
+        self._refused: CannotObserve | None = None
 
     @property
     def files(self) -> list[NewFile]:
@@ -94,19 +94,27 @@ class FaultInstrument:
         """Why samples could not be written; None if all were."""
         return self._rings.error
 
+    def prepare(self) -> None:
+        """Make the rings before there is whom to observe: that takes milliseconds. `start` says what is refused."""
+        try:
+            self._rings.begin()
+            self._rings.make(_RING_PAGES)
+        except RuntimeError as error:
+            self._refused = _no_thread(error)
+        except OSError as error:
+            self._refused = self._refusal(error) if self._rings.files else _no_thread(error)
+
     def start(self, tid: int) -> None:
         """Open the events on the stopped task *tid*; its future threads and children are included."""
-        try:
-            self._open(tid)
-        except OSError as error:
-            raise self._refusal(error) from error
+        if self._refused is None:
+            try:
+                self._take_in(tid)
+            except OSError as error:
+                self._refused = self._refusal(error)
+        if self._refused is not None:
+            self._rings.give_up()
+            raise self._refused
         self._count_failed(tid)
-        try:
-            self._rings.start()
-        except (OSError, RuntimeError) as error:  # RuntimeError: no further thread
-            raise CannotObserve(
-                "cannot see page faults", f"no file or thread for their samples: {error}", "raise ulimit -n, -u and -v"
-            ) from error
 
     def pause(self) -> None:
         """Let nothing be recorded for now."""
@@ -127,21 +135,20 @@ class FaultInstrument:
         ones, that program's faults are counted and not seen.
         """
         with contextlib.suppress(OSError):
-            self._rings.open_more(partial(self._ring, tid), _FURTHER_PAGES)
+            self._rings.take_in_more(self._openers(tid), _FURTHER_PAGES)
             self._count_failed(tid)
 
-    def _open(self, tid: int) -> None:
-        self._rings.open(partial(self._ring, tid), _RING_PAGES)
-
-    def _ring(self, tid: int, processor: int, pages: int) -> Ring:
-        stack = self.layout.stack_bytes
+    def _take_in(self, tid: int) -> None:
         try:
-            return open_fault_ring(tid, processor, kernel=self.sees_kernel, stack_bytes=stack, pages=pages)
+            self._rings.take_in(self._openers(tid))
         except OSError as error:
             if error.errno != errno.EACCES or not self.sees_kernel:
                 raise
-        self.sees_kernel = False
-        return open_fault_ring(tid, processor, kernel=False, stack_bytes=stack, pages=pages)
+            self.sees_kernel = False
+            self._rings.take_in(self._openers(tid))
+
+    def _openers(self, tid: int) -> Openers:
+        return partial(open_faults, tid, kernel=self.sees_kernel, stack_bytes=self.layout.stack_bytes)
 
     def _count_failed(self, tid: int) -> None:
         with contextlib.suppress(OSError):
@@ -193,6 +200,12 @@ class FaultInstrument:
         for counter in self._failed:
             counter.close()
         return FaultTotals(sum(counts), lost, failed)
+
+
+def _no_thread(error: OSError | RuntimeError) -> CannotObserve:
+    return CannotObserve(
+        "cannot see page faults", f"no file or thread for their samples: {error}", "raise ulimit -n, -u and -v"
+    )
 
 
 def _paranoid() -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from observer.errors import CannotObserve
 from observer.files import Folder, NewFile
 from observer.instruments.bcc import BccWitness
 from observer.instruments.rings import Rings
-from observer.linux.perf import PERF_RECORD_SAMPLE, RAW_FIELDS, Counter, Ring, open_tracepoint, ring_of
+from observer.linux.perf import PERF_RECORD_SAMPLE, RAW_FIELDS, Counter, open_tracepoint
 from observer.linux.tracefs import MOUNTS, Format, format_of
 from observer.recording.notes import Tracepoint
 
@@ -79,9 +80,11 @@ class KernelSide:
         """
         try:
             points = formats(syscalls=self._asks_syscalls)
-            self._rings.open(partial(self._ring, tid, points), _RING_PAGES)
-            self._rings.start()
+            self._rings.begin()
+            self._rings.make(_RING_PAGES)
+            self._rings.take_in(partial(self._openers, tid, points))
         except (OSError, RuntimeError) as error:  # RuntimeError: no further thread
+            self._rings.give_up()
             raise refusal(error) from error
         self._started = True
         if self.witness is not None:
@@ -94,12 +97,13 @@ class KernelSide:
             t=time.monotonic_ns(), name=name, ids=self._rings.ids(place), fields=fields, flags=found.flags
         )  # fmt: skip
 
-    def _ring(self, tid: int, points: dict[str, Format], processor: int, pages: int) -> Ring:
-        def opener(name: str, found: Format) -> partial[Counter]:
-            only = self._only if name.startswith(_OF_SYSCALLS) else ""
-            return partial(open_tracepoint, found.number, tid, processor, only=only)
-
-        return ring_of([opener(name, found) for name, found in points.items()], pages)
+    def _openers(self, tid: int, points: dict[str, Format], processor: int) -> list[Callable[[], Counter]]:
+        return [
+            partial(
+                open_tracepoint, found.number, tid, processor, only=self._only if name.startswith(_OF_SYSCALLS) else ""
+            )
+            for name, found in points.items()
+        ]  # fmt: skip
 
     def relieve(self) -> None:
         """Make room in the rings if they are about to be full."""

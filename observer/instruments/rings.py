@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from observer.files import Folder, NewFile
-from observer.linux.perf import Ring
+from observer.linux.perf import Counter, Ring
 from observer.linux.procfs import PAGE
 from observer.tracee.inline.heads import SampleRing
 
-__all__ = ["Rings"]
+__all__ = ["Openers", "Rings"]
+
+Openers = Callable[[int], Sequence[Callable[[], Counter]]]
+"""What opens a ring's events, by its processor."""
 
 _STOP, _MORE = b"s", b"m"
 """What the thread is told."""
@@ -29,7 +32,7 @@ _SMALLER_MAY_DO: Final = (errno.EPERM, errno.EACCES, errno.ENOMEM, errno.EMFILE)
 class Rings:
     """The rings of one kind of samples, their files NAME.NUMBER.bin in *folder*, and the thread between them.
 
-    The first are one a processor, and have its number; `open_more` adds others.
+    The first are one a processor, and have its number; `take_in_more` adds others.
     """
 
     def __init__(self, folder: Folder, name: str) -> None:
@@ -42,66 +45,76 @@ class Rings:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._discarded = self._next = 0
+        self._processors: list[int] = []
         self._has_further = False
 
-    def open(self, ring: Callable[[int, int], Ring], sizes: Sequence[int]) -> None:
-        """Open a *ring* (of a processor and a number of pages) on every processor, as large as is allowed of *sizes*.
+    def begin(self) -> None:
+        """Make the files, and the thread; raises OSError or RuntimeError (no further thread)."""
+        self._processors = sorted(_online_processors())
+        self._next = self._processors[-1] + 1
+        self.files = [NewFile(self._folder, f"{self._name}.{processor}.bin") for processor in self._processors]
+        thread = threading.Thread(target=self._empty, name=f"{self._name} rings", daemon=True)
+        thread.start()
+        self._thread = thread
 
-        Raises:
-            OSError: that of the smallest size.
-        """
+    def make(self, sizes: Sequence[int]) -> None:
+        """Make a ring for every processor, as large as is allowed of *sizes* in pages; raises OSError: there is none of
+        the smallest."""
+        rings: list[Ring] = []
         for pages in sizes:
             try:
-                for processor in sorted(_online_processors()):
-                    self._rings.append(ring(processor, pages))
-                return
+                for processor in self._processors:
+                    rings.append(self._ring(processor, pages))
+                break
             except OSError as error:
-                self.close()
+                _close(rings)
+                rings.clear()
                 if error.errno not in _SMALLER_MAY_DO or pages == sizes[-1]:
                     raise
+        self._add(rings, ())
 
-    def open_more(self, ring: Callable[[int, int], Ring], pages: int) -> None:
-        """Open a further *ring* of so many pages on every processor, emptied like the others from now on.
+    def _ring(self, processor: int, pages: int) -> Ring:
+        # The thread's: a task with events takes longer to be put on a processor and off, and ours that waits for the
+        # program's stops is, at each of them.
+        native = self._thread.native_id if self._thread is not None else None
+        return Ring(native or 0, processor, pages)
+
+    def take_in(self, openers: Openers) -> None:
+        """Have the events that the *openers* for each processor open come in; raises OSError, and has none."""
+        _take_in(self._rings, openers)
+
+    def take_in_more(self, openers: Openers, pages: int) -> None:
+        """Have further events come in, into rings of so many *pages* of their own.
 
         Raises:
-            OSError: none was opened.
+            OSError: none does.
         """
         opened: list[Ring] = []
         try:
-            for processor in sorted(_online_processors()):
-                opened.append(ring(processor, pages))
+            for processor in self._processors:
+                opened.append(self._ring(processor, pages))
+            _take_in(opened, openers)
             numbers = range(self._next, self._next + len(opened))
             files = [NewFile(self._folder, f"{self._name}.{number}.bin") for number in numbers]
         except OSError:
-            for each in opened:
-                each.close()
+            _close(opened)
             raise
         self._next += len(opened)
         self._has_further = True
+        self._add(opened, files)
+
+    def _add(self, rings: Sequence[Ring], files: Sequence[NewFile]) -> None:
         with self._lock:
-            self._rings += opened
+            self._rings += rings
             self.files += files
         os.write(self._stop_write, _MORE)
-
-    def start(self) -> None:
-        """Begin to empty them; raises OSError or RuntimeError (no further thread), and closes the rings then."""
-        try:
-            processors = sorted(_online_processors())
-            self.files = [NewFile(self._folder, f"{self._name}.{processor}.bin") for processor in processors]
-            self._next = processors[-1] + 1
-            self._thread = threading.Thread(target=self._empty, name=f"{self._name} rings", daemon=True)
-            self._thread.start()
-        except (OSError, RuntimeError):
-            self._thread = None
-            self.close()
-            raise
 
     @property
     def shared(self) -> list[SampleRing] | None:
         """The rings, one a processor; None where some tasks may have others."""
         if self._has_further or not self._rings:
             return None
-        return [SampleRing(ring.counters[0].fd, PAGE + ring.size) for ring in self._rings]
+        return [SampleRing(ring.descriptor, PAGE + ring.size) for ring in self._rings]
 
     @property
     def ring_bytes(self) -> int:
@@ -134,19 +147,15 @@ class Rings:
         while True:
             ready = poller.poll()
             self.catch_up()
-            for fd, event in ready:
-                if fd == self._stop_read:
-                    if os.read(fd, 1) != _MORE:
-                        return
-                    self._watch(poller)
-                elif not event & select.POLLIN:
-                    poller.unregister(fd)  # the traced tree has ended: POLLHUP for ever
+            if any(fd == self._stop_read for fd, _event in ready):
+                if os.read(self._stop_read, 1) != _MORE:
+                    return
+                self._watch(poller)
 
     def _watch(self, poller: select.poll) -> None:
         with self._lock:
             for ring in self._rings:
-                for counter in ring.counters:
-                    poller.register(counter.fd, select.POLLIN)
+                poller.register(ring.descriptor, select.POLLIN)
 
     def catch_up(self) -> None:
         """Take out all that is in the rings, on whatever thread."""
@@ -174,14 +183,12 @@ class Rings:
         A program that goes on may have some of them mapped: then they last as long as it does, and hold no more.
         """
         self.pause()
-        if self._thread is not None:
-            os.write(self._stop_write, _STOP)
-            self._thread.join()
-            self.catch_up()
+        self._end_thread()
+        self.catch_up()
         read = [[counter.read() for counter in ring.counters] for ring in self._rings]
         counts = [sum(count for count, _lost in of_event) for of_event in zip(*read, strict=True)]
         lost = self._discarded + sum(missing for counters in read for _count, missing in counters)
-        self.close()
+        self._close()
         os.close(self._stop_read)
         os.close(self._stop_write)
         return counts, lost
@@ -191,12 +198,39 @@ class Rings:
         with self._lock:
             return sum(ring.counters[place].read()[0] for ring in self._rings)
 
-    def close(self) -> None:
-        """Close the rings."""
+    def _end_thread(self) -> None:
+        if self._thread is not None:
+            os.write(self._stop_write, _STOP)
+            self._thread.join()
+            self._thread = None
+
+    def give_up(self) -> None:
+        """Close all: nothing will come in."""
+        self._end_thread()
+        self._close()
+        for file in self.files:
+            file.close()
+        self.files.clear()
+
+    def _close(self) -> None:
         with self._lock:
-            for ring in self._rings:
-                ring.close()
+            _close(self._rings)
             self._rings.clear()
+
+
+def _take_in(rings: Sequence[Ring], openers: Openers) -> None:
+    try:
+        for ring in rings:
+            ring.take_in(openers(ring.processor))
+    except OSError:
+        for ring in rings:
+            ring.let_go()
+        raise
+
+
+def _close(rings: Sequence[Ring]) -> None:
+    for ring in rings:
+        ring.close()
 
 
 def _online_processors() -> set[int]:

@@ -207,6 +207,8 @@ class _Session:
         if self._allocator is not None:  # before anything is counted: a compiler's page faults are not the program's
             self._recorder = chosen(self._wish.recorder, self._wish.selection, self._wish.snapshots, self._wish.callers)
             foresee(self._path)
+        if self._faults is not None:
+            self._faults.prepare()
         if self._kernel is not None:
             self._kernel.settle()
         before = procfs.child_counters()

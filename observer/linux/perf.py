@@ -23,7 +23,7 @@ from observer.linux.libc import libc
 
 __all__ = [
     "FAULT_FIELDS", "PERF_RECORD_SAMPLE", "RAW_FIELDS", "Counter", "Ring", "SampleLayout", "open_counter",
-    "open_fault_pacer", "open_fault_ring", "open_tracepoint", "ring_of",
+    "open_fault_pacer", "open_faults", "open_tracepoint",
 ]  # fmt: skip
 
 [_SYS_PERF_EVENT_OPEN] = NATIVE.numbers("perf_event_open")
@@ -32,6 +32,7 @@ _TYPE_TRACEPOINT: Final = 2
 PAGE_FAULTS: Final = 2
 PAGE_FAULTS_MIN: Final = 5
 PAGE_FAULTS_MAJ: Final = 6
+_DUMMY: Final = 9  # happens never, but may have a ring
 
 _SAMPLE_IP: Final = 1 << 0
 _SAMPLE_TID: Final = 1 << 1
@@ -196,7 +197,7 @@ def open_counter(
     )  # fmt: skip
 
 
-def open_tracepoint(number: int, tid: int, cpu: int, *, wakeup_bytes: int, only: str = "") -> Counter:
+def open_tracepoint(number: int, tid: int, cpu: int, *, only: str = "") -> Counter:
     """Open the tracepoint with this *number* (`tracefs.Format`) on *tid* and all its future children on *cpu*.
 
     Each time it is passed is a sample of RAW_FIELDS and the tracepoint's record. *only* is a filter in the language of
@@ -209,8 +210,7 @@ def open_tracepoint(number: int, tid: int, cpu: int, *, wakeup_bytes: int, only:
     sample_type = _SAMPLE_IDENTIFIER | _SAMPLE_TID | _SAMPLE_TIME | _SAMPLE_RAW
     flags = _BIT_USE_CLOCKID | _BIT_INHERIT | _BIT_WATERMARK | _BIT_SAMPLE_ID_ALL
     attributes = partial(
-        _attributes, number, period=1, sample_type=sample_type, flags=flags, stack=0, wakeup=wakeup_bytes,
-        kind=_TYPE_TRACEPOINT,
+        _attributes, number, period=1, sample_type=sample_type, flags=flags, stack=0, wakeup=0, kind=_TYPE_TRACEPOINT,
     )  # fmt: skip
     counter = _opened(attributes, tid, cpu)
     if only:
@@ -257,21 +257,59 @@ def _opened(attributes: Callable[..., bytes], tid: int, cpu: int) -> Counter:
 
 
 class Ring:
-    """The memory that the kernel writes samples of one processor into, of all *counters*: it is the first one's."""
+    """The memory of so many *pages* (a power of two) that the kernel writes samples of one *processor* into.
+
+    It is that of an event which never happens, on our own task *tid*: made before there is whom to observe. The
+    `counters` are the events whose samples come into it.
+
+    Raises:
+        OSError: as `open_counter`; EPERM also when the ring exceeds what may be locked (perf_event_mlock_kb,
+            RLIMIT_MEMLOCK).
+    """
 
     _HEAD: Final = 1024
     _TAIL: Final = 1032
 
-    def __init__(self, counters: Sequence[Counter], pages: int) -> None:
-        self.counters = tuple(counters)
+    def __init__(self, tid: int, processor: int, pages: int) -> None:
+        self.processor = processor
         self.size = pages * mmap.PAGESIZE
-        self._map = mmap.mmap(self.counters[0].fd, mmap.PAGESIZE + self.size)
-        for counter in self.counters[1:]:
-            fcntl.ioctl(counter.fd, _IOC_SET_OUTPUT, self.counters[0].fd)
+        self.counters: tuple[Counter, ...] = ()
+        self._owner = open_counter(
+            _DUMMY, tid, processor, kernel=False, period=1, wakeup_bytes=self.size // 4, inherit=False
+        )  # fmt: skip
+        try:
+            self._map = mmap.mmap(self._owner.fd, mmap.PAGESIZE + self.size)
+        except OSError:
+            self._owner.close()
+            raise
         view = memoryview(self._map)
         self._head = view[self._HEAD : self._HEAD + 8].cast("Q")
         self._tail = view[self._TAIL : self._TAIL + 8].cast("Q")
         self._data = view[mmap.PAGESIZE :]
+
+    @property
+    def descriptor(self) -> int:
+        """By which it is mapped, and which poll(2) says it fills of."""
+        return self._owner.fd
+
+    def take_in(self, openers: Sequence[Callable[[], Counter]]) -> None:
+        """Open an event with each of the *openers*, whose samples come in from now on; raises OSError as they do."""
+        counters: list[Counter] = []
+        try:
+            for opener in openers:
+                counters.append(opener())
+                fcntl.ioctl(counters[-1].fd, _IOC_SET_OUTPUT, self._owner.fd)
+        except OSError:
+            for counter in counters:
+                counter.close()
+            raise
+        self.counters += tuple(counters)
+
+    def let_go(self) -> None:
+        """Close all its events: no more samples come in."""
+        for counter in self.counters:
+            counter.close()
+        self.counters = ()
 
     @property
     def used(self) -> int:
@@ -311,38 +349,14 @@ class Ring:
         for view in (self._head, self._tail, self._data):
             view.release()
         self._map.close()
-        for counter in self.counters:
-            counter.close()
+        self.let_go()
+        self._owner.close()
 
 
-def open_fault_ring(tid: int, cpu: int, *, kernel: bool, stack_bytes: int, pages: int) -> Ring:
-    """Open both fault events of *tid*'s tree on *cpu* into one ring of *pages* (a power of two).
-
-    Raises:
-        OSError: EPERM also when the ring exceeds what may be locked (perf_event_mlock_kb, RLIMIT_MEMLOCK).
-    """
-    layout = SampleLayout(stack_bytes)
-    return ring_of(
-        [
-            partial(open_counter, config, tid, cpu, kernel=kernel, period=1, stack_bytes=layout.stack_bytes)
-            for config in (PAGE_FAULTS_MIN, PAGE_FAULTS_MAJ)
-        ],
-        pages,
-    )
-
-
-def ring_of(openers: Sequence[Callable[..., Counter]], pages: int) -> Ring:
-    """Open a ring of *pages* (a power of two) with an event of each of the *openers*, which take `wakeup_bytes`.
-
-    Raises:
-        OSError: as they do; EPERM also when the ring exceeds what may be locked.
-    """
-    counters: list[Counter] = []
-    try:
-        for opener in openers:
-            counters.append(opener(wakeup_bytes=pages * mmap.PAGESIZE // 4))
-        return Ring(counters, pages)
-    except OSError:
-        for counter in counters:
-            counter.close()
-        raise
+def open_faults(tid: int, cpu: int, *, kernel: bool, stack_bytes: int) -> list[Callable[[], Counter]]:
+    """Return what opens both fault events of *tid*'s tree on *cpu*, for a ring to take in."""
+    stack = SampleLayout(stack_bytes).stack_bytes
+    return [
+        partial(open_counter, config, tid, cpu, kernel=kernel, period=1, stack_bytes=stack)
+        for config in (PAGE_FAULTS_MIN, PAGE_FAULTS_MAJ)
+    ]
