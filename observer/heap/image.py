@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,12 +33,13 @@ class Memory(Protocol):
         """Whether the page at *address* is not there because it was swapped out."""
 
 
-class Piece(NamedTuple):
+class Piece:
     """The bytes from `base` on as words, zero where no page is there; `pages` are the numbers of those that are."""
 
-    base: int
-    words: memoryview
-    pages: frozenset[int]
+    __slots__ = ("base", "pages", "words")
+
+    def __init__(self, base: int, words: memoryview, pages: frozenset[int]) -> None:
+        self.base, self.words, self.pages = base, words, pages
 
 
 class Image:
@@ -74,19 +75,19 @@ class Image:
         """Return the word at *address*, None where there is none."""
         if address & 7 or not 0 < address < _HIGHEST:
             return None
-        base, words, pages = self.piece(address)
-        if address // PAGE not in pages:
+        piece = self.piece(address)
+        if address // PAGE not in piece.pages:
             return None
-        word: int = words[(address - base) >> 3]
+        word: int = piece.words[(address - piece.base) >> 3]
         return word
 
     def words(self, start: int, count: int) -> list[int] | None:
         """Return *count* words from *start* on, None unless all are there."""
         base, at = start // PIECE * PIECE, start % PAGE
         if at + 8 * count <= PAGE and not start & 7 and 0 < start < _HIGHEST:  # all in one page, mostly
-            _base, words, pages = self.piece(base)
+            piece = self.piece(base)
             first = (start - base) >> 3
-            return words[first : first + count].tolist() if start // PAGE in pages else None
+            return piece.words[first : first + count].tolist() if start // PAGE in piece.pages else None
         found = [self.word(start + 8 * i) for i in range(count)]
         return None if None in found else [word for word in found if word is not None]
 

@@ -91,7 +91,8 @@ def _run(image: Image, at: int, last: int, runs: list[npt.NDArray[Any]]) -> int:
     """Take chunks from *at* on while they end at or before *last*; return where that ended."""
     total = sum(map(len, runs))
     while at < last and total < _MOST_CHUNKS:
-        base, words, _pages = image.piece(at + 8)
+        piece = image.piece(at + 8)
+        base, words = piece.base, piece.words
         i, furthest = (at + 8 - base) >> 3, (last + 8 - base) >> 3
         end = min(PIECE >> 3, furthest)
         found: list[int] = []
