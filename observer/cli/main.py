@@ -46,6 +46,11 @@ VERBS: Final = {
 _SOON: Final = 0.05
 """Seconds; by then the callback that an interrupt came in has ended."""
 
+_YOUNG: Final = 250_000
+"""Objects that are made between two searches for cycles: what is loaded first has none, nor have a run's events."""
+
+_THREADS_OF_NUMPY: Final = "OPENBLAS_NUM_THREADS"
+
 _UNWRITABLE: Final = (errno.EBADF, errno.EIO, errno.EFBIG, errno.EISDIR)
 """What writing to standard output fails with where there is room: it is open for reading, its terminal has gone, …"""
 
@@ -93,19 +98,28 @@ def _print_versions() -> int:
 
 
 def _run_verb(name: str, words: Sequence[str]) -> int:
-    gc.disable()
+    gc.set_threshold(_YOUNG)
     module = importlib.import_module(f"observer.cli.{name}")
-    gc.freeze()  # what is loaded stays, and is looked through for cycles never
-    gc.enable()
     parser = Parser(prog=f"observer {name}")
     module.configure(parser)
     try:
         arguments = parser.parse_args(words)
+        _load_numpy()
         status: int = module.run(arguments)
         return status
     except SystemExit as end:  # a bad option, before the target or behind it
         # For `run`, every small status belongs to the program: a bad option is our own failure, as for env(1).
         return 125 if end.code and name == "run" else int(end.code or 0)
+
+
+def _load_numpy() -> None:
+    """Load numpy without the threads of its linear algebra, which nobody asks here: each of them keeps a processor busy
+    for a tenth of a second, waiting. The environment, which the program gets, stays as it was given."""
+    is_given = _THREADS_OF_NUMPY in os.environ
+    os.environ.setdefault(_THREADS_OF_NUMPY, "1")
+    importlib.import_module("numpy")
+    if not is_given:
+        del os.environ[_THREADS_OF_NUMPY]
 
 
 def _occupy_standard_streams() -> None:
