@@ -312,9 +312,12 @@ def _say_replaced(directory: Path) -> None:
 
 
 def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str) -> None:
+    from observer.model.ledger import FAILING, worst
+
+    if story is None and worst(meta.ledger) not in FAILING:
+        return
     from observer.cli.command import command, shortest
     from observer.cli.pager import paged
-    from observer.model.ledger import FAILING, worst
     from observer.report.glance import print_glance
     from observer.report.ledger import print_ledger
     from observer.report.source import Sources
@@ -335,7 +338,7 @@ def _tell(meta: Meta, directory: Path, story: Glanced | Story | None, lang: str)
             print_glance(
                 make_console(sys.stderr), meta, story.glance, shortest(directory), language=language, command=command()
             )
-        elif worst(meta.ledger) in FAILING:
+        else:
             print_ledger(make_console(sys.stderr), meta.ledger, language)
         sys.stderr.flush()
     except OSError as error:

@@ -136,6 +136,10 @@ class TableWriter:
         self._unfinished: list[Part] = []
         self._aside = ThreadPoolExecutor(_WRITERS, "tables")
         self._writing: deque[tuple[str, int, Future[File]]] = deque()
+        # Making the database takes as long as telling a small run: meanwhile its first part can be made.
+        self._settled = done_aside(self._aside, self._settle)
+
+    def _settle(self) -> None:
         with self._database("call") as connection:
             # More threads would hold more rows, and hand them out in another order.
             connection.execute("set threads = 1")
@@ -184,6 +188,7 @@ class TableWriter:
 
     def _write(self, kind: str, count: int) -> None:
         """Have the first *count* rows of those that wait written as a stretch of their table."""
+        self._settled.result()
         self._wait(_WRITERS - 1)
         if kind not in self._tables:
             with self._database(kind):
