@@ -81,7 +81,8 @@ class Rings:
 
     def take_in(self, openers: Openers) -> None:
         """Have the events that the *openers* for each processor open come in; raises OSError, and has none."""
-        _take_in(self._rings, openers)
+        with self._lock:
+            _take_in(self._rings, openers)
 
     def take_in_more(self, openers: Openers, pages: int) -> None:
         """Have further events come in, into rings of so many *pages* of their own.
@@ -145,12 +146,11 @@ class Rings:
         poller.register(self._stop_read, select.POLLIN)
         self._watch(poller)
         while True:
-            ready = poller.poll()
-            self.catch_up()
-            if any(fd == self._stop_read for fd, _event in ready):
+            if any(fd == self._stop_read for fd, _event in poller.poll()):
                 if os.read(self._stop_read, 1) != _MORE:
-                    return
+                    return  # who stops us takes out the rest, if there are rings at all
                 self._watch(poller)
+            self.catch_up()
 
     def _watch(self, poller: select.poll) -> None:
         with self._lock:
@@ -194,9 +194,12 @@ class Rings:
         return counts, lost
 
     def counted(self, place: int) -> int:
-        """Return how often each ring's event at *place* has happened by now, from any thread; 0 once all is closed."""
+        """Return how often each ring's event at *place* has happened by now, from any thread.
+
+        It is 0 before there are events, and once all is closed.
+        """
         with self._lock:
-            return sum(ring.counters[place].read()[0] for ring in self._rings)
+            return sum(ring.counters[place].read()[0] for ring in self._rings if ring.counters)
 
     def _end_thread(self) -> None:
         if self._thread is not None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from observer.files import Folder
+from observer.instruments.rings import Rings
 from observer.model.events import Lost
 from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
@@ -41,6 +43,18 @@ def test_fault_samples_that_find_no_room_are_counted_and_fail_the_run(tmp_path: 
     assert (line.seen or 0) + line.lost == line.expected
     assert "INCOMPLETE" in recorded.stderr
     assert sum(event.count for event in recorded.events if isinstance(event, Lost)) == line.lost
+
+
+@needs_fault_events
+def test_rings_that_no_event_comes_into_yet_have_counted_nothing(tmp_path: Path) -> None:
+    # Who takes signals asks how many there were from the launch on: what is raised there would end the taking.
+    rings = Rings(Folder.open(tmp_path), "faults")
+    rings.begin()
+    rings.make((1,))
+    try:
+        assert rings.counted(0) == 0
+    finally:
+        rings.give_up()
 
 
 @needs_fault_events
