@@ -13,12 +13,17 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["PAGE", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
+__all__ = ["LONGEST_PIECE", "PAGE", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
 
 PAGE: Final = os.sysconf("SC_PAGESIZE")
 """Bytes of a page of this machine (sysconf(3)): what is recorded here has them, and what is predicted for here.
 
 4 KiB on x86; AArch64's kernels are built for 4, 16 or 64. A trace says those of its own machine (`Machine.page_size`).
+"""
+
+LONGEST_PIECE: Final = 1 << 47
+"""Bytes that a piece of memory can have: an address space of programs ends there. More can be asked for, and an
+allocator of a program's own may even return something then; that it holds so much is no less impossible.
 """
 
 _NUMBERED: Final = "map#"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from observer.model.addresses import PAGE, AddressSpace, page_down, page_up
+from observer.model.addresses import LONGEST_PIECE, PAGE, AddressSpace, page_down, page_up
 from observer.model.events import Call, Event, Fault, Process, Syscall
 from observer.model.lives import Lives
 from observer.model.memory_calls import Advise, Break, Map, MemoryCall, Move, Protect, Unmap, memory_call
@@ -66,8 +66,9 @@ class Held:
         if call.pointer and (call.op in FREEING or (call.op in RESIZING and (call.result or not call.bytes_asked))):
             self.asked -= self.pieces.pop(call.pointer, 0)
         if call.op in ALLOCATING and call.result:
-            self.asked += call.bytes_asked - self.pieces.get(call.result, 0)
-            self.pieces[call.result] = call.bytes_asked
+            size = min(call.bytes_asked, LONGEST_PIECE)
+            self.asked += size - self.pieces.get(call.result, 0)
+            self.pieces[call.result] = size
 
     def fault(self, fault: Fault) -> None:
         """A page came in."""

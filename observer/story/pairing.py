@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from observer.model.addresses import LONGEST_PIECE
 from observer.model.call_columns import CallColumns, Integers
 from observer.model.operations import ALLOCATES, FREES, RESIZES
 
@@ -20,8 +21,7 @@ _BITS: Final = 48
 _ADDRESS: Final = np.uint64((1 << _BITS) - 1)
 _NUMBER: Final = 64
 """Bits of the numbers that are sorted."""
-_MOST: Final = np.uint64(1 << 62)
-"""Bytes; no piece that anybody has is larger."""
+_MOST: Final = np.uint64(LONGEST_PIECE)
 
 PIECE: Final = np.dtype([
     ("key", np.uint64), ("asked", np.int64), ("born", np.int64), ("t_ns", np.int64), ("place", np.int32),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.glibc.chunks import WORD, chunk_size
+from observer.model.addresses import LONGEST_PIECE
 from observer.model.call_columns import CallColumns, Integers
 from observer.model.events import Call, ChunkRef, Event, Fault, Process, Site, is_glibc
 from observer.model.operations import ALLOCATES, ALLOCATING, FREEING, RESIZES, RESIZING
@@ -302,14 +303,15 @@ class Places:
         if not result:
             return
         self._forget(pid, result)
-        self._alive_in(pid)[result] = Piece(asked, n, place)
+        size = min(asked, LONGEST_PIECE)
+        self._alive_in(pid)[result] = Piece(size, n, place)
         if wastes:
-            place.wasted += chunk_size(asked) - WORD - asked
-        place.live += asked
+            place.wasted += chunk_size(size) - WORD - size
+        place.live += size
         place.pieces += 1
         self.count += 1
-        self.live += asked
-        self.held += asked
+        self.live += size
+        self.held += size
         if self.held > self.peak:
             self.peak = self.held
 

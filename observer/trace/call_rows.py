@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from observer.model.addresses import LONGEST_PIECE
 from observer.model.events import ChunkRef, is_glibc
 from observer.model.operations import FAMILY
 from observer.recording.records import RETURNED
@@ -30,6 +31,7 @@ _COLUMNS: Final = (
     "is_glibc", "site", "growth", "origin", "steps", "where", "where_at",
 )  # fmt: skip
 _LATER: Final = 1 << 62
+_LONGEST: Final = np.uint64(LONGEST_PIECE)
 
 
 class CallRows:
@@ -54,7 +56,7 @@ class CallRows:
         self.asks: Checked = (numbers["size"] != 0) & (times != 0)
         self.pointer: npt.NDArray[np.uint64] = own["a0"].copy()
         self.result: npt.NDArray[np.uint64] = own["result"].copy()
-        self.size: npt.NDArray[np.uint64] = numbers["size"] * times
+        self.size: npt.NDArray[np.uint64] = np.minimum(numbers["size"] * times, _LONGEST)
         self.back: npt.NDArray[np.uint64] = own["ret"].copy()
         self.stack: npt.NDArray[np.uint64] = own["stack"].copy()
         self.ended: npt.NDArray[np.uint64] = own["ended"].copy()

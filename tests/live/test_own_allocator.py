@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.live.programs import compile_c
-from tests.recordings import Recorded, run_observer
+from tests.recordings import OBSERVER, Recorded, run_observer
 
 OWN = r"""
 #include <stdio.h>
@@ -46,6 +47,21 @@ int main(void) {
     my_free(two);
     two = my_malloc(907);
     return two == NULL || plain == NULL;
+}
+"""
+GENEROUS = r"""
+#include <stddef.h>
+#include <sys/mman.h>
+static char *memory;
+__attribute__((noinline)) void *my_malloc(size_t size) { return (void)size, memory; }
+__attribute__((noinline)) void my_free(void *piece) { (void)piece; }
+int main(void) {
+    memory = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 3; i++) {
+        char *piece = my_malloc((size_t)-1);
+        piece[i << 12] = 1;
+        my_free(piece);
+    }
 }
 """
 NAMES = "my_malloc,my_calloc,my_realloc,grab=malloc,drop=free"
@@ -117,3 +133,16 @@ def test_a_break_that_only_the_program_moves_is_no_damaged_heap(tmp_path: Path) 
 def test_calls_only_can_be_named(tmp_path: Path) -> None:
     run = run_observer(["true"], tmp_path / "t", options=["-e", "faults", "--malloc-functions", "my_malloc"])
     assert (run.status, "--malloc-functions needs allocator calls" in run.stderr) == (125, True)
+
+
+def test_a_piece_holds_no_more_than_there_are_addresses(tmp_path: Path) -> None:
+    options = ["--malloc-functions", "my_malloc,my_free"]
+    run = run_observer([compile_c(GENEROUS, tmp_path / "generous")], tmp_path / "t", options=options)
+    assert run.status == 0
+    assert [call.size for call in run.calls if call.allocator == "generous" and call.size] == [2**64 - 1] * 3
+    assert "alive at most   128 TiB" in run.stderr
+    for part, told in (("--peak", "128 TiB"), ("--lifetimes", "384 TiB"), ("--sizes", "384 TiB")):
+        shown = subprocess.run(
+            [*OBSERVER, "show", str(tmp_path / "t"), part], capture_output=True, text=True, check=True
+        )
+        assert told in shown.stdout
