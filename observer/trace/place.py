@@ -81,6 +81,8 @@ def _is_recorded(folder: Folder) -> bool:
 
 def _set_aside(path: Path) -> Folder:
     """Give the trace at *path* a hidden name beside it; return it. Nothing but a trace is touched."""
+    if not path.name:  # `.` or `/`, which nothing can be put in the place of
+        raise BadTrace(f"{path} is not replaced", "it has no name to give to another", "-o with its name, or another")
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         older = Folder.open(path)

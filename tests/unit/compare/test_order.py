@@ -62,6 +62,10 @@ def test_the_orders_of_four_are_all() -> None:
     assert (len(set(found)), are_all) == (24, True)
 
 
+def test_calls_of_which_each_ended_before_the_other_began_keep_their_order() -> None:
+    assert orders([at(2, 2500, tid=1), at(3, 1500, tid=2)]) == ([(0, 1)], False)
+
+
 def test_only_calls_change_places_and_each_process_has_its_own() -> None:
     window = [at(0, 9000), fault(1), at(2, tid=PID), at(3, pid=7, tid=7)]
     asked = syscall(4, "brk", 0, cause=2)
