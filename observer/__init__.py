@@ -37,12 +37,12 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   where it is signed), `copied.py` knows an int3 that the program moved, `removal.py` takes all of it out; `listener.py`
   is who is told. `inline/` records calls inside the program: `stub.S` is its code there, `annex.py` what is laid out
   beside a library (`landing_code.py` has what differs between architectures), `ring.py` the memory that both sides have
-  (`shapes.py` its sizes), `heads.py` what they see of page faults in the place of a clock, `intake.py` takes out of it
-  what was recorded, `installing.py` puts them there, `recorder.py` answers for them, `vacating.py` puts a thread out of
-  our code. `unnoticed.py` answers what our presence would change, `storms.py` lets a program get on under its timers,
-  `injection.py` makes a call in the tracee's place; `affinity.py` the shared processor; `interrupts.py` Ctrl-C and
-  friends. Other programs of the same source: `allocators.py` preloaded, `builds.py` and `musl.py` compiled,
-  `measured.py` runs one lightly.
+  (`shapes.py` its sizes, `room.py` where there is room for it), `heads.py` what they see of page faults in the place of
+  a clock, `intake.py` takes out of it what was recorded, `installing.py` puts them there, `recorder.py` answers for
+  them, `vacating.py` puts a thread out of our code. `unnoticed.py` answers what our presence would change, `storms.py`
+  lets a program get on under its timers, `injection.py` makes a call in the tracee's place; `affinity.py` the shared
+  processor; `interrupts.py` Ctrl-C and friends. Other programs of the same source: `allocators.py` preloaded,
+  `builds.py` and `musl.py` compiled, `measured.py` runs one lightly.
 - `instruments/`: what watches, each one thing: `allocator.py` calls of the family (`planting.py` plants where they
   begin and end, `standing.py` looks after that, `recorders.py` says who records), `probes.py` the program's calls into
   libraries and the vDSO, `crossings.py` system calls, `signals.py`, `traps.py` SIGTRAP, `faults.py` perf events in

@@ -91,6 +91,10 @@ class Chosen:
                 self._free_pids.add(child.pid)
         return self._of(parent).born(parent, child, how)
 
+    def reunited(self, parent: Task) -> None:
+        """See Watcher."""
+        self._of(parent).reunited(parent)
+
     def ready(self, task: Task) -> None:
         """See Watcher."""
         memory = task.memory

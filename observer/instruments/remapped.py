@@ -6,15 +6,17 @@ map_shadow_stack: Linux 6.6), however many mappings there are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.linux.regions import regions_within
+from observer.model.addresses import Mapping
 from observer.recording.notes import Detached, Region
 from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
-__all__ = ["REMAPPING", "note_remapped"]
+__all__ = ["REMAPPING", "note_all", "note_remapped"]
 
 _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES = NATIVE.numbers(
     "shmdt", "io_setup", "io_destroy", "remap_file_pages"
@@ -37,6 +39,14 @@ def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], re
     if found:
         start, end = found[0].start, found[-1].end
         sink.notes.append(Region(pid=task.pid, t=now, start=start, end=end, mappings=tuple(found)))
+
+
+def note_all(sink: Sink, task: Task, mappings: Sequence[Mapping], now: int) -> None:
+    """Note the whole address space of the stopped *task*, whose *mappings* these are; nothing if there are none."""
+    if task.memory is not None:
+        mappings = task.memory.inline.without_ours(mappings)
+    if mappings:
+        sink.notes.append(Region(pid=task.pid, t=now, start=0, end=mappings[-1].end, mappings=tuple(mappings)))
 
 
 def _place(task: Task, number: int, args: tuple[int, ...], result: int) -> int:

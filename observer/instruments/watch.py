@@ -28,7 +28,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.programs import Programs
 from observer.instruments.release import Release
-from observer.instruments.remapped import REMAPPING, note_remapped
+from observer.instruments.remapped import REMAPPING, note_all, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.snapshot import Frames
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
@@ -36,7 +36,7 @@ from observer.instruments.unsampled import FOLLOWED, Unsampled
 from observer.linux import procfs
 from observer.linux.ptrace import RegisterSet
 from observer.model.memory_calls import map_flags, protection_of
-from observer.recording.notes import Born, Exiting, Gone, Region, Rings
+from observer.recording.notes import Born, Exiting, Gone, Rings
 from observer.recording.sink import Sink
 from observer.tracee.bystander import Bystander
 from observer.tracee.calls import CallFollower
@@ -181,7 +181,7 @@ class Watch:
         if result is not None and result >= 0:
             self._follow(task, number, args, result, now)
         elif result is not None and result != -_EINVAL and number in _PARTLY_DONE:
-            self._note_mappings(task, now)
+            note_all(self._sink, task, self._programs.readable_mappings(task), now)
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
         if self._allocator is not None:
@@ -201,14 +201,6 @@ class Watch:
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
         elif number in REMAPPING:
             note_remapped(self._sink, task, number, args, result, now)
-
-    def _note_mappings(self, task: Task, now: int) -> None:
-        mappings = self._programs.readable_mappings(task)
-        if task.memory is not None:
-            mappings = task.memory.inline.without_ours(mappings)
-        if mappings:
-            end = mappings[-1].end
-            self._sink.notes.append(Region(pid=task.pid, t=now, start=0, end=end, mappings=tuple(mappings)))
 
     @staticmethod
     def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:
@@ -320,6 +312,11 @@ class Watch:
         if self._huge_pages is not None:
             self._huge_pages.born(parent, child)
         return how == "clone" and self._follower.inline is not None and self._follower.inline.born(parent, child)
+
+    def reunited(self, parent: Task) -> None:
+        """See Watcher."""
+        if self._follower.inline is not None:
+            self._follower.inline.reunited(parent)
 
     def signalled(self, task: Task, number: int) -> bool:
         """See Watcher."""

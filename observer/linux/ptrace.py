@@ -88,6 +88,7 @@ OPTIONS: Final = (
     | 1 << EVENT_VFORK
     | 1 << EVENT_CLONE
     | 1 << EVENT_EXEC
+    | 1 << EVENT_VFORK_DONE
     | 1 << EVENT_EXIT
     | 1 << EVENT_SECCOMP
 )

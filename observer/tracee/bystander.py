@@ -37,6 +37,9 @@ class Bystander:
         """See Watcher."""
         return False
 
+    def reunited(self, parent: Task) -> None:
+        """See Watcher."""
+
     def signalled(self, task: Task, number: int) -> bool:
         """See Watcher: a halt of ours may have been on its way when the recording ended."""
         return not is_halt(task.tid, number)

@@ -25,7 +25,7 @@ from observer.model.signals import TRAP_TRACE
 from observer.tracee.affinity import Affinity
 from observer.tracee.births import Arrival, Nursery
 from observer.tracee.bystander import Bystander
-from observer.tracee.halting import Halt, owes_trap
+from observer.tracee.halting import GROUP_STOPS, RESTARTED, Halt, owes_trap
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.kinship import relation
 from observer.tracee.memory import Memory
@@ -39,12 +39,9 @@ __all__ = ["Engine"]
 
 _SIGTRAP_STOP: Final = signal.SIGTRAP << 8 | 0x7F
 _SYSCALL_SIGNAL: Final = signal.SIGTRAP | 0x80
-_GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _OF_THE_TRACEE: Final = frozenset({errno.ESRCH, errno.EIO, errno.EPERM, errno.EACCES})
 """Errors that say something of the task: it is gone, or its memory is not there, or closed to us."""
 _SHORTLY: Final = 0.001
-_RESTARTED: Final = range(-516, -511)
-"""Results of calls that a stop interrupted, and that are begun again or come back with EINTR (linux/errno.h)."""
 _BIRTHS: Final = {ptrace.EVENT_FORK: "fork", ptrace.EVENT_VFORK: "vfork", ptrace.EVENT_CLONE: "clone"}
 
 
@@ -219,6 +216,9 @@ class Engine:
             self._birth(task, _BIRTHS[event])
         elif event == ptrace.EVENT_EXEC:
             self._executed(task)
+        elif event == ptrace.EVENT_VFORK_DONE:
+            self._watcher.reunited(task)
+            self._resume(task)
         elif event == ptrace.EVENT_EXIT:
             self._exiting(task)
         elif event or is_summons(task.tid, number):
@@ -273,7 +273,7 @@ class Engine:
         entry, task.entered = task.entered, None
         if entry is not None:
             self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
-            is_cut = self._halt is not None and value in _RESTARTED
+            is_cut = self._halt is not None and value in RESTARTED
             self._watcher.syscall_left(task, entry, None if is_cut else value)
         self._resume(task)
 
@@ -292,7 +292,7 @@ class Engine:
             task.stack = task.stack or self._registers.words[NATIVE.registers.sp]
             self._watcher.ready(task)
             self._resume(task)
-        elif number in _GROUP_STOPS:
+        elif number in GROUP_STOPS:
             self._halt.hold_group_stopped(task) if self._halt is not None else ptrace.listen(task.tid)
         elif self._halt is not None and owes_trap(task.tid):
             ptrace.cont(task.tid)

@@ -18,7 +18,12 @@ from observer.linux.procfs import read_status_field
 from observer.tracee.injection import EndedMeanwhile
 from observer.tracee.task import Task
 
-__all__ = ["Halt", "owes_trap"]
+__all__ = ["GROUP_STOPS", "RESTARTED", "Halt", "owes_trap"]
+
+GROUP_STOPS: Final = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+"""Signals that stop all threads of a process (job control)."""
+RESTARTED: Final = range(-516, -511)
+"""Results of calls that a stop interrupted, and that are begun again or come back with EINTR (linux/errno.h)."""
 
 _SHORTLY: Final = 0.001
 _LISTENING: Final = -1

@@ -33,6 +33,9 @@ class Watcher(Protocol):
     def born(self, parent: Task, child: Task, how: str) -> bool:
         """*parent* made *child*; *how* is fork, vfork or clone. Return whether it waits until *child* is `ready`."""
 
+    def reunited(self, parent: Task) -> None:
+        """*parent*, which has waited for a vfork child, is about to go on: the child has left their address space."""
+
     def signalled(self, task: Task, number: int) -> bool:
         """A signal is about to be delivered. Return whether it is to be: not if it is the watcher's own."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -132,6 +133,39 @@ int main(int count, char **words)
 )
 
 
+LIMITED = (
+    HEAD_OF_ALL
+    + r"""
+#include <sys/resource.h>
+int main(void)
+{
+    struct rlimit most = {64 << 20, 64 << 20};
+    int count = 0;
+    setrlimit(RLIMIT_AS, &most);
+    for (long i = 0; i < 2000; i++) free(malloc(24 + (i & 63)));
+    while (malloc(1 << 20)) count++;
+    printf("%d\n", count);
+    return 0;
+}
+"""
+)
+AFTER_VFORK = (
+    HEAD_OF_ALL
+    + r"""
+int main(void)
+{
+    for (long i = 0; i < 2000; i++) free(malloc(24 + (i & 63)));
+    for (int turn = 0; turn < 20; turn++) {
+        if (vfork() == 0) { free(malloc(7000)); execl("/bin/true", "true", (char *)0); _exit(9); }
+        for (int i = 0; i < 20; i++) free(malloc(5000));
+        wait(0);
+    }
+    return 0;
+}
+"""
+)
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     folder = tmp_path_factory.mktemp("clock")
@@ -238,6 +272,26 @@ def test_children_are_told_in_their_places(compiled: Callable[[str], str], tmp_p
         if size in {100 + i for i in range(5)} | {200 + i for i in range(5)} | {300 + i for i in range(5)}
     ]
     assert mine == [base + turn for turn in range(5) for base in (100, 200, 300)]
+
+
+@pytest.mark.parametrize("recorder", ["inline", "breakpoint"])
+def test_what_a_parent_does_while_its_child_executes_a_program_is_the_parents(
+    compiled: Callable[[str], str], tmp_path: Path, recorder: str
+) -> None:
+    found = run_observer((compiled(AFTER_VFORK),), tmp_path / "trace", options=("-q", "--recorder", recorder))
+    found.assert_balanced()
+    calls = [call for call in found.calls if call.op == "malloc" and call.size in (5000, 7000)]
+    root = found.calls[0].pid
+    assert sum(call.size == 5000 and call.pid == root for call in calls) == 400
+    assert sum(call.size == 7000 and call.pid != root for call in calls) == 20
+
+
+def test_a_program_with_little_address_space_has_about_as_much_of_it(
+    compiled: Callable[[str], str], tmp_path: Path
+) -> None:
+    program = compiled(LIMITED)
+    alone = int(subprocess.run([program], capture_output=True, text=True, check=True).stdout)
+    assert alone - int(recorded_of(program, tmp_path).stdout) < 8
 
 
 def test_the_rings_that_the_program_looks_at_are_no_mappings_of_its_own(

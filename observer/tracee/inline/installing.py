@@ -8,12 +8,10 @@ these reach 128 MiB, between the topmost library and the stack.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from resource import RLIM_INFINITY, RLIMIT_STACK, prlimit
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -31,6 +29,7 @@ from observer.tracee.inline.assembled import Stub
 from observer.tracee.inline.heads import SampleRing, map_heads
 from observer.tracee.inline.landing_code import landing_code_of
 from observer.tracee.inline.ring import MOST_HEADS, Ring
+from observer.tracee.inline.room import FOR_RING, grows_downward, is_limited, near, place_of_ring, place_of_words
 from observer.tracee.inline.shapes import EACH_A_PIECE, FEW_PIECES, Shapes
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -47,16 +46,7 @@ _CLOSE_ON_EXEC: Final = 1
 _NO_FILE: Final = (1 << 64) - 1
 _GATE: Final = NATIVE.calls.gates[0].code
 _CODE: Final = landing_code_of(NATIVE)
-_GIGABYTE: Final = 1 << 30
-_LOW: Final = 0x7000_0000
-_APART: Final = 1 << 20
-_FOR_STACK: Final = 1 << 26
-_LOWEST: Final = 1 << 16  # vm.mmap_min_addr
-_GAP: Final = 1 << 28
 _ALL_CODE: Final = ((PAGE, NATIVE.kernel_half),)
-"""Bytes that the ring may grow to."""
-_FAR: Final = 0x3A00_0000_0000
-"""Above where the ring lies: the program's own mappings, from the top down and beside its text, never come by there."""
 _TRAP: Final = NATIVE.trap.code
 
 
@@ -90,12 +80,15 @@ class Installer:
             raise Refused("the C library is in too many pieces")
         self._check_filters(task)
         mappings = read_mappings(task.tid)
-        start = _near(mappings, plan, room_for(plan, self._stub), is_downward=_grows_downward(task.pid))
+        places = [address + plan.bias for address in (*plan.entries, *plan.ends)]
+        start = near(mappings, places, room_for(plan, self._stub), is_downward=grows_downward(task.pid))
+        if not start:
+            raise Refused("there is no room in reach of its functions")
         with self._pages.excluded():
             self._map_annex(task, memory, plan, start)
             if space.ring is None:
                 try:
-                    self._map_ring(task, memory, start, _for_ring(mappings))
+                    self._map_ring(task, memory, start, place_of_ring(mappings))
                     if is_alone and _CODE.spares_the_clock:
                         self._map_heads(task, memory, start)
                 except Refused:
@@ -119,7 +112,7 @@ class Installer:
         self._sink.notes.append(
             Annexed(
                 pid=task.pid, t=time.monotonic_ns(), start=annex.start, end=annex.end, places=tuple(annex.places),
-                functions=tuple(annex.functions), memory=(ring, ring + _GAP),
+                functions=tuple(annex.functions), memory=(ring, ring + FOR_RING),
             )
         )  # fmt: skip
 
@@ -149,8 +142,7 @@ class Installer:
         """Have the program map a page in the lowest 2 GiB; return its address, 0 if it cannot be had, or used."""
         if not _CODE.can_jump_far:
             return 0
-        first = mappings[0].start if mappings else 0
-        place = _free_below(mappings, min(_LOW, first) if first else _LOW, PAGE)
+        place = place_of_words(mappings)
         flags = _PRIVATE | _ANONYMOUS | _FIXED | _NO_REPLACE
         memory.inline.ours.append((place, place + PAGE))
         try:
@@ -192,7 +184,7 @@ class Installer:
         """Make a ring and have the program map it at *address*, by the annex at the address *annex*."""
         if not address:
             raise Refused("its address space is too full")
-        memory.inline.ours.append((address, address + _GAP))
+        memory.inline.ours.append((address, address + FOR_RING))
         self._pages_of_ring(task, memory, annex, address, _NO_REPLACE, self._shapes)
 
     def wake(self, task: Task, memory: Memory) -> None:
@@ -258,11 +250,14 @@ class Installer:
             memory.inline.ring, memory.inline.ring_address = ring, address
 
     def _map_heads(self, task: Task, memory: Memory, annex: int) -> None:
-        """Have the program see how far the rings of samples are, if it may: at the end of what its own may grow to."""
+        """Have the program see how far the rings of samples are, if it may: at the end of what its own may grow to.
+
+        They are many megabytes of address space, which a program that has a limit of it would miss.
+        """
         samples, ring = self._samples(), memory.inline.ring
-        if ring is None or samples is None or len(samples) > MOST_HEADS:
+        if ring is None or samples is None or len(samples) > MOST_HEADS or (samples and is_limited(task.pid)):
             return
-        place = ring.address + _GAP - sum(each.size for each in samples)
+        place = ring.address + FOR_RING - sum(each.size for each in samples)
         with self._noting_pages(task), contextlib.suppress(Refused, OSError):
             call = partial(self._call, task, memory, annex)
             ring.heads = map_heads(task.pid, memory, call, ring.scratch, samples, place) if samples else ()
@@ -330,70 +325,3 @@ def _stands(memory: Memory, stretch: Stretch) -> bool:
                 return False
             there[at : at + len(point.planted)] = point.code[: min(len(point.planted), len(there) - at)]
     return bytes(there) == stretch.code
-
-
-def _near(mappings: Sequence[Mapping], plan: Plan, size: int, *, is_downward: bool) -> int:
-    """Return where *size* bytes are free in reach of the plan's functions, out of the way of what will be mapped.
-
-    Where that is all done from the top down (*is_downward*), none comes between the topmost library and the stack.
-    """
-    places = [address + plan.bias for address in (*plan.entries, *plan.ends)]
-    low, high = max(max(places) - _CODE.reach, _LOWEST), min(places)
-    found = 0
-    if is_downward and _CODE.reach < _GIGABYTE:
-        found = _below_stack(mappings, size, low, high + _CODE.reach - size)
-    found = found or _free_below(mappings, high - _CODE.away, size, low) or _free_below(mappings, high, size, low)
-    if not found:
-        raise Refused("there is no room in reach of its functions")
-    return found
-
-
-def _grows_downward(pid: int) -> bool:
-    """Whether the kernel maps from the top down: not where the stack has no limit (mmap_is_legacy, mm/util.c)."""
-    try:
-        return prlimit(pid, RLIMIT_STACK)[0] != RLIM_INFINITY
-    except PermissionError:  # another user's
-        return True
-
-
-def _below_stack(mappings: Sequence[Mapping], size: int, low: int, limit: int) -> int:
-    """Return a place for *size* bytes a little above the last mapping below the stack; 0 if not from *low* to *limit*.
-
-    The kernel leaves 128 MiB between, or more (MIN_GAP, mm/util.c).
-    """
-    for below, above in itertools.pairwise(mappings):
-        place = below.end + _APART
-        if above.path == "[stack]" and low <= place <= limit and place + size + _FOR_STACK <= above.start:
-            return place
-    return 0
-
-
-def _for_ring(mappings: Sequence[Mapping]) -> int:
-    """Return a place that the ring may grow at."""
-    found = _free_below(mappings, _FAR, _GAP) if mappings[-1].end > _FAR else 0
-    return found or _high(mappings, _GAP)
-
-
-def _free_below(mappings: Sequence[Mapping], limit: int, size: int, low: int = _LOWEST) -> int:
-    """Return the highest page in a gap that has *size* bytes below *limit* and from *low* on; 0 if there is none."""
-    end = 0
-    found = 0
-    for mapping in [*mappings, None]:
-        start = mapping.start if mapping is not None else limit
-        top = min(start, limit) - size & -PAGE
-        if top >= max(end, low):
-            found = top
-        if mapping is None or mapping.start >= limit:
-            break
-        end = mapping.end
-    return found
-
-
-def _high(mappings: Sequence[Mapping], size: int) -> int:
-    """Return a place for *size* bytes in the largest gap."""
-    gaps = [
-        (later.start - earlier.end, earlier.end) for earlier, later in itertools.pairwise(mappings)
-        if later.start < NATIVE.kernel_half
-    ]  # fmt: skip
-    length, start = max(gaps, default=(0, 0))
-    return start + length // 2 & -PAGE if length > 2 * size else 0

@@ -70,6 +70,7 @@ class InlineRecorder:
         self._installer = Installer(stub, sink, pages, self._intake.number, samples, stacks=stacks)
         self._vacating = Vacating(stub)
         self._lenders: dict[int, tuple[int, int]] = {}
+        self._borrowers: dict[int, Task] = {}
         self.allows = True
         self.kept: dict[str, int] = {}
         self.refused: dict[str, int] = {}
@@ -209,6 +210,7 @@ class InlineRecorder:
         self._intake.drain(block, memory.inline)
         if task.tid in self._lenders:
             block.pid, block.tid = self._lenders.pop(task.tid)
+            self._borrowers.pop(block.tid, None)
             block.be_slow(True)  # its lender's calls are looked at anew
         elif block.base:
             self._intake.at_work.pop(block, None)
@@ -221,8 +223,18 @@ class InlineRecorder:
             return
         self._intake.drain(block, parent.memory.inline)
         self._lenders[child.tid] = block.pid, block.tid
+        self._borrowers[block.tid] = child
         block.pid, block.tid = child.pid, child.tid
         child.block = block
+
+    def reunited(self, parent: Task) -> None:
+        """*parent* goes on, and what it does is its own again.
+
+        Its child has left their memory. That this was an exec we may be told only when the parent has made many calls.
+        """
+        child = self._borrowers.get(parent.tid)
+        if child is not None:
+            self.ended(child)
 
     def ended(self, task: Task) -> None:
         """*task* ends, or its address space does."""
