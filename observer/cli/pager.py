@@ -22,17 +22,21 @@ _LESS: Final = "FRX"
 def paged(stream: TextIO) -> Iterator[IO[str]]:
     """Give a stream to write to: a pager's where *stream* is a terminal, else *stream* itself.
 
-    PAGER names the command; empty or `cat`, or a command that is not there, means none. Who leaves the pager early has
-    seen enough: the rest is dropped.
+    PAGER names the command; empty or `cat`, or what is no command that is there, means none. Who leaves the pager early
+    has seen enough: the rest is dropped.
     """
-    words = shlex.split(os.environ.get("PAGER", _DEFAULT)) if stream.isatty() else []
+    words = _words(os.environ.get("PAGER", _DEFAULT)) if stream.isatty() else []
     if not words or words == ["cat"] or shutil.which(words[0]) is None:
         yield stream
         return
-    pager = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=stream, text=True, errors="replace",
-        env={"LESS": _LESS, **os.environ},
-    )  # fmt: skip
+    try:
+        pager = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=stream, text=True, errors="replace",
+            env={"LESS": _LESS, **os.environ},
+        )  # fmt: skip
+    except OSError:  # it may be executed, and cannot: a script without #!, say
+        yield stream
+        return
     assert pager.stdin is not None
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pager's, which goes on
     try:
@@ -43,3 +47,10 @@ def paged(stream: TextIO) -> Iterator[IO[str]]:
             pager.stdin.close()
         pager.wait()
         signal.signal(signal.SIGINT, before)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quotation that nobody closes
+        return []

@@ -26,7 +26,7 @@ from observer.trace.cut_off import without_notes
 from observer.trace.evidence import Evidence, Lives
 from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
-from observer.trace.layout import META, SPOOL, held, remove_spools
+from observer.trace.layout import META, SPOOL, held, remove_halves, remove_spools
 from observer.trace.lives import images_of
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
@@ -92,6 +92,7 @@ def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> M
     """
     with _explained(folder), held(folder):
         spool = folder.folder(SPOOL)
+        remove_halves(folder)
         spooled = read_spools(spool)
         return _finish(folder, spooled, meta.machine, meta.request, read_kept(spool), listeners)
 

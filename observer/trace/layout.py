@@ -23,7 +23,7 @@ from observer.recording.records import HEAP_CHUNK, KERNEL_EVENT, LAYOUTS, SNAPSH
 
 __all__ = [
     "META", "RECORDING", "SNAPSHOTS", "SPOOL", "STACKS", "TABLES", "belongs_to_trace", "foreign_name", "held",
-    "is_unfinished", "remove_spools", "remove_trace",
+    "is_unfinished", "remove_halves", "remove_spools", "remove_trace",
 ]  # fmt: skip
 
 META: Final = "meta.json"
@@ -122,6 +122,13 @@ def held(folder: Folder) -> Iterator[None]:
         raise BadTrace(f"{folder.path} is being recorded right now", "", "wait for the run to end") from error
     yield
     file.close()
+
+
+def remove_halves(folder: Folder) -> None:
+    """Remove the files that somebody was killed before they were whole; raises OSError."""
+    for name in folder.names():
+        if folder.whole_name(name) != name and folder.whole_name(name) in _FINISHED:
+            folder.remove(name)
 
 
 def remove_spools(folder: Folder) -> None:

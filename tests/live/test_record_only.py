@@ -90,3 +90,13 @@ def test_the_whole_story_cannot_be_told_yet(sample: Callable[[str], str], tmp_pa
     assert refused.returncode == 125
     assert "--full tells what is not made yet" in refused.stderr
     assert not (tmp_path / "only").exists()
+
+
+def test_what_was_left_half_written_is_gone_when_the_trace_is_whole(
+    sample: Callable[[str], str], tmp_path: Path
+) -> None:
+    assert run("run", "-q", "--record-only", "-o", str(tmp_path / "t"), "--", sample("story")).returncode == 0
+    half = tmp_path / "t" / "calls.parquet.0123abcd.partial"
+    half.write_bytes(b"killed meanwhile")
+    assert run("show", str(tmp_path / "t")).returncode == 0
+    assert not half.exists()

@@ -43,7 +43,7 @@ def test_on_a_terminal_the_pager_shows_it(terminal: tuple[TextIO, int], monkeypa
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("pager", ["", "cat", "there-is-no-such-pager"])
+@pytest.mark.parametrize("pager", ["", "cat", "there-is-no-such-pager", "less '"])
 def test_without_a_pager_it_is_written(
     pager: str, terminal: tuple[TextIO, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
