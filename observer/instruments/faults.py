@@ -21,11 +21,11 @@ from observer.linux.perf import (
     Counter,
     SampleLayout,
     open_counter,
+    open_fault_head,
     open_fault_pacer,
     open_faults,
 )
 from observer.linux.procfs import PAGE
-from observer.tracee.inline.heads import SampleRing
 from observer.tracee.waiting import is_halt
 
 __all__ = [
@@ -78,11 +78,6 @@ class FaultInstrument:
     def files(self) -> list[NewFile]:
         """What the samples were written to."""
         return self._rings.files
-
-    @property
-    def shared(self) -> list[SampleRing] | None:
-        """The rings that all samples come into, one a processor; None where some may come into others."""
-        return self._rings.shared
 
     @property
     def recorded(self) -> int:
@@ -176,6 +171,14 @@ class FaultInstrument:
                 self._pacers[tid] = pacer
             else:
                 os.close(pacer)
+
+    def head_of(self, tid: int) -> int:
+        """Return the descriptor of an event by which the task *tid* may see that it has had a fault that is recorded.
+
+        Raises:
+            OSError: the kernel refuses it, or there is no descriptor left.
+        """
+        return open_fault_head(tid, kernel=self.sees_kernel)
 
     def is_halt(self, tid: int, number: int) -> bool:
         """Whether the signal *number*, at whose delivery *tid* stands, is our own; raises OSError: it is gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +13,10 @@ from observer.linux.timestamps import counts_by_time_stamp
 from observer.model.selection import Selection
 from observer.recording.records import STACK_BYTES
 from observer.tracee.inline.assembled import Stub, assembled
-from observer.tracee.inline.heads import SampleRing
 from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.inline.shapes import CALLERS_STACK
 
-__all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "how_recorded", "samples_beside"]
+__all__ = ["BREAKPOINTS", "Recorder", "breakpoints", "chosen", "head_beside", "how_recorded"]
 
 BREAKPOINTS = "breakpoints at the functions' beginnings and ends"
 _ENOUGH: Final = 64
@@ -81,14 +80,18 @@ def _why_not(selection: Selection, snapshots: Collection[object]) -> str:
     return "" if counts_by_time_stamp() else "the kernel's clock is not the processor's counter"
 
 
-def samples_beside(faults: FaultInstrument | None, *, times: bool) -> Sequence[SampleRing] | None:
-    """Return what a program's calls are told from besides stops: the rings of page *faults*, where these are seen.
+def head_beside(faults: FaultInstrument | None, *, times: bool) -> Callable[[int], int | None] | None:
+    """Return what opens that by which a task's calls are told from its page *faults*; it gives None if none are seen.
 
     None where the clock alone tells: the *times* of all calls are asked for.
     """
     if times:
         return None
-    return faults.shared if faults is not None else ()
+    return faults.head_of if faults is not None else _nothing
+
+
+def _nothing(_tid: int) -> None:
+    return None
 
 
 def how_recorded(inline: InlineRecorder | None, calls: int, inside: int, why: str) -> str:

@@ -16,8 +16,6 @@ from typing import Final
 
 from observer.files import Folder, NewFile
 from observer.linux.perf import Counter, Ring
-from observer.linux.procfs import PAGE
-from observer.tracee.inline.heads import SampleRing
 
 __all__ = ["Openers", "Rings"]
 
@@ -46,7 +44,6 @@ class Rings:
         self._lock = threading.Lock()
         self._discarded = self._next = 0
         self._processors: list[int] = []
-        self._has_further = False
 
     def begin(self) -> None:
         """Make the files, and the thread; raises OSError or RuntimeError (no further thread)."""
@@ -101,7 +98,6 @@ class Rings:
             _close(opened)
             raise
         self._next += len(opened)
-        self._has_further = True
         self._add(opened, files)
 
     def _add(self, rings: Sequence[Ring], files: Sequence[NewFile]) -> None:
@@ -109,13 +105,6 @@ class Rings:
             self._rings += rings
             self.files += files
         os.write(self._stop_write, _MORE)
-
-    @property
-    def shared(self) -> list[SampleRing] | None:
-        """The rings, one a processor; None where some tasks may have others."""
-        if self._has_further or not self._rings:
-            return None
-        return [SampleRing(ring.descriptor, PAGE + ring.size) for ring in self._rings]
 
     @property
     def ring_bytes(self) -> int:

@@ -6,7 +6,6 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from observer.arch.known import FOREIGN, NATIVE
@@ -28,7 +27,7 @@ from observer.instruments.marks import Marks
 from observer.instruments.observed import ObserversPages
 from observer.instruments.prelude import Prelude
 from observer.instruments.probes import LibraryCalls
-from observer.instruments.recorders import Recorder, breakpoints, chosen, how_recorded, samples_beside
+from observer.instruments.recorders import Recorder, breakpoints, chosen, head_beside, how_recorded
 from observer.instruments.release import Release
 from observer.instruments.snapshot import Frames
 from observer.instruments.watch import Watch, own_syscalls
@@ -249,7 +248,7 @@ class _Session:
                 stub, self._sink, self._pages, self._allocator,
                 spread=lambda: self._affinity.part(engine.known(), engine.stops), users=engine.users,
                 enough=self._recorder.enough, stacks=bool(self._wish.callers),
-                samples=partial(samples_beside, self._faults, times=self._wish.times or self._kernel is not None),
+                head=head_beside(self._faults, times=self._wish.times or self._kernel is not None),
             )  # fmt: skip
         except OSError as error:
             self._recorder = breakpoints(

@@ -22,8 +22,8 @@ from observer.files import NewFile
 from observer.linux.libc import libc
 
 __all__ = [
-    "FAULT_FIELDS", "PERF_RECORD_SAMPLE", "RAW_FIELDS", "Counter", "Ring", "SampleLayout", "open_counter",
-    "open_fault_pacer", "open_faults", "open_tracepoint",
+    "BYTES_OF_HEAD", "FAULT_FIELDS", "PERF_RECORD_SAMPLE", "RAW_FIELDS", "Counter", "Ring", "SampleLayout",
+    "open_counter", "open_fault_head", "open_fault_pacer", "open_faults", "open_tracepoint",
 ]  # fmt: skip
 
 [_SYS_PERF_EVENT_OPEN] = NATIVE.numbers("perf_event_open")
@@ -81,6 +81,8 @@ RAW_FIELDS: Final = [
 """The fixed part of a tracepoint's sample; the tracepoint's record follows it at once, `raw_size` bytes long."""
 
 PERF_RECORD_SAMPLE: Final = 9
+BYTES_OF_HEAD: Final = 2 * mmap.PAGESIZE
+"""What is mapped of the event that `open_fault_head` opens."""
 _HEADER: Final = struct.Struct("=IHH")  # struct perf_event_header: type, misc, size
 
 _syscall = libc.syscall
@@ -244,6 +246,21 @@ def open_fault_pacer(tid: int, period: int, number: int) -> int:
     return counter.fd
 
 
+def open_fault_head(tid: int, *, kernel: bool) -> int:
+    """Return the descriptor of an event by which a task sees that it has had a page fault.
+
+    Who maps it (BYTES_OF_HEAD, to read) sees `data_head` grow as a fault of the task *tid* begins, those of *kernel*
+    mode, too, if they are asked for. Threads and children are not meant.
+
+    Raises:
+        OSError: as for `open_counter`; EMFILE.
+    """
+    flags = _BIT_EXCLUDE_HV | (0 if kernel else _BIT_EXCLUDE_KERNEL)
+    return _open(
+        _attributes(PAGE_FAULTS, period=1, sample_type=0, flags=flags, read_format=0, stack=0, wakeup=0), tid, -1
+    )  # fmt: skip
+
+
 def _opened(attributes: Callable[..., bytes], tid: int, cpu: int) -> Counter:
     """Open an event that counts its losses, where the kernel can (Linux 6.0)."""
     for losses in (True, False):
@@ -289,7 +306,7 @@ class Ring:
 
     @property
     def descriptor(self) -> int:
-        """By which it is mapped, and which poll(2) says it fills of."""
+        """That which poll(2) says of that it fills."""
         return self._owner.fd
 
     def take_in(self, openers: Sequence[Callable[[], Counter]]) -> None:

@@ -16,6 +16,7 @@ from typing import Final
 
 from observer.arch.known import NATIVE
 from observer.code.moving import Stretch
+from observer.linux.perf import BYTES_OF_HEAD
 from observer.linux.procfs import PAGE, read_mappings, seccomp_filters, task_counters
 from observer.model.addresses import Mapping
 from observer.model.operations import LONG, STORING
@@ -26,10 +27,10 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.injection import EndedMeanwhile, call_in
 from observer.tracee.inline.annex import Annex, Hook, Plan, lay_out, room_for
 from observer.tracee.inline.assembled import Stub
-from observer.tracee.inline.heads import SampleRing, map_heads
+from observer.tracee.inline.heads import map_head
 from observer.tracee.inline.landing_code import landing_code_of
-from observer.tracee.inline.ring import MOST_HEADS, Ring
-from observer.tracee.inline.room import FOR_RING, grows_downward, is_limited, near, place_of_ring, place_of_words
+from observer.tracee.inline.ring import Ring
+from observer.tracee.inline.room import FOR_RING, grows_downward, near, place_of_ring, place_of_words
 from observer.tracee.inline.shapes import EACH_A_PIECE, FEW_PIECES, Shapes
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -63,9 +64,9 @@ class Installer:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, number: Callable[[Breakpoint], int],
-        samples: Callable[[], Sequence[SampleRing] | None], *, stacks: bool,
+        head: Callable[[int], int | None] | None, *, stacks: bool,
     ) -> None:  # fmt: skip
-        self._stub, self._sink, self._pages, self._number, self._samples = stub, sink, pages, number, samples
+        self._stub, self._sink, self._pages, self._number, self._head = stub, sink, pages, number, head
         self._stacks, self._shapes = stacks, EACH_A_PIECE if stacks else FEW_PIECES
 
     def install(self, task: Task, memory: Memory, plan: Plan, *, is_alone: bool) -> Annex:
@@ -90,7 +91,7 @@ class Installer:
                 try:
                     self._map_ring(task, memory, start, place_of_ring(mappings))
                     if is_alone and _CODE.spares_the_clock:
-                        self._map_heads(task, memory, start)
+                        self._map_head(task, memory, start)
                 except Refused:
                     self._call(task, memory, start, _MUNMAP, start, room_for(plan, self._stub))
                     raise
@@ -249,18 +250,20 @@ class Installer:
             self._call(task, memory, annex, _CLOSE, theirs)
             memory.inline.ring, memory.inline.ring_address = ring, address
 
-    def _map_heads(self, task: Task, memory: Memory, annex: int) -> None:
-        """Have the program see how far the rings of samples are, if it may: at the end of what its own may grow to.
-
-        They are many megabytes of address space, which a program that has a limit of it would miss.
-        """
-        samples, ring = self._samples(), memory.inline.ring
-        if ring is None or samples is None or len(samples) > MOST_HEADS or (samples and is_limited(task.pid)):
+    def _map_head(self, task: Task, memory: Memory, annex: int) -> None:
+        """Have the program see its page faults, if it may: at the end of what its ring may grow to."""
+        ring = memory.inline.ring
+        if ring is None or self._head is None:
             return
-        place = ring.address + FOR_RING - sum(each.size for each in samples)
         with self._noting_pages(task), contextlib.suppress(Refused, OSError):
-            call = partial(self._call, task, memory, annex)
-            ring.heads = map_heads(task.pid, memory, call, ring.scratch, samples, place) if samples else ()
+            descriptor, address = self._head(task.tid), 0
+            if descriptor is not None:
+                call, place = partial(self._call, task, memory, annex), ring.address + FOR_RING - BYTES_OF_HEAD
+                try:
+                    address = map_head(task.pid, memory, call, ring.scratch, descriptor, place)
+                finally:
+                    os.close(descriptor)
+            ring.head = address
 
     @contextlib.contextmanager
     def _noting_pages(self, task: Task) -> Iterator[None]:

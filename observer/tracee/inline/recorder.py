@@ -8,7 +8,7 @@ the follower of breakpoints knows what to do; when none of its calls is open any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -24,7 +24,6 @@ from observer.tracee.carrying import Footprint
 from observer.tracee.frames import Frame
 from observer.tracee.inline.annex import Annex, Landing
 from observer.tracee.inline.assembled import Stub
-from observer.tracee.inline.heads import SampleRing
 from observer.tracee.inline.installing import Installer, Refused
 from observer.tracee.inline.intake import InlineCalls, Intake
 from observer.tracee.inline.landing_code import landing_code_of
@@ -49,8 +48,8 @@ class InlineRecorder:
     `spread` is called where task and observer have work at the same time, `users` says how many tasks have a memory, or
     might. An allocator's breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about
     to run: what makes few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece
-    of stack. The rings of *samples* tell a process of one thread when to read the clock; where there are None, it
-    always does.
+    of stack. *head* opens what tells the thread of a process that has no others when to read the clock, and gives None
+    where only its stops do; without it the clock is always read.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
@@ -58,7 +57,7 @@ class InlineRecorder:
 
     def __init__(
         self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
-        users: Callable[[Memory], int], enough: int, samples: Callable[[], Sequence[SampleRing] | None],
+        users: Callable[[Memory], int], enough: int, head: Callable[[int], int | None] | None,
         stacks: bool = False,
     ) -> None:  # fmt: skip
         self._stub = stub
@@ -67,7 +66,7 @@ class InlineRecorder:
         self._spread = spread
         self._users = users
         self._intake = Intake(TimeStamps(stub.code, stub.sample, sink.clock.append), listener)
-        self._installer = Installer(stub, sink, pages, self._intake.number, samples, stacks=stacks)
+        self._installer = Installer(stub, sink, pages, self._intake.number, head, stacks=stacks)
         self._vacating = Vacating(stub)
         self._lenders: dict[int, tuple[int, int]] = {}
         self._borrowers: dict[int, Task] = {}
@@ -212,6 +211,7 @@ class InlineRecorder:
             block.pid, block.tid = self._lenders.pop(task.tid)
             self._borrowers.pop(block.tid, None)
             block.be_slow(True)  # its lender's calls are looked at anew
+            ring.spare_clock(block)
         elif block.base:
             self._intake.at_work.pop(block, None)
             ring.forget(block)
@@ -225,6 +225,7 @@ class InlineRecorder:
         self._lenders[child.tid] = block.pid, block.tid
         self._borrowers[block.tid] = child
         block.pid, block.tid = child.pid, child.tid
+        block.read_clock_always()  # of the child's page faults nothing tells it
         child.block = block
 
     def reunited(self, parent: Task) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,16 +19,14 @@ from observer.recording.clock import counted
 from observer.recording.slots import HAPPENED, OPEN, unfolded, whole
 from observer.tracee.inline.shapes import FEW_PIECES, HEAD, RECORD, SLOTS, TABLE, Shape, Shapes
 
-__all__ = ["MOST_HEADS", "Block", "Filled", "Pieces", "Ring"]
+__all__ = ["Block", "Filled", "Pieces", "Ring"]
 
 _GONE: Final = b"\xff" * 8 + bytes(8)
 """An entry of the table that was taken out: who looks for another goes on."""
 _MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
-_STATE, _LIMIT, _IS_SLOW, _ALWAYS, _WISH, _SUM, _OPEN_BEGAN, _OPEN_STACK, _HEADS = range(9)
-_OPEN_A2, _ZERO, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(14, 22)
+_STATE, _LIMIT, _IS_SLOW, _ALWAYS, _WISH, _SEEN, _OPEN_BEGAN, _OPEN_STACK, _HEAD = range(9)
+_OPEN_A2, _ZERO, _INTERNAL, _PIECE, _PIECE_LIMIT, _STACK, _STACK_SPAN, _STACK_END = range(11, 19)
 _TIME_PASSED, _HAPPENED = 1, 2
-MOST_HEADS: Final = 4
-"""Words that the stub adds up."""
 _MANY: Final = 64
 """Threads with blocks; further ones have smaller ones."""
 
@@ -72,7 +68,7 @@ class Block:
         self._begin_half()
         self._words[_IS_SLOW] = self._words[_INTERNAL] = 0
         self.know_stack(0, 0, 0)
-        self._words[_SUM] = self._words[_ZERO] = 0
+        self._words[_SEEN] = self._words[_ZERO] = 0
         self.read_clock_always()
 
     @property
@@ -112,11 +108,10 @@ class Block:
         """Have the stub read the clock at each beginning and end of a call."""
         self._words[_ALWAYS] = 1
 
-    def read_clock_where(self, heads: Sequence[int]) -> None:
-        """Have it be read only where something has happened, or time passed, or one of the words at *heads* grew."""
-        places = [*heads, *[self.address + 8 * _ZERO] * (MOST_HEADS - len(heads))]
-        self._words[_HEADS : _HEADS + MOST_HEADS] = memoryview(struct.pack(f"={MOST_HEADS}Q", *places)).cast("Q")
-        self._words[_SUM], self._words[_WISH], self._words[_ALWAYS] = 0, _HAPPENED, 0
+    def read_clock_where(self, head: int) -> None:
+        """Have it be read only where something has happened, or time passed, or the word at *head*, if any, grew."""
+        self._words[_HEAD] = head or self.address + 8 * _ZERO
+        self._words[_SEEN], self._words[_WISH], self._words[_ALWAYS] = 0, _HAPPENED, 0
 
     def something_happened(self) -> None:
         """Its thread stands still for what may be recorded: what it does next must be told from that by the clock."""
@@ -242,8 +237,9 @@ class Block:
 class Ring:
     """One address space's shared memory: the file *fd*, which the program has at *address*.
 
-    It begins with the table and a block for the first thread; the file is made larger for others. `heads` are the
-    words by which threads without others know when to read the clock; None: they always do.
+    It begins with the table and a block for the first thread; the file is made larger for others. `head` is the
+    address of the word by which a thread without others knows when to read the clock, 0 if its stops alone tell, None
+    if it always does.
     """
 
     def __init__(self, fd: int, address: int, shapes: Shapes = FEW_PIECES) -> None:
@@ -254,7 +250,7 @@ class Ring:
         self.more = shapes.more
         os.ftruncate(fd, self.size)
         self._table = mmap.mmap(fd, self.size)
-        self.heads: Sequence[int] | None = None
+        self.head: int | None = None
         self.blocks: dict[int, Block] = {}
         self._free = [Block(self._table, address, shapes.first - shapes.large.size, shapes.large)]
 
@@ -267,9 +263,13 @@ class Ring:
         self._table[slot : slot + 16] = self._entry(base, block.address)
         block.base = base
         self.blocks[base] = block
-        if self.heads is not None:
-            block.read_clock_where(self.heads)
+        self.spare_clock(block)
         return block
+
+    def spare_clock(self, block: Block) -> None:
+        """Have the clock be read for *block* where `head` tells, if it does."""
+        if self.head is not None:
+            block.read_clock_where(self.head)
 
     @property
     def scratch(self) -> int:
@@ -278,7 +278,7 @@ class Ring:
 
     def read_clock_always(self) -> None:
         """The clock alone tells in which order several threads do what they do."""
-        self.heads = None
+        self.head = None
         for block in self.blocks.values():
             block.read_clock_always()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_STACK, prlimit
+from resource import RLIM_INFINITY, RLIMIT_STACK, prlimit
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -12,7 +12,7 @@ from observer.linux.procfs import PAGE
 from observer.model.addresses import Mapping
 from observer.tracee.inline.landing_code import landing_code_of
 
-__all__ = ["FOR_RING", "grows_downward", "is_limited", "near", "place_of_ring", "place_of_words"]
+__all__ = ["FOR_RING", "grows_downward", "near", "place_of_ring", "place_of_words"]
 
 FOR_RING: Final = 1 << 28
 """Bytes that a ring may grow to."""
@@ -37,14 +37,6 @@ def near(mappings: Sequence[Mapping], places: Sequence[int], size: int, *, is_do
     if is_downward and _CODE.reach < _GIGABYTE:
         found = _below_stack(mappings, size, low, high + _CODE.reach - size)
     return found or _free_below(mappings, high - _CODE.away, size, low) or _free_below(mappings, high, size, low)
-
-
-def is_limited(pid: int) -> bool:
-    """Whether the process may not have as much address space as there is, or nobody says that it may."""
-    try:
-        return prlimit(pid, RLIMIT_AS)[0] != RLIM_INFINITY
-    except PermissionError:
-        return True
 
 
 def grows_downward(pid: int) -> bool:

@@ -27,18 +27,18 @@
         .set IS_SLOW, 16                #   whether its calls are followed from outside
         .set ALWAYS, 24                 #   whether the clock is read each time
         .set WISH, 32                   #   what asks for a reading: 1, time that has passed; 2, something happened
-        .set SUM, 40                    #   the sum of HEADS when it was read last
+        .set SEEN, 40                   #   what HEAD led to when it was read last
         .set OPEN_BEGAN, 48             #   of the open call: what its second record will say
         .set OPEN_STACK, 56
-        .set HEADS, 64                  #   four words that grow as the kernel writes samples of page faults
-        .set OPEN_TAILS, 96             #   TAILS of the open call's function
-        .set OPEN_A2, 112
-        .set INTERNAL, 128              #   calls that a library made to itself
-        .set PIECE, 136                 #   the next piece of stack
-        .set PIECE_LIMIT, 144
-        .set STACK, 152                 #   stack that is known to be there: the lowest pointer, how many, their end
-        .set STACK_SPAN, 160
-        .set STACK_END, 168
+        .set HEAD, 64                   #   where a word is that grows with each page fault of the thread
+        .set OPEN_TAILS, 72             #   TAILS of the open call's function
+        .set OPEN_A2, 88
+        .set INTERNAL, 104              #   calls that a library made to itself
+        .set PIECE, 112                 #   the next piece of stack
+        .set PIECE_LIMIT, 120
+        .set STACK, 128                 #   stack that is known to be there: the lowest pointer, how many, their end
+        .set STACK_SPAN, 136
+        .set STACK_END, 144
 
         .set A0, 0                      # record
         .set A1, 8
@@ -81,25 +81,19 @@ ranges: .fill   2 * 17, 8, 0            # that code: beginnings and lengths; a b
 # asks at a stop is never overlooked.
         .set HAPPENED, 62               # the bit of a time that says that something may have
 
-        .macro  growth scratch, sum
-        mov     HEADS(%r10), \scratch
-        mov     (\scratch), \sum
-        mov     HEADS + 8(%r10), \scratch
-        add     (\scratch), \sum
-        mov     HEADS + 16(%r10), \scratch
-        add     (\scratch), \sum
-        mov     HEADS + 24(%r10), \scratch
-        add     (\scratch), \sum
-        sub     SUM(%r10), \sum
+        .macro  growth scratch, grown
+        mov     HEAD(%r10), \scratch
+        mov     (\scratch), \grown
+        sub     SEEN(%r10), \grown
         .endm
 
-# Leaves 1 << HAPPENED in \sum unless \wish, what asks and what has grown, is a matter of time alone.
-        .macro  noticed wish, sum
-        add     \sum, SUM(%r10)
-        xor     \sum, \sum
+# Leaves 1 << HAPPENED in \grown unless \wish, what asks and what has grown, is a matter of time alone.
+        .macro  noticed wish, grown
+        add     \grown, SEEN(%r10)
+        xor     \grown, \grown
         cmp     $1, \wish
         je      1f
-        bts     $HAPPENED, \sum
+        bts     $HAPPENED, \grown
 1:      movq    $0, WISH(%r10)
         .endm
 

@@ -23,12 +23,12 @@
         .set IS_SLOW, 16
         .set OPEN_BEGAN, 48             //   and OPEN_STACK
         .set OPEN_STACK, 56
-        .set OPEN_TAILS, 96             //   TAILS and SAVED of the open call's function
-        .set OPEN_A2, 112
-        .set INTERNAL, 128
-        .set PIECE, 136                 //   and its limit
-        .set STACK, 152                 //   and how many
-        .set STACK_END, 168
+        .set OPEN_TAILS, 72             //   TAILS and SAVED of the open call's function
+        .set OPEN_A2, 88
+        .set INTERNAL, 104
+        .set PIECE, 112                 //   and its limit
+        .set STACK, 128                 //   and how many
+        .set STACK_END, 144
 
         .set A0, 0                      // record
         .set RESULT, 16
