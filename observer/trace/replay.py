@@ -35,6 +35,7 @@ from observer.trace.call_rows import CallRows
 from observer.trace.callers import Callers, Samples
 from observer.trace.evidence import Lives as Processes
 from observer.trace.evidence import huge_pages_asked
+from observer.trace.executing import Executing
 from observer.trace.findings import Findings
 from observer.trace.frames import Frames
 from observer.trace.kernel_side import KernelJoin
@@ -106,6 +107,7 @@ class _Replay:
         self._sites = findings.sites
         self._callers = Callers(spooled.stacks)
         self._states: dict[int, ProcessState] = {}
+        self._executing = Executing(spooled.notes)
         self._lives = Lives(spooled, findings, self._states, self._callers.of_stack)
         loaders = {os.path.basename(image.path) for image in findings.images if image.role == "loader"}
         self._calls = CallReplay(findings.sites, self._callers, self._state, loaders, stacks)
@@ -196,7 +198,8 @@ class _Replay:
         records = zip(*(syscalls[name].tolist() for name in of_syscalls), strict=True)
         self._syscalls = list(self._open_syscalls)
         self._syscalls += [_Syscall(name or "", *rest) for name, rest in zip(names, records, strict=True)]
-        self._fault_rows = list(zip(*(faults[name].tolist() for name in ("pid", "address", "user_ip")), strict=True))
+        of_faults = ("pid", "address", "user_ip", "time")
+        self._fault_rows = list(zip(*(faults[name].tolist() for name in of_faults), strict=True))
         self._samples = Samples(faults)
         self._rings: list[int] = self._part.faults.numbers["ring"].tolist()
         self._syscall_calls: list[int] = moments.syscall_calls.tolist()
@@ -316,10 +319,10 @@ class _Replay:
     # ---- page faults ----------------------------------------------------------------------------------------
 
     def _fault(self, index: int) -> None:
-        pid, address, ip = self._fault_rows[index]
-        state = self._state(pid)
+        pid, address, ip, time = self._fault_rows[index]
         columns = self._part.faults
         ring, inside = self._rings[index], self._fault_calls[index]
+        state = (self._executing.state_at(pid, time, address) if ring == 0 else None) or self._state(pid)
         role, library = state.code.role_at(ip), self._fault_library[index]
         if not role and library >= 0:
             role = "libc"  # the vDSO's code, which is of no file, on behalf of whom called it
