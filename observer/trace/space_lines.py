@@ -10,7 +10,7 @@ import numpy as np
 
 from observer.model.addresses import PAGE, AddressSpace, Mapping, page_up
 from observer.model.ledger import Exclusion, LedgerLine, balance, unverifiable
-from observer.recording.notes import End
+from observer.recording.notes import Born, End, Exec
 from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import unsampled_faults
 from observer.trace.heap_pages import HeapPages
@@ -81,15 +81,20 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
         return unverifiable(_HEAP_PAGES, "only with all memory system calls is it known which pages were given back")
     seen = expected = 0
     parts: Counter[str] = Counter()
-    unsampled = unsampled_faults(evidence)
-    for known, came, there, swapped in _heaps(evidence):
+    unsampled, families = unsampled_faults(evidence), _families(evidence)
+    inherited: set[tuple[int, int]] = set()
+    for pid, known, came, there, swapped in _heaps(evidence):
         seen += len(came)
         expected += len(there)
         missing, more = came - there, there - came
         huge = _beside(more, came) if evidence.huge_pages else set()
         moved = {page for page in more - huge if known.moved_in.find(page) is not None}
-        told = min(len(more - huge - moved), unsampled)
-        unsampled -= told
+        # What came in so before a fork is in the child as well, and was counted once.
+        of_family = {(families.get(pid, pid), page) for page in more - huge - moved}
+        came_in = min(len(of_family - inherited), unsampled)
+        told = came_in + len(of_family & inherited)
+        unsampled -= came_in
+        inherited |= of_family if told == len(of_family) else set()
         parts += Counter({_HUGE: len(huge), _MOVED: len(moved), _UNSAMPLED: told})
         taken = missing & known.lazy
         out = min(len(missing - taken), swapped)
@@ -106,8 +111,20 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
     return balance(_HEAP_PAGES, seen, expected, excluded=excluded, cannot_verify=why, note=note)
 
 
-def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], int]]:
-    """Yield for each process what is known of its heap, the pages that came and are there, how many are swapped.
+def _families(evidence: Evidence) -> dict[int, int]:
+    """Return by process the one whose heap it began with by forks alone; each program has a heap of its own."""
+    families: dict[int, int] = {}
+    for note in evidence.spooled.notes:
+        if isinstance(note, Born) and note.child_pid != note.pid:
+            families[note.child_pid] = families.get(note.pid, note.pid)
+        elif isinstance(note, Exec):
+            families[note.pid] = note.pid
+    return families
+
+
+def _heaps(evidence: Evidence) -> Iterator[tuple[int, HeapPages, set[int], set[int], int]]:
+    """Yield for each process its number, what is known of its heap, the pages that came and are there, how many are
+    swapped.
 
     Those are left out whose pagemap could not be read: a process that lives has pages.
     """
@@ -118,7 +135,7 @@ def _heaps(evidence: Evidence) -> Iterator[tuple[HeapPages, set[int], set[int], 
         low, high = page_up(space.break_start), page_up(space.break_end)
         areas = [(max(m.start, low), min(m.end, high)) for m in note.mappings if m.path == "[heap]"]
         inside = {page for page in known.came if any(start <= page < end for start, end in areas)}
-        yield known, inside, _present_pages(evidence, note, areas), note.rss.get("swapped", 0) // PAGE
+        yield note.pid, known, inside, _present_pages(evidence, note, areas), note.rss.get("swapped", 0) // PAGE
 
 
 def _present_pages(evidence: Evidence, note: End, areas: list[tuple[int, int]]) -> set[int]:

@@ -194,6 +194,25 @@ def test_pages_populated_by_mlock_and_map_populate_are_excluded_by_number(tmp_pa
 
 
 @needs_fault_events
+@pytest.mark.parametrize("recorder", ["inline", "breakpoint"])
+def test_heap_pages_that_came_in_by_mlock_are_in_forked_children_as_well(recorder: str, tmp_path: Path) -> None:
+    source = """
+    int main(void) {
+        if (mlockall(MCL_FUTURE)) return 77;
+        for (int i = 0; i < 40; i++) if (!malloc(10000)) return 1;
+        for (int turn = 0; turn < 2; turn++) {
+            if (fork() == 0) { free(malloc(100)); _exit(0); }
+            wait(0);
+        }
+        return 0;
+    }
+    """
+    recorded = run_c(source, tmp_path, "-q", "--recorder", recorder)
+    [line] = [line for line in recorded.trace.meta.ledger if line.identity.startswith("heap pages faulted in")]
+    assert line.expected - line.seen == sum(part.count for part in line.excluded) > 3 * 90
+
+
+@needs_fault_events
 def test_refused_faults_are_told_apart_from_resolved_ones(tmp_path: Path) -> None:
     recorded = run_c(
         """
