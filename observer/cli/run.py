@@ -177,7 +177,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _stack(text: str) -> int:
-    if not text.isdecimal() or int(text) > _MOST_CALLERS:
+    if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_CALLERS:
         raise argparse.ArgumentTypeError(f"must be a number of callers from 0 to {_MOST_CALLERS}")
     return int(text)
 
