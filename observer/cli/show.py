@@ -134,7 +134,10 @@ def run(arguments: argparse.Namespace) -> int:
     from observer.cli.traces import opened
     from observer.report.terminal import make_console
     from observer.story.breaks import Breaks
+    from observer.story.query import parse_line
 
+    if arguments.line is not None:
+        parse_line(arguments.line)  # before a trace is finished for it
     if arguments.at is not None and not (arguments.heap or arguments.map):
         raise UsageError("--at needs --heap or --map", "it names the moment that these show", "--heap --at N")
     drawn = next((name for name in _DRAWN if getattr(arguments, name)), None)

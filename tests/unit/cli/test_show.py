@@ -191,7 +191,7 @@ def test_a_moment_is_of_the_heap_or_the_map(capsys: pytest.CaptureFixture[str]) 
         shown(capsys, "--at", "150")
 
 
-@pytest.mark.parametrize("words", [["--kind", "calls"], ["--call", "1"], ["--line", "story.c"]])
+@pytest.mark.parametrize("words", [["--kind", "calls"], ["--call", "1"], ["--line", "story.c"], ["--line", ""]])
 def test_what_is_not_there_is_refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
     with pytest.raises(UsageError):
         shown(capsys, *words)
