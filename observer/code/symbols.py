@@ -20,12 +20,13 @@ _LAYOUTS: Final = {
     32: np.dtype([("name", "<u4"), ("value", "<u4"), ("size", "<u4"), ("info", "u1"), ("other", "u1"),
                   ("section", "<u2")]),
 }  # fmt: skip
-_STT_OBJECT, _STT_FUNC, _STT_GNU_IFUNC = 1, 2, 10
+_STT_OBJECT, _STT_FUNC, _STT_FILE, _STT_GNU_IFUNC = 1, 2, 4, 10
 _STB_LOCAL: Final = 0
 _LONGEST_NAME: Final = 4096  # what is longer is cut: many symbols may share one long name
 _HEAD: Final = 4
 _ENDS: Final = (b"\0", b"@")
 _HIDDEN: Final = frozenset({1, 2})  # STV_INTERNAL, STV_HIDDEN
+_STV_HIDDEN: Final = 2
 _TABLES: Final = ((".symtab", ".strtab"), (".dynsym", ".dynstr"))
 
 Entries = npt.NDArray[np.void]
@@ -54,7 +55,7 @@ class SymbolTables:
     """
 
     def __init__(self, elf: Any) -> None:
-        self._tables = [(entries[_are_functions(entries)], text) for entries, text in _tables(elf)]
+        self._tables = [(_with_visibility(entries)[_are_functions(entries)], text) for entries, text in _tables(elf)]
         self._heads = [_heads(entries, text) for entries, text in self._tables]
         self._named: dict[str, list[Symbol]] = {}
 
@@ -110,6 +111,24 @@ def _are_functions(entries: Entries) -> npt.NDArray[np.bool_]:
     return found
 
 
+def _with_visibility(entries: Entries) -> Entries:
+    """Return *entries* with those hidden again that GNU's linker made local: it takes their visibility away.
+
+    They stand behind those of all sources, after a file without a name (elf_link_output_extsym, bfd/elflink.c). Where
+    no files are told (`strip -g`), a name is not static by which others call the same code.
+    """
+    is_local, kind = entries["info"] >> 4 == _STB_LOCAL, entries["info"] & 15
+    [files] = np.nonzero(kind == _STT_FILE)
+    if not len(files):
+        is_called = _are_functions(entries) & ~is_local
+        is_hidden = is_local & np.isin(entries["value"], entries["value"][is_called])
+    else:
+        is_hidden = is_local & (np.arange(len(entries)) > files[-1]) & (entries["name"][files[-1]] == 0)
+    found = entries.copy()
+    found["other"][is_hidden & (entries["other"] & 3 == 0)] |= _STV_HIDDEN
+    return found
+
+
 def _heads(entries: Entries, text: bytes) -> npt.NDArray[np.uint32]:
     """Return the first four bytes of each name, and of what follows a shorter one, as a number."""
     bytes_of = np.frombuffer(text + bytes(_HEAD), dtype=np.uint8)
@@ -134,7 +153,7 @@ def _symbols(entries: Entries, text: bytes) -> Iterator[Symbol]:
     for name, info, other, value, size in zip(*columns, strict=True):
         end = text.find(b"\0", name, name + _LONGEST_NAME)
         bare = text[name : end if end >= 0 else name + _LONGEST_NAME].partition(b"@")[0].decode("utf-8", "replace")
-        # Linkers make hidden symbols local; where they leave the visibility, it tells that they were not static.
+        # Linkers make hidden symbols local; their visibility tells that they were not static.
         is_hidden = other & 3 in _HIDDEN
         is_local = info >> 4 == _STB_LOCAL and not is_hidden
         yield Symbol(value, size, bare, is_local, is_hidden, info & 15 == _STT_GNU_IFUNC)
