@@ -11,6 +11,7 @@ import pytest
 from observer.arch.known import NATIVE
 from observer.tracee.inline.landing_code import landing_code_of
 from tests.conftest import ROOT, needs_inline
+from tests.live.programs import compile_c
 from tests.live.users import Observe, compiled, observe, workshop
 from tests.recordings import Recorded, run_observer
 
@@ -123,3 +124,50 @@ def test_how_calls_were_recorded_is_told(sample: object, tmp_path: Path) -> None
     other = run_observer([sample("small_blocks")], tmp_path / "other", options=("-q", "--recorder", "breakpoint"))
     assert other.trace.meta.how["calls"].startswith("exact: breakpoints")
     assert (ROOT / "observer" / "tracee" / "inline" / landing_code_of(NATIVE).source).is_file()
+
+
+TWO_BASES = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static char stack[1 << 16];
+static int ready[2], done[2];
+static void *lends(void *base)
+{
+    char byte;
+    *(pthread_t *)base = pthread_self();
+    write(ready[1], "r", 1);
+    return (void *)read(done[0], &byte, 1);
+}
+static int child(void *unused) { for (int i = 0; i < 100; i++) free(malloc(3001)); return unused != 0; }
+int main(void)
+{
+    pthread_t thread, base;
+    char byte;
+    pipe(ready), pipe(done);
+    for (int i = 0; i < 200; i++) free(malloc(i));
+    pthread_create(&thread, 0, lends, &base);
+    read(ready[0], &byte, 1);
+    for (int i = 0; i < 200; i++) free(malloc(i));
+    int flags = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | SIGCHLD;
+    pid_t born = clone(child, stack + sizeof stack, flags, 0, 0, (void *)base, 0);
+    for (int i = 0; i < 100; i++) free(malloc(3002));
+    waitpid(born, 0, 0);
+    write(done[1], "d", 1);
+    pthread_join(thread, 0);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the base is pthread_self() there")
+def test_who_waits_for_a_child_with_a_base_of_its_own_has_its_own_calls(tmp_path: Path) -> None:
+    found = recorded(tmp_path, str(compile_c(TWO_BASES, tmp_path / "bases", "-pthread", "-fno-builtin")))
+    root = found.calls[0].pid
+    makers = {size: [call.pid == root for call in found.calls if call.size == size] for size in (3001, 3002)}
+    assert makers == {3001: 100 * [False], 3002: 100 * [True]}

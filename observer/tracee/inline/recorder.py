@@ -188,14 +188,17 @@ class InlineRecorder:
         ring = memory.inline.ring
         if ring is None:
             return None
-        if task.block is not None and task.block.base and task.tid not in self._lenders:
-            self._let_go(task, memory)  # the thread has another base from now on
+        is_lent = task.tid in self._lenders
+        if task.block is not None and task.block.base:
+            self._let_go(task, memory)  # the thread has another base from now on; its lender's block is that one's
         if ring.needs_more and not self._installer.enlarge(task, memory):
             return None
         block = ring.block_for(base)
         if block is not None:
             block.pid, block.tid = task.pid, task.tid
             task.block = block
+            if is_lent:
+                block.read_clock_always()  # the head is its lender's
             self._intake.at_work[block] = memory.inline
             block.be_slow(bool(task.frames or task.handlers or memory.set_aside or memory.exchanged))
         return block
