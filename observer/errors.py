@@ -18,16 +18,24 @@ import errno
 from typing import Final
 
 __all__ = [
-    "SCARCE", "BadLab", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound", "ObserverError",
-    "UsageError", "remedy_for",
+    "NO_PROC", "OURS", "SCARCE", "BadLab", "BadTrace", "BadWorkload", "CannotLaunch", "CannotObserve", "NothingFound",
+    "ObserverError", "UsageError", "remedy_for",
 ]  # fmt: skip
 
 SCARCE: Final = {
     errno.ENOSPC: "free space on that disk", errno.EDQUOT: "free space within your quota",
     errno.EMFILE: "ulimit -n with a larger number", errno.ENFILE: "close files: the whole machine has too many open",
+    errno.EFBIG: "ulimit -f with a larger number",
     errno.ENOMEM: "ulimit -v with a larger number, or free memory", errno.EAGAIN: "ulimit -u with a larger number",
 }  # fmt: skip
 """What gives more of that of which there is too little, by errno."""
+
+
+OURS: Final = "/proc/self"
+"""What is there wherever /proc is mounted."""
+
+NO_PROC: Final = ("/proc is not mounted", "mount -t proc proc /proc")
+"""Why nearly nothing can be done where it is not, and what to try."""
 
 
 def remedy_for(error: OSError, otherwise: str = "") -> str:

@@ -151,7 +151,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _answer(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        _overview().print_help()
+        print(_overview().format_help(), end="")  # print_help drops what the output fails with
         return 0 if words else 2
     if words[0] == "--version":
         return _print_versions()
@@ -232,10 +232,14 @@ def _output_is_stuck() -> bool:
 
 def _missing(error: Exception) -> tuple[str, str, str] | None:
     """Return what every program takes for granted and is not there, why, and what to try; None if it is not that."""
+    from observer.errors import NO_PROC, OURS
+
     if not isinstance(error, OSError):
         return None
     if error.filename == os.devnull:
         return f"cannot open {os.devnull}", os.strerror(error.errno or 0), "a /dev with the usual devices"
+    if error.errno == errno.ENOENT and str(error.filename).startswith("/proc/") and not os.path.exists(OURS):
+        return "cannot go on", *NO_PROC
     if error.errno == errno.ENOENT and _NO_FOLDER in (error.strerror or ""):
         return "cannot write temporary files", error.strerror or "", "TMPDIR=FOLDER"
     return None

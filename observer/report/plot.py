@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from observer.errors import UsageError
+from observer.errors import SCARCE, ObserverError, UsageError
 from observer.model.filenames import safe
 from observer.story.curves import Point
 
@@ -20,6 +20,7 @@ _COLORS: Final = ("#999999", "#0072b2", "#d55e00")
 _OVER: Final = {True: "milliseconds since the start", False: "events of the run, in their order"}
 _NO_DOCSTRINGS: Final = 2
 """The level of python -OO, by which modules have no docstrings."""
+_PANIC: Final = "PanicException"
 _UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "bytes"))
 
 
@@ -30,6 +31,7 @@ def picture(points: Sequence[Point], title: str, form: str, *, over_time: bool =
 
     Raises:
         UsageError: what draws it is not installed, or cannot work without its docstrings.
+        ObserverError: what draws it gave up.
     """
     if sys.flags.optimize >= _NO_DOCSTRINGS:
         raise UsageError("cannot draw", "Altair needs its docstrings, which python -OO takes away", "PYTHONOPTIMIZE=1")
@@ -66,9 +68,17 @@ def picture(points: Sequence[Point], title: str, form: str, *, over_time: bool =
         .configure_view(stroke=None)
     )  # fmt: skip
     specification = chart.to_json()
-    if form == "svg":
-        return str(vl_convert.vegalite_to_svg(specification)).encode() + os.linesep.encode()
-    drawn: bytes = vl_convert.vegalite_to_png(specification, scale=2)
+    try:
+        if form == "svg":
+            return str(vl_convert.vegalite_to_svg(specification)).encode() + os.linesep.encode()
+        drawn: bytes = vl_convert.vegalite_to_png(specification, scale=2)
+    except BaseException as error:
+        if type(error).__name__ != _PANIC:  # of its Rust, no Exception: a thread that could not be started, say
+            raise
+        scarce = next((number for number in SCARCE if os.strerror(number) in str(error)), 0)
+        raise ObserverError(
+            "cannot draw", str(error), SCARCE.get(scarce, "observer report, which draws, too")
+        ) from error
     return drawn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import threading
@@ -11,11 +12,12 @@ from typing import Final
 
 import duckdb
 
-from observer.errors import BadTrace
+from observer.errors import NO_PROC, OURS, SCARCE, BadTrace
 
 __all__ = ["close_database", "database", "literal", "quoted"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
+_NO_MORE: Final = (errno.EMFILE, errno.ENFILE)
 _GLOB: Final = re.compile(r"[*?\[]")
 _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 """What its errors tell of when Ctrl-C came while it worked, or Python below it."""
@@ -94,7 +96,9 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
         _INSTANCE.forget()  # a failure may have made it unfit for anything else
         if _INTERRUPTED.search(str(error)):
             raise KeyboardInterrupt from error
-        raise BadTrace(what, _reason(error), remedy) from error
+        if OURS in str(error) and not os.path.exists(OURS):
+            raise BadTrace(what, *NO_PROC) from error
+        raise BadTrace(what, _reason(error), _remedy(error) or remedy) from error
     except RuntimeError as error:
         if "interrupted" in str(error):
             raise KeyboardInterrupt from error
@@ -108,3 +112,8 @@ def _reason(error: Exception) -> str:
         return error.strerror
     found = _ERRNO.search(str(error))
     return os.strerror(int(found[1])) if found is not None else str(error).splitlines()[0]
+
+
+def _remedy(error: Exception) -> str:
+    """Return what gives more descriptors where there were too few; the table itself is none the worse for it."""
+    return next((SCARCE[number] for number in _NO_MORE if os.strerror(number) in str(error)), "")

@@ -56,10 +56,11 @@ def as_given(environment: Mapping[str, str]) -> list[bytes]:
 def _given() -> list[bytes] | None:
     """Return the strings that execve(2) gave this process, whatever setenv(3) did later (proc(5)).
 
-    None where they may not be read: an interpreter with file capabilities may not read its own.
+    None where they may not be read: an interpreter with file capabilities may not read its own,
+    and without /proc there is nothing to read.
     """
     try:
         with open(_GIVEN, "rb", buffering=0) as file:
             return [word for word in file.readall().split(b"\0") if word]
-    except PermissionError:
+    except (PermissionError, FileNotFoundError):
         return None

@@ -45,8 +45,9 @@ class Interrupts:
         Between signals *pace* is called regularly with the seconds since its last call.
         """
         self._pace = pace
-        self._thread = threading.Thread(target=self._serve, args=(root, tasks, delivered), name="signals", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._serve, args=(root, tasks, delivered), name="signals", daemon=True)
+        thread.start()  # RuntimeError where there may be no more of them: then there is none to stop
+        self._thread = thread
 
     def _serve(self, root: int, tasks: Callable[[], Iterable[int]], delivered: set[int]) -> None:
         while True:

@@ -51,3 +51,26 @@ def test_an_output_that_cannot_be_written_is_said(words: tuple[str, ...], trace:
     )  # fmt: skip
     told = done.stderr.splitlines()
     assert (done.returncode, len(told), told[-1].startswith("observer: cannot write the output: ")) == (125, 1, True)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("run", "--help"), ("--version",)])
+def test_help_that_cannot_be_written_is_a_failure(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "observer", *words]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (125, "observer: cannot write the output: No space left on device\n")
+
+
+def test_a_low_limit_is_not_blamed_on_the_trace(sample: Callable[[str], str], tmp_path: Path) -> None:
+    def observer(limit: str, *words: str) -> list[str]:
+        command = ["sh", "-c", f'{limit}; exec "$@"', "sh", sys.executable, "-m", "observer", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        return [str(done.returncode), *done.stderr.splitlines()]
+
+    assert observer("true", "run", "-q", "-o", "t", "--", sample("story")) == ["0"]
+    status, *_, why, remedy = observer("ulimit -n 12", "show", "t")
+    assert (status, why.rpartition(": ")[2]) == ("125", "Too many open files")
+    assert remedy == "  try: ulimit -n with a larger number"
+    status, *_, why, remedy = observer("ulimit -f 1", "run", "-q", "-o", "u", "--", sample("story"))
+    assert (status, why.rpartition(": ")[2]) == ("125", "File too large")
+    assert remedy == "  try: ulimit -f with a larger number"

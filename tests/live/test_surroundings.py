@@ -59,3 +59,15 @@ def test_devices_that_cannot_be_opened_are_said_where_they_are_needed(
     done = observer(box, "compare", "six_steps", folder=tmp_path)
     assert done.returncode == 125
     assert done.stderr.splitlines()[0] == "observer: cannot open /dev/null: Permission denied"
+
+
+@pytest.mark.parametrize("words", [("run", "--", "true"), ("show", "t"), ("doctor",)])
+def test_without_proc_the_message_says_so(words: tuple[str, ...], sample: Callable[[str], str], tmp_path: Path) -> None:
+    box = ("--bind", "/", "/", "--dev", "/dev")
+    assert observer(box, "run", "-q", "-o", "t", "--", sample("story"), folder=tmp_path).returncode == 0
+    done = observer((*box, "--tmpfs", "/proc"), *words, folder=tmp_path)
+    first, *rest = done.stderr.splitlines()
+    assert done.returncode == 125
+    assert first.endswith(": /proc is not mounted")
+    assert rest == ["  try: mount -t proc proc /proc"]
+    assert observer((*box, "--tmpfs", "/proc"), "simulate", "six_steps", folder=tmp_path).returncode == 0

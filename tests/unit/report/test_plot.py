@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import struct
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -55,3 +57,16 @@ def test_the_verb_writes_the_file_and_refuses_what_it_cannot(tmp_path: Path, mon
         drawn_to(tmp_path / "story.pdf")
     with pytest.raises(ObserverError, match="cannot write"):
         drawn_to(tmp_path / "nowhere" / "story.svg")
+
+
+def test_what_draws_and_panics_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def panic(specification: str) -> str:
+        raise PanicException(f"failed to spawn thread: {os.strerror(errno.EAGAIN)}")
+
+    monkeypatch.setattr("vl_convert.vegalite_to_svg", panic)
+    with pytest.raises(ObserverError, match="failed to spawn thread") as caught:
+        picture([], "./story", "svg")
+    assert caught.value.remedy == "ulimit -u with a larger number"
