@@ -21,6 +21,8 @@ _BREAK: Final = "break = last brk = end of [heap]"
 _MAPPINGS: Final = "mappings replayed = /proc/PID/maps"
 _HEAP_PAGES: Final = "heap pages faulted in = resident at the end"
 _HUGE_SHIFT: Final = 21
+_Family = tuple[int, int]
+"""A process, and when it executed its program; 0 if that is not told."""
 _PRESENT: Final = np.uint64(63)
 _SWAPPED_OUT: Final = "swapped out"
 _TAKEN: Final = "given up with MADV_FREE and taken by the kernel"
@@ -82,7 +84,7 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
     seen = expected = 0
     parts: Counter[str] = Counter()
     unsampled, families = unsampled_faults(evidence), _families(evidence)
-    inherited: set[tuple[int, int]] = set()
+    inherited: set[tuple[_Family, int]] = set()
     for pid, known, came, there, swapped in _heaps(evidence):
         seen += len(came)
         expected += len(there)
@@ -90,7 +92,8 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
         huge = _beside(more, came) if evidence.huge_pages else set()
         moved = {page for page in more - huge if known.moved_in.find(page) is not None}
         # What came in so before a fork is in the child as well, and was counted once.
-        of_family = {(families.get(pid, pid), page) for page in more - huge - moved}
+        family = families.get(pid, (pid, 0))
+        of_family = {(family, page) for page in more - huge - moved}
         came_in = min(len(of_family - inherited), unsampled)
         told = came_in + len(of_family & inherited)
         unsampled -= came_in
@@ -111,14 +114,14 @@ def heap_page_line(evidence: Evidence) -> LedgerLine:
     return balance(_HEAP_PAGES, seen, expected, excluded=excluded, cannot_verify=why, note=note)
 
 
-def _families(evidence: Evidence) -> dict[int, int]:
+def _families(evidence: Evidence) -> dict[int, _Family]:
     """Return by process the one whose heap it began with by forks alone; each program has a heap of its own."""
-    families: dict[int, int] = {}
+    families: dict[int, _Family] = {}
     for note in evidence.spooled.notes:
         if isinstance(note, Born) and note.child_pid != note.pid:
-            families[note.child_pid] = families.get(note.pid, note.pid)
+            families[note.child_pid] = families.get(note.pid, (note.pid, 0))
         elif isinstance(note, Exec):
-            families[note.pid] = note.pid
+            families[note.pid] = note.pid, note.t
     return families
 
 
