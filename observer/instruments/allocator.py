@@ -205,7 +205,7 @@ class AllocatorCalls:
         """Return the numbers of the pieces of stack at these *places*."""
         if self._stacks is not None:
             return self._stacks.of(space, now, pieces, places)
-        return self._pieces.of(pieces, places, now)
+        return self._pieces.of(space, pieces, places, now)
 
     # ---- and of both ----
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from observer.arch.known import NATIVE
-from observer.instruments.chains import HEAD, Chains, words_of
-from observer.instruments.places import CodeMap
+from observer.instruments.chains import Chain, Chains, words_of
+from observer.instruments.code_of_spaces import CodeOfSpaces
 from observer.instruments.stacks import present_bytes, put_back
 from observer.linux.procfs import PAGE
 from observer.linux.ptrace import RegisterSet
@@ -29,35 +29,15 @@ from observer.tracee.task import Task
 __all__ = ["CallStacks"]
 
 _BP, _BX = NATIVE.registers.fp, NATIVE.registers.kept
-_BACK: Final = HEAD if NATIVE.popped else HEAD - 1
-"""The word of a piece of stack with its head that a call returns to: on top of the stack, or the register `kept`."""
-_MOST_SPACES: Final = 64
 _MOST_PAGES: Final = 1 << 14
-
-
-class _Known:
-    """What is known of one address space, as long as it has these images."""
-
-    def __init__(self, space: Space, most: int, through: Through) -> None:
-        self._space, self._most, self._through = space, most, through
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Begin anew: the code is not what it was."""
-        code = CodeMap()
-        for image in self._space.images:
-            code.add(image)
-        self.count = len(self._space.images)
-        self.word = code.word
-        self.chains = Chains(code, self._most, self._through)
 
 
 class CallStacks:
     """Keeps, in *sink*, the stack of each call with *most* callers; what is *through* is seen through."""
 
     def __init__(self, sink: Sink, most: int, through: Through) -> None:
-        self._sink, self._most, self._through = sink, most, through
-        self._spaces: dict[Space, _Known] = {}
+        self._sink = sink
+        self._chains = CodeOfSpaces(lambda code: Chains(code, most, through))
         self._ends: dict[tuple[int, int], int] = {}
 
     def at(self, task: Task, memory: Memory, frame: Frame, registers: RegisterSet) -> int:
@@ -70,7 +50,8 @@ class CallStacks:
             bp, bx = registers.words[_BP], registers.words[_BX]
             mask = (1 << 8 * memory.word) - 1
             words = words_of(sp, bp & mask, bx & mask, piece, memory.word)
-            return self._number(self._chains(memory.inline), frame.began, words, 0, frame.return_address)
+            chain = self._chains.of(memory.inline).of(words, 0, frame.return_address, CALLERS_STACK)
+            return self._number(chain, frame.began)
         return 0
 
     def _there(self, task: Task, memory: Memory, sp: int) -> int:
@@ -90,26 +71,10 @@ class CallStacks:
 
     def of(self, space: Space, now: int, pieces: npt.NDArray[np.void], places: Iterable[int]) -> list[int]:
         """Return the numbers of the stacks that inline's *pieces* at some *places* tell of."""
-        if not len(pieces):
-            return []
-        words, step = pieces.view(np.uint8).data.cast("B").cast("Q"), pieces.dtype.itemsize // NATIVE.word
-        chains = self._chains(space)
-        bases = (place * step for place in places)
-        return [self._number(chains, now, words, base, words[base + _BACK]) for base in bases]
+        return [self._number(chain, now) for chain in self._chains.of(space).of_many(pieces, places)]
 
-    def _chains(self, space: Space) -> Chains:
-        known = self._spaces.get(space)
-        if known is None:
-            if len(self._spaces) >= _MOST_SPACES:
-                self._spaces.clear()
-            known = self._spaces[space] = _Known(space, self._most, self._through)
-        elif known.count != len(space.images):
-            known.refresh()
-        return known.chains
-
-    def _number(self, chains: Chains, now: int, words: memoryview, base: int, back: int) -> int:
-        """Return the number of the stack that a piece tells of, whose head stands at *words*[*base*]: stored if new."""
-        chain = chains.of(words, base, back, CALLERS_STACK)
+    def _number(self, chain: Chain, now: int) -> int:
+        """Return the number of the stack with this *chain*: stored if it is new."""
         if not chain.number:
             count = len(chain.addresses)
             data, flags = struct.pack(f"<{count}Q", *chain.addresses), WHOLE if chain.is_whole else 0

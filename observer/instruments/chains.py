@@ -12,11 +12,15 @@ that is called at another depth has another stack, and the same chain.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from observer.arch.known import NATIVE
 from observer.code.stepping import FP, KEPT, Frame, cfa_of, saved_at, step
-from observer.instruments.places import CodeMap, StackPiece
+from observer.instruments.places import LIBRARY_ROLES, CodeMap, StackPiece
 from observer.model.through import Through
 from observer.recording.records import MOST_CALLERS
 
@@ -25,7 +29,8 @@ __all__ = ["HEAD", "Chain", "Chains", "words_of"]
 HEAD: Final = 4
 """Words in front of those of a stack: how many bytes these have, and the registers sp, bp and bx."""
 _SP, _BP, _BX = 1, 2, 3
-_LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
+_BACK: Final = HEAD if NATIVE.popped else _BX
+"""The word that a call returns to: on top of the stack, or in the register `kept`."""
 _MOST_KNOWN: Final = 1 << 18
 """Words that are kept of all walks."""
 _NOWHERE: Final = 1 << 60
@@ -74,10 +79,11 @@ class Chains:
 
     Args:
         most: callers that are kept of each chain, 1 to MOST_CALLERS; more are walked through for one that is told.
-        through: which functions are seen through, besides the C library's and the loader's.
+        through: which functions are seen through, besides the C library's and the loader's, and code of nobody's behind
+            what is known; None: these two's alone.
     """
 
-    def __init__(self, code: CodeMap, most: int, through: Through) -> None:
+    def __init__(self, code: CodeMap, most: int, through: Through | None) -> None:
         self._code, self._most, self._through = code, most, through
         self._changes = code.changes
         self._forget()
@@ -86,6 +92,15 @@ class Chains:
         self._walks: dict[int, _Read | Chain] = {}
         self._chains: dict[tuple[tuple[int, ...], int, bool], Chain] = {}
         self._known = 0
+
+    def of_many(self, pieces: npt.NDArray[np.void], places: Iterable[int]) -> list[Chain]:
+        """Return who called, by the *pieces* of stack of inline's, at these *places*."""
+        if not len(pieces):
+            return []
+        words, step = pieces.view(np.uint8).data.cast("B").cast("Q"), pieces.dtype.itemsize // NATIVE.word
+        most_bytes = pieces.dtype["bytes"].itemsize
+        bases = (place * step for place in places)
+        return [self.of(words, base, words[base + _BACK], most_bytes) for base in bases]
 
     def of(self, words: memoryview, base: int, back: int, most_bytes: int) -> Chain:
         """Return who called, by the stack of a function that begins, and returns to *back*.
@@ -116,7 +131,7 @@ class Chains:
             if len(addresses) >= MOST_CALLERS or (told and len(addresses) >= self._most) or not walk.go_on():
                 break
             addresses.append(walk.frame.ip)
-        is_whole = walk.is_at_last and len(addresses) <= self._most
+        is_whole = len(addresses) <= self._most and walk.is_at_last
         content = tuple(addresses[: self._most]), told, is_whole
         chain = self._chains.setdefault(content, Chain(*content))
         self._keep(back, walk.reads, chain, words, base, end)
@@ -143,8 +158,10 @@ class Chains:
         """Whether the last of the callers is; behind code that is known, no code of nobody's is told."""
         back = addresses[-1]
         role = self._code.role_at(back)
+        if self._through is None:
+            return role in LIBRARY_ROLES
         is_nobodys = not role and len(addresses) > 1
-        return is_nobodys or role in _LIBRARY_ROLES or self._through.has(self._code.function_before(back))
+        return is_nobodys or role in LIBRARY_ROLES or self._through.has(self._code.function_before(back))
 
 
 class _Walk:

@@ -24,12 +24,13 @@ from observer.model.events import Site
 from observer.model.filenames import as_name
 from observer.model.machine import Image
 
-__all__ = ["CodeMap", "StackPiece", "file_of", "without_names"]
+__all__ = ["LIBRARY_ROLES", "CodeMap", "StackPiece", "file_of", "without_names"]
 
 _DEEPEST: Final = 64
 _SHORTEST_CALL: Final = 2
 _LONGEST_CALL: Final = 7
-_LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
+LIBRARY_ROLES: Final = frozenset({"libc", "loader"})
+"""Whose code is no place of a program's own."""
 _PROGRAMS: Final = Rule(-1, 0)
 """Stands for code that is no library's, where a walk ends."""
 
@@ -225,7 +226,7 @@ class CodeMap:
         """Return how to leave the code at *address*: None if nobody knows, _PROGRAMS where it is no library's."""
         image = self.image_at(address)
         rule: Rule | None = None
-        if image is not None and image.role not in _LIBRARY_ROLES:
+        if image is not None and image.role not in LIBRARY_ROLES:
             rule = _PROGRAMS
         elif image is not None:
             elf = self._elf(image)
