@@ -25,15 +25,16 @@ __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
     "code/stepping", "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order",
-    "compare/served_by", "compare/witness", "glibc/chunks", "heap/agreement", "heap/arenas", "heap/bins",
-    "heap/caches", "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/places", "model/addresses",
-    "model/chapter", "model/lives", "model/memory_calls", "model/pieces", "model/where", "runs/sources", "runs/told",
+    "compare/served_by", "compare/witness", "glibc/chunks", "heap/agreement", "heap/arenas", "heap/bins", "heap/caches",
+    "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/chains", "instruments/crossings",
+    "instruments/places", "instruments/stacks", "instruments/watch", "model/addresses", "model/chapter", "model/lives",
+    "model/memory_calls", "model/pieces", "model/where", "recording/spool", "runs/sources", "runs/told",
     "simulator/glibc", "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory",
     "story/opening", "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling",
     "trace/beside", "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/process",
-    "trace/replay", "trace/row_groups", "trace/values",
+    "trace/replay", "trace/row_groups", "trace/values", "tracee/engine", "tracee/task",
 )  # fmt: skip
-"""Modules, and rooms whose modules are all meant, below the package. None of them asks Linux itself."""
+"""Modules, and rooms whose modules are all meant, below the package."""
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 _SUFFIX: Final = importlib.machinery.EXTENSION_SUFFIXES[0]

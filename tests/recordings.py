@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from observer.model.events import Call, Event, Fault, Process, Signal, Syscall
 from observer.model.ledger import FAILING
@@ -66,6 +67,10 @@ class Recorded:
         for line in self.trace.meta.ledger:
             assert line.verdict not in FAILING, line
             assert line.unexplained == 0 or line.verdict == "UNVERIFIABLE", line
+
+
+PATCHED: Final = {"OBSERVER_COMPILED": "no"}
+"""What a command needs in its environment that exchanges methods of ours: compiled ones do not look for others."""
 
 
 def environment_of_commands() -> dict[str, str]:

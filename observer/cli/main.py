@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import argparse
-import atexit
 import errno
 import gc
 import importlib
@@ -139,7 +138,6 @@ def _occupy_standard_streams() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line *words* (default: sys.argv) and return the exit status."""
-    atexit.register(gc.freeze)  # a search for cycles in all that is left by then takes a tenth of a second
     _occupy_standard_streams()
     words = sys.argv[1:] if words is None else words
     if "_ARGCOMPLETE" in os.environ:
@@ -252,7 +250,3 @@ def _exhausted(error: Exception) -> int:
     if isinstance(error, MemoryError):
         return errno.ENOMEM
     return errno.EAGAIN if "start new thread" in str(error) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from observer.arch.known import NATIVE
-from observer.code.stepping import FP, KEPT, Frame, cfa_of, saved_at, step
-from observer.instruments.places import LIBRARY_ROLES, CodeMap, StackPiece
+from observer.code.stepping import FP, KEPT, Frame, Rule, cfa_of, saved_at, step
+from observer.instruments.places import LIBRARY_ROLES, StackPiece
 from observer.model.through import Through
 from observer.recording.records import MOST_CALLERS
 
@@ -44,6 +44,27 @@ def words_of(sp: int, bp: int, bx: int, data: bytes, word: int) -> memoryview:
     head, kind = _HEADS[word]
     whole = len(data) // word * word
     return memoryview(head.pack(whole, sp, bp, bx) + data[:whole]).cast(kind)  # type: ignore[call-overload,no-any-return]
+
+
+class Code(Protocol):
+    """What is asked of the code of an address space: see CodeMap."""
+
+    changes: int
+
+    def image_at(self, address: int) -> object | None:
+        """Return the image whose code holds *address*."""
+
+    def role_at(self, address: int) -> str:
+        """Return program, libc, loader, library, or `` for code of no file."""
+
+    def function_before(self, return_address: int) -> str | None:
+        """Return the name of the function that calls what returns to *return_address*."""
+
+    def rule_before(self, return_address: int) -> Rule | None:
+        """Return how to leave the code that is returned to at *return_address*; None: nobody knows."""
+
+    def is_behind_call(self, address: int) -> bool:
+        """Whether *address* is where a call returns to."""
 
 
 class Chain:
@@ -83,7 +104,7 @@ class Chains:
             what is known; None: these two's alone.
     """
 
-    def __init__(self, code: CodeMap, most: int, through: Through | None) -> None:
+    def __init__(self, code: Code, most: int, through: Through | None) -> None:
         self._code, self._most, self._through = code, most, through
         self._changes = code.changes
         self._forget()
@@ -167,7 +188,7 @@ class Chains:
 class _Walk:
     """One walk up a piece of stack; `reads` are the places of what decided where it went, in their order."""
 
-    def __init__(self, code: CodeMap, piece: StackPiece) -> None:
+    def __init__(self, code: Code, piece: StackPiece) -> None:
         self._code, self._piece = code, piece
         self.frame = Frame(piece.ip, piece.sp + _PUSHED * piece.size, piece.bp, piece.bx)
         self._bp_from, self._bx_from = _BP, _BX

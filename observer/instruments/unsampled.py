@@ -36,7 +36,7 @@ BEYOND: Final = dict(zip(
 ))  # fmt: skip
 """Calls by which pages can come and go later, or elsewhere, without a system call that would tell which."""
 
-FOLLOWED: Final = _ALWAYS | {_MMAP, _MADVISE} | BEYOND.keys()
+FOLLOWED: Final = _ALWAYS.union({_MMAP, _MADVISE}, BEYOND)
 """The system calls that are stopped at for this alone, by their native numbers."""
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import needs_fault_events
 from tests.live.programs import compile_c
-from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
+from tests.recordings import OBSERVER, PATCHED, Recorded, environment_of_commands, run_observer
 
 MMAP = 9 if os.uname().machine == "x86_64" else 222
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -440,7 +440,7 @@ def test_a_task_killed_where_it_stands_for_us_is_read_at_its_exit_all_the_same(s
     words = [str(stop), str(MMAP), "run", "-q", "-o", str(tmp_path / "trace"), "--", program]
     done = subprocess.run(
         [sys.executable, "-c", KILLED_WHERE_IT_STANDS, *words],
-        capture_output=True, text=True, check=False, env=environment_of_commands(), timeout=60,
+        capture_output=True, text=True, check=False, env={**environment_of_commands(), **PATCHED}, timeout=60,
     )  # fmt: skip
     recorded = Recorded(tmp_path / "trace", done.returncode, done.stdout, done.stderr)
     assert done.returncode == signal.SIGKILL, done.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.programs import compile_c
-from tests.recordings import environment_of_commands
+from tests.recordings import PATCHED, environment_of_commands
 
 JUMPS = (Path(__file__).parent / "jumps.c").read_text()
 TAKING_OUT = """
@@ -84,7 +84,7 @@ def test_taken_out_at_any_stop_the_program_ends_as_it_would(
     ]
     done = subprocess.run(
         [sys.executable, "-c", TAKING_OUT, *words, "--", program],
-        capture_output=True, text=True, check=False, env=environment_of_commands(), timeout=60,
+        capture_output=True, text=True, check=False, env={**environment_of_commands(), **PATCHED}, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (alone.returncode, alone.stdout), done.stderr
     assert told.read_text().split(os.linesep)[0] == "True 0 {}"

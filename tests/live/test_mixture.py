@@ -16,7 +16,7 @@ import pytest
 from tests.left_behind import left_after
 from tests.ordinary import PYTHON
 from tests.properties.mixture import Mixture, Way, read, run
-from tests.recordings import environment_of_commands
+from tests.recordings import PATCHED, environment_of_commands
 
 LOSING = """
 import sys
@@ -79,7 +79,7 @@ def test_calls_that_a_program_tells_of_and_the_trace_lacks_are_found(mixture: Mi
 
 def test_a_lost_event_is_found(mixture: Mixture, trace: Path) -> None:
     words = [sys.executable, "-c", LOSING, "run", "-q", "--allow-loss", "-o", trace, "--", "true"]
-    subprocess.run(words, check=True, cwd="/", env=environment_of_commands())
+    subprocess.run(words, check=True, cwd="/", env={**environment_of_commands(), **PATCHED})
     assert any("lost" in reason for reason in read(trace, "", Counter()))
 
 
