@@ -70,7 +70,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   (with `about.py`, `call_columns.py` for calls as columns, `call_totals.py` for their sums, `slices.py` for what is
   large, `rows.py`) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`,
   `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger,
-  `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens.
+  `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens, and
+  `unfinished.py` is what a trace is before.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.
@@ -95,8 +96,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   ledger, JSON Lines with their schema, exports for Perfetto and flame graphs, pictures (`plot.py`), notebooks. `page/`
   is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for
   a script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
-- `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out;
-  `profiled.py` a trace in, what it used memory for out; `models.py` makes the reference machines for it, `sources.py`
+- `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out
+  (`recorded.py` what it is made of); `profiled.py` a trace in, what it used memory for out; `models.py` makes the reference machines for it, `sources.py`
   and `told.py` (with `many.py`) listen while it is made into a trace; `compared.py` (with `target.py`) something beside
   the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several allocators,
   `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.

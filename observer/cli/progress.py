@@ -28,11 +28,11 @@ _LOCAL_FLAGS: Final = 3
 
 
 class Progress:
-    """Writes on *stream*, if it is a terminal; told by any thread, one at a time."""
+    """Writes on *stream*, if it is a terminal, in the language that *lang* names; told by any thread, one at a time."""
 
-    def __init__(self, stream: TextIO, language: Language) -> None:
+    def __init__(self, stream: TextIO, lang: str) -> None:
         self._stream = stream
-        self._language = language
+        self._lang = lang
         self._is_terminal = stream.isatty()
         self._began = self._at = time.monotonic()
         self._events = 0
@@ -46,14 +46,21 @@ class Progress:
         rate = int((events - self._events) / (now - self._at))
         self._events = events
         seconds = int(now - self._began)
-        self._show(now, "progress_recording", seconds, f"{events:,}", f"{max(rate, 0):,}", self._language.size(size))
+        self._show(
+            now, "progress_recording", seconds, f"{events:,}", f"{max(rate, 0):,}", self._language().size(size)
+        )  # fmt: skip
 
     def _is_due(self, now: float, least: float) -> bool:
         return self._is_terminal and now - self._began >= least and now - self._at >= _OFTEN
 
     def _show(self, now: float, phrase: str, *values: object) -> None:
         self._at, self._is_shown = now, True
-        self._write(f"{_ERASED}{self._language.say(phrase, *values)}")
+        self._write(f"{_ERASED}{self._language().say(phrase, *values)}")
+
+    def _language(self) -> Language:
+        from observer.story.language import LANGUAGES  # hardly any run is long: the others start without it
+
+        return LANGUAGES[self._lang]
 
     def _write(self, text: str) -> None:
         try:

@@ -185,10 +185,6 @@ def _stack(text: str) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb; return the exit status."""
     from observer.cli.progress import Progress
-    from observer.runs.record import record_run
-    from observer.runs.told import Glanced, Story
-    from observer.story.language import LANGUAGES
-    from observer.trace.place import is_left_unfinished
 
     words = after_dashes(arguments.words)
     if not words:
@@ -196,11 +192,19 @@ def run(arguments: argparse.Namespace) -> int:
     wish = _wish(words, arguments)
     directory = _directory(arguments.directory, words[0])
     may_replace = arguments.force or arguments.directory is None
-    story = None if arguments.quiet else Story() if arguments.full else Glanced()
-    progress = Progress(sys.stderr, LANGUAGES[arguments.lang])
+    progress = Progress(sys.stderr, arguments.lang)
     replacing = partial(_say_replaced, directory) if may_replace else None
-    if arguments.record_only:
-        return _record_only(wish, directory, arguments, replacing, progress)
+    how = _record_only if arguments.record_only else _record_and_tell
+    return how(wish, directory, arguments, replacing, progress)
+
+
+def _record_and_tell(
+    wish: Wish, directory: Path, arguments: argparse.Namespace, replacing: Callable[[], None] | None, progress: Progress
+) -> int:
+    from observer.runs.record import record_run
+    from observer.trace.place import is_left_unfinished
+
+    story = None if arguments.quiet else _story(is_full=arguments.full)
     listeners = [*_sources(arguments.model), *([story] if story is not None else []), progress]
     try:
         meta = record_run(
@@ -218,11 +222,17 @@ def run(arguments: argparse.Namespace) -> int:
     return _leave(meta, allow_loss=arguments.allow_loss)
 
 
+def _story(*, is_full: bool) -> Story | Glanced:
+    from observer.runs.told import Glanced, Story
+
+    return Story() if is_full else Glanced()
+
+
 def _record_only(
     wish: Wish, directory: Path, arguments: argparse.Namespace, replacing: Callable[[], None] | None, progress: Progress
 ) -> int:
     from observer.cli.command import command, shortest
-    from observer.runs.record import record_only
+    from observer.runs.recorded import record_only
 
     if arguments.full:
         raise UsageError("--full tells what is not made yet", "--record-only leaves that for later", "one of the two")

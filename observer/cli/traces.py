@@ -24,10 +24,9 @@ def opened(directory: Path) -> Trace:
         BadTrace: as `Trace.open`.
     """
     from observer.cli.progress import Progress
-    from observer.story.language import ENGLISH
     from observer.trace.reader import Trace
 
-    progress = Progress(sys.stderr, ENGLISH)
+    progress = Progress(sys.stderr, "en")
 
     def listeners() -> Sequence[Listener]:
         from observer.runs.sources import Sources

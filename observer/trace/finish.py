@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Protocol
 
 import msgspec
 
-from observer.errors import BadTrace, remedy_for
+from observer.errors import BadTrace
 from observer.files import Folder
 from observer.instruments.places import without_names
 from observer.instruments.session import Recording
-from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
+from observer.model.machine import SCHEMA, Machine, Meta, Request
 from observer.model.selection import are_all_memory_calls
-from observer.model.signals import name_of_signal
-from observer.recording.notes import Note, Released
-from observer.recording.text import to_json
 from observer.trace.balance import balance_all
 from observer.trace.beside import frames_beside
 from observer.trace.cut_off import without_notes
 from observer.trace.evidence import Evidence, Lives
 from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
-from observer.trace.layout import META, SPOOL, held, remove_halves, remove_spools
+from observer.trace.layout import SPOOL, held, remove_halves, remove_spools
 from observer.trace.lives import images_of
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
 from observer.trace.replay import replayed
 from observer.trace.snapshots import notes_of, write_snapshots
-from observer.trace.spooled import Spooled, read_notes_alone, read_spools
+from observer.trace.spooled import Spooled, read_spools
 from observer.trace.stacks import StackTable, write_stacks
 from observer.trace.tables import TableWriter
+from observer.trace.unfinished import outcome_of, write_meta
 
-__all__ = ["Listener", "begin", "finish", "put_off", "recover", "write_meta"]
+__all__ = ["Listener", "finish", "recover"]
 
 
 class Listener(Protocol):
@@ -46,12 +43,6 @@ class Listener(Protocol):
         self, parts: Iterator[Part], machine: Machine, request: Request, how: dict[str, str]
     ) -> Iterator[Part]:  # fmt: skip
         """Yield all *parts* again, in their order; say in *how* how what is added to them is known (`Meta.how`)."""
-
-
-def begin(folder: Folder, machine: Machine, request: Request) -> None:
-    """Write the first meta.json, which says that the run was cut off: true until `finish` says otherwise."""
-    outcome = Outcome(status=None, signal=None, ended="cut off")
-    write_meta(folder, Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome))
 
 
 def finish(
@@ -69,18 +60,6 @@ def finish(
         for name, count in spooled.damaged.items():
             raise changed(folder, f"{count:,} records of {SPOOL}/{name} are damaged")
         return _finish(folder, spooled, machine, request, recording, listeners)
-
-
-def put_off(folder: Folder, machine: Machine, request: Request, recording: Recording) -> Meta:
-    """Leave a run that came to its end as it was recorded, for `recover` to finish; return its meta for now.
-
-    Raises:
-        BadTrace: meta.json cannot be written.
-    """
-    outcome = _outcome(recording, read_notes_alone(folder.folder(SPOOL)))
-    meta = Meta(schema=SCHEMA, machine=machine, request=request, outcome=outcome)
-    write_meta(folder, meta)
-    return meta
 
 
 def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> Meta:
@@ -109,22 +88,6 @@ def _explained(folder: Folder) -> Iterator[None]:
     except MemoryError as error:
         why = "there is not enough memory for its events"
         raise BadTrace(f"cannot finish {folder.path}", why, f"raise ulimit -v; {remedy}") from error
-
-
-def _outcome(recording: Recording | None, notes: Sequence[Note]) -> Outcome:
-    if recording is None:
-        return Outcome(status=None, signal=None, ended="cut off")
-    outcome = Outcome(
-        status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
-        seconds=recording.seconds,
-    )  # fmt: skip
-    closed = next((note for note in notes if isinstance(note, Released) and note.how != "unfollowed"), None)
-    if closed is None:
-        return outcome
-    first = min(note.t for note in notes)
-    closed_at = {"closed": closed.why, "recorded": (closed.t - first) / 1e9}
-    as_stopped = {"status": None, "signal": None, "ended": "stopped"} if closed.how == "stopped" else {}
-    return msgspec.structs.replace(outcome, **closed_at, **as_stopped)
 
 
 def _finish(
@@ -163,7 +126,7 @@ def _finish(
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
         schema=SCHEMA, machine=machine, request=request,
-        outcome=msgspec.structs.replace(_outcome(recording, spooled.notes), events=findings.events), ledger=ledger,
+        outcome=msgspec.structs.replace(outcome_of(recording, spooled.notes), events=findings.events), ledger=ledger,
         how={**how, "fault.frame": _how_frames(findings)},
         notes=(*_notes(recording), *notes_of(findings.snapshots), *without_names(findings.images)),
         totals=totals,
@@ -255,28 +218,3 @@ def _how_frames(findings: Findings) -> str:
     if findings.has_visible_frames:
         return "exact, as of the process's end"
     return "not observed, because frame numbers need CAP_SYS_ADMIN"
-
-
-def write_meta(folder: Folder, meta: Meta) -> None:
-    """Write meta.json, whole or not at all; raises BadTrace when that is not possible."""
-    try:
-        folder.replace(META, msgspec.json.format(to_json(meta), indent=1))
-    except OSError as error:
-        what = f"cannot write {folder.path / META}"
-        raise BadTrace(
-            what, error.strerror or str(error), remedy_for(error, "-o with a folder you may write")
-        ) from error
-
-
-def _exit_status(status: int | None) -> int | None:
-    return os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
-
-
-def _signal_name(status: int | None) -> str | None:
-    if status is None or not os.WIFSIGNALED(status):
-        return None
-    return name_of_signal(os.WTERMSIG(status))
-
-
-def _ended(recording: Recording) -> str:
-    return "killed" if recording.status is not None and os.WIFSIGNALED(recording.status) else "exit"

@@ -14,7 +14,6 @@ import pytest
 
 from observer.cli import progress
 from observer.cli.progress import Progress
-from observer.story.language import LANGUAGES
 
 
 class Clock:
@@ -71,7 +70,7 @@ def parts(*lengths: int) -> Iterator[Any]:
 
 
 def test_a_long_run_is_told_of_twice_a_second(clock: Clock, terminal: Terminal) -> None:
-    line = Progress(terminal.stream, LANGUAGES["en"])
+    line = Progress(terminal.stream, "en")
     for eighth in range(25):
         clock.now = 1000 + eighth / 8
         line.recording(1000 * eighth, eighth << 20)
@@ -82,7 +81,7 @@ def test_a_long_run_is_told_of_twice_a_second(clock: Clock, terminal: Terminal) 
 
 
 def test_a_short_run_is_not_told_of(clock: Clock, terminal: Terminal) -> None:
-    line = Progress(terminal.stream, LANGUAGES["en"])
+    line = Progress(terminal.stream, "en")
     clock.now += 1.9
     line.recording(1, 1)
     with line.finishing():
@@ -91,7 +90,7 @@ def test_a_short_run_is_not_told_of(clock: Clock, terminal: Terminal) -> None:
 
 
 def test_finishing_says_what_is_done_and_leaves_nothing_behind(clock: Clock, terminal: Terminal) -> None:
-    line = Progress(terminal.stream, LANGUAGES["ko"])
+    line = Progress(terminal.stream, "ko")
     with line.finishing():
         for part in line.listen(parts(1000, 500), None, None, {}):  # type: ignore[arg-type]
             clock.now += 1
@@ -103,7 +102,7 @@ def test_finishing_says_what_is_done_and_leaves_nothing_behind(clock: Clock, ter
 
 def test_where_there_is_no_terminal_nothing_is_ever_written(clock: Clock) -> None:
     stream = io.StringIO()
-    line = Progress(stream, LANGUAGES["en"])
+    line = Progress(stream, "en")
     clock.now += 60
     line.recording(10_000, 10_000)
     with line.finishing():
@@ -114,7 +113,7 @@ def test_where_there_is_no_terminal_nothing_is_ever_written(clock: Clock) -> Non
 
 def test_a_terminal_that_the_program_draws_on_is_left_alone(clock: Clock, terminal: Terminal) -> None:
     terminal.draw()
-    line = Progress(terminal.stream, LANGUAGES["en"])
+    line = Progress(terminal.stream, "en")
     clock.now += 60
     line.recording(10_000, 10_000)
     assert terminal.shown() == ""
@@ -131,7 +130,7 @@ def test_a_terminal_that_was_hung_up_ends_the_line_not_the_run(clock: Clock, ter
         def write(self, text: str) -> None:
             raise OSError(5, "Input/output error")
 
-    line = Progress(HungUp(), LANGUAGES["en"])  # type: ignore[arg-type]
+    line = Progress(HungUp(), "en")  # type: ignore[arg-type]
     for _ in range(3):
         clock.now += 60
         line.recording(10_000, 10_000)

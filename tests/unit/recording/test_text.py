@@ -10,8 +10,8 @@ from observer.files import Folder
 from observer.model.machine import Meta
 from observer.recording.notes import Released
 from observer.recording.text import to_json
-from observer.trace.finish import write_meta
 from observer.trace.reader import read_meta
+from observer.trace.unfinished import write_meta
 from tests.builders import meta
 
 ODD = "wo\udcffrk"

@@ -15,8 +15,9 @@ from observer.instruments.session import Recording, Wish
 from observer.model.machine import Meta
 from observer.model.selection import Selection, parse
 from observer.recording.sink import Sink
-from observer.runs import record
-from observer.runs.record import record_run, record_uninterrupted, request_of
+from observer.runs import recorded
+from observer.runs.record import record_run, record_uninterrupted
+from observer.runs.recorded import request_of
 from observer.trace.place import is_left_unfinished
 from observer.trace.reader import Trace
 
@@ -76,7 +77,7 @@ class Instruments:
 @pytest.fixture
 def instruments(monkeypatch: pytest.MonkeyPatch) -> Instruments:
     made = Instruments()
-    monkeypatch.setattr(record, "run_instruments", made)
+    monkeypatch.setattr(recorded, "run_instruments", made)
     return made
 
 

@@ -17,11 +17,11 @@ from observer.recording.records import FRAMES, HANDLED
 from observer.trace import kernel_records, kernel_side, spooled, tables
 from observer.trace.evidence import Lives
 from observer.trace.findings import Findings, KernelTotals
-from observer.trace.finish import write_meta
 from observer.trace.reader import Trace
 from observer.trace.replay import replayed
 from observer.trace.tables import TableWriter
 from observer.trace.timeline import Timeline
+from observer.trace.unfinished import write_meta
 from observer.trace.values import events_of
 from tests.builders import HEAP, PAGE, PID, meta
 from tests.unit.trace.collected import Collected, collect

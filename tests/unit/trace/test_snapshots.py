@@ -14,8 +14,9 @@ from observer.instruments.session import Recording
 from observer.model.chunks import STATES, Chunk
 from observer.model.ledger import LedgerLine
 from observer.recording.records import IN_USE, NO_BIN, NOT_IN_USE, OF_CACHE, SNAPSHOT_CHUNK
-from observer.trace.finish import begin, finish
+from observer.trace.finish import finish
 from observer.trace.reader import Trace
+from observer.trace.unfinished import begin
 from tests.builders import HEAP, PID, meta
 from tests.unit.trace.collected import collect
 from tests.unit.trace.spooling import Recorder

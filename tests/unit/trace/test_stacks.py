@@ -13,9 +13,10 @@ from observer.errors import BadTrace
 from observer.files import Folder
 from observer.instruments.session import Recording
 from observer.recording.records import WHOLE
-from observer.trace.finish import begin, finish
+from observer.trace.finish import finish
 from observer.trace.layout import STACKS
 from observer.trace.reader import Trace
+from observer.trace.unfinished import begin
 from tests.builders import meta
 from tests.unit.trace.spooling import Recorder
 from tests.unit.trace.test_heap_lines import FIRST, SECOND, begun

@@ -15,12 +15,12 @@ from observer.recording import merge
 from observer.trace import spooled, tables
 from observer.trace.evidence import Lives
 from observer.trace.findings import Findings
-from observer.trace.finish import write_meta
 from observer.trace.lives import images_of
 from observer.trace.reader import Trace
 from observer.trace.replay import replayed
 from observer.trace.spooled import read_spools
 from observer.trace.tables import TableWriter
+from observer.trace.unfinished import write_meta
 from observer.trace.values import events_of
 from tests.builders import HEAP, PAGE, PID, call, meta
 from tests.unit.trace.collected import collect

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from observer.files import Folder
 from observer.model.machine import Outcome
-from observer.trace.finish import write_meta
 from observer.trace.part import Part
 from observer.trace.reader import Trace
 from observer.trace.tables import TableWriter
+from observer.trace.unfinished import write_meta
 from tests.builders import meta
 
 
