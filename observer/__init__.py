@@ -51,11 +51,10 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   are mapped, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst
   of a run (`walks.py` reads both, `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py`
   walks there, in the code that `code_of_spaces.py` knows), `stack_pieces.py` one stack of each way out of the C
-  library, `observed.py` our own footprint; `watch.py` hands out what the
-  engine tells, `programs.py` takes a program over, `last_look.py` looks at a process in the end; `ending.py` knows when
-  a recording ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`,
-  `chosen.py` leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is
-  what `doctor` tries.
+  library, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a program
+  over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording ends early, `release.py` lets
+  go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves children alone;
+  `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
@@ -97,10 +96,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   is the one HTML page that opens offline: `gathered.py` takes a run in, `columns.py` and `memory.py` make it short for
   a script, `page.py` puts it into `page.html` with `page.css` and `script/`, which draws every view for one moment.
 - `runs/`: whole runs as values, for `cli/` alone (and `labs/`): `record.py` a wish in, a finished trace out
-  (`recorded.py` what it is made of); `profiled.py` a trace in, what it used memory for out; `models.py` makes the reference machines for it, `sources.py`
-  and `told.py` (with `many.py`) listen while it is made into a trace; `compared.py` (with `target.py`) something beside
-  the models; `trials.py` (with `variants.py`, `answering.py`, `holdings.py`) one program under several allocators,
-  `builds.py` one source under several C libraries; `workloads.py` what the interpreter runs.
+  (`recorded.py` what it is made of); `profiled.py` a trace in, what it used memory for out; `models.py` makes the
+  reference machines for it, `sources.py` and `told.py` (with `many.py`) listen while it is made into a trace;
+  `compared.py` (with `target.py`) something beside the models; `trials.py` (with `variants.py`, `answering.py`,
+  `holdings.py`) one program under several allocators, `builds.py` one source under several C libraries; `workloads.py`
+  what the interpreter runs.
 - `labs/`: a lab is a folder of `assignments/`, read by `lab.py`; `language.py` are the expressions of its checks,
   `vocabulary.py` (with `fault_facts.py` and its like) the facts they speak of, each a function of what a student's
   `program.py` did. `attempt.py` builds and runs a source in a `box.py` (`recording.py` asks a process of its own for
