@@ -120,10 +120,15 @@ def _with_visibility(entries: Entries) -> Entries:
     is_local, kind = entries["info"] >> 4 == _STB_LOCAL, entries["info"] & 15
     [files] = np.nonzero(kind == _STT_FILE)
     if not len(files):
-        is_called = _are_functions(entries) & ~is_local
-        is_hidden = is_local & np.isin(entries["value"], entries["value"][is_called])
+        are_functions = _are_functions(entries)
+        [alone] = np.nonzero(is_local & are_functions)
+        is_hidden = np.zeros(len(entries), dtype=np.bool_)
+        if len(alone):  # of a library's many names for others none is
+            is_hidden[alone] = np.isin(entries["value"][alone], entries["value"][are_functions & ~is_local])
     else:
         is_hidden = is_local & (np.arange(len(entries)) > files[-1]) & (entries["name"][files[-1]] == 0)
+    if not is_hidden.any():
+        return entries
     found = entries.copy()
     found["other"][is_hidden & (entries["other"] & 3 == 0)] |= _STV_HIDDEN
     return found

@@ -7,6 +7,7 @@ so fields are cut by position and special mappings are believed only with inode 
 from __future__ import annotations
 
 import os
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
@@ -235,18 +236,15 @@ def read_memory_sizes(pid: int) -> dict[str, int]:
     return {name.decode(): found.get(name.decode(), 0) for name in _SIZES}
 
 
+_MAPPED: Final = re.compile(
+    rb"^([0-9a-f]+)-[0-9a-f]+ .*\nSize: +([0-9]+) kB\n(?:[A-Z].*\n){0,4}?Rss: +([0-9]+) kB$", re.MULTILINE
+)
+
+
 def read_mapped_resident(pid: int) -> dict[int, tuple[int, int]]:
     """Return for each mapping's start (size, Rss) in bytes, from smaps."""
-    table: dict[int, tuple[int, int]] = {}
-    start = size = 0
-    for line in _read(f"/proc/{pid}/smaps").split(b"\n"):
-        if line.startswith(b"Size:"):
-            size = int(line.split()[1]) * 1024
-        elif line.startswith(b"Rss:"):
-            table[start] = (size, int(line.split()[1]) * 1024)
-        elif b"-" in line.split(b" ", 1)[0]:
-            start = int(line.split(b"-", 1)[0], 16)
-    return table
+    found = _MAPPED.findall(_read(f"/proc/{pid}/smaps"))
+    return {int(start, 16): (int(size) * 1024, int(rss) * 1024) for start, size, rss in found}
 
 
 def read_pagemap(fd: int, start: int, end: int) -> bytes:
