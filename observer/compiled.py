@@ -26,13 +26,14 @@ __all__ = ["HOT", "Compiled", "build", "place", "use"]
 HOT: Final = (
     "code/stepping", "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order",
     "compare/served_by", "compare/witness", "glibc/chunks", "heap/agreement", "heap/arenas", "heap/bins", "heap/caches",
-    "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/chains", "instruments/crossings",
-    "instruments/places", "instruments/stacks", "instruments/watch", "model/addresses", "model/chapter", "model/lives",
-    "model/memory_calls", "model/pieces", "model/where", "recording/spool", "runs/sources", "runs/told",
-    "simulator/glibc", "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory",
-    "story/opening", "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling",
-    "trace/beside", "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/process",
-    "trace/replay", "trace/row_groups", "trace/values", "tracee/engine", "tracee/task",
+    "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/call_stacks", "instruments/chains",
+    "instruments/crossings", "instruments/places", "instruments/stack_pieces", "instruments/stacks",
+    "instruments/watch", "model/addresses", "model/chapter", "model/lives", "model/memory_calls", "model/pieces",
+    "model/where", "recording/spool", "runs/sources", "runs/told", "simulator/glibc", "simulator/glibc_side",
+    "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/places", "story/refusals",
+    "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside", "trace/callers", "trace/columns",
+    "trace/doubts", "trace/heap_pages", "trace/process", "trace/replay", "trace/row_groups", "trace/values",
+    "tracee/engine", "tracee/task",
 )  # fmt: skip
 """Modules, and rooms whose modules are all meant, below the package."""
 
