@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from observer.errors import BadLab
 from observer.labs.judging import Answer
 from observer.labs.lab import Question
 
@@ -22,6 +23,10 @@ __all__ = ["Sealed", "answer_of", "ask", "fitting", "seal"]
 _YES: Final = frozenset({"y", "yes", "예", "네"})
 _NO: Final = frozenset({"n", "no", "아니요", "아니오"})
 _MOST_DIGITS: Final = 15
+_MOST_LINES: Final = 200
+"""Lines that are taken for one lab: no student types so many, `yes | observer lab predict` types for ever."""
+_NOTHING_DONE: Final = "nothing is sealed, and nothing was run"
+_AT_A_TERMINAL: Final = "answer by hand, at a terminal"
 _TYPES: Final[dict[str, type]] = {"number": int, "yes or no": bool, "word": str}
 
 
@@ -72,18 +77,28 @@ def ask(
 
     Answers are shown once more and may be taken back until they are confirmed: no slip of the fingers is sealed, and
     none reveals anything.
+
+    Raises:
+        BadLab: there were very many lines, and still nothing was confirmed.
     """
     confirm = {
         "en": "Seal these answers? They cannot be changed afterwards (yes or no): ",
         "ko": "이 답을 봉인합니까? 나중에 바꿀 수 없습니다(예 또는 아니요): ",
     }[language]
+    numbers = iter(range(_MOST_LINES))
+
+    def line(prompt: str) -> str:
+        if next(numbers, None) is None:
+            raise BadLab(f"{_MOST_LINES} lines were read, and nothing is confirmed", _NOTHING_DONE, _AT_A_TERMINAL)
+        return ask_for(prompt)
+
     while True:
-        answers = {question.id: _asked(question, language, ask_for, say) for question in questions}
+        answers = {question.id: _asked(question, language, line, say) for question in questions}
         for question in questions:
             say(f"  {question.id} = {_written(answers[question.id], language)}")
-        word = ask_for(confirm).strip().lower()
+        word = line(confirm).strip().lower()
         while word not in _YES | _NO:
-            word = ask_for(confirm).strip().lower()
+            word = line(confirm).strip().lower()
         if word in _YES:
             return answers
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
 
+from observer.errors import BadLab
 from observer.labs.catalogue import find_lab
 from observer.labs.lab import Lab, Question
 from observer.labs.predictions import Sealed, answer_of, ask, fitting, seal
@@ -58,6 +60,12 @@ def test_answers_can_be_taken_back_before_they_are_sealed() -> None:
 def test_without_an_answer_there_are_none() -> None:
     with pytest.raises(EOFError):
         asked(["7"])
+
+
+@pytest.mark.parametrize("typed", [["y"], ["7", "no", "no"], ["7", "no", "hm"]])
+def test_who_types_for_ever_is_not_asked_for_ever(typed: list[str]) -> None:
+    with pytest.raises(BadLab, match="200 lines were read, and nothing is confirmed: nothing is sealed"):
+        asked(itertools.chain(typed, itertools.repeat(typed[-1])))
 
 
 def test_a_seal_holds_for_these_answers_this_lab_and_this_seed() -> None:
