@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-__all__ = ["File", "Folder", "NewFile", "open_regular", "real_path"]
+__all__ = ["File", "Folder", "NewFile", "make_folder", "open_regular", "real_path"]
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _CREATE: Final = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,6 +33,18 @@ def open_regular(path: str | Path) -> BinaryIO:
         OSError: there is none, or it is something else: EINVAL, `not a regular file`.
     """
     return os.fdopen(_regular(os.open(path, _READ)), "rb")
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make the folder *path*, for its maker to fill.
+
+    Raises:
+        OSError: it cannot be made; EACCES where the umask keeps its own maker out, and then nothing is left.
+    """
+    os.mkdir(path, mode)
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        os.rmdir(path)
+        raise PermissionError(errno.EACCES, "your umask takes your own rights away (umask 022 does not)")
 
 
 def real_path(path: Path) -> Path:
@@ -180,8 +192,8 @@ class Folder:
 
     @classmethod
     def make(cls, path: Path, mode: int = 0o755) -> Folder:
-        """Make the folder *path*; raises FileExistsError when something is there, a dangling link, too."""
-        os.mkdir(path, mode)
+        """Make the folder *path*; raises as `make_folder`, FileExistsError where a dangling link is, too."""
+        make_folder(path, mode)
         try:
             return cls(path, os.open(path, _READ | os.O_DIRECTORY | os.O_NOFOLLOW))
         except OSError:

@@ -85,9 +85,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _folder(given: str | None, scratch: Path) -> Path:
     """Return the new folder that holds a trace for each allocator."""
+    from observer.files import make_folder
+
     folder = Path(given) if given else scratch / "traces"
     try:
-        folder.mkdir()
+        make_folder(folder)
     except FileExistsError as error:
         raise BadTrace(f"{folder} exists", "", "-o with another folder") from error
     except OSError as error:

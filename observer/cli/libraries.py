@@ -97,9 +97,11 @@ def _line(missing: Missing) -> str:
 
 
 def _folder(given: str | None, scratch: Path) -> Path:
+    from observer.files import make_folder
+
     folder = Path(given) if given else scratch / "traces"
     try:
-        folder.mkdir()
+        make_folder(folder)
     except OSError as error:
         raise BadTrace(f"cannot make the folder {folder}", error.strerror or "", "-o with another folder") from error
     return folder

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from observer.errors import BadLab, remedy_for
+from observer.files import make_folder
 
 __all__ = ["new_folder"]
 
@@ -25,7 +26,7 @@ def new_folder(folder: Path, remedy: str) -> Iterator[None]:
         BadLab: it exists, or cannot be made or filled; *remedy* is what to try.
     """
     try:
-        folder.mkdir()
+        make_folder(folder)
     except OSError as error:
         raise _failed(folder, error, remedy) from error
     try:

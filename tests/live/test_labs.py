@@ -61,6 +61,20 @@ def runner(folder: Path, *, nobody: bool, before: Sequence[str] = ()) -> Lab:
     return run
 
 
+@pytest.mark.parametrize("words", [("lab", "start", "threshold"), ("lab", "new", "mine"), ("run", "-q", "--", "true")])
+def test_under_a_umask_that_keeps_its_maker_out_no_folder_is_left(workshop: Path, words: tuple[str, ...]) -> None:
+    if os.geteuid() == 0 and PYTHON is None:
+        pytest.skip("uid nobody may run no Python with the packages, and root is kept out of nothing")
+    python, path = PYTHON or (sys.executable, str(ROOT))
+    command = [*PREFIX, "sh", "-c", 'umask 777; exec "$@"', "sh", "env", f"PYTHONPATH={path}", NO_HOME]
+    done = subprocess.run(
+        [*command, python, "-P", "-m", "observer", *words], cwd=workshop, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (125 if words[0] == "run" else 2, "")
+    assert "your umask takes your own rights away (umask 022 does not)" in done.stderr
+    assert os.listdir(workshop) == []
+
+
 def documents(lab: Lab, *words: str) -> list[dict[str, Any]]:
     done = lab("grade", "--json", *words)
     assert "Traceback" not in done.stderr, done.stderr
