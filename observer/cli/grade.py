@@ -146,9 +146,9 @@ def _tell(documents: Sequence[Document], arguments: argparse.Namespace) -> None:
     from observer.cli.output import written
     from observer.labs.formats import FORMATS
 
-    text = FORMATS[arguments.format](documents)
+    content = FORMATS[arguments.format](documents).encode(errors="backslashreplace")
     if arguments.output is None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(content)  # whoever reads it expects UTF-8, whatever the terminal has
     else:
         with written(arguments.output) as out:
-            out.write(text.encode(errors="backslashreplace"))
+            out.write(content)

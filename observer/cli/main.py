@@ -10,6 +10,7 @@ import argparse
 import errno
 import gc
 import importlib
+import io
 import os
 import resource
 import signal
@@ -136,9 +137,16 @@ def _occupy_standard_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (stays open as the stream)
 
 
+def _escape_unprintable() -> None:
+    """Have standard output escape what its encoding has no letter for, as standard error does, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line *words* (default: sys.argv) and return the exit status."""
     _occupy_standard_streams()
+    _escape_unprintable()
     words = sys.argv[1:] if words is None else words
     if "_ARGCOMPLETE" in os.environ:
         from observer.cli.completion import complete

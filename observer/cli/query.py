@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import csv
 import glob
 import os
@@ -91,7 +92,8 @@ def _tell_json(answer: Answer) -> None:
 def _tell_csv(answer: Answer) -> None:
     from observer.report.spreadsheet import cell
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    # In UTF-8, as --json is: programs read it, whatever the terminal has.
+    writer = csv.writer(codecs.getwriter("utf-8")(sys.stdout.buffer, "backslashreplace"), lineterminator="\n")
     writer.writerow(answer.columns)
     writer.writerows([cell(value) for value in row] for row in answer.rows)
 

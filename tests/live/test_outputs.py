@@ -74,3 +74,37 @@ def test_a_low_limit_is_not_blamed_on_the_trace(sample: Callable[[str], str], tm
     status, *_, why, remedy = observer("ulimit -f 1", "run", "-q", "-o", "u", "--", sample("story"))
     assert (status, why.rpartition(": ")[2]) == ("125", "File too large")
     assert remedy == "  try: ulimit -f with a larger number"
+
+
+LATIN = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+"""A terminal that has no letter for much of what is told."""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--help",), b"observer VERB [options] \\u2026"),
+        (("query", "@", "select chr(10003)", "--csv"), "\n✓\n".encode()),
+        (("lab", "grade", "@/no.handin", "--format", "html"), "✓".encode()),
+        (("lab", "grade", "@/é.handin", "--format", "junit"), "é.handin".encode()),
+    ],
+)
+def test_what_an_output_has_no_letter_for_is_escaped_and_documents_are_utf_8(
+    words: tuple[str, ...], told: bytes, trace: Path
+) -> None:
+    for name in ("no.handin", "é.handin"):
+        (trace.parent / name).write_text("{}")
+    command = [*OBSERVER, *(word.replace("@/", f"{trace.parent}/").replace("@", str(trace)) for word in words)]
+    done = subprocess.run(command, capture_output=True, env=LATIN, timeout=60, check=False)
+    assert b"Traceback" not in done.stderr
+    assert told in done.stdout
+
+
+def test_questions_in_korean_are_asked_where_there_are_no_korean_letters(tmp_path: Path) -> None:
+    subprocess.run(
+        [*OBSERVER, "lab", "start", "first_malloc", "mine"], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL
+    )
+    command = [*OBSERVER, "lab", "predict", "mine", "--lang", "ko"]
+    done = subprocess.run(command, cwd=tmp_path, input=b"", capture_output=True, env=LATIN, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"observer: the input ended before all was predicted")
