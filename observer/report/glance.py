@@ -343,7 +343,7 @@ def _commands(screen: _Screen, glance: Glance, directory: str, command: str) -> 
     line = next((place.text for place in asking), None)
     also = screen.language.option
     options = [("more_label", f"--full{also}", "show_full", 0)]
-    options += [("", f"--line {line}{also}", "show_line", 3)] if line else []
+    options += [("", f"--line {shlex.quote(line)}{also}", "show_line", 3)] if line else []
     for label, option, phrase, rank in (*options, ("", "--help", "show_help", 5)):
         body, words = Text(f"{shown} {safe(option)}", "bold"), screen.say(phrase)
         if body.cell_len + cell_len(words) + _NAME + 5 <= screen.console.width:

@@ -48,3 +48,8 @@ def test_a_loss_and_a_ledger_that_does_not_balance_are_said() -> None:
     lines = glance([lost(0, count=3)], ledger=(balance("page faults", 331, 337, lost=3),))
     assert "  LOST          3 events" in lines
     assert any(line.strip() == "page faults: seen 331, expected 337, lost 3" for line in lines)
+
+
+def test_a_line_that_is_proposed_can_be_typed_whatever_its_file_is_called() -> None:
+    lines = glance([call(0, size=101, result=HEAP, site=site(7, file="a b>&c.c"))])
+    assert any(line.split(" --line ")[-1].startswith("'a b>&c.c:7'") for line in lines if " --line " in line)
