@@ -17,18 +17,33 @@ if TYPE_CHECKING:
     from observer.story.profile import Part, Profiled
     from observer.trace.reader import Trace
 
-__all__ = ["MEASURES", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
+__all__ = ["MEASURES", "check_recorded", "is_profile", "profile_rows", "show_profile", "show_stacks", "stack_rows"]
 
 MEASURES: Final = ("bytes", "calls", "live", "peak", "resident", "untouched", "vacant", "waste", "faults")
 """What --top ranks by."""
 _OF_PAGES: Final = frozenset({"untouched", "vacant"})
 """What is known of pages alone."""
+_OF_FAULTS: Final = _OF_PAGES | {"resident", "faults"}
 _PARTS: Final = ("top", "leaks", "peak", "lifetimes", "sizes", "fragmentation")
 
 
 def is_profile(arguments: argparse.Namespace) -> bool:
     """Whether *arguments* ask for one of these parts."""
     return any(getattr(arguments, part) for part in _PARTS)
+
+
+def check_recorded(trace: Trace, arguments: argparse.Namespace) -> None:
+    """Raise BadTrace where the part is made of what -e left out as *trace* was recorded: nothing of it is known."""
+    from observer.errors import BadTrace
+
+    needed = {"calls": "allocator calls"} if arguments.top != "faults" else {}
+    if arguments.fragmentation or arguments.top in _OF_FAULTS:
+        needed["faults"] = "page faults"
+    for instrument, name in needed.items():
+        if instrument not in trace.meta.request.instruments:
+            what = next(part for part in _PARTS if getattr(arguments, part))
+            told = f"--{what} {arguments.top}" if arguments.top else f"--{what}"
+            raise BadTrace(f"{told} cannot be told of {trace.directory}", f"{name} were not recorded", "run without -e")
 
 
 def _use(trace: Trace, *parts: Part, apart: Apart | None = None) -> MemoryUse:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from observer.cli.events import event_number
-from observer.cli.profiles import MEASURES, is_profile, profile_rows, show_profile, show_stacks, stack_rows
+from observer.cli.profiles import (
+    MEASURES,
+    check_recorded,
+    is_profile,
+    profile_rows,
+    show_profile,
+    show_stacks,
+    stack_rows,
+)
 from observer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +152,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and drawn is not None:
         raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
     trace = opened(arguments.directory)
+    if is_profile(arguments):
+        check_recorded(trace, arguments)
     if arguments.stacks:
         _check_stacks(trace, arguments)
     if arguments.json:

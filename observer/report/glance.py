@@ -202,13 +202,15 @@ def _sizes(screen: _Screen, meta: Meta, summary: Summary) -> None:
         return
     frames = (summary.frames + meta.totals.get("frames_beside", 0)) * meta.machine.page_size
     counted, size = screen.language.counted, screen.language.size
-    rows = (
+    rows: tuple[tuple[str, int, str], ...] = (
         ("asked_label", summary.asked, _asking(screen, summary)),
         ("alive_label", summary.peak,
          screen.say("alive_at_end", size(summary.live), counted(summary.live_pieces, "piece"))),
         ("mapped_label", summary.from_kernel, _mapped(screen, summary)),
-        ("resident_label", frames, screen.say("resident_by", counted(frames // meta.machine.page_size, "frame"))),
     )  # fmt: skip
+    if "faults" in meta.request.instruments:
+        told = screen.say("resident_by", counted(frames // meta.machine.page_size, "frame"))
+        rows += (("resident_label", frames, told),)
     whole = max(value for _name, value, _words in rows)
     for name, value, words in rows:
         drawn = f"{bar(value, whole, _BAR)}  " if screen.console.width >= _LEAST_BAR_WIDTH else ""
@@ -255,7 +257,7 @@ def _kernel(screen: _Screen, meta: Meta, summary: Summary) -> None:
     if not meta.sees_faults:
         why = next((line.note for line in meta.ledger if line.identity.startswith("fault samples")), "")
         how = meta.how.get("faults", screen.say("not_observed"))
-        screen.fact("" if summary.faults else "faults", f"{how}: {why}")
+        screen.fact("" if summary.faults else "faults", f"{how}: {why}" if why else how)
     if summary.lost:
         screen.fact("lost_label", screen.language.counted(summary.lost, "event"), "bold red")
 

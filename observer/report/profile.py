@@ -70,7 +70,9 @@ def _share(part: int, whole: int) -> str:
 
 def _print_course(console: Console, use: MemoryUse, language: Language) -> None:
     heading(console, language.say("course_title"), language.say("course_hint", MOMENTS))
-    curves = {"alive": use.profile.curve(), "mapped": use.mapped, "resident": use.resident}
+    curves = {"alive": use.profile.curve(), "mapped": use.mapped}
+    if any(use.resident):  # else nothing was touched, or no page faults were recorded
+        curves["resident"] = use.resident
     highest = max(max(curve) for curve in curves.values())
     for name, curve in curves.items():
         label = left(language.choose("course_rows", name), 9)

@@ -102,7 +102,7 @@ def _finish(
         stacks=stacks,
     )  # fmt: skip
     totals, lost = _balanced(spooled, recording)
-    how = _how(recording) | (_how_kernel(recording) if "kernel" in request.instruments else {})
+    how = _how(recording, request) | (_how_kernel(recording) if "kernel" in request.instruments else {})
     parts = chain(parts, _lost_parts(findings, lost, recording))
     for listener in listeners:
         parts = listener.listen(parts, machine, request, how)
@@ -127,7 +127,7 @@ def _finish(
     meta = Meta(
         schema=SCHEMA, machine=machine, request=request,
         outcome=msgspec.structs.replace(outcome_of(recording, spooled.notes), events=findings.events), ledger=ledger,
-        how={**how, "fault.frame": _how_frames(findings)},
+        how={**how, "fault.frame": _how_frames(findings, recording, request)},
         notes=(*_notes(recording), *notes_of(findings.snapshots), *without_names(findings.images)),
         totals=totals,
         images=tuple(findings.images), ends=tuple(findings.ends),
@@ -186,22 +186,30 @@ def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording |
 
 _RECORDER = "breakpoints at the functions' beginnings and ends, or recorded inside the program"
 """What is known of a run whose observer was killed."""
+_LEFT_OUT = "not observed, because -e left it out"
+_CUT_OFF = "not observed, because the observer was killed before it could be said"
 _BETWEEN = (
     "inferred: where recorded inside the program, between two readings of a clock; the order within a process is exact"
 )
 
 
-def _how(recording: Recording | None) -> dict[str, str]:
-    faults, kernel = "exact: perf software events, period 1", "exact"
-    if recording is None or not recording.sees_kernel_faults:
-        kernel = "not observed, because kernel-mode faults need CAP_PERFMON or perf_event_paranoid <= 1"
-    if recording is not None and "faults" in recording.not_observed:
-        faults = "inferred: pages that came in between two stops; the rest is counted only"
+def _how(recording: Recording | None, request: Request) -> dict[str, str]:
+    calls, faults, kernel = f"exact: {_RECORDER}", "exact: perf software events, period 1", "exact"
+    if recording is None:
+        kernel = _CUT_OFF
+    else:
+        calls = f"exact: {recording.recorder}"
+        if not recording.sees_kernel_faults:
+            kernel = "not observed, because kernel-mode faults need CAP_PERFMON or perf_event_paranoid <= 1"
+        if "faults" in recording.not_observed:
+            faults = "inferred: pages that came in between two stops; the rest is counted only"
+    if "calls" not in request.instruments:
+        calls = _LEFT_OUT
+    if "faults" not in request.instruments:
+        faults = kernel = _LEFT_OUT
     between = {"call.t_ns": _BETWEEN} if recording is None or recording.totals.get("calls_inline") else {}
     return {
-        "calls": f"exact: {recording.recorder if recording is not None else _RECORDER}",
-        "syscalls": "exact: seccomp stops",
-        "faults": faults, "faults in kernel mode": kernel,
+        "calls": calls, "syscalls": "exact: seccomp stops", "faults": faults, "faults in kernel mode": kernel,
         "fault.access": "inferred from the faulting instruction", "fault.frame": "",
         "call.errno": "inferred: an allocation that returned NULL",
         "call.served_by": "not observed, because no model of this C library was asked", **between,
@@ -214,7 +222,11 @@ def _how_kernel(recording: Recording | None) -> dict[str, str]:
     return {"kernel": "exact: tracepoints, from the exception to the fault's sample, within a system call"}
 
 
-def _how_frames(findings: Findings) -> str:
+def _how_frames(findings: Findings, recording: Recording | None, request: Request) -> str:
     if findings.has_visible_frames:
         return "exact, as of the process's end"
+    if not {"faults", "residency"} <= set(request.instruments):
+        return _LEFT_OUT
+    if recording is None:
+        return _CUT_OFF
     return "not observed, because frame numbers need CAP_SYS_ADMIN"
