@@ -46,7 +46,8 @@ class Findings:
     """Grows while a run is replayed; true for all of it when the replay has come to its end.
 
     For each of the `ends` there is the address space as it was `replayed`, and what is known of its pages. `events`
-    counts them all, `refused_faults` the signals for page faults that the kernel counted and refused.
+    counts them all, `last_ns` is when the last began, `refused_faults` counts the signals for page faults that the
+    kernel counted and refused.
     """
 
     sites: SiteTable = field(default_factory=SiteTable)
@@ -59,6 +60,7 @@ class Findings:
     snapshots: list[Taken] = field(default_factory=list)
     kernel: KernelTotals = field(default_factory=KernelTotals)
     events: int = 0
+    last_ns: int = 0
     live_bytes: int = 0
     live_chunks: int = 0
     refused_faults: int = 0

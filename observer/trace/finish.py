@@ -126,7 +126,8 @@ def _finish(
     ledger = without_notes(balance_all(evidence), lost.get("notes", 0))
     meta = Meta(
         schema=SCHEMA, machine=machine, request=request,
-        outcome=msgspec.structs.replace(outcome_of(recording, spooled.notes), events=findings.events), ledger=ledger,
+        outcome=msgspec.structs.replace(outcome_of(recording, spooled.notes, findings.last_ns), events=findings.events),
+        ledger=ledger,
         how={**how, "fault.frame": _how_frames(findings, recording, request)},
         notes=(*_notes(recording), *notes_of(findings.snapshots), *without_names(findings.images)),
         totals=totals,

@@ -78,6 +78,13 @@ class Part:
         if self.overdue is not None:
             self.overdue[kind].append(row)
 
+    @property
+    def last_ns(self) -> int:
+        """When its last event began; 0 if it has none."""
+        columns = (self.calls, self.syscalls, self.faults, self.into_libraries)
+        frequent = (int(each.numbers["t_ns"].max()) for each in columns if each.length)
+        return max([*frequent, *(row["t_ns"] for row in (*self.signals, *self.processes))], default=0)
+
     def __len__(self) -> int:
         columns = (self.calls, self.syscalls, self.faults, self.into_libraries)
         rows = (self.signals, self.processes, self.lost)

@@ -93,6 +93,7 @@ def replayed(
         lives.see(moments.faults.records)
         findings.asks_for_huge_pages |= huge_pages_asked(part.syscalls)
         findings.events += len(part)
+        findings.last_ns = max(findings.last_ns, part.last_ns)
         held.append(part)
         while held and (not held[0].open or len(held) > most_held):
             yield held.popleft()

@@ -38,10 +38,10 @@ def put_off(folder: Folder, machine: Machine, request: Request, recording: Recor
     return meta
 
 
-def outcome_of(recording: Recording | None, notes: Sequence[Note]) -> Outcome:
-    """Return how a run ended, by its *recording*, None if it was cut off, and its *notes*."""
+def outcome_of(recording: Recording | None, notes: Sequence[Note], last_ns: int = 0) -> Outcome:
+    """Return how a run ended, by its *recording*, None if it was cut off, and its *notes*; *last_ns* is its last event."""
     if recording is None:
-        return Outcome(status=None, signal=None, ended="cut off")
+        return Outcome(status=None, signal=None, ended="cut off", seconds=last_ns / 1e9)
     outcome = Outcome(
         status=_exit_status(recording.status), signal=_signal_name(recording.status), ended=_ended(recording),
         seconds=recording.seconds,

@@ -217,6 +217,8 @@ def test_a_killed_observer_leaves_no_program_and_a_trace_that_says_so(tmp_path: 
     assert "cut off" in shown.stdout + shown.stderr
     recorded = Recorded(tmp_path / "trace", 0, "", "")
     assert recorded.trace.meta.outcome.ended == "cut off"
+    assert recorded.trace.meta.outcome.seconds == max(event.t_ns for event in recorded.events) / 1e9 > 0
+    assert "the observer was killed" in recorded.trace.meta.how["faults in kernel mode"]
     assert len(recorded.calls) == 46
     assert {line.verdict for line in recorded.trace.meta.ledger} == {INCOMPLETE}
 
