@@ -94,6 +94,8 @@ class _WorkloadRun:
         most = max([done.index for done in self._report.operations] + ([died] if died is not None else []), default=-1)
         if most >= len(self._operations):
             raise BadTrace("the interpreter's report does not fit the workload", f"it has no operation {most}")
+        if most >= 0 and not self._pids:
+            raise BadTrace("the recorded run does not fit the workload", "the program's beginning was not seen")
         for done in self._report.operations:
             self._one(done)
         if died is not None:

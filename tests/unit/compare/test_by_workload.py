@@ -220,6 +220,13 @@ def no_call() -> Played:
     return Played("malloc a 100").did(FIRST, 1)
 
 
+def no_beginning() -> Played:
+    played = Played("malloc a 100")
+    played.script = Script()
+    played.script.syscall("madvise", 0, 0, 0)
+    return played.malloc(100, FIRST)
+
+
 def no_fork() -> Played:
     return Played("fork").did()
 
@@ -229,6 +236,7 @@ def no_fork() -> Played:
     [
         (left_over, "1 allocator calls are left over"), (another_address, "malloc at 0x5581"), (another_call, "seen: malloc"),
         (no_call, "the call of line 1 was not seen"), (no_fork, "a fork was not seen"),
+        (no_beginning, "the program's beginning was not seen"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_said(make: Callable[[], Played], words: str) -> None:
