@@ -22,6 +22,7 @@ from observer.errors import CannotLaunch, CannotObserve
 from observer.files import open_regular
 from observer.linux import ptrace, seccomp
 from observer.linux.process import avoid_huge_pages, execute, stop_randomizing
+from observer.linux.procfs import read_status_field
 from observer.tracee.environment import as_given
 
 __all__ = ["Launched", "Start", "check_exec", "find_program", "launch"]
@@ -112,18 +113,28 @@ def launch(start: Start) -> Launched:
     try:
         ptrace.seize(pid)
     except OSError as error:
+        refusal = _refusal(pid, error)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         os.close(go_write)
         os.close(report_read)
-        raise CannotObserve(
-            "cannot trace the program",
-            f"ptrace refused ({os.strerror(error.errno or 0)})",
-            'a container needs --cap-add=SYS_PTRACE; kernel.yama.ptrace_scope must be below 3; see "observer doctor"',
-        ) from error
+        raise refusal from error
     os.write(go_write, b"g")
     os.close(go_write)
     return Launched(pid, report_read)
+
+
+def _refusal(pid: int, error: OSError) -> CannotObserve:
+    """Return what is to be said of process *pid*, which may not be traced: mostly that somebody traces it already."""
+    what, why = "cannot trace the program", f"ptrace refused ({os.strerror(error.errno or 0)})"
+    with contextlib.suppress(OSError, ValueError):
+        tracer = int(read_status_field(pid, "TracerPid"))
+        if tracer:
+            name = read_status_field(tracer, "Name")
+            remedy = "the observer without it: a process has one tracer"
+            return CannotObserve(what, f"{why}: {name}, process {tracer}, traces it with us", remedy)
+    remedy = 'a container needs --cap-add=SYS_PTRACE; kernel.yama.ptrace_scope must be below 3; see "observer doctor"'
+    return CannotObserve(what, why, remedy)
 
 
 def _check_proc() -> None:

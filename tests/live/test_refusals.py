@@ -113,6 +113,15 @@ def test_ptrace_refused_names_the_remedy(deny: str, tmp_path: Path) -> None:
     assert "Traceback" not in recorded.stderr
 
 
+def test_who_traces_the_observer_already_is_named(tmp_path: Path) -> None:
+    inner = [*OBSERVER, "run", "-q", "-o", str(tmp_path / "inner"), "--", "true"]
+    recorded = run_observer(inner, tmp_path / "outer", options=["-q"])
+    assert "cannot trace the program: ptrace refused (Operation not permitted): " in recorded.stderr
+    assert ", traces it with us\n  try: the observer without it" in recorded.stderr
+    assert recorded.status == 125
+    assert not (tmp_path / "inner").exists()
+
+
 def test_perf_refused_leaves_calls_and_system_calls(deny: str, sample: Callable[[str], str], tmp_path: Path) -> None:
     recorded = run_observer([sample("story")], tmp_path / "trace", prefix=[deny, str(PERF_EVENT_OPEN)])
     assert recorded.status == 0
