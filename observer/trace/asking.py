@@ -14,7 +14,7 @@ import duckdb
 from observer.errors import BadTrace, UsageError
 from observer.files import Folder, real_path
 from observer.model.filenames import as_text
-from observer.trace.database import literal, quoted
+from observer.trace.database import interruptible, literal, quoted
 from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
 
@@ -62,12 +62,13 @@ def ask(folders: Sequence[Path], query: str) -> Answer:
         _view(connection, paths, name)
     _lock(connection, [word for path in chain(*tables.values()) for word in (path, literal(path))])
     try:
-        result = connection.execute(_question(connection, query))
+        question = _question(connection, query)
+        result = interruptible(connection, lambda: connection.execute(question))
     except _USERS as error:
         raise UsageError(_UNANSWERED, str(error).strip().splitlines()[0], _EXAMPLE) from error
     except duckdb.Error as error:
         raise _failed(error) from error
-    return Answer([column[0] for column in result.description or []], _rows(result))
+    return Answer([column[0] for column in result.description or []], _rows(connection, result))
 
 
 def _lock(connection: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None:
@@ -145,9 +146,9 @@ def _view(connection: duckdb.DuckDBPyConnection, paths: Sequence[str], name: str
         raise BadTrace(f"the table {name} cannot be read", str(error).splitlines()[0], _AGAIN) from error
 
 
-def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
+def _rows(connection: duckdb.DuckDBPyConnection, result: duckdb.DuckDBPyConnection) -> Iterator[tuple[object, ...]]:
     try:
-        while rows := result.fetchmany(_ROWS):
+        while rows := interruptible(connection, lambda: result.fetchmany(_ROWS)):
             yield from rows
     except duckdb.Error as error:
         raise _failed(error) from error

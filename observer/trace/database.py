@@ -6,15 +6,16 @@ import errno
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import duckdb
 
 from observer.errors import NO_PROC, OURS, SCARCE, BadTrace
 
-__all__ = ["close_database", "database", "literal", "quoted"]
+__all__ = ["close_database", "database", "interruptible", "literal", "quoted"]
 
 _ERRNO: Final = re.compile(r'"errno":"([0-9]+)"')
 _NO_MORE: Final = (errno.EMFILE, errno.ENFILE)
@@ -25,6 +26,9 @@ _INTERRUPTED: Final = re.compile(r"\bKeyboardInterrupt\b|\bINTERRUPT Error\b")
 
 _NO_TEXT: Final = "conversion error"
 """What tells of bytes where text must be."""
+
+
+_Result = TypeVar("_Result")
 
 
 class _Instance:
@@ -79,6 +83,29 @@ def literal(path: str) -> str:
 def quoted(text: str) -> str:
     """Return *text* as SQL has it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], _Result]) -> _Result:
+    """Return what *work* does with *connection*; Ctrl-C ends it at once.
+
+    A thread that works in DuckDB looks for signals only between its tasks, and a question may be one that never ends.
+    """
+    future: Future[_Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        connection.interrupt()
+        thread.join()  # DuckDB's own end must not meet Python's
+        raise
 
 
 @contextmanager
