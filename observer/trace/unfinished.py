@@ -39,7 +39,11 @@ def put_off(folder: Folder, machine: Machine, request: Request, recording: Recor
 
 
 def outcome_of(recording: Recording | None, notes: Sequence[Note], last_ns: int = 0) -> Outcome:
-    """Return how a run ended, by its *recording*, None if it was cut off, and its *notes*; *last_ns* is its last event."""
+    """Return how a run ended, by its *recording*, None if it was cut off, and its *notes*.
+
+    Args:
+        last_ns: when its last event began.
+    """
     if recording is None:
         return Outcome(status=None, signal=None, ended="cut off", seconds=last_ns / 1e9)
     outcome = Outcome(
