@@ -39,7 +39,9 @@ NO_PROC: Final = ("/proc is not mounted", "mount -t proc proc /proc")
 
 
 def remedy_for(error: OSError, otherwise: str = "") -> str:
-    """Return what to try against *error*: more of what is scarce, or *otherwise*."""
+    """Return what to try against *error*: more of what is scarce, a shorter name, or *otherwise*."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "-o with a shorter name"
     return SCARCE.get(error.errno or 0, otherwise)
 
 

@@ -16,7 +16,7 @@ import pytest
 from observer.model.ledger import INCOMPLETE
 from tests.left_behind import left_after
 from tests.live.programs import compile_c
-from tests.recordings import OBSERVER, Recorded, run_observer
+from tests.recordings import OBSERVER, Recorded, environment_of_commands, run_observer
 
 PTRACE, PERF_EVENT_OPEN, SECCOMP, PRCTL = 101, 298, 317, 157
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -282,3 +282,14 @@ def test_a_full_disk_under_the_output_is_said() -> None:
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([*OBSERVER, "doctor"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (125, "observer: cannot write the output: No space left on device\n")
+
+
+def test_a_name_that_is_too_long_for_a_folder_is_no_matter_of_rights(tmp_path: Path) -> None:
+    program = tmp_path / ("x" * 253)
+    program.symlink_to("/bin/true")
+    done = subprocess.run(
+        [*OBSERVER, "run", "--", program], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=environment_of_commands(),
+    )  # fmt: skip
+    assert done.returncode == 125
+    assert done.stderr.endswith("File name too long\n  try: -o with a shorter name\n")
