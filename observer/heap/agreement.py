@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
-import numpy.ma  # np.unique would load it, while a program stands still
 import numpy.typing as npt
 
 from observer.glibc.chunks import FLAGS, IS_MAPPED, NON_MAIN, PREV_IN_USE
@@ -14,6 +13,7 @@ from observer.heap.arenas import Found
 from observer.heap.bins import Listed
 from observer.heap.image import Image
 from observer.heap.parts import Part
+from observer.heap.sets import among
 from observer.heap.values import CHUNK, Sum
 from observer.model.chunks import STATES
 
@@ -47,7 +47,7 @@ class Judge:
         self.table["address"], self.table["size"] = self._heads["address"], self._sizes
         self.table["arena"], self.table["bin"] = arena.number, -1
         fences = [address for part in parts for address in part.fences]
-        self.table["state"][np.isin(self._heads["address"], np.array(fences, dtype=np.uint64))] = _FENCE
+        self.table["state"][among(self._addresses, np.array(fences, dtype=np.uint64))] = _FENCE
         self.table["state"][self._addresses == np.uint64(arena.top)] = _TOP
 
     @property
@@ -57,7 +57,7 @@ class Judge:
 
     def in_use_of(self, sizes: Iterable[int]) -> list[int]:
         """Return the chunks in use that have one of these *sizes*."""
-        which = np.isin(self.table["size"], np.array(list(sizes), dtype=np.uint64)) & (self.table["state"] == _IN_USE)
+        which = among(self.table["size"], np.array(list(sizes), dtype=np.uint64)) & (self.table["state"] == _IN_USE)
         found: list[int] = self.table["address"][which].tolist()
         return found
 
@@ -138,7 +138,7 @@ class Judge:
 def sums_of(table: npt.NDArray[Any]) -> dict[str, Sum]:
     """Return the chunks of each state, with their bytes; states that no chunk has are left out."""
     found = {}
-    for state in np.unique(table["state"]).tolist():
+    for state in np.flatnonzero(np.bincount(table["state"])).tolist():
         sizes = table["size"][table["state"] == state]
         found[STATES[state]] = Sum(len(sizes), int(sizes.sum()))
     return found

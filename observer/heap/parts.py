@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from observer.glibc.chunks import FLAGS, IS_MAPPED, MINIMUM, NON_MAIN, PREV_IN_USE
 from observer.heap.image import PIECE, Image
+from observer.heap.sets import among, distinct
 from observer.heap.values import Region
 
 __all__ = ["HEAD", "Part", "walk_part"]
@@ -192,8 +193,8 @@ def _lowest_leading(words: npt.NDArray[np.uint64], start: int, units: int, top: 
     following = np.arange(units) + (sizes >> 4)
     is_ours = heads & (IS_MAPPED | NON_MAIN) == 0  # what is mapped singly may lie right below
     places = np.nonzero((sizes >= MINIMUM) & (sizes & 8 == 0) & (following <= units) & is_ours)[0]
-    places = np.union1d(places, goals[(goals >= 0) & (goals < units)])
-    leads = np.isin(places, goals) | np.isin(following[places], goals)
+    places = distinct(np.append(places, goals[(goals >= 0) & (goals < units)]))
+    leads = among(places, goals) | among(following[places], goals)
     steps = np.searchsorted(places, following[places])
     steps[steps == len(places)] = 0
     steps = np.where(leads | (places[steps] != following[places]), np.arange(len(places)), steps)

@@ -12,6 +12,7 @@ from observer.code.elf import Elf
 from observer.heap.image import Image
 from observer.heap.mapped import mapped_within
 from observer.heap.process import ProcessMemory, heap_of, opened, where_of
+from observer.heap.sets import among
 from observer.heap.values import Heap
 from observer.instruments.snapshot import Snapshot
 from observer.model.chunks import STATES
@@ -86,12 +87,12 @@ def _of_mappings(mapped: list[tuple[int, int]]) -> npt.NDArray[Any]:
 
 def _kinds(heap: Heap, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return the kind of each chunk, as records of chunks in use name it."""
-    kinds = np.where(np.isin(table["state"], [_HELD, _CACHE]), IN_USE, NOT_IN_USE)
+    kinds = np.where((table["state"] == _HELD) | (table["state"] == _CACHE), IN_USE, NOT_IN_USE)
     for number, arena in enumerate(heap.arenas):
         if arena.inferred_from is not None:
             behind = (table["arena"] == number) & (table["address"] >= arena.inferred_from)
             kinds[behind & (kinds == IN_USE)] = INFERRED
-    empty = np.isin(table["address"], np.array(heap.empty_caches, dtype=np.uint64)) & (kinds != NOT_IN_USE)
+    empty = among(table["address"], np.array(heap.empty_caches, dtype=np.uint64)) & (kinds != NOT_IN_USE)
     kinds[empty | (table["state"] == _CACHE)] = OF_CACHE
     return kinds
 
