@@ -67,11 +67,13 @@ class Carrying:
         """Put *word* on the stack at *address*.
 
         Perhaps that is the first to reach this page of the stack, or of a forked child's copy of it: then it is we who
-        bring it in. Where that is done at each call (*is_remembered*), a page that was reached once is taken for there.
+        bring it in. Where that is done at each call (*is_remembered*), a page that was reached once is taken for there;
+        not where there are threads: one may be forking, which shares the pages of all before we are told.
         """
         data = (word & (1 << 8 * memory.word) - 1).to_bytes(memory.word, "little")
         page = address // PAGE
-        if is_remembered and page in memory.pushed_pages:
+        memory.has_threads |= task.tid != task.pid
+        if is_remembered and page in memory.pushed_pages and not memory.has_threads:
             memory.pwrite(data, address)
             return
         with self._pages.pushing(), _stack_limit_of(task.pid):

@@ -46,7 +46,8 @@ class Memory:
     A stack belongs to the address space, and a coroutine may come back in another thread. So here are the calls of all
     threads whose return address is exchanged, `exchanged`, by what it was exchanged for and where it stands, those that
     were given up included; and `set_aside`, the calls that a coroutine left open when another ran on, by where their
-    return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to.
+    return addresses stand. `pushed_pages` are numbers of pages that are known to be there: they were written to, and
+    not by the first thread alone, if it `has_threads`.
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
     biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
@@ -73,6 +74,7 @@ class Memory:
         self.exchanged: dict[tuple[int, int], Frame] = {}
         self.set_aside: dict[int, Frame] = {}
         self.pushed_pages: set[int] = set()
+        self.has_threads = False
         self._syscall: int | None = None
         self.allocators: dict[tuple[Identity, int, bool], int] = {}
         self.libc_text: list[tuple[int, int]] = []

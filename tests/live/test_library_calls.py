@@ -14,6 +14,7 @@ from tests.recordings import run_observer
 
 JUMPS = (Path(__file__).parent / "jumps.c").read_text()
 ODD = (Path(__file__).parent / "odd_calls.c").read_text()
+TRIALS = Path(__file__).parent / "trials"
 I386 = "i686-linux-gnu-gcc"
 THROWS = """
 #include <cstdio>
@@ -99,6 +100,13 @@ def test_odd_calls_of_i386_are_left_as_they_are(flags: tuple[str, ...], tmp_path
     source.write_text(ODD)
     subprocess.run([I386, "-g", *flags, "-pthread", "-o", str(program), str(source)], check=True)
     assert_unchanged(str(program), tmp_path, ("-q", "-e", "library"))
+
+
+def test_stack_pages_that_a_fork_shares_while_threads_call_are_accounted_for(tmp_path: Path) -> None:
+    program = compile_c((TRIALS / "meantime.c").read_text(), tmp_path / "meantime", "-O1")
+    run = run_observer([program], tmp_path / "trace", options=("-q", "-e", "library"))
+    assert (run.status, run.stdout) == (0, "end\n"), run.stderr
+    run.assert_balanced()
 
 
 def assert_unchanged(program: str, folder: Path, options: tuple[str, ...]) -> None:
