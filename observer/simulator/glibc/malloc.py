@@ -206,6 +206,8 @@ class Glibc:
             self._calls.end(task)
         elif not self._doubts.is_lost:
             end_thread(self._calls, self._doubts, task)
+        else:
+            self._calls.threads.pop(task, None)  # where its chunks go nobody will ask
         return self._outcome(0)
 
     def has_arena(self, task: int) -> bool:

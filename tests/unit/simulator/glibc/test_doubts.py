@@ -137,6 +137,16 @@ def test_what_was_never_seen_is_lost_for_good() -> None:
     assert not made.copy(PID, PID + 7).predict(call(1, "malloc", 24, result=HEAP + 0x2C0), []).is_certain
 
 
+def test_threads_that_end_are_forgotten_by_a_model_that_is_lost_too() -> None:
+    made, without = side(), side()
+    made.lose()
+    without.lose()
+    made.start_thread(PID + 1)
+    assert not made.same_as(without)
+    made.end_thread(PID + 1)
+    assert made.same_as(without)
+
+
 def test_a_twin_is_the_same_until_it_does_something_else() -> None:
     reality, made = Reality(), side()
     a_life(reality, random.Random(5), SIZES[1], 80)
