@@ -11,7 +11,7 @@ from observer.instruments.images import Images, program_of
 from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.linux import procfs
-from observer.model.addresses import Mapping
+from observer.model.addresses import STACK, Mapping
 from observer.recording.notes import Exec
 from observer.recording.sink import Sink
 from observer.tracee.task import Task
@@ -55,6 +55,8 @@ class Programs:
                 heap_pages=None if is_exec else _heap_pages(task, mappings),
             )
         )  # fmt: skip
+        if task.memory is not None:
+            task.memory.growing = {mapping.end for mapping in mappings if mapping.path == STACK}
         self._images.executed(task, mappings, now)
         with self._pages.excluded():
             self._library.plant_vdso(task, mappings)

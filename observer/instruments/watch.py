@@ -28,7 +28,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.programs import Programs
 from observer.instruments.release import Release
-from observer.instruments.remapped import REMAPPING, note_all, note_remapped
+from observer.instruments.remapped import note_all, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.snapshot import Frames
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
@@ -199,8 +199,7 @@ class Watch:
             self._follower.clock_changed(task, is_there=args[1] != _TSC_SIGSEGV)
         elif (number, args[0]) in ((_PRCTL, _PR_SET_SECCOMP), (_SECCOMP, _SET_MODE_FILTER)):
             self.own_filters.add("the program filters its own system calls: what its filter answers makes no stop")
-        elif number in REMAPPING:
-            note_remapped(self._sink, task, number, args, result, now)
+        note_remapped(self._sink, task, number, args, result, now)
 
     @staticmethod
     def _text_changed(allocator: AllocatorCalls, task: Task, number: int, args: tuple[int, ...], result: int) -> None:

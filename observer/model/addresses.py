@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["LONGEST_PIECE", "PAGE", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
+__all__ = ["LONGEST_PIECE", "PAGE", "STACK", "AddressSpace", "Mapping", "is_numbered", "page_down", "page_up"]
 
 PAGE: Final = os.sysconf("SC_PAGESIZE")
 """Bytes of a page of this machine (sysconf(3)): what is recorded here has them, and what is predicted for here.
@@ -26,8 +26,11 @@ LONGEST_PIECE: Final = 1 << 47
 allocator of a program's own may even return something then; that it holds so much is no less impossible.
 """
 
+STACK: Final = "[stack]"
+"""The name of a program's first stack; what is cut off below is named no longer."""
+
 _NUMBERED: Final = "map#"
-_KERNELS_OWN: Final = frozenset({"[stack]", "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
+_KERNELS_OWN: Final = frozenset({STACK, "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[uprobes]"})
 
 
 def page_up(address: int, page: int = PAGE) -> int:
@@ -211,8 +214,15 @@ class AddressSpace:
         self.break_end = result
 
     def grown_like(self, real: AddressSpace) -> AddressSpace:
-        """Return a copy in which what grows by being touched begins where it does in the *real* address space."""
+        """Return a copy in which what grows by being touched begins where it does in the *real* address space.
+
+        So does the stack: what the program has cut off below it is a mapping like others there.
+        """
         grown = self.copy()
+        stack = next((mapping.start for mapping in real.mappings if mapping.path == STACK), 0)
+        for mapping in self._mappings:
+            if mapping.path == STACK and mapping.end <= stack:
+                grown._replace(mapping.start, mapping.end, [msgspec.structs.replace(mapping, path="")])
         for mapping in self._mappings:
             below = real.find(mapping.start - 1)
             if mapping.path not in self._growing or below is None or self.find(mapping.start - 1) is not None:

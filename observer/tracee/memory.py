@@ -51,6 +51,7 @@ class Memory:
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
     biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
+    `growing` are the ends of what grows downwards when it is touched: the stack, and its like.
 
     Raises:
         OSError: the process is gone.
@@ -81,6 +82,7 @@ class Memory:
         self.glibcs: list[tuple[Elf, int]] = []
         self.inline = Space([])
         self.marks: dict[int, Callable[[], None]] = {}
+        self.growing: set[int] = set()
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
@@ -90,7 +92,7 @@ class Memory:
         child.trap_home, child.trap = self.trap_home, self.trap
         child.allocators = dict(self.allocators)
         child.libc_text, child.glibcs = list(self.libc_text), list(self.glibcs)
-        child.inline, child.marks = self.inline.fork(), dict(self.marks)
+        child.inline, child.marks, child.growing = self.inline.fork(), dict(self.marks), set(self.growing)
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 

@@ -191,6 +191,13 @@ def test_memory_that_grows_downwards_is_as_large_as_it_was_made_by_touching(obse
     assert lines(found)[MAPPINGS].verdict == COMPLETE
 
 
+@pytest.mark.parametrize("what", ["stack", "mapping"])
+def test_what_has_grown_may_be_cut_into_pieces(observe: Observe, workshop: Path, what: str) -> None:
+    found = sound(observe(compiled(workshop, "guarded"), what))
+    assert found.stdout == "guarded\n"
+    assert lines(found)[MAPPINGS].verdict == COMPLETE
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the next number of a process")
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 def test_a_number_that_is_used_again_is_another_process(workshop: Path, tmp_path: Path) -> None:

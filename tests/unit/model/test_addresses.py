@@ -181,6 +181,16 @@ def test_what_grows_downwards_is_as_large_as_it_really_is_and_nothing_else_is() 
     assert space.grown_like(wide).find(0x4000) == Mapping(0x4000, 0x9000, "rw-", "map#0")
 
 
+def test_what_is_cut_off_below_the_stack_is_a_mapping_like_others() -> None:
+    space = AddressSpace([Mapping(0x4000, 0xA000, "rw-", "[stack]")])
+    space.protect(0x6000, 0x1000, "---")
+    real = AddressSpace(
+        [Mapping(0x4000, 0x6000, "rw-"), Mapping(0x6000, 0x7000, "---"), Mapping(0x7000, 0xA000, "rw-", "[stack]")]
+    )
+    assert space.intervals() == []
+    assert space.grown_like(real).intervals() == real.intervals() == [(0x4000, 0x6000, "rw-"), (0x6000, 0x7000, "---")]
+
+
 def test_a_copy_goes_its_own_way() -> None:
     space = space_of((0, 2, "rw-"))
     space.set_break(BASE + 64 * PAGE)
