@@ -18,7 +18,8 @@ _FP, _LR, _SP, _PC, _PSTATE = 29, 30, 31, 32, 33
 
 # include/uapi/asm-generic/unistd.h
 _NUMBERS: Final = MappingProxyType({
-    "io_setup": 0, "io_destroy": 1, "io_submit": 2, "close": 57, "read": 63, "write": 64, "vmsplice": 75, "exit": 93,
+    "io_setup": 0, "io_destroy": 1, "io_submit": 2, "close": 57, "read": 63, "write": 64, "vmsplice": 75,
+    "personality": 92, "exit": 93,
     "ptrace": 117, "sched_setaffinity": 122, "sched_getaffinity": 123, "kill": 129, "tkill": 130, "tgkill": 131,
     "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "getrusage": 165, "prctl": 167, "shmat": 196,
     "shmdt": 197, "socketpair": 199, "recvmsg": 212, "brk": 214, "munmap": 215, "mremap": 216, "clone": 220,

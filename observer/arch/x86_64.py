@@ -26,10 +26,11 @@ def _places(*names: str) -> tuple[int, ...]:
 _NUMBERS: Final = MappingProxyType({
     "read": 0, "write": 1, "close": 3, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13,
     "rt_sigprocmask": 14, "rt_sigreturn": 15, "mremap": 25, "madvise": 28, "shmat": 30, "recvmsg": 47, "socketpair": 53,
-    "clone": 56, "execve": 59, "exit": 60, "kill": 62, "shmdt": 67, "getrusage": 98, "ptrace": 101, "mlock": 149,
-    "munlock": 150, "mlockall": 151, "prctl": 157, "tkill": 200, "sched_setaffinity": 203, "sched_getaffinity": 204,
-    "io_setup": 206, "io_destroy": 207, "io_submit": 209, "remap_file_pages": 216, "tgkill": 234, "vmsplice": 278,
-    "perf_event_open": 298, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "seccomp": 317,
+    "clone": 56, "execve": 59, "exit": 60, "kill": 62, "shmdt": 67, "getrusage": 98, "ptrace": 101,
+    "personality": 135, "mlock": 149, "munlock": 150, "mlockall": 151, "prctl": 157, "tkill": 200,
+    "sched_setaffinity": 203, "sched_getaffinity": 204, "io_setup": 206, "io_destroy": 207, "io_submit": 209,
+    "remap_file_pages": 216, "tgkill": 234, "vmsplice": 278, "perf_event_open": 298, "process_vm_readv": 310,
+    "process_vm_writev": 311, "kcmp": 312, "seccomp": 317,
     "memfd_create": 319, "execveat": 322, "userfaultfd": 323, "mlock2": 325, "pkey_mprotect": 329,
     "io_uring_setup": 425, "clone3": 435, "pidfd_getfd": 438, "process_madvise": 440, "map_shadow_stack": 453,
 })  # fmt: skip

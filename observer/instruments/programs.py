@@ -57,6 +57,7 @@ class Programs:
         )  # fmt: skip
         if task.memory is not None:
             task.memory.growing = {mapping.end for mapping in mappings if mapping.path == STACK}
+            task.memory.reads_execute = procfs.reads_execute(task.tid)
         self._images.executed(task, mappings, now)
         with self._pages.excluded():
             self._library.plant_vdso(task, mappings)

@@ -2,7 +2,8 @@
 
 Only the places that a call can have changed are looked at (shmat(2), io_setup(2), remap_file_pages(2),
 map_shadow_stack: Linux 6.6), however many mappings there are. What grows by being touched (the stack, MAP_GROWSDOWN)
-lies where no call says: it is looked at when a call changes a part of it.
+lies where no call says: it is looked at when a call changes a part of it. And so is what may be executed though no
+call asks for that, as in programs of i386 that do not say whether their stack may be.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from time import monotonic_ns
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.linux import procfs
 from observer.linux.regions import regions_within
 from observer.model.addresses import Mapping, page_up
 from observer.model.memory_calls import map_flags
@@ -19,7 +21,7 @@ from observer.recording.notes import Detached, Region
 from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
-__all__ = ["note_all", "note_remapped"]
+__all__ = ["PERSONALITY", "note_all", "note_remapped"]
 
 _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES = NATIVE.numbers(
     "shmdt", "io_setup", "io_destroy", "remap_file_pages"
@@ -29,13 +31,21 @@ _REMAPPING: Final = _DETACHING.union({_IO_SETUP, _REMAP_FILE_PAGES}, NATIVE.numb
 """Their numbers."""
 _MMAP, _MREMAP = NATIVE.numbers("mmap", "mremap")
 _OF_RANGES: Final = frozenset({_MMAP, _MREMAP}.union(NATIVE.numbers("munmap", "mprotect", "pkey_mprotect")))
+_BRK, PERSONALITY = NATIVE.numbers("brk", "personality")
+_IMPLYING: Final = frozenset({_MMAP, _BRK}.union(NATIVE.numbers("mprotect", "pkey_mprotect")))
+"""What makes executable whatever may be read, where the personality says so (READ_IMPLIES_EXEC, personality(2))."""
 _REACH: Final = 128 << 20
 """Bytes that the kernel leaves free below a stack, at the least (mmap_base)."""
 
 
 def note_remapped(sink: Sink, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
     """Note what the successful call *number* of the stopped *task* left: `detached` an address, or a `region`."""
-    if number in _OF_RANGES and task.memory is not None:
+    if number in _IMPLYING and task.memory is not None and task.memory.reads_execute:
+        start, length = args[:2] if number not in (_MMAP, _BRK) else (result - (number == _BRK), 1)
+        _note_region(sink, task, start, start + length, monotonic_ns())
+    if number == PERSONALITY and task.memory is not None:
+        task.memory.reads_execute = procfs.reads_execute(task.tid)
+    elif number in _OF_RANGES and task.memory is not None:
         if number == _MMAP and "growsdown" in map_flags(args[3]):
             task.memory.growing.add(page_up(result + args[1]))
         for top in task.memory.growing if number != _MMAP or "fixed" in map_flags(args[3]) else ():
@@ -55,6 +65,7 @@ def _note_region(sink: Sink, task: Task, start: int, end: int, now: int, *, is_w
         found = [region.mapping for region in regions_within(task.tid, start, end)]
     except PermissionError:
         return  # it forbade to be read (PR_SET_DUMPABLE): its end is not compared either, and that is said
+    found = task.memory.inline.without_ours(found) if task.memory is not None else found
     if found:
         start = min(start, found[0].start) if is_whole else found[0].start
         end = max(end, found[-1].end) if is_whole else found[-1].end

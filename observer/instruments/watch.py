@@ -28,7 +28,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.programs import Programs
 from observer.instruments.release import Release
-from observer.instruments.remapped import note_all, note_remapped
+from observer.instruments.remapped import PERSONALITY, note_all, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.snapshot import Frames
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
@@ -54,7 +54,7 @@ _PRCTL, _SECCOMP, _MPROTECT, _PKEY_MPROTECT = NATIVE.numbers("prctl", "seccomp",
 _PR_SET_SECCOMP, _SET_MODE_FILTER, _TSC_SIGSEGV = 22, 1, 2
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
-_ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | {_MMAP, _MUNMAP, _MREMAP, SIGACTION, SIGPROCMASK, _SECCOMP, _PRCTL}
+_ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | _TRAP_CALLS | {_MMAP, _MUNMAP, _MREMAP, PERSONALITY, _SECCOMP, _PRCTL}
 # What these have done before they failed stays done.
 _PARTLY_DONE: Final = frozenset({_MMAP, _MPROTECT, _MREMAP, _PKEY_MPROTECT})
 _EINVAL: Final = 22
@@ -64,7 +64,7 @@ def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
     """Return the system calls that the instruments themselves must see."""
     needed: set[int] = set()
     if calls or faults:
-        needed |= {_MMAP, _MUNMAP, _SECCOMP}
+        needed |= {_MMAP, _MUNMAP, _SECCOMP, PERSONALITY}
     if calls:
         needed |= {SIGACTION, SIGPROCMASK, _SIGRETURN, _MREMAP, _EXECVE, _EXECVEAT} | _CHANGING_TEXT
     if faults:

@@ -31,6 +31,7 @@ __all__ = [
     "read_pagemap",
     "read_resident_bytes",
     "read_status_field",
+    "reads_execute",
     "seccomp_filters",
     "signal_sets",
     "task_counters",
@@ -163,6 +164,17 @@ class OwnCounters:
 def heap_start(pid: int) -> int:
     """Return start_brk (stat field 47): where the heap begins; 0 when not allowed to know."""
     return int(_stat_fields(f"/proc/{pid}/stat")[44])
+
+
+_READ_IMPLIES_EXEC: Final = 0x0400000
+
+
+def reads_execute(tid: int) -> bool:
+    """Whether whatever a task maps to be read may be executed, too (personality(2)); not, where it may not be asked."""
+    try:
+        return bool(int(_read(f"/proc/{tid}/personality"), 16) & _READ_IMPLIES_EXEC)
+    except OSError:
+        return False
 
 
 _AT_SECURE: Final = 23

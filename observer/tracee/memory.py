@@ -51,7 +51,8 @@ class Memory:
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
     biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
-    `growing` are the ends of what grows downwards when it is touched: the stack, and its like.
+    `growing` are the ends of what grows downwards when it is touched: the stack, and its like. `reads_execute` says
+    that what is mapped to be read may be executed (READ_IMPLIES_EXEC).
 
     Raises:
         OSError: the process is gone.
@@ -83,6 +84,7 @@ class Memory:
         self.inline = Space([])
         self.marks: dict[int, Callable[[], None]] = {}
         self.growing: set[int] = set()
+        self.reads_execute = False
 
     def fork(self, pid: int) -> Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
@@ -93,6 +95,7 @@ class Memory:
         child.allocators = dict(self.allocators)
         child.libc_text, child.glibcs = list(self.libc_text), list(self.glibcs)
         child.inline, child.marks, child.growing = self.inline.fork(), dict(self.marks), set(self.growing)
+        child.reads_execute = self.reads_execute
         self.pushed_pages.clear()  # they are shared now: who writes first gets a page of its own
         return child
 

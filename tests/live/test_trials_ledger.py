@@ -198,6 +198,31 @@ def test_what_has_grown_may_be_cut_into_pieces(observe: Observe, workshop: Path,
     assert lines(found)[MAPPINGS].verdict == COMPLETE
 
 
+def test_what_is_executable_though_nobody_asked_for_that_is_seen_to_be(observe: Observe, workshop: Path) -> None:
+    found = sound(observe(compiled(workshop, "readable")))
+    assert found.stdout == "end\n"
+    assert lines(found)[MAPPINGS].verdict == COMPLETE
+
+
+@pytest.mark.skipif(shutil.which("as") is None, reason="there is no assembler here")
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="a program of i386")
+def test_a_program_of_i386_that_says_nothing_of_its_stack_may_execute_what_it_reads(
+    observe: Observe, workshop: Path
+) -> None:
+    source = """
+        .globl _start
+        _start: movl $192, %eax; xorl %ebx, %ebx; movl $8192, %ecx; movl $3, %edx; movl $0x22, %esi; movl $-1, %edi
+        xorl %ebp, %ebp; int $0x80; movl $1, (%eax)
+        movl $45, %eax; xorl %ebx, %ebx; int $0x80
+        leal 8192(%eax), %ebx; movl $45, %eax; int $0x80; movl $1, -4(%ebx)
+        movl $1, %eax; xorl %ebx, %ebx; int $0x80
+    """
+    made, program = str(workshop / "silent.o"), str(workshop / "silent")
+    subprocess.run(["as", "--32", "-o", made], input=source, text=True, check=True)
+    subprocess.run(["ld", "-m", "elf_i386", "-o", program, made], check=True)
+    assert lines(sound(observe(program)))[MAPPINGS].verdict == COMPLETE
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose the next number of a process")
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="unshare is not installed")
 def test_a_number_that_is_used_again_is_another_process(workshop: Path, tmp_path: Path) -> None:
