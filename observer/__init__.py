@@ -24,7 +24,7 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   alone.
 - `heap/`: glibc's heap of a stopped process, read from outside: `walking.py` makes a frozen `Heap` (`values.py`) of any
   memory that `image.py` can read; `arenas.py`, `parts.py`, `bins.py` and `caches.py` are its structures, checked
-  against each other by `agreement.py`; `process.py` is a tracee as such a memory.
+  against each other by `agreement.py` (with `sets.py`); `process.py` is a tracee as such a memory.
 - `recording/`: what is written while the program runs: `records.py` has each record's layout once, `slots.py` how calls
   that programs record take one record or two, `notes.py` the rare things, each kind a value (`note_lines.py` reads them
   back, `text.py` makes them UTF-8); `spool.py` are their files, `room.py` is the disk's, `sink.py` what instruments see
