@@ -89,7 +89,7 @@ class Shapes:
         return _AT_ONCE * self.small.size
 
 
-FEW_PIECES: Final = Shapes(Shape(40960, 256), Shape(3584, 32), Shape(448, 8), Shape(5120, 64))
+FEW_PIECES: Final = Shapes(Shape(20480, 256), Shape(3584, 32), Shape(448, 8), Shape(5120, 64))
 """Where only calls that the C library makes for the program have pieces of stack."""
 EACH_A_PIECE: Final = Shapes(
     Shape(512, 256, CALLERS_STACK), Shape(128, 64, CALLERS_STACK), Shape(32, 16, CALLERS_STACK),
