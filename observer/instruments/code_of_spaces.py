@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
+from observer.instruments.chains import Code
 from observer.instruments.places import CodeMap
 from observer.tracee.inline.space import Space
 
@@ -18,7 +19,7 @@ Known = TypeVar("Known")
 class CodeOfSpaces(Generic[Known]):
     """What *known_of* makes of the code of each space, for as long as that has the same images."""
 
-    def __init__(self, known_of: Callable[[CodeMap], Known]) -> None:
+    def __init__(self, known_of: Callable[[Code], Known]) -> None:
         self._known_of = known_of
         self._spaces: dict[Space, tuple[int, Known]] = {}
 
