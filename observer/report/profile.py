@@ -26,6 +26,8 @@ _ROWS: Final = 15
 _BAR: Final = 12
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _PARTS: Final = ("mapped", "asked", "rounding", "headers", "idle", "resident", "vacant", "untouched")
+_SIZES: Final = {"chunk": 20, "calls": 13, "asked": 11, "lost": 11, "peak": 12, "pieces": 9}
+"""The columns of sizes, and how wide they are where there is room."""
 _ALONE: Final = 128
 _MERGED: Final = (256, 512, 1008)
 """Classes of sizes beyond _ALONE, up to each of these, are one row."""
@@ -188,16 +190,32 @@ def _half(counts: Sequence[int]) -> tuple[int, int | None] | None:
 def print_sizes(console: Console, profile: HeapProfile, language: Language = ENGLISH) -> None:
     """Print the classes of sizes that were asked for."""
     _titled(console, language.say("sizes_title"), language.say("sizes_hint"))
-    columns = (("chunk", 20), ("calls", 13), ("asked", 11), ("lost", 11), ("peak", 12), ("pieces", 9))
-    titles = "".join(right(language.choose("sizes_columns", name), cells) for name, cells in columns)
-    put(console, Text(titles, "dim"))
+    rows = [[language.choose("sizes_columns", name) for name in _SIZES]]
     for each in _merged(profile.sizes()):
         asked, lost, peak = (language.short_size(value) for value in (each.asked, each.lost, each.peak))
-        cells = f"{number(each.calls):>13}{right(asked, 11)}{right(lost, 11)}{right(peak, 12)}"
-        put(console, f"{right(_range(each, language), 20)}{cells}{number(each.peak_pieces):>9}")
+        rows.append([_range(each, language), number(each.calls), asked, lost, peak, number(each.peak_pieces)])
+    widths = _fitting(console, rows, tuple(_SIZES.values()))
+    for i, cells in enumerate(rows):
+        line = "".join(right(cell, wide) for cell, wide in zip(cells, widths, strict=False))
+        put(console, Text(line, "" if i else "dim"))
     if profile.has_other_chunks:
         put(console)
         paragraph(console, f"  {language.say('sizes_other')}", hanging=2)
+
+
+def _fitting(console: Console, rows: Sequence[Sequence[str]], wanted: Sequence[int]) -> list[int]:
+    """Return how wide columns are: as *wanted*, or as their cells need it where that is more or there is less room.
+
+    Two spaces are before each cell, one where there is no room for more. Where even that is too much for the console,
+    the last columns are left out.
+    """
+    longest = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(wide, cells + 2) for wide, cells in zip(wanted, longest, strict=True)]
+    if sum(widths) > console.width:
+        widths = [cells + 1 for cells in longest]
+    while sum(widths) > console.width and len(widths) > 1:
+        widths.pop()
+    return widths
 
 
 def _range(each: SizeClass, language: Language) -> str:
