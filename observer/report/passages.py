@@ -9,7 +9,7 @@ from rich.text import Text
 
 from observer.model.events import Call, Event, Lost, Process, Signal, Site
 from observer.report.kernel_side import kernel_words
-from observer.report.screen import heading, put, safe
+from observer.report.screen import heading, paragraph, put, safe
 from observer.report.source import Sources
 from observer.story.language import ENGLISH, Language
 from observer.story.names import Names
@@ -31,8 +31,8 @@ def legend(console: Console, language: Language = ENGLISH) -> None:
     """Print the book's six steps, which the story's second column refers to."""
     heading(console, language.say("the_steps"), language.say("the_steps_hint"))
     for step, words in language.steps.items():
-        put(console, Text.assemble((f"  {step}", "bold"), f"  {words}"))
-    put(console, Text(f"  {language.say('the_rings')}", "dim"))
+        paragraph(console, words, first=Text.assemble((f"  {step}", "bold"), "  "), hanging=5)
+    paragraph(console, Text(language.say("the_rings"), "dim"), first="  ", hanging=2)
 
 
 class StoryPrinter:

@@ -42,7 +42,7 @@ def print_peak(console: Console, use: MemoryUse, sources: Sources, language: Lan
         return
     pieces = language.counted(len(peak.alive.pieces), "piece")
     hint = language.say("peak_hint", language.size(peak.live), pieces, number(peak.n), moment(peak.t_ns))
-    _titled(console, language.say("peak_title"), hint)
+    heading(console, language.say("peak_title"), hint)
     titles = [right(language.choose("peak_columns", name), cells) for name, cells in (("alive", 10), ("share", 6))]
     pieces_title = right(language.choose("peak_columns", "pieces"), 10)
     row = f"  {titles[0]}{titles[1]}  {' ' * _BAR}{pieces_title}  {language.choose('peak_columns', 'place')}"
@@ -55,15 +55,6 @@ def print_peak(console: Console, use: MemoryUse, sources: Sources, language: Lan
     if len(places) > _ROWS:
         put(console, f"  {language.say('top_more', language.counted(len(places) - _ROWS, 'place'))}")
     _print_course(console, use, language)
-
-
-def _titled(console: Console, title: str, hint: str) -> None:
-    """Print a section's title, and the hint beside it, or below where there is no room."""
-    if cell_len(title) + 2 + cell_len(hint) <= console.width:
-        heading(console, title, hint)
-    else:
-        heading(console, title)
-        paragraph(console, Text(f"  {hint}", "dim"), hanging=2)
 
 
 def _share(part: int, whole: int) -> str:
@@ -91,7 +82,7 @@ def print_fragmentation(
     console: Console, use: MemoryUse, language: Language = ENGLISH, *, beside: bool = False
 ) -> None:  # fmt: skip
     """Print what the allocator's memory is at the peak and in the end; *beside*: pages came without a fault, too."""
-    _titled(console, language.say("fragmentation_title"), language.say("fragmentation_hint"))
+    heading(console, language.say("fragmentation_title"), language.say("fragmentation_hint"))
     titles = [right(language.choose("fragmentation_columns", name), 18) for name in ("peak", "end")]
     put(console, Text(f"  {left('', 42)}{''.join(titles)}", "dim"))
     for name in _PARTS:
@@ -189,7 +180,7 @@ def _half(counts: Sequence[int]) -> tuple[int, int | None] | None:
 
 def print_sizes(console: Console, profile: HeapProfile, language: Language = ENGLISH) -> None:
     """Print the classes of sizes that were asked for."""
-    _titled(console, language.say("sizes_title"), language.say("sizes_hint"))
+    heading(console, language.say("sizes_title"), language.say("sizes_hint"))
     rows = [[language.choose("sizes_columns", name) for name in _SIZES]]
     for each in _merged(profile.sizes()):
         asked, lost, peak = (language.short_size(value) for value in (each.asked, each.lost, each.peak))

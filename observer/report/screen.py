@@ -62,9 +62,13 @@ def put(console: Console, text: Text | str = "", style: str = "") -> None:
 
 
 def heading(console: Console, title: str, aside: str = "") -> None:
-    """Print a section's title, with a word beside it."""
+    """Print a section's title, with a word beside it, or below where there is no room."""
     put(console)
-    put(console, Text.assemble((title, "bold"), "  " if aside else "", (aside, "dim")))
+    if not aside or cell_len(title) + 2 + cell_len(aside) <= console.width:
+        put(console, Text.assemble((title, "bold"), "  " if aside else "", (aside, "dim")))
+        return
+    put(console, Text(title, "bold"))
+    paragraph(console, Text(safe(aside), "dim"), first="  ", hanging=2)
 
 
 def paragraph(console: Console, text: Text | str, *, first: Text | str = "", hanging: int = 0) -> None:

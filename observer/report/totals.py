@@ -11,7 +11,7 @@ from rich.text import Text
 
 from observer.arch.known import native_of
 from observer.model.machine import Meta
-from observer.report.screen import bar, heading, left, paragraph, put, right, safe
+from observer.report.screen import bar, heading, left, paragraph, right, safe
 from observer.story.departures import Occurrence
 from observer.story.language import ENGLISH, Language
 from observer.story.summary import Summary
@@ -158,5 +158,5 @@ def print_departures(console: Console, departures: Iterable[Occurrence], languag
         places = ", ".join(f"{n:,}" for n in departure.evidence[:3])
         more = ", ..." if departure.count > 3 else ""
         aside = language.say("departure_seen", number(departure.count), f"{places}{more}")
-        put(console, Text.assemble((f"  {title}", "bold"), (f"  {aside}", "dim")))
+        paragraph(console, Text.assemble((title, "bold"), (f"  {aside}", "dim")), first="  ", hanging=2)
         paragraph(console, why, first="    ", hanging=4)

@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.text import Text
 
-from observer.report.screen import make_console, paragraph, put
+from observer.report.screen import heading, make_console, paragraph, put
+from tests.unit.report.screens import screen
 
 HOSTILE = "a\x1b[31mb\x9b1m\u202ec\x7f"
 
@@ -20,3 +21,12 @@ def test_what_somebody_forgot_to_escape_is_escaped(text: Text | str) -> None:
     paragraph(console, text, first=HOSTILE)
     assert out.getvalue().replace("\n", "").isprintable()
     assert out.getvalue().count("a\\x1b[31mb\\x9b1m\\u202ec\\x7f") == 3
+
+
+def test_a_title_with_a_long_word_beside_it_has_it_below() -> None:
+    assert screen(lambda console: heading(console, "The peak", "of one"), 60) == "\nThe peak  of one\n"
+    lines = screen(lambda console: heading(console, "The peak", "of this run " * 6), 60).splitlines()
+    assert lines[:2] == ["", "The peak"]
+    assert len(lines) == 4
+    assert all(line.startswith("  ") for line in lines[2:])
+    assert max(map(len, lines)) <= 60
