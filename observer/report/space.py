@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from rich.cells import set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -22,10 +21,31 @@ __all__ = ["Region", "print_space", "regions_of"]
 
 _NAME: Final = 25
 _BAR: Final = 8
+_ADDRESS: Final = 17
+_WIDE: Final = 76
+"""What boxes with bars need. Narrower terminals have none, shorter addresses, and names that have what is left."""
+_NARROW_ADDRESS: Final = 13
+_BESIDE: Final = 28
+"""What is beside the address and the name of a box without a bar, a break's mark beside an edge included."""
 _SMALL_GAP: Final = 1 << 20
 _MOST: Final = 20
 _PARTS: Final = frozenset({"r-x", "r--", "rw-", "---"})
 _STYLES: Final = {"heap": "yellow", "program": "cyan", "mapped": "magenta", "stack": "green", "file": "blue"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    """How many cells the columns have on a terminal."""
+
+    address: int = _ADDRESS
+    name: int = _NAME
+    bar: int = _BAR
+
+
+def _widths(console: Console) -> _Widths:
+    if console.width >= _WIDE:
+        return _Widths()
+    return _Widths(_NARROW_ADDRESS, min(max(console.width - _NARROW_ADDRESS - _BESIDE, 8), _NAME), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +177,8 @@ def print_space(
     whose = language.say("of_process", safe(end.path.rsplit("/", 1)[-1]), end.pid)
     heading(console, title or language.say("space_at_end"), whose)
     columns = f"{right(language.say('size_column'), 6)}  {right(language.say('resident_column'), 8)}"
-    put(console, Text(f"  {left(language.say('space_columns'), _NAME + 26)}{columns}", "dim"))
+    widths = _widths(console)
+    put(console, Text(f"  {left(language.say('space_columns'), widths.address + widths.name + 9)}{columns}", "dim"))
     above: Region | None = None
     for region in reversed(regions):
         _gap(console, region, above, end, language)
@@ -178,20 +199,23 @@ def _is_break(region: Region, end: ProcessEnd, which: str, language: Language) -
 
 
 def _edge(console: Console, address: int, mark: str = "") -> None:
-    line = "─" * (_NAME + 2)
-    put(console, Text.assemble((f"{address:>17x} ", "dim"), f"├{line}┤", (f"  <- {mark}" if mark else "", "bold")))
+    widths = _widths(console)
+    line = "─" * (widths.name + 2)
+    where = f"{address:>{widths.address}x} "
+    put(console, Text.assemble((where, "dim"), f"├{line}┤", (f"  <- {mark}" if mark else "", "bold")))
 
 
 def _box(console: Console, region: Region, end: ProcessEnd, language: Language) -> None:
     _edge(console, region.end, _is_break(region, end, "end", language))
-    name = set_cell_size(safe(region.name), _NAME)
+    widths = _widths(console)
+    name = Text(safe(region.name), _STYLES.get(region.kind, ""))
+    name.truncate(widths.name, overflow="ellipsis", pad=True)
     mapped = right(language.size(region.mapped), 9)
     share = right("?" if region.resident is None else language.size(region.resident), 9)
-    drawn = "" if region.resident is None else f" {bar(region.resident, region.mapped, _BAR)}"
-    style = _STYLES.get(region.kind, "")
-    put(
-        console, Text.assemble(f"{region.protection:>17} │ ", (name, style), f" │ {mapped} {share}", (drawn, style))
-    )  # fmt: skip
+    has_bar = region.resident is not None and widths.bar
+    drawn = f" {bar(region.resident or 0, region.mapped, widths.bar)}" if has_bar else ""
+    line = Text.assemble(f"{region.protection:>{widths.address}} │ ", name, f" │ {mapped} {share}", (drawn, name.style))
+    put(console, line)
 
 
 def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd, language: Language) -> None:
@@ -206,7 +230,12 @@ def _gap(console: Console, lower: Region, upper: Region | None, end: ProcessEnd,
         return
     _edge(console, upper.start, _is_break(upper, end, "start", language))
     phrase = "space_gap_heap" if heap_below else "space_gap_stack" if upper.kind == "stack" else "space_gap"
-    put(console, Text.assemble(" " * 18, "·   ", (language.say(phrase, language.size(empty)), "dim italic")))
+    put(
+        console,
+        Text.assemble(
+            " " * (_widths(console).address + 1), "·   ", (language.say(phrase, language.size(empty)), "dim italic")
+        ),
+    )
 
 
 def _has_heap(end: ProcessEnd) -> bool:
@@ -218,4 +247,4 @@ def _totals(console: Console, regions: list[Region], end: ProcessEnd, language: 
     text = f"  {language.say('space_total', language.size(mapped), language.size(end.resident_bytes))}"
     if end.break_end > end.break_start:
         text += language.say("space_heap", language.size(end.break_end - end.break_start))
-    put(console, text)
+    paragraph(console, text, hanging=2)

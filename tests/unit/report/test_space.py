@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
+from rich.cells import cell_len
 from syrupy.assertion import SnapshotAssertion
 
 from observer.model.addresses import Mapping
 from observer.model.machine import ProcessEnd
 from observer.report.space import print_space, regions_of
+from observer.story.language import ENGLISH, KOREAN, Language
 from tests.builders import HEAP, LIBC, process_end
 from tests.unit.report.screens import screen
 
@@ -70,3 +73,13 @@ def test_a_hostile_or_wide_name_does_not_break_the_box() -> None:
 
 def test_a_process_that_left_nothing_is_not_drawn() -> None:
     assert screen(lambda console: print_space(console, with_mappings())) == ""
+
+
+@pytest.mark.parametrize("language", [ENGLISH, KOREAN])
+@pytest.mark.parametrize("columns", [60, 66, 72, 75])
+def test_a_narrow_terminal_has_the_boxes_without_bars(columns: int, language: Language) -> None:
+    long_name = with_mappings(*process_end().mappings, Mapping(LIBC << 4, (LIBC << 4) + 4096, "rw-", f"/{'a' * 40}"))
+    for end in (process_end(), long_name):
+        lines = screen(lambda console, end=end: print_space(console, end, language=language), columns).splitlines()
+        assert max(map(cell_len, lines)) <= columns
+        assert any(f"{HEAP:x} ├" in line for line in lines)
