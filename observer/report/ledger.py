@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +20,9 @@ __all__ = ["print_ledger"]
 _WIDTHS: Final = (9, 9, 5, 5, 6)
 _TITLES: Final = ("seen", "expected", "lost", "excluded", "unexplained")
 _VERDICT: Final = 13
+_IDENTITY: Final = 16
+_WIDE: Final = 2 + _IDENTITY + sum(_WIDTHS) + len(_WIDTHS) + 2 + _VERDICT
+"""Narrower terminals have columns as narrow as their numbers, and none in which all of them are 0."""
 _SHORT: Final = {EXCLUSIONS: "COMPLETE*"}
 _STYLES: Final = {COMPLETE: "green", EXCLUSIONS: "green"}
 _ADDRESS: Final = 1 << 40
@@ -30,41 +35,60 @@ def print_ledger(console: Console, lines: Sequence[LedgerLine], language: Langua
     if not lines:
         put(console, f"  {language.say('ledger_empty')}")
         return
-    wide = _identity_width(console)
-    _columns(console, wide, language)
+    table = _Table.of(console, lines, language)
+    put(console, Text(f"  {left(table.title, table.identity)}{table.numbers(table.titles)}  {table.verdict}", "dim"))
     for line in lines:
-        _line(console, line, wide)
+        _line(console, line, table)
     _notes(console, lines, language)
-    put(console, Text.assemble(f"  {language.say('ledger_verdict')}", (headline(tuple(lines)), _style(verdict))))
+    told = Text(headline(tuple(lines)), _style(verdict))
+    paragraph(console, told, first=f"  {language.say('ledger_verdict')}", hanging=4)
 
 
-def _columns(console: Console, wide: int, language: Language) -> None:
-    identity, verdict, *titles = (
-        language.choose("ledger_columns", name) for name in ("identity", "verdict", *_TITLES)
-    )  # fmt: skip
-    put(console, Text(f"  {left(identity, wide)}{_numbers(titles)}  {verdict}", "dim"))
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The titles of the columns, and how many cells each has; those of 0 cells are left out."""
 
+    title: str
+    titles: tuple[str, ...]
+    verdict: str
+    identity: int
+    widths: tuple[int, ...]
 
-def _identity_width(console: Console) -> int:
-    return max(console.width - 2 - sum(_WIDTHS) - len(_WIDTHS) - 2 - _VERDICT, 16)
+    @classmethod
+    def of(cls, console: Console, lines: Sequence[LedgerLine], language: Language) -> _Table:
+        """Return the table in which *lines* have room on *console*."""
+        title, verdict, *titles = (
+            language.choose("ledger_columns", name) for name in ("identity", "verdict", *_TITLES)
+        )
+        widths, words = list(_WIDTHS), _VERDICT
+        if console.width < _WIDE:
+            for i, column in enumerate(zip(*map(_texts, lines), strict=True)):
+                is_needed = i < 2 or any(text not in ("0", "-") for text in column)
+                widths[i] = max(map(cell_len, (titles[i], *column))) if is_needed else 0
+            words = max(map(cell_len, (verdict, *(_SHORT.get(line.verdict, line.verdict) for line in lines))))
+        taken = sum(wide + 1 for wide in widths if wide)
+        return cls(title, tuple(titles), verdict, max(console.width - 4 - taken - words, 12), tuple(widths))
 
-
-def _numbers(texts: Sequence[str]) -> str:
-    return "".join(f" {right(text, width)}" for text, width in zip(texts, _WIDTHS, strict=True))
+    def numbers(self, texts: Sequence[str]) -> str:
+        """Return *texts* in the columns of numbers."""
+        return "".join(f" {right(text, wide)}" for text, wide in zip(texts, self.widths, strict=True) if wide)
 
 
 def _style(verdict: str) -> str:
     return "bold red" if verdict in FAILING else _STYLES.get(verdict, "yellow")
 
 
-def _line(console: Console, line: LedgerLine, wide: int) -> None:
-    known = line.seen is not None
+def _texts(line: LedgerLine) -> tuple[str, ...]:
+    if line.seen is None:
+        return ("-",) * len(_WIDTHS)
     excluded = sum(part.count for part in line.excluded)
-    texts = (_number(line.seen), _number(line.expected), _count(line.lost), _count(excluded), _count(line.unexplained))
-    columns = _numbers(texts if known else ("-",) * len(_WIDTHS))
+    return (_number(line.seen), _number(line.expected), _count(line.lost), _count(excluded), _count(line.unexplained))
+
+
+def _line(console: Console, line: LedgerLine, table: _Table) -> None:
     verdict = Text(f"  {_SHORT.get(line.verdict, line.verdict)}", _style(line.verdict))
-    names = Text(safe(line.identity)).wrap(console, wide)
-    put(console, Text.assemble("  ", _padded(names[0], wide), columns, verdict))
+    names = Text(safe(line.identity)).wrap(console, table.identity)
+    put(console, Text.assemble("  ", _padded(names[0], table.identity), table.numbers(_texts(line)), verdict))
     for name in names[1:]:
         name.rstrip()
         put(console, Text.assemble("  ", name))
@@ -93,7 +117,7 @@ def _count(value: int) -> str:
 
 def _notes(console: Console, lines: Sequence[LedgerLine], language: Language) -> None:
     if any(line.verdict == EXCLUSIONS for line in lines):
-        put(console, Text(f"  {language.say('ledger_exclusions', EXCLUSIONS)}", "dim"))
+        paragraph(console, Text(language.say("ledger_exclusions", EXCLUSIONS), "dim"), first="  ", hanging=2)
     for line in lines:
         for part in line.excluded:
             text = language.say("ledger_excluded", line.identity, number(part.count), part.why)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from rich.cells import cell_len
 from syrupy.assertion import SnapshotAssertion
 
 from observer.model.ledger import Exclusion, balance
 from observer.report.ledger import print_ledger
+from observer.story.language import ENGLISH, KOREAN, Language
 from tests.builders import ledger
 from tests.unit.report.screens import screen
 
@@ -43,3 +45,16 @@ def test_huge_numbers_stay_in_their_columns() -> None:
 
 def test_an_empty_ledger_says_so() -> None:
     assert "nothing was balanced in this run" in screen(lambda console: print_ledger(console, []))
+
+
+@pytest.mark.parametrize("language", [ENGLISH, KOREAN])
+@pytest.mark.parametrize("columns", [60, 66, 71])
+def test_a_narrow_terminal_has_no_column_of_zeros(columns: int, language: Language) -> None:
+    some = balance("page faults = minflt + majflt", 105, 2534, excluded=(Exclusion(2429, "the recorder's own"),))
+    whole = [*ledger(), balance("tasks ended = tasks started", 1, 1)]
+    for lines in (whole, [*whole, some]):
+        text = screen(lambda console, lines=lines: print_ledger(console, lines, language), columns)
+        assert max(map(cell_len, text.splitlines())) <= columns
+        assert "COMPLETE" in text
+    assert "excl." in screen(lambda console: print_ledger(console, [*whole, some]), columns)
+    assert "excl." not in screen(lambda console: print_ledger(console, [balance("tasks", 1, 1)]), columns)
