@@ -111,7 +111,9 @@ def _number(value: int | None) -> str:
 
 
 def _count(value: int) -> str:
-    text = str(value)
+    grouped, text = number(value), str(value)
+    if len(grouped) <= _WIDTHS[2]:
+        return grouped
     return text if len(text) <= _WIDTHS[2] + 1 else f"{value:.0e}"
 
 

@@ -38,6 +38,13 @@ def test_reasons_are_told_beneath() -> None:
     assert "    page faults: a note\n" in text
 
 
+def test_thousands_are_grouped_in_every_column() -> None:
+    lines = [balance("page faults", 105, 2534, excluded=(Exclusion(2429, "the recorder's own"),))]
+    text = screen(lambda console: print_ledger(console, lines))
+    row = next(line for line in text.splitlines() if line.startswith("  page faults"))
+    assert row.split()[2:] == ["105", "2,534", "0", "2,429", "0", "COMPLETE*"]
+
+
 def test_huge_numbers_stay_in_their_columns() -> None:
     text = screen(lambda console: print_ledger(console, [balance("events", 1 << 60, 123456789012)]))
     assert max(cell_len(line) for line in text.splitlines()) <= 80
