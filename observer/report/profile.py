@@ -24,6 +24,8 @@ __all__ = ["print_fragmentation", "print_lifetimes", "print_peak", "print_sizes"
 
 _ROWS: Final = 15
 _BAR: Final = 12
+_WIDE: Final = 74
+"""What lifetimes with bars need."""
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _PARTS: Final = ("mapped", "asked", "rounding", "headers", "idle", "resident", "vacant", "untouched")
 _SIZES: Final = {"chunk": 20, "calls": 13, "asked": 11, "lost": 11, "peak": 12, "pieces": 9}
@@ -62,14 +64,16 @@ def _share(part: int, whole: int) -> str:
 
 
 def _print_course(console: Console, use: MemoryUse, language: Language) -> None:
-    heading(console, language.say("course_title"), language.say("course_hint", MOMENTS))
+    joined = next(n for n in range(1, MOMENTS + 1) if MOMENTS % n == 0 and MOMENTS // n <= max(console.width - 20, 1))
+    heading(console, language.say("course_title"), language.say("course_hint", MOMENTS // joined))
     curves = {"alive": use.profile.curve(), "mapped": use.mapped}
     if any(use.resident):  # else nothing was touched, or no page faults were recorded
         curves["resident"] = use.resident
     highest = max(max(curve) for curve in curves.values())
     for name, curve in curves.items():
         label = left(language.choose("course_rows", name), 9)
-        put(console, f"  {label}{_drawn(curve, highest)} {language.short_size(max(curve))}")
+        most = [max(curve[i : i + joined]) for i in range(0, len(curve), joined)]
+        put(console, f"  {label}{_drawn(most, highest)} {language.short_size(max(curve))}")
 
 
 def _drawn(curve: Sequence[int], highest: int) -> str:
@@ -84,10 +88,17 @@ def print_fragmentation(
     """Print what the allocator's memory is at the peak and in the end; *beside*: pages came without a fault, too."""
     heading(console, language.say("fragmentation_title"), language.say("fragmentation_hint"))
     titles = [right(language.choose("fragmentation_columns", name), 18) for name in ("peak", "end")]
-    put(console, Text(f"  {left('', 42)}{''.join(titles)}", "dim"))
+    wide = min(max(console.width - 38, 16), 42)
+    put(console, Text(f"  {left('', wide)}{''.join(titles)}", "dim"))
     for name in _PARTS:
-        label = left(language.choose("fragmentation_rows", name), 42)
-        put(console, f"  {label}{''.join(_part(told, name, language) for told in (use.peak, use.end))}")
+        row = language.choose("fragmentation_rows", name)
+        label = row.lstrip()
+        indent = row.removesuffix(label)
+        first, *rest = Text(label).wrap(console, wide - len(indent))
+        numbers = "".join(_part(told, name, language) for told in (use.peak, use.end))
+        put(console, f"  {left(indent + first.plain.rstrip(), wide)}{numbers}")
+        for words in rest:
+            put(console, f"  {indent}{words.plain.rstrip()}")
     put(console)
     paragraph(console, f"  {language.say('fragmentation_words')}", hanging=2)
     if beside:
@@ -109,6 +120,7 @@ def print_lifetimes(
     never = sum(place.place.pieces for place in places)
     counted = language.counted(sum(each.pieces for each in ended), "piece"), number(never)
     heading(console, language.say("lifetimes_title"), language.say("lifetimes_hint", *counted))
+    has_bars = console.width >= _WIDE
     in_time = language.say("lifetimes_inferred" if inferred else "lifetimes_time")
     for title, classes, write in (
         (language.say("lifetimes_events"), ended, number),
@@ -118,7 +130,8 @@ def print_lifetimes(
         most = sum(each.pieces for each in classes)
         for each in _without_ends(classes):
             label = left(_lived(each.least, each.below, write, language), 24)
-            line = f"    {label}{number(each.pieces):>13}  {bar(each.pieces, most, _BAR)}"
+            drawn = f"  {bar(each.pieces, most, _BAR)}" if has_bars else ""
+            line = f"    {label}{number(each.pieces):>13}{drawn}"
             put(console, f"{line}{_share(each.pieces, most) if each.pieces else '':>6}{_right(language, each.bytes)}")
     _print_by_place(console, places, sources, language)
 
