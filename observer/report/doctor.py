@@ -13,6 +13,8 @@ from observer.report.screen import heading, paragraph, put, safe
 __all__ = ["print_capabilities"]
 
 _WIDE: Final = 44
+_BESIDE: Final = 28
+"""Words in the second column, which begins at _WIDE, need as many cells; where there are fewer they stand below."""
 
 
 class _Capability(Protocol):
@@ -33,13 +35,18 @@ class _Capability(Protocol):
 def print_capabilities(console: Console, found: Sequence[_Capability]) -> None:
     """Print each capability, and beneath what is missing the command that would allow it."""
     heading(console, "What this machine allows")
+    hanging = _WIDE if console.width >= _WIDE + _BESIDE else 8
     for item in found:
         mark, style = ("yes", "green") if item.works else ("NO", "bold red" if item.essential else "yellow")
         first = Text.assemble("  ", (f"{mark:<4}", style), safe(item.capability))
-        first.pad_right(max(_WIDE - first.cell_len, 1))
-        paragraph(console, safe(item.how if item.works else item.why_not), first=first, hanging=_WIDE)
+        why = safe(item.how if item.works else item.why_not)
+        if first.cell_len >= hanging - 1:
+            put(console, first)
+            first = Text()
+        first.pad_right(hanging - first.cell_len)
+        paragraph(console, why, first=first, hanging=hanging)
         if not item.works and item.remedy:
-            put(console, Text.assemble(" " * 6, ("try: ", "dim"), safe(item.remedy)))
+            paragraph(console, safe(item.remedy), first=Text.assemble(" " * 6, ("try: ", "dim")), hanging=11)
     put(console)
     essential = [item for item in found if item.essential and not item.works]
     missing = [item for item in found if not item.works]
