@@ -132,6 +132,7 @@ def test_the_page_says_where_the_class_stumbles() -> None:
 
 def test_no_hand_ins_and_one_that_is_none_make_a_page() -> None:
     assert "<h1>0 hand-ins</h1>" in told("html")
+    assert "<title>Labs: 1 hand-in</title>" in told("html", GRADED)
     page = told("html", document(lab="", verdict="RE", why="it is no hand-in"))
     assert "To be looked at" in page
     assert "it is no hand-in" in page
