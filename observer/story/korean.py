@@ -29,6 +29,7 @@ _SERVED: Final = {
     "tcache": "스레드 캐시에서", "fastbin": "패스트 빈에서", "smallbin": "스몰 빈에서", "unsorted": "정렬 안 된 빈에서",
     "largebin": "라지 빈에서", "split": "더 큰 여유 조각을 나누어", "top": "톱 청크에서", "brk": "brk가 늘린 힙에서",
     "mmap": "따로 사상한 영역에서", "mremap": "mremap으로", "in place": "제자리에서",
+    "free list": "여유 조각 목록에서",
 }  # fmt: skip
 _TOUCHER: Final = {
     "program": "프로그램이", "allocator": "할당자가", "libc": "C 라이브러리가", "loader": "로더가",

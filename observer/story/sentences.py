@@ -30,6 +30,7 @@ _SERVED: Final = {
     "top": "the top chunk",
     "brk": "the heap that brk extended",
     "mmap": "a mapping of its own",
+    "free list": "the list of free pieces",
 }
 _BY_REALLOC: Final = {"in place": "", "mremap": ", by mremap"}
 """How realloc serves without another piece: in words behind `keeps the piece` or `moves the piece`."""

@@ -33,6 +33,10 @@ CALLS = [
         "malloc(100) asks for 100 bytes, gets heap+0x0, from the thread cache",
     ),
     (
+        call(result=HEAP, served_by="free list", site=None),
+        "malloc(100) asks for 100 bytes, gets heap+0x0, from the list of free pieces",
+    ),
+    (
         call(op="realloc", pointer=HEAP, result=HEAP, served_by="in place", site=None),
         "realloc(p, 100) keeps the piece at heap+0x0",
     ),
