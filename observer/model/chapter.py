@@ -29,7 +29,7 @@ SECTIONS: Final = {
 """The section of the chapter that each concept is explained in."""
 
 STEPS: Final = {
-    1: "malloc searches a free piece",
+    1: "malloc searches for a free piece",
     2: "none fits: malloc calls brk or the like",
     3: "kernel mode: the operating system extends the program's virtual memory",
     4: "the system call ends: back in malloc, in user mode",
