@@ -366,9 +366,10 @@ class _Session:
             notes += sorted(watch.images.unobserved)
             notes += sorted(watch.traps.disturbed) + self._allocator.altered
             if self._follower.exchanged:
+                count, whose = self._follower.exchanged, "its" if self._follower.exchanged == 1 else "their"
                 notes.append(
-                    f"{self._follower.exchanged} calls ended in another file's function (memset, say): for that while "
-                    "their return address was ours"
+                    f"{count} call{'' if count == 1 else 's'} ended in another file's function (memset, say): for that "
+                    f"while {whose} return address was ours"
                 )
             if self._follower.unread:
                 notes.append(
