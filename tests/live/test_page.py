@@ -173,6 +173,16 @@ def test_a_piece_that_is_chosen_tells_its_life(browser: Browser, write: Write, s
 
 
 @needs_fault_events
+def test_a_page_that_is_chosen_names_its_frame_once(browser: Browser, write: Write) -> None:
+    with browser.open(write("story")) as opened:
+        opened.page.keyboard.press("End")
+        opened.page.locator("#pages .page").nth(3).click()
+        assert opened.text("#life-title").startswith("Page ")
+        assert opened.text("#life").count("frame 0x") <= 1
+        assert opened.quiet()
+
+
+@needs_fault_events
 def test_pieces_and_pages_are_walked_by_keys(browser: Browser, write: Write, story: Recorded) -> None:
     with browser.open(write("story")) as opened:
         opened.go(moment_of(story.events, line_with("block[i][at] = ")) + 3)

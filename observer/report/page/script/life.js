@@ -106,8 +106,9 @@ function choosePage(start) {
   show();
   const rows = [[TEXT.address, element("code", { text: hex(start) })]];
   for (let k = lowerBound(pages.start, start); k < pages.start.length && pages.start[k] === start; k++) {
-    const frame = pages.frame[k] >= 0 ? `. ${filled(TEXT.frame, hex(pages.frame[k]))}` : "";
-    rows.push([TEXT.brought, ...told(pages.fault[k]), document.createTextNode(frame)]);
+    const nodes = told(pages.fault[k]), frame = pages.frame[k] >= 0 ? filled(TEXT.frame, hex(pages.frame[k])) : "";
+    const isTold = nodes.some((node) => node.textContent.includes(frame));
+    rows.push([TEXT.brought, ...nodes, document.createTextNode(isTold ? "" : `. ${frame}`)]);
     rows.push([TEXT.is, document.createTextNode(TEXT.hows[HOW[pages.how[k]]])]);
     if (pages.died[k] < COUNT) rows.push([TEXT.went, ...told(EVENTS.n[pages.died[k]])]);
   }
