@@ -182,6 +182,14 @@ def test_a_page_that_is_chosen_names_its_frame_once(browser: Browser, write: Wri
         assert opened.quiet()
 
 
+def test_regions_to_choose_from_have_different_names(browser: Browser, write: Write) -> None:
+    with browser.open(write("threads")) as opened:
+        names = opened.page.locator("#region option").all_inner_texts()
+        arenas = [name for name in names if "map#" in name]
+        assert len(arenas) > 8
+        assert len(set(arenas)) == len(arenas)
+
+
 @needs_fault_events
 def test_pieces_and_pages_are_walked_by_keys(browser: Browser, write: Write, story: Recorded) -> None:
     with browser.open(write("story")) as opened:

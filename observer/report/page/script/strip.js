@@ -22,7 +22,12 @@ function stripKeys(process) {
 function fillRegions() {
   const keys = stripKeys(chosen.process).slice(0, 400);
   const select = document.getElementById("region");
-  select.replaceChildren(...keys.map((region) => element("option", { value: region.key, text: region.kind === "mapped" && region.name ? `${TEXT.mapped_region} ${region.name}` : regionName(region) })));
+  const names = keys.map((region) => (region.kind === "mapped" && region.name ? `${TEXT.mapped_region} ${region.name}` : regionName(region)));
+  const extents = keys.map((region) => extentOf(chosen.process, region.key));
+  select.replaceChildren(...keys.map((region, k) => {
+    const isAlone = names.indexOf(names[k]) === names.lastIndexOf(names[k]);
+    return element("option", { value: region.key, text: isAlone || !extents[k] ? names[k] : `${names[k]}, ${sizeText(extents[k].high - extents[k].low)}` });
+  }));
   chooseRegion(keys.some((region) => region.key === chosen.key) ? chosen.key : keys.length ? keys[0].key : "", false);
 }
 
