@@ -341,6 +341,15 @@ def test_from_a_phone_on_nothing_sticks_out(name: str, width: int, browser: Brow
         assert opened.quiet()
 
 
+def test_on_a_phone_every_column_of_a_table_is_there_and_the_rings_are_named(browser: Browser, write: Write) -> None:
+    with browser.open(write("story"), 400, 800) as opened:
+        hidden = "[...document.querySelectorAll('.scroll')].map(each => each.scrollWidth - each.clientWidth)"
+        assert set(opened.page.evaluate(hidden)) == {0}
+        names = "[...document.querySelectorAll('.lane-names span')].map(each => each.getBoundingClientRect().height)"
+        assert max(opened.page.evaluate(names)) < 36
+        assert opened.quiet()
+
+
 def test_the_theme_can_be_chosen(browser: Browser, write: Write) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with browser.open(write("story"), scheme="dark") as opened:
