@@ -350,6 +350,16 @@ def test_on_a_phone_every_column_of_a_table_is_there_and_the_rings_are_named(bro
         assert opened.quiet()
 
 
+def test_an_option_is_not_broken_across_lines(browser: Browser, tmp_path: Path) -> None:
+    target = tmp_path / "page.html"
+    for language, has in (("en", "compile with -g."), ("ko", "-g로")):
+        wish = Wish(language, tmp_path)
+        target.write_text(page_of(meta(), lambda _kinds: [], wish), encoding="utf-8")
+        with browser.open(target) as opened:
+            assert has in opened.page.locator("#source-panel").text_content()
+            assert opened.page.locator("#source-panel .whole").text_content() == "-g"
+
+
 def test_the_theme_can_be_chosen(browser: Browser, write: Write) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     with browser.open(write("story"), scheme="dark") as opened:
