@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ _RANKS: Final = {"system_calls": 1, "page_faults": 2, "departures_label": 4, "no
 _NAME: Final = 14
 _BAR: Final = 12
 _LEAST_BAR_WIDTH: Final = 72
+_PART: Final = re.compile(r"[,;] ")
 _CRASHES: Final = 2
 _TOP: Final = 5
 _LEAKS: Final = 3
@@ -65,6 +67,10 @@ class _Screen:
         """Add a fact, wrapped beside the phrase *name*; beside nothing if there is none."""
         body = text if isinstance(text, Text) else Text(safe(text), style)
         self.add(_beside(self.console, self.label(name), body), _RANKS.get(name, 0))
+
+    def listing(self, name: str, text: str) -> None:
+        """Add a fact that lists what was counted, beside the phrase *name*."""
+        self.add(_beside(self.console, self.label(name), Text(safe(text)), is_listing=True), _RANKS.get(name, 0))
 
     def add(self, lines: list[Text], rank: int = 0, *, is_list: bool = False) -> None:
         """Add a block."""
@@ -123,13 +129,30 @@ def print_glance(
     screen.print()
 
 
-def _beside(console: Console, left: Text, body: Text) -> list[Text]:
-    """Return *body* wrapped to the right of *left*."""
-    parts = body.wrap(console, max(console.width - left.cell_len, 20)) if body.cell_len else [Text()]
+def _beside(console: Console, left: Text, body: Text, *, is_listing: bool = False) -> list[Text]:
+    """Return *body* wrapped to the right of *left*; a listing breaks behind its commas, where its parts have room."""
+    width = max(console.width - left.cell_len, 20)
+    if not body.cell_len:
+        parts = [Text()]
+    elif is_listing:
+        parts = _listing(console, body, width)
+    else:
+        parts = list(body.wrap(console, width))
     for part in parts:
         part.rstrip()
     indent = " " * (left.cell_len or 2)
     return [left + parts[0], *(Text(indent) + part for part in parts[1:])]
+
+
+def _listing(console: Console, body: Text, width: int) -> list[Text]:
+    """Return *body* in lines of *width* that end behind a comma or a semicolon."""
+    lines: list[Text] = []
+    for part in body.divide([found.end() for found in _PART.finditer(body.plain)]):
+        if lines and cell_len((lines[-1].plain + part.plain).rstrip()) <= width:
+            lines[-1].append_text(part)
+        else:
+            lines += part.wrap(console, width)
+    return lines
 
 
 def _cut(console: Console, text: str) -> Text:
@@ -215,7 +238,8 @@ def _sizes(screen: _Screen, meta: Meta, summary: Summary) -> None:
     for name, value, words in rows:
         drawn = f"{bar(value, whole, _BAR)}  " if screen.console.width >= _LEAST_BAR_WIDTH else ""
         amount = right(screen.language.short_size(value), 9)
-        screen.fact(name, Text.assemble((f"{amount} ", "bold"), f" {drawn}", safe(words)))
+        before = Text.assemble(screen.label(name), (f"{amount} ", "bold"), f" {drawn}")
+        screen.add(_beside(screen.console, before, Text(safe(words)), is_listing=True))
 
 
 def _asking(screen: _Screen, summary: Summary) -> str:
@@ -249,11 +273,11 @@ def _kernel(screen: _Screen, meta: Meta, summary: Summary) -> None:
     inside, outside = sum(summary.syscalls_inside.values()), sum(summary.syscalls_outside.values())
     if inside or outside:
         made = f" ({_listed(screen, summary.syscalls_inside)})" if inside else ""
-        screen.fact("syscalls_label", screen.say("syscalls_made", number(inside), made, number(outside)))
+        screen.listing("syscalls_label", screen.say("syscalls_made", number(inside), made, number(outside)))
     if summary.faults:
         major = screen.say("from_disk", number(summary.major)) if summary.major else ""
         touchers = _listed(screen, summary.by_toucher, names="touchers")
-        screen.fact("faults", screen.say("faults_by", number(summary.faults), touchers, major))
+        screen.listing("faults", screen.say("faults_by", number(summary.faults), touchers, major))
     if not meta.sees_faults:
         why = next((line.note for line in meta.ledger if line.identity.startswith("fault samples")), "")
         how = meta.how.get("faults", screen.say("not_observed"))

@@ -53,3 +53,11 @@ def test_a_loss_and_a_ledger_that_does_not_balance_are_said() -> None:
 def test_a_line_that_is_proposed_can_be_typed_whatever_its_file_is_called() -> None:
     lines = glance([call(0, size=101, result=HEAP, site=site(7, file="a b>&c.c"))])
     assert any(line.split(" --line ")[-1].startswith("'a b>&c.c:7'") for line in lines if " --line " in line)
+
+
+def test_a_number_stays_with_what_was_counted_and_further_lines_stand_below_the_words() -> None:
+    ops = ("malloc",) * 218 + ("realloc",) * 3 + ("reallocarray",) * 2
+    lines = glance([call(n, op, size=1, count=1, result=HEAP + n * 64) for n, op in enumerate(ops)])
+    at = next(i for i, line in enumerate(lines) if line.startswith("  asked for"))
+    assert lines[at].endswith("in 218 malloc, 3 realloc,")
+    assert lines[at + 1] == " " * lines[at].index("in 218") + "2 reallocarray"
