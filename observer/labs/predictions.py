@@ -59,7 +59,7 @@ def answer_of(question: Question, text: str) -> Answer | None:
         digits = re.sub(r"[,_\s]", "", text)
         return int(digits) if re.fullmatch(rf"[0-9]{{1,{_MOST_DIGITS}}}", digits) else None
     if question.answer == "word":
-        return text or None
+        return text if len(text.split()) == 1 else None
     word = text.lower()
     return True if word in _YES else False if word in _NO else None
 

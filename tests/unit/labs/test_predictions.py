@@ -39,6 +39,7 @@ def asked(
         (HOW_MANY, "-1", None), (HOW_MANY, "", None), (HOW_MANY, "1.5", None), (HOW_MANY, "9" * 16, None),
         (HOW_MANY, "٣", None), (SMALL, "yes", True), (SMALL, "N", False), (SMALL, "예", True), (SMALL, "maybe", None),
         (SMALL, "1", None), (SIGNAL, " SIGSEGV ", "SIGSEGV"), (SIGNAL, "  ", None),
+        (SIGNAL, "because it asks for too much", None),
     ],
 )  # fmt: skip
 def test_an_answer_is_of_the_kind_that_is_asked_for(question: Question, text: str, answer: object) -> None:
