@@ -122,7 +122,10 @@ def print_glance(
     if beyond:
         screen.fact("departures_label", _cut(console, beyond))
     source = sources if sources is not None else Sources(None, meta.images)
-    _places(screen, screen.say("most_asked"), glance.places.top("bytes")[:_TOP], source, live=False)
+    most = glance.places.top("bytes")[:_TOP]
+    known = any(place.site is not None and place.site.line for place in most)
+    aside = "" if known else screen.say("no_lines")
+    _places(screen, screen.say("most_asked"), most, source, live=False, aside=aside)
     _leaks(screen, glance.places.top("live"), source, summary, is_closed=bool(meta.outcome.closed))
     _verdict(screen, meta)
     _commands(screen, glance, str(directory), command)
@@ -312,11 +315,13 @@ def _listed(
     return ", ".join([*shown, "..."] if len(ordered) > most else shown)
 
 
-def _places(screen: _Screen, title: str, places: Sequence[Place], source: Sources, *, live: bool) -> None:
+def _places(
+    screen: _Screen, title: str, places: Sequence[Place], source: Sources, *, live: bool, aside: str = ""
+) -> None:  # fmt: skip
     if not places:
         return
     wide = min(max(cell_len(safe(place.text)) for place in places), screen.console.width // 3)
-    lines = [Text(f"  {title}", "bold")]
+    lines = [Text.assemble((f"  {title}", "bold"), (f"  {aside}" if aside else "", "dim"))]
     for place in places:
         lines.append(_place(screen, place, wide, source, live=live))
     screen.add(lines, is_list=True)

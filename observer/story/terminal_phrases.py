@@ -104,6 +104,7 @@ _PAIRS: Final[dict[str, tuple[Phrase, Phrase]]] = {
     "not_observed": ("not observed", "관찰하지 않음"),
     "refused_survived": ("with a signal, by the processor: {0}", "CPU가 시그널로 거부: {0}"),
     "most_asked": ("asked for most", "가장 많이 요청한 자리"),
+    "no_lines": ("no lines are known: compile with -g", "줄을 알 수 없다: -g로 컴파일한다"),
     "not_freed": ("not freed: {0} in {1}{2}", "돌려주지 않음: {1}, {0}{2}"),
     "not_freed_yet": ("alive where the recording ended: {0} in {1}{2}", "기록이 끝날 때 살아 있음: {1}, {0}{2}"),
     "not_freed_places": (" by {0} places", " (자리 {0}곳)"),

@@ -61,3 +61,10 @@ def test_a_number_stays_with_what_was_counted_and_further_lines_stand_below_the_
     at = next(i for i, line in enumerate(lines) if line.startswith("  asked for"))
     assert lines[at].endswith("in 218 malloc, 3 realloc,")
     assert lines[at + 1] == " " * lines[at].index("in 218") + "2 reallocarray"
+
+
+def test_where_no_line_is_known_it_says_what_would_name_them() -> None:
+    bare = site(None, file=None)
+    hint = "  asked for most  no lines are known: compile with -g"
+    assert hint in glance([call(0, size=101, result=HEAP, site=bare)])
+    assert "  asked for most" in glance([call(0, result=HEAP, site=bare), call(1, result=HEAP + 256, site=site(7))])
