@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -140,7 +141,9 @@ def on_cluster(tasks: Iterable[Task], by: Wish, address: str) -> Iterator[tuple[
     try:
         from distributed import Client, as_completed
     except ImportError as error:
-        raise ObserverError("no cluster can be asked", str(error), "pip install 'malloc-observer[fleet]'") from error
+        raise ObserverError(
+            "no cluster can be asked", str(error), f"{sys.executable} -m pip install distributed"
+        ) from error
     with _connected(Client, address) as client:
         futures = {client.submit(_graded, task, by, pure=False, retries=_AGAIN): task for task in tasks}
         for future in as_completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]

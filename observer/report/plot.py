@@ -40,7 +40,7 @@ def picture(points: Sequence[Point], title: str, form: str, *, over_time: bool =
         import vl_convert
     except ImportError as error:
         raise UsageError(
-            "cannot draw", f"{error.name} is not installed", "pip install 'malloc-observer[plot]'"
+            "cannot draw", f"{error.name} is not installed", f"{sys.executable} -m pip install altair vl-convert-python"
         ) from error
     began = next((i for i, point in enumerate(points) if any(point.level)), 0)
     points = points[max(began - 1, 0) :]

@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import struct
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def test_an_svg_holds_the_curves_and_the_title_as_text(over_time: bool) -> None:
 
 def test_a_run_without_memory_is_an_empty_picture() -> None:
     assert ElementTree.fromstring(picture([], "nothing", "svg")).tag.endswith("svg")
+
+
+def test_what_draws_is_named_by_what_installs_it_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    with pytest.raises(UsageError) as raised:
+        picture(curve(story_run(), PAGE), "story", "svg")
+    assert f"{sys.executable} -m pip install altair vl-convert-python" in str(raised.value)
 
 
 def drawn_to(path: Path, *words: str) -> int:
