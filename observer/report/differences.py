@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.recording.text import to_json
-from observer.report.screen import heading, put, right, safe
+from observer.report.screen import heading, paragraph, put, right, safe
 from observer.story.differences import Difference, Totals
 from observer.story.places import MEASURES
 from observer.story.wording import number, plural, size
@@ -46,7 +46,10 @@ def print_differences(
     if most is not None and len(shown) > most:
         put(console, f"  and {number(len(shown) - most)} more: --all")
     if len(found) > len(shown):
-        put(console, f"  in something else alone: {plural(len(found) - len(shown), 'place')} (--by)")
+        rest = [each for each in found if not each.by(measure)]
+        others = ", ".join(name for name in MEASURES if any(each.by(name) for each in rest))
+        text = f"{'and ' if shown else ''}{plural(len(rest), 'place')} in other numbers: --by {others}"
+        paragraph(console, text, first="  ", hanging=4)
     elif not found:
         put(console, "  no place differs in anything")
 
