@@ -100,7 +100,7 @@ def _strips(console: Console, moment: Moment, chunks: Sequence[Chunk], language:
         there[low:high] = ["0" if page.how == "zero" else "█"] * (min(high, cells) - low)
     for name, strip in (("pieces", marks), ("pages", there)):
         put(console, Text.assemble((f"  {left(language.choose('heap_strips', name), 10)}", "dim"), "".join(strip)))
-    put(console, Text(f"            {language.say('heap_key')}", "dim"))
+    paragraph(console, Text(language.say("heap_key"), "dim"), first=" " * 12, hanging=12)
 
 
 def _sums(console: Console, chunks: Sequence[Chunk], language: Language) -> None:

@@ -182,13 +182,13 @@ def test_tasks_and_loops_are_named_in_korean() -> None:
     ]
 
 
-def heap_of(events: list[Event]) -> str:
+def heap_of(events: list[Event], columns: int = 80, language: Language = KOREAN) -> str:
     chunks = [
         Chunk(HEAP + 0x290 * i, 0x290, state)
         for i, state in enumerate(("cache", "in use", "tcache", "fast", "unsorted", "small", "large", "free", "top"))
     ]
     then = moment(events, [process_end()], 4096, PID, 310, "/home/ada/story")
-    return screen(lambda c: print_heap(c, then, chunks, KOREAN.say("chunks_by_calls"), language=KOREAN))
+    return screen(lambda c: print_heap(c, then, chunks, KOREAN.say("chunks_by_calls"), language=language), columns)
 
 
 USE = used(crashing())
@@ -223,6 +223,11 @@ def test_a_part_has_korean_words_alone_and_fits(part: str) -> None:
     assert any(KOREAN_LETTER.search(line) for line in lines)
     assert [line for line in lines if ENGLISH_WORDS.search(re.sub(r"(× free$)|free\(", "", line))] == []
     assert max(map(cell_len, lines)) <= 80
+
+
+@pytest.mark.parametrize("language", [ENGLISH, KOREAN])
+def test_the_heap_fits_a_narrow_terminal(language: Language) -> None:
+    assert max(map(cell_len, heap_of(story_run(), 60, language).splitlines())) <= 60
 
 
 def test_the_columns_of_the_ledger_stand_below_their_titles() -> None:
