@@ -13,9 +13,9 @@ __all__ = ["command"]
 def command() -> NoReturn:
     """Run the command line, and end the process as it stands: Python takes a while to take everything apart first."""
     status = main()
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    atexit._run_exitfuncs()
     os._exit(status)
 
 

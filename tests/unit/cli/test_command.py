@@ -1,41 +1,32 @@
-"""Commands that are named are ones that can be typed."""
+"""The command as a process: it ends as it stands, and nothing that was to be done by then is left out."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
-from observer.cli.command import command, shortest
+WORDS = """
+import atexit, sys
+from observer.__main__ import command
+
+class Torn:
+    def __del__(self):
+        print("taken apart")
+
+torn = Torn()
+atexit.register(print, "at the end")
+sys.argv[1:] = {0}
+command()
+"""
 
 
-def test_the_name_is_enough_where_path_leads_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "observer"
-    tool.write_text("#!/bin/sh\n")
-    tool.chmod(0o755)
-    monkeypatch.setattr("sys.argv", [str(tool)])
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert command() == "observer"
-    monkeypatch.setenv("PATH", "/usr/bin")
-    monkeypatch.chdir(tmp_path)
-    assert command() == "./observer"
-    (tmp_path / "a b").mkdir()
-    monkeypatch.chdir(tmp_path / "a b")
-    assert command() == "../observer"
-
-
-def test_run_as_a_module_it_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/usr/lib/observer/__main__.py"])
-    assert command() == "observer"
-
-
-def test_the_shorter_path_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert shortest(tmp_path / "build" / "story.trace") == "build/story.trace"
-    assert shortest("story.trace") == "story.trace"
-    assert shortest("/bin/true") == "/bin/true"
-
-
-def test_no_path_is_taken_for_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert shortest("./-n.trace") == "./-n.trace"
+@pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["--help"], 0), (["nonsense"], 2)])
+def test_it_ends_with_all_that_was_said_and_takes_nothing_apart(words: list[str], status: int) -> None:
+    code = WORDS.replace("{0}", repr(words))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stdout.endswith("at the end\n")
+    assert "taken apart" not in done.stdout
+    assert bool(done.stderr) == bool(status)
