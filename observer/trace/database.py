@@ -86,7 +86,7 @@ def quoted(text: str) -> str:
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], _Result]) -> _Result:
-    """Return what *work* does with *connection*; Ctrl-C ends it at once.
+    """Return what *work* does with *connection*; Ctrl-C ends it at once, where a thread can be had.
 
     A thread that works in DuckDB looks for signals only between its tasks, and a question may be one that never ends.
     """
@@ -99,7 +99,10 @@ def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], _Res
             future.set_exception(error)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        return work()
     try:
         return future.result()
     except KeyboardInterrupt:

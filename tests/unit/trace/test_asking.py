@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_table_holds_the_rows_of_all_traces_and_which_they_are_of(traces: list
     assert rows(traces[:1], "select count(*) from faults") == [(1,)]
     assert rows(traces[1:], "select count(*) from faults") == [(0,)]
     assert ask(traces, "select n, op from calls").columns == ["n", "op"]
+
+
+def test_where_no_thread_can_be_had_a_question_is_answered_without(
+    traces: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    assert rows(traces[:1], "select count(*) from calls") == [(2,)]
 
 
 @pytest.mark.parametrize("text", ["selekt 1", "select 1 from nowhere", "select nothing from calls", "", "select (("])
