@@ -51,10 +51,11 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   are mapped, `remapped.py`, `snapshot.py` and `heaps.py` what a process leaves, `heap_snapshots.py` heaps in the midst
   of a run (`walks.py` reads both, `call_sites.py` knows a call's line), `call_stacks.py` keeps who called (`chains.py`
   walks there, in the code that `code_of_spaces.py` knows), `stack_pieces.py` one stack of each way out of the C
-  library, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `programs.py` takes a program
-  over, `last_look.py` looks at a process in the end; `ending.py` knows when a recording ends early, `release.py` lets
-  go of what lives then, `prelude.py` waits for its beginning, at `marks.py`, `chosen.py` leaves children alone;
-  `session.py` wires one run. `places.py` names code afterwards; `capabilities.py` is what `doctor` tries.
+  library, `observed.py` our own footprint; `watch.py` hands out what the engine tells, `meanwhile.py` is what is done
+  beside, `programs.py` takes a program over, `last_look.py` looks at a process in the end; `ending.py` knows when a
+  recording ends early, `release.py` lets go of what lives then, `prelude.py` waits for its beginning, at `marks.py`,
+  `chosen.py` leaves children alone; `session.py` wires one run. `places.py` names code afterwards; `capabilities.py`
+  is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
   `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to

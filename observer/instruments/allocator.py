@@ -237,7 +237,6 @@ class AllocatorCalls:
     def code_changes(self) -> None:
         """Code is about to be mapped: take what was recorded before, whose stacks are of the code as it is."""
         if self._stacks is not None and self._follower.inline is not None:
-            self._follower.inline.flush()  # what is older first
             self._follower.inline.pace()
 
     # ---- breakpoints are looked after ----
@@ -252,6 +251,8 @@ class AllocatorCalls:
 
     def settle(self, task: Task) -> None:
         """The address space of *task* is about to end: count what stands of what was planted."""
+        if self._follower.inline is not None:
+            self._follower.inline.flush()  # it may have come by what does not stand any longer
         self._standing.settle(task)
 
     @property

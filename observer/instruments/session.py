@@ -24,6 +24,7 @@ from observer.instruments.heaps import Heaps
 from observer.instruments.kernel_side import KernelSide
 from observer.instruments.last_look import LastLook
 from observer.instruments.marks import Marks
+from observer.instruments.meanwhile import Meanwhile
 from observer.instruments.observed import ObserversPages
 from observer.instruments.prelude import Prelude
 from observer.instruments.probes import LibraryCalls
@@ -47,7 +48,7 @@ from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.interrupts import Interrupts
 from observer.tracee.launch import Start, check_exec, find_program, launch
 from observer.tracee.unnoticed import Unnoticed
-from observer.tracee.waiting import end_all, summon
+from observer.tracee.waiting import end_all
 
 _NO_ALLOCATOR: Final = (
     "no function of the malloc family has a symbol in the program or its libraries (a stripped static program?)"
@@ -220,18 +221,8 @@ class _Session:
         engine = self._engine = Engine(watcher, self._affinity, filtered=program_filter is not None)
         inline = self._follower.inline = self._inline_recorder(engine, self._recorder.stub)
         launched = launch(start)
-
-        def pace(seconds: float) -> None:
-            engine.pace(seconds)
-            if inline is not None:
-                with engine.handling:
-                    inline.pace()
-            if self._ending.look():
-                for tid in engine.known()[:1]:
-                    summon(tid)
-            told(*self._ending.so_far)
-
-        self._interrupts.watch(launched.pid, engine.known, engine.delivered, pace)
+        meanwhile = Meanwhile(engine, self._affinity, inline, self._ending, told)
+        self._interrupts.watch(launched.pid, engine.known, engine.delivered, meanwhile.pace, meanwhile.filled)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)
         if inline is not None:
@@ -246,8 +237,8 @@ class _Session:
         try:
             return InlineRecorder(
                 stub, self._sink, self._pages, self._allocator,
-                spread=lambda: self._affinity.part(engine.known(), engine.stops), users=engine.users,
-                enough=self._recorder.enough, stacks=bool(self._wish.callers),
+                filled=self._interrupts.hurry, users=engine.users, enough=self._recorder.enough,
+                stacks=bool(self._wish.callers),
                 head=head_beside(self._faults, times=self._wish.times or self._kernel is not None),
             )  # fmt: skip
         except OSError as error:

@@ -351,8 +351,6 @@ class Watch:
 
     def idle(self) -> bool:
         """See Watcher."""
-        if self._follower.inline is not None:
-            self._follower.inline.flush()
         return self._ending.is_due()
 
     def relieved(self, tasks: Collection[Task], halt: Halt) -> Watcher | None:

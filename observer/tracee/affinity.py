@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from observer.arch.known import NATIVE
@@ -17,25 +17,34 @@ from observer.arch.known import NATIVE
 __all__ = ["Affinity"]
 
 _SCHED_SETAFFINITY, _SCHED_GETAFFINITY = NATIVE.numbers("sched_setaffinity", "sched_getaffinity")
+_LOOKED_AT: Final = 64
+"""Tasks of which it is asked whether they run: the newest."""
 
 
 class Affinity:
     """The processors of the observer and its tracees.
 
-    One single-threaded program shares from the start. Once threads are there, sharing lasts only while stops come
-    so densely that the tracer is what everyone waits for: moving a stop between processors then costs more than
-    running the threads side by side could win.
+    One single-threaded program shares from the start, and so do processes that wait for each other. Once threads are
+    there, or processes that run at the same time, sharing lasts only while stops come so densely that the tracer is
+    what everyone waits for: moving a stop between processors then costs more than running side by side could win.
     """
 
     SYSCALLS: Final = frozenset({_SCHED_SETAFFINITY, _SCHED_GETAFFINITY})
     _DENSE: Final = 2000.0  # stops a second
+    _CALM: Final = 4
+    """Looks in a row at which no two tasks ran, after which processes share again."""
+    _CROWDED: Final = 0.3
+    """The part of the time that a task waits for the processor from which on another one is looked for."""
 
     def __init__(self, *, share: bool) -> None:
         self.original = os.sched_getaffinity(0)
-        self.processor = _current_processor(self.original) if share and len(self.original) > 1 else None
+        self.processor = _processor_of("self", self.original) if share and len(self.original) > 1 else None
         self._owner = threading.get_native_id()
         self._threaded = False
         self._shared = self.processor is not None
+        self._aside = 0
+        self._calm = self._CALM
+        self._waited = 0, 0
         self._own_choice: set[int] = set()
         self._counted = 0
 
@@ -47,6 +56,18 @@ class Affinity:
     def leave(self) -> None:
         """Give the calling thread its processors back."""
         self.lift(0)
+
+    def stand_aside(self) -> None:
+        """Keep the calling thread, another one than the tracer, off the processor that is shared, while it is."""
+        if self._aside == 0:
+            self._aside = threading.get_native_id()
+            self._keep_aside()
+
+    def _keep_aside(self) -> None:
+        if self._aside and self.processor is not None:
+            others = self.original - {self.processor} if self._shared else self.original
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self._aside, others)
 
     def concerns(self, number: int) -> bool:
         """Whether the system call *number* would show or change the sharing."""
@@ -93,23 +114,56 @@ class Affinity:
         self._shared = False
         for tid in [*tasks, self._owner]:
             self.lift(tid)
+        self._keep_aside()
 
-    def adapt(self, tasks: Iterable[int], stops: int, seconds: float) -> None:
+    def adapt(self, tasks: Sequence[int], stops: int, seconds: float) -> None:
         """Choose anew, after so many *seconds*, by how many *stops* there were by now; from any thread."""
         since, self._counted = stops - self._counted, stops
-        if self.processor is None or not self._threaded:
+        if self.processor is None:
             return
-        dense = since / seconds > self._DENSE
-        if dense and not self._shared:
-            self._shared = True
-            for tid in [*tasks, self._owner]:
-                self._share(tid)
-        elif self._shared and not dense:
+        if not self._threaded:
+            self._calm = 0 if len(tasks) > 1 and _run_at_once(tasks[-_LOOKED_AT:]) else self._calm + 1
+        is_calm = not self._threaded and self._calm >= self._CALM
+        shares = is_calm or since / seconds > self._DENSE
+        if shares and not self._shared:
+            self._share_again(tasks)
+        elif self._shared and (not shares or self._is_crowded(tasks, seconds)):
             self._spread(tasks)
 
+    def _share_again(self, tasks: Sequence[int]) -> None:
+        """Share the processor to which the kernel has moved the newest task meanwhile."""
+        with contextlib.suppress(OSError, IndexError):
+            self.processor = _processor_of(tasks[-1], self.original)
+        self._shared = True
+        for tid in [*tasks, self._owner]:
+            self._share(tid)
+        self._keep_aside()
 
-def _current_processor(allowed: set[int]) -> int:
-    with open("/proc/self/stat", "rb") as file:
+    def _is_crowded(self, tasks: Sequence[int], seconds: float) -> bool:
+        """Whether the newest task had to wait for others that have the processor, too."""
+        with contextlib.suppress(OSError, IndexError):
+            tid = tasks[-1]
+            with open(f"/proc/{tid}/schedstat", "rb") as file:  # where the kernel keeps it
+                waited = int(file.read().split()[1])
+            (before_tid, before), self._waited = self._waited, (tid, waited)
+            return tid == before_tid and (waited - before) / 1e9 > self._CROWDED * seconds
+        return False
+
+
+def _run_at_once(tasks: Iterable[int]) -> bool:
+    """Whether two of these tasks run, or would if they had a processor, at this moment."""
+    running = 0
+    for tid in tasks:
+        with contextlib.suppress(OSError), open(f"/proc/{tid}/stat", "rb") as file:
+            running += file.read().rpartition(b") ")[2][:1] == b"R"
+        if running > 1:
+            return True
+    return False
+
+
+def _processor_of(task: int | str, allowed: set[int]) -> int:
+    """Return the processor that *task* has, or had last; one of those *allowed*."""
+    with open(f"/proc/{task}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     current = int(fields[36])
     return current if current in allowed else min(allowed)

@@ -73,6 +73,7 @@ class Intake:
 
         Called while no stop is handled, on any thread.
         """
+        self.flush()  # what is older first
         self._clock.sample()
         self.at_work = {block: space for block, space in self.at_work.items() if space.ring is not None}
         for block, space in self.at_work.items():

@@ -45,25 +45,25 @@ _MOST_KNOWN: Final = 1 << 16
 class InlineRecorder:
     """Has stubs installed where that may be, and answers for them.
 
-    `spread` is called where task and observer have work at the same time, `users` says how many tasks have a memory, or
-    might. An allocator's breakpoints are exchanged when *enough* of its calls were come by, or a second thread is about
-    to run: what makes few calls pays nothing, and all of them are written at once. With *stacks* each call has a piece
-    of stack. *head* opens what tells the thread of a process that has no others when to read the clock, and gives None
-    where only its stops do; without it the clock is always read.
+    `filled` is called where somebody has to `flush`, while the task goes on. `users` says how many tasks have a memory,
+    or might. An allocator's breakpoints are exchanged when *enough* of its calls were come by, or a second thread is
+    about to run: what makes few calls pays nothing, and all of them are written at once. With *stacks* each call has a
+    piece of stack. *head* opens what tells the thread of a process that has no others when to read the clock, and gives
+    None where only its stops do; without it the clock is always read.
 
     `allows` may be set to False at any time: then nothing more is installed. `kept` says for each file how many
     functions keep their breakpoints there, `refused` why nothing was installed in some programs, with the count.
     """
 
     def __init__(
-        self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, spread: Callable[[], None],
+        self, stub: Stub, sink: Sink, pages: Footprint, listener: InlineCalls, *, filled: Callable[[], None],
         users: Callable[[Memory], int], enough: int, head: Callable[[int], int | None] | None,
         stacks: bool = False,
     ) -> None:  # fmt: skip
         self._stub = stub
         self._enough = enough
         self._listener = listener
-        self._spread = spread
+        self._filled = filled
         self._users = users
         self._intake = Intake(TimeStamps(stub.code, stub.sample, sink.clock.append), listener)
         self._installer = Installer(stub, sink, pages, self._intake.number, head, stacks=stacks)
@@ -180,6 +180,7 @@ class InlineRecorder:
     def remove(self, task: Task, start: int, end: int) -> None:
         """Have breakpoints in [start, end) again: the program may look at its code there, or change it."""
         if task.memory is not None and task.memory.inline.hooks:
+            self.pace()  # what is recorded from now on was not come by over these
             self._installer.remove(task, task.memory, start, end)
 
     # ---- blocks ----
@@ -266,7 +267,7 @@ class InlineRecorder:
             block = None
         elif block.is_full:
             self._intake.turn(block, space)
-            self._spread()  # there is work for us while it goes on
+            self._filled()
         elif not self._know_stack(task, block, words[_RSP]):
             block = None
         if block is None:
@@ -348,7 +349,7 @@ class InlineRecorder:
         return True
 
     def flush(self) -> None:
-        """Take what full halves of blocks hold: called when their threads run again."""
+        """Take what full halves of blocks hold: called while no stop is handled, on any thread."""
         self._intake.flush()
 
 

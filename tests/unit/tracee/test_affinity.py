@@ -1,0 +1,120 @@
+"""Which processors the program, its tracer and the thread beside have: stand-ins for tasks are processes of our own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from observer.tracee.affinity import Affinity
+
+ALL = os.sched_getaffinity(0)
+pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="nothing can be shared: there is one processor")
+SOON = 20.0
+
+
+@pytest.fixture
+def affinity() -> Iterator[Affinity]:
+    made = Affinity(share=True)
+    made.enter()
+    yield made
+    made.leave()
+    assert os.sched_getaffinity(0) == ALL
+
+
+@contextlib.contextmanager
+def processes(count: int, code: str, processor: int) -> Iterator[list[int]]:
+    """So many processes that run *code* on one processor, when all of them have begun to."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in range(count):
+            words = [sys.executable, "-S", "-c", f"print(flush=True)\n{code}"]
+            child = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
+            stack.callback(child.kill)
+            assert child.stdout is not None
+            child.stdout.readline()
+            os.sched_setaffinity(child.pid, {processor})
+            made.append(child.pid)
+        yield made
+
+
+def until(look: Callable[[], bool]) -> None:
+    end = time.monotonic() + SOON
+    while not look():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_processes_that_run_at_once_part_and_share_again_when_one_waits(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    with (
+        processes(2, "while True: pass", affinity.processor) as busy,
+        processes(1, "import time; time.sleep(99)", affinity.processor) as waiting,
+    ):
+        until(lambda: affinity.adapt(busy, 0, 0.05) or os.sched_getaffinity(busy[0]) == ALL)
+        assert [os.sched_getaffinity(tid) for tid in (busy[1], 0)] == [ALL, ALL]
+        until(lambda: _asleep(waiting[0]))
+        one = [busy[0], *waiting]
+        for _ in range(3):
+            affinity.adapt(one, 0, 0.05)
+            assert os.sched_getaffinity(0) == ALL  # it may be for a moment
+        affinity.adapt(one, 0, 0.05)
+        assert [os.sched_getaffinity(tid) for tid in (*one, 0)] == [{affinity.processor}] * 3
+
+
+def _asleep(tid: int) -> bool:
+    with open(f"/proc/{tid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(") ")[2][0] == "S"
+
+
+def test_processes_of_which_one_runs_share(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    with (
+        processes(1, "while True: pass", affinity.processor) as busy,
+        processes(1, "import time; time.sleep(99)", affinity.processor) as waiting,
+    ):
+        until(lambda: _asleep(waiting[0]))
+        for _ in range(5):
+            affinity.adapt([*busy, *waiting], 0, 0.05)
+            assert os.sched_getaffinity(busy[0]) == {affinity.processor}
+
+
+def test_a_processor_that_others_have_too_is_left_for_the_one_that_the_kernel_chooses(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    with processes(4, "while True: pass", affinity.processor) as busy:
+        task = busy[:1]
+        affinity.adapt(task, 0, 0.05)
+        began = time.monotonic()
+        time.sleep(0.2)
+        affinity.adapt(task, 0, time.monotonic() - began)
+        assert os.sched_getaffinity(task[0]) == ALL
+        assert os.sched_getaffinity(0) == ALL
+        affinity.adapt(task, 0, 0.05)
+        assert os.sched_getaffinity(task[0]) == os.sched_getaffinity(0) == {affinity.processor}
+
+
+def test_who_stands_aside_has_the_others_while_there_is_sharing(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    found: list[set[int]] = []
+    parted = threading.Event()
+
+    def beside() -> None:
+        affinity.stand_aside()
+        found.append(os.sched_getaffinity(0))
+        parted.wait(SOON)
+        found.append(os.sched_getaffinity(0))
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    until(lambda: len(found) == 1)
+    affinity.part([], 0)
+    parted.set()
+    thread.join()
+    assert found == [ALL - {affinity.processor}, ALL]
+    assert os.sched_getaffinity(0) == ALL
