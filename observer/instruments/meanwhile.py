@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from observer.instruments.ending import Ending
-from observer.tracee.affinity import Affinity
 from observer.tracee.engine import Engine
 from observer.tracee.inline.recorder import InlineRecorder
 from observer.tracee.waiting import summon
@@ -20,11 +19,9 @@ class Meanwhile:
     """
 
     def __init__(
-        self, engine: Engine, affinity: Affinity, inline: InlineRecorder | None, ending: Ending,
-        told: Callable[[int, int], None],
+        self, engine: Engine, inline: InlineRecorder | None, ending: Ending, told: Callable[[int, int], None]
     ) -> None:  # fmt: skip
         self._engine = engine
-        self._affinity = affinity
         self._inline = inline
         self._ending = ending
         self._told = told
@@ -40,7 +37,6 @@ class Meanwhile:
 
     def filled(self) -> None:
         """Called when a program has filled a half of a block."""
-        self._affinity.stand_aside()
         if self._inline is not None:
             with self._engine.handling:
                 self._inline.flush()

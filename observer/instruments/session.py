@@ -221,7 +221,7 @@ class _Session:
         engine = self._engine = Engine(watcher, self._affinity, filtered=program_filter is not None)
         inline = self._follower.inline = self._inline_recorder(engine, self._recorder.stub)
         launched = launch(start)
-        meanwhile = Meanwhile(engine, self._affinity, inline, self._ending, told)
+        meanwhile = Meanwhile(engine, inline, self._ending, told)
         self._interrupts.watch(launched.pid, engine.known, engine.delivered, meanwhile.pace, meanwhile.filled)
         began = time.monotonic_ns()
         status, totals = self._follow(engine, launched.pid)

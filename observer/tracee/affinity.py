@@ -35,6 +35,10 @@ class Affinity:
     """Looks in a row at which no two tasks ran, after which processes share again."""
     _CROWDED: Final = 0.3
     """The part of the time that a task waits for the processor from which on another one is looked for."""
+    _STOP_TAKES: Final = 200_000
+    """Nanoseconds that a task may wait each time for its tracer, which has the same processor."""
+    _LONG: Final = 20
+    """Looks for which nobody shares a processor that was found to be crowded, unless stops come densely."""
 
     def __init__(self, *, share: bool) -> None:
         self.original = os.sched_getaffinity(0)
@@ -42,9 +46,8 @@ class Affinity:
         self._owner = threading.get_native_id()
         self._threaded = False
         self._shared = self.processor is not None
-        self._aside = 0
         self._calm = self._CALM
-        self._waited = 0, 0
+        self._waited = 0, 0, 0
         self._own_choice: set[int] = set()
         self._counted = 0
 
@@ -56,18 +59,6 @@ class Affinity:
     def leave(self) -> None:
         """Give the calling thread its processors back."""
         self.lift(0)
-
-    def stand_aside(self) -> None:
-        """Keep the calling thread, another one than the tracer, off the processor that is shared, while it is."""
-        if self._aside == 0:
-            self._aside = threading.get_native_id()
-            self._keep_aside()
-
-    def _keep_aside(self) -> None:
-        if self._aside and self.processor is not None:
-            others = self.original - {self.processor} if self._shared else self.original
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(self._aside, others)
 
     def concerns(self, number: int) -> bool:
         """Whether the system call *number* would show or change the sharing."""
@@ -114,7 +105,6 @@ class Affinity:
         self._shared = False
         for tid in [*tasks, self._owner]:
             self.lift(tid)
-        self._keep_aside()
 
     def adapt(self, tasks: Sequence[int], stops: int, seconds: float) -> None:
         """Choose anew, after so many *seconds*, by how many *stops* there were by now; from any thread."""
@@ -127,7 +117,10 @@ class Affinity:
         shares = is_calm or since / seconds > self._DENSE
         if shares and not self._shared:
             self._share_again(tasks)
-        elif self._shared and (not shares or self._is_crowded(tasks, seconds)):
+        elif self._shared and not shares:
+            self._spread(tasks)
+        elif self._shared and self._is_crowded(tasks, seconds):
+            self._calm = self._CALM - self._LONG
             self._spread(tasks)
 
     def _share_again(self, tasks: Sequence[int]) -> None:
@@ -137,16 +130,16 @@ class Affinity:
         self._shared = True
         for tid in [*tasks, self._owner]:
             self._share(tid)
-        self._keep_aside()
 
     def _is_crowded(self, tasks: Sequence[int], seconds: float) -> bool:
         """Whether the newest task had to wait for others that have the processor, too."""
         with contextlib.suppress(OSError, IndexError):
             tid = tasks[-1]
             with open(f"/proc/{tid}/schedstat", "rb") as file:  # where the kernel keeps it
-                waited = int(file.read().split()[1])
-            (before_tid, before), self._waited = self._waited, (tid, waited)
-            return tid == before_tid and (waited - before) / 1e9 > self._CROWDED * seconds
+                _ran, waited, turns = map(int, file.read().split())
+            before, self._waited = self._waited, (tid, waited, turns)
+            since, often = waited - before[1], turns - before[2]
+            return tid == before[0] and since > max(self._CROWDED * seconds * 1e9, self._STOP_TAKES * often)
         return False
 
 
