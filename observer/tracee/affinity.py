@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from observer.arch.known import NATIVE
+from observer.code.compat import as_native
 
 __all__ = ["Affinity"]
 
@@ -49,6 +50,7 @@ class Affinity:
         self._calm = self._CALM
         self._waited = 0, 0, 0
         self._own_choice: set[int] = set()
+        self._shown: set[int] = set()
         self._counted = 0
 
     def enter(self) -> None:
@@ -60,27 +62,42 @@ class Affinity:
         """Give the calling thread its processors back."""
         self.lift(0)
 
-    def concerns(self, number: int) -> bool:
-        """Whether the system call *number* would show or change the sharing."""
-        return self.processor is not None and number in self.SYSCALLS
+    def entered(self, tid: int, entry: tuple[int, ...], tasks: Container[int]) -> bool:
+        """Whether the system call that *tid* enters, one of *tasks*, shows or sets a mask: until it was `left` the task
+        whose that is has its own.
+        """
+        number, _args = as_native(entry[2], entry[5], ())
+        if self.processor is None or number not in self.SYSCALLS:
+            return False
+        whose = _whose(tid, entry, tasks)
+        self.lift(whose)
+        self._shown.add(whose)
+        return True
+
+    def left(self, tid: int, entry: tuple[int, ...], tasks: Container[int]) -> None:
+        """That system call has ended: share again, but for a task whose mask the program has set."""
+        number, _args = as_native(entry[2], entry[5], ())
+        if self.processor is None or number not in self.SYSCALLS:
+            return
+        whose = _whose(tid, entry, tasks)
+        self._shown.discard(whose)
+        if number == _SCHED_SETAFFINITY:
+            self._own_choice.add(whose)
+        elif self._shared:
+            self._share(whose)
 
     def lift(self, tid: int) -> None:
         """Give *tid* its original mask."""
-        if tid not in self._own_choice:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(tid, self.original)
+        self._set(tid, self.original)
 
     def _share(self, tid: int) -> None:
-        if self.processor is not None and tid not in self._own_choice:
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(tid, {self.processor})
+        if self.processor is not None:
+            self._set(tid, {self.processor})
 
-    def restore(self, tid: int, number: int) -> None:
-        """Share again after the program looked; a program that sets its own mask keeps it."""
-        if number == _SCHED_SETAFFINITY and self.concerns(number):
-            self._own_choice.add(tid)
-        elif self.concerns(number) and self._shared:
-            self._share(tid)
+    def _set(self, tid: int, processors: set[int]) -> None:
+        if tid not in self._own_choice and tid not in self._shown:
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(tid, processors)
 
     def inherit(self, parent: int, child: int) -> None:
         """A child has the mask that its parent chose."""
@@ -107,7 +124,7 @@ class Affinity:
             self.lift(tid)
 
     def adapt(self, tasks: Sequence[int], stops: int, seconds: float) -> None:
-        """Choose anew, after so many *seconds*, by how many *stops* there were by now; from any thread."""
+        """Choose anew, after so many *seconds*, by how many *stops* there were by now; while no stop is handled."""
         since, self._counted = stops - self._counted, stops
         if self.processor is None:
             return
@@ -141,6 +158,12 @@ class Affinity:
             since, often = waited - before[1], turns - before[2]
             return tid == before[0] and since > max(self._CROWDED * seconds * 1e9, self._STOP_TAKES * often)
         return False
+
+
+def _whose(tid: int, entry: tuple[int, ...], tasks: Container[int]) -> int:
+    """Return whose mask a call of *tid* is about: another one's of *tasks*, if it names one (sched_setaffinity(2))."""
+    named = entry[6] & 0xFFFF_FFFF
+    return named if named in tasks else tid
 
 
 def _run_at_once(tasks: Iterable[int]) -> bool:

@@ -17,7 +17,7 @@ from collections import Counter, deque
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.code.compat import as_native, signed_result
+from observer.code.compat import signed_result
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
@@ -182,7 +182,8 @@ class Engine:
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
-        self._affinity.adapt(tuple(self.tasks), self.stops, seconds)
+        with self.handling:
+            self._affinity.adapt(tuple(self.tasks), self.stops, seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
         if self._halt is not None:
@@ -249,8 +250,7 @@ class Engine:
             self._resume(task)
 
     def _entered(self, task: Task, entry: tuple[int, ...]) -> None:
-        if self._affinity.concerns(as_native(entry[2], entry[5], ())[0]):
-            self._affinity.lift(task.tid)
+        if self._affinity.entered(task.tid, entry, self.tasks):
             task.entered = entry
         if self._watcher.syscall_entered(task, entry):
             task.entered = entry
@@ -272,7 +272,7 @@ class Engine:
         self.unnoticed.put_back(task)
         entry, task.entered = task.entered, None
         if entry is not None:
-            self._affinity.restore(task.tid, as_native(entry[2], entry[5], ())[0])
+            self._affinity.left(task.tid, entry, self.tasks)
             is_cut = self._halt is not None and value in RESTARTED
             self._watcher.syscall_left(task, entry, None if is_cut else value)
         self._resume(task)

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from observer.arch.known import NATIVE
 from observer.tracee.affinity import Affinity
 
 ALL = os.sched_getaffinity(0)
 pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="nothing can be shared: there is one processor")
+[SETAFFINITY] = NATIVE.numbers("sched_setaffinity")
 SOON = 20.0
 
 
@@ -99,3 +101,33 @@ def test_a_processor_that_others_have_too_is_left_for_the_one_that_the_kernel_ch
             assert os.sched_getaffinity(0) == ALL
         affinity.adapt(task, 0, 0.05)
         assert os.sched_getaffinity(task[0]) == os.sched_getaffinity(0) == {affinity.processor}
+
+
+@pytest.mark.parametrize(("by", "named"), [(0, 0), (0, 1 << 32), (1, None)], ids=["itself", "odd bits", "another"])
+def test_a_task_in_the_midst_of_being_given_its_own_processors_keeps_them(
+    affinity: Affinity, by: int, named: int | None
+) -> None:
+    assert affinity.processor is not None
+    own = min(ALL - {affinity.processor})
+    with processes(2, "import time; time.sleep(99)", affinity.processor) as tasks:
+        until(lambda: all(map(_asleep, tasks)))
+        affinity.adapt(tasks, 0, 0.05)
+        whose = tasks[0] if named is None else named
+        call = (0, 0, NATIVE.calls.audit, 0, 0, SETAFFINITY, whose, 8, 0, 0, 0, 0)
+        assert affinity.entered(tasks[by], call, tasks)
+        assert os.sched_getaffinity(tasks[0]) == ALL
+        os.sched_setaffinity(tasks[0], {own})  # as its call does
+        affinity.adapt(tasks, 10_000, 0.05)
+        _parted_and_shared_again(affinity, tasks)
+        assert [os.sched_getaffinity(tid) for tid in tasks] == [{own}, {affinity.processor}]
+        affinity.left(tasks[by], call, tasks)
+        _parted_and_shared_again(affinity, tasks)
+        assert os.sched_getaffinity(tasks[0]) == {own}
+
+
+def _parted_and_shared_again(affinity: Affinity, tasks: list[int]) -> None:
+    with processes(2, "while True: pass", min(ALL)) as busy:
+        until(lambda: affinity.adapt([*tasks, *busy], 10_000, 0.05) or os.sched_getaffinity(0) == ALL)
+    for _ in range(4):
+        affinity.adapt(tasks, 10_000, 0.05)
+    assert os.sched_getaffinity(0) == {affinity.processor}
