@@ -354,7 +354,7 @@ def test_a_process_finds_the_processors_of_another_and_chooses_them_as_without_t
         + """
         static void busy(int rounds) {
             for (int i = 0; i < rounds; i++) {
-                for (int k = 0; k < 20011; k++) free(malloc(k % 97));
+                for (int k = 0; k < 4001; k++) free(malloc(k % 97));
                 usleep(20000);
             }
         }
@@ -368,8 +368,8 @@ def test_a_process_finds_the_processors_of_another_and_chooses_them_as_without_t
             sched_getaffinity(0, sizeof set, &set);
             while (!CPU_ISSET(first, &set)) first++;
             pid_t child = fork();
-            if (!child) { busy(40); _exit(count(0)); }
-            for (int i = 0; i < 30; i++) {
+            if (!child) { busy(30); _exit(count(0)); }
+            for (int i = 0; i < 20; i++) {
                 busy(1);
                 if (count(0) < least) least = count(0);
                 if (count(child) < least) least = count(child);
