@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from observer.cli.grade import configure_grade, run_grade
 from observer.errors import BadLab, ObserverError, UsageError
+from observer.model.filenames import typed
 
 if TYPE_CHECKING:
     from observer.labs.lab import Lab
@@ -146,7 +147,7 @@ def _sealed(work: Work, language: str) -> None:
     except EOFError as error:
         why = "nothing is sealed, and nothing was run"
         what = "the input ended before all was predicted and confirmed"
-        raise BadLab(what, why, f"observer lab predict {work.folder}") from error
+        raise BadLab(what, why, f"observer lab predict {typed(work.folder)}") from error
     work.keep(answers)
 
 
@@ -238,5 +239,5 @@ def _new(arguments: argparse.Namespace) -> int:
         raise UsageError("a new lab needs a name", "", "observer lab new my_lab")
     make_lab(arguments.directory)
     folder = arguments.directory if "/" in str(arguments.directory) else f"./{arguments.directory}"
-    print(f"observer lab lint {folder}")
+    print(f"observer lab lint {typed(folder)}")
     return 0

@@ -17,6 +17,7 @@ from observer.cli.numbers import positive
 from observer.cli.traces import FIRST_CALLS
 from observer.cli.words import after_dashes
 from observer.errors import BadTrace, UsageError
+from observer.model.filenames import typed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,11 +215,12 @@ def _record_and_tell(
     except KeyboardInterrupt as error:
         if not is_left_unfinished(directory):
             raise
-        raise BadTrace(f"interrupted before {directory} was finished", "", f"observer show {directory}") from error
+        what = f"interrupted before {directory} was finished"
+        raise BadTrace(what, "", f"observer show {typed(directory)}") from error
     try:
         _tell(meta, directory, story, arguments.lang)
     except KeyboardInterrupt:
-        complain(f"interrupted; observer show {directory} tells what was recorded")
+        complain(f"interrupted; observer show {typed(directory)} tells what was recorded")
     return _leave(meta, allow_loss=arguments.allow_loss)
 
 
@@ -241,7 +243,7 @@ def _record_only(
         while_recording=progress.recording, while_finishing=progress.finishing,
     )  # fmt: skip
     if not arguments.quiet:
-        complain(f"recorded; {command()} show {shortest(directory)} makes a trace of it, and tells it")
+        complain(f"recorded; {command()} show {typed(shortest(directory))} makes a trace of it, and tells it")
     return _leave(meta, allow_loss=True)
 
 

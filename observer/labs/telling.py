@@ -17,6 +17,7 @@ from observer.labs.lint import Linted
 from observer.labs.marking import Marked
 from observer.labs.vocabulary import FACTS, ROW_WORDS, fact_of
 from observer.labs.work import Work
+from observer.model.filenames import typed
 from observer.report.screen import heading, paragraph, put, right, safe
 
 __all__ = ["tell_documents", "tell_labs", "tell_linted", "tell_marked", "tell_started", "tell_words"]
@@ -69,8 +70,8 @@ def _parameter(parameter: Parameter) -> str:
 
 def tell_started(console: Console, work: Work, language: str) -> None:
     """Print where the work is, the question, and what to type next."""
-    lab, folder = work.lab, safe(str(work.folder))
-    put(console, f"{folder}: {lab.title.of(language)}")
+    lab, folder = work.lab, typed(work.folder)
+    put(console, f"{safe(str(work.folder))}: {lab.title.of(language)}")
     put(console)
     _tell_text(console, lab.question_text(language))
     put(console)

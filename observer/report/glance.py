@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.chapter import took_step
+from observer.model.filenames import typed
 from observer.model.ledger import FAILING, headline, worst
 from observer.model.machine import Meta, Outcome
 from observer.model.operations import ALLOCATING
@@ -369,7 +370,7 @@ def _verdict(screen: _Screen, meta: Meta) -> None:
 def _commands(screen: _Screen, glance: Glance, directory: str, command: str) -> None:
     if not directory:
         return
-    shown = f"{command} show {safe(shlex.quote(directory))}"
+    shown = f"{command} show {typed(directory)}"
     asking = (place for place in glance.places.top("bytes") if place.site is not None and place.site.line)
     line = next((place.text for place in asking), None)
     also = screen.language.option

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from observer.model.events import Call, Event, Lost, Process, Signal, Site
+from observer.model.filenames import typed
 from observer.report.kernel_side import kernel_words
 from observer.report.screen import heading, paragraph, put, safe
 from observer.report.source import Sources
@@ -51,7 +52,7 @@ class StoryPrinter:
 
     def finish(self, rest: Shortened) -> None:
         """Print what waited, with a number for what is left out between."""
-        where = f": observer show {safe(self._directory)} --all{self._language.option}" if self._directory else ""
+        where = f": observer show {typed(self._directory)} --all{self._language.option}" if self._directory else ""
         for left_out, passage in rest.told():
             if left_out:
                 rows = self._language.counted(left_out, "row")

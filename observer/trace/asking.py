@@ -13,7 +13,7 @@ import duckdb
 
 from observer.errors import BadTrace, UsageError
 from observer.files import Folder, real_path
-from observer.model.filenames import as_text
+from observer.model.filenames import as_text, typed
 from observer.trace.database import interruptible, literal, quoted
 from observer.trace.layout import STACKS, TABLES, is_unfinished
 from observer.trace.reader import read_meta
@@ -121,9 +121,8 @@ def _tables(folders: Sequence[Path], name: str) -> list[str]:
 def _check(folder: Path) -> None:
     opened = _opened(folder)
     if is_unfinished(opened):
-        raise BadTrace(
-            f"{folder} is not finished", "its run was only recorded, or cut off", f"observer show {folder} finishes it"
-        )
+        why = "its run was only recorded, or cut off"
+        raise BadTrace(f"{folder} is not finished", why, f"observer show {typed(folder)} finishes it")
     read_meta(opened)
 
 

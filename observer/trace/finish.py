@@ -14,6 +14,7 @@ from observer.errors import BadTrace
 from observer.files import Folder
 from observer.instruments.places import without_names
 from observer.instruments.session import Recording
+from observer.model.filenames import typed
 from observer.model.machine import SCHEMA, Machine, Meta, Request
 from observer.model.selection import are_all_memory_calls
 from observer.trace.balance import balance_all
@@ -78,7 +79,7 @@ def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> M
 
 @contextlib.contextmanager
 def _explained(folder: Folder) -> Iterator[None]:
-    remedy = f"observer show {folder.path} tries again"
+    remedy = f"observer show {typed(folder.path)} tries again"
     try:
         yield
     except OSError as error:

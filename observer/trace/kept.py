@@ -12,6 +12,7 @@ import msgspec
 from observer.errors import BadTrace
 from observer.files import Folder, NewFile
 from observer.instruments.session import Recording
+from observer.model.filenames import typed
 from observer.recording.text import to_json
 from observer.trace.layout import META, RECORDING, SPOOL
 
@@ -76,7 +77,7 @@ def _is_sound(recording: Recording) -> bool:
 
 def changed(folder: Folder, why: str) -> BadTrace:
     """Return the error that says that somebody else changed the trace in *folder*, and how: *why*."""
-    remedy = f"observer show {folder.path} tells what is whole"
+    remedy = f"observer show {typed(folder.path)} tells what is whole"
     return BadTrace(f"somebody changed {folder.path} while it was recorded", why, remedy)
 
 

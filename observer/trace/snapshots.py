@@ -11,6 +11,7 @@ import numpy.typing as npt
 from observer.errors import BadTrace
 from observer.files import Folder
 from observer.model.chunks import STATES, Chunk
+from observer.model.filenames import typed
 from observer.model.snapshots import HeapSnapshot
 from observer.recording.chunks import in_use
 from observer.recording.notes import Snapped
@@ -71,7 +72,7 @@ def write_snapshots(folder: Folder, taken: Sequence[Taken]) -> None:
     """
     what = f"cannot write {SNAPSHOTS} of {folder.path}"
     with (
-        database(what, f"observer show {folder.path} tries again") as connection,
+        database(what, f"observer show {typed(folder.path)} tries again") as connection,
         folder.replacing(SNAPSHOTS) as file,
     ):
         connection.execute("set threads = 1")  # more would hand rows out in another order

@@ -12,6 +12,7 @@ from observer.errors import BadTrace
 from observer.files import Folder
 from observer.instruments.places import CodeMap
 from observer.model.events import Site
+from observer.model.filenames import typed
 from observer.model.stacks import CallStack
 from observer.recording.records import MOST_CALLERS, WHOLE
 from observer.trace.columns import LONGEST, SiteTable, objects
@@ -101,7 +102,7 @@ def write_stacks(folder: Folder, table: StackTable) -> None:
     """
     what = f"cannot write {STACKS} of {folder.path}"
     with (
-        database(what, f"observer show {folder.path} tries again") as connection,
+        database(what, f"observer show {typed(folder.path)} tries again") as connection,
         folder.replacing(STACKS) as file,
     ):
         connection.execute("set threads = 1")  # more would hand rows out in another order

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from observer.files import File, Folder, NewFile
 from observer.model.events import KernelWork
+from observer.model.filenames import typed
 from observer.trace.aside import done_aside
 from observer.trace.columns import LONGEST, Columns, SiteTable, joined, objects, thin
 from observer.trace.database import database
@@ -246,4 +247,4 @@ class TableWriter:
 
     def _database(self, kind: str) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         what = f"cannot write {TABLES[kind]} of {self._folder.path}"
-        return database(what, f"observer show {self._folder.path} tries again")
+        return database(what, f"observer show {typed(self._folder.path)} tries again")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 from rich.cells import cell_len
 
@@ -13,12 +16,12 @@ from tests.builders import HEAP, call, lost, meta, site, story_run
 from tests.unit.report.screens import screen
 
 
-def glance(events: list[Event], columns: int = 80, **fields: object) -> list[str]:
+def glance(events: list[Event], columns: int = 80, *, directory: str = "story.trace", **fields: object) -> list[str]:
     taken = Glance()
     for event in events:
         taken.take(event)
     told = meta(**fields)  # type: ignore[arg-type]
-    return screen(lambda console: print_glance(console, told, taken, "story.trace"), columns).splitlines()
+    return screen(lambda console: print_glance(console, told, taken, directory), columns).splitlines()
 
 
 @pytest.mark.parametrize("columns", [60, 80, 132])
@@ -53,6 +56,20 @@ def test_a_loss_and_a_ledger_that_does_not_balance_are_said() -> None:
 def test_a_line_that_is_proposed_can_be_typed_whatever_its_file_is_called() -> None:
     lines = glance([call(0, size=101, result=HEAP, site=site(7, file="a b>&c.c"))])
     assert any(line.split(" --line ")[-1].startswith("'a b>&c.c:7'") for line in lines if " --line " in line)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("two words.trace", "'two words.trace'"), ("-x.trace", "./-x.trace"), ("it's\n.trace", "$'it\\'s\\x0a.trace'"),
+        ("\x1b[31m.trace", "$'\\x1b[31m.trace'"), ("\udcff.trace", "$'\\xff.trace'"),
+    ],
+)  # fmt: skip
+def test_what_is_proposed_leads_to_the_trace_whatever_its_folder_is_called(name: str, shown: str) -> None:
+    lines = glance(story_run(), directory=name)
+    assert any(f"observer show {shown} --full" in line for line in lines)
+    words = subprocess.run(["bash", "-c", f"printf %s {shown}"], capture_output=True, check=True).stdout
+    assert os.path.normpath(words) == os.fsencode(name)
 
 
 def test_a_number_stays_with_what_was_counted_and_further_lines_stand_below_the_words() -> None:

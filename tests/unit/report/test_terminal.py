@@ -49,6 +49,7 @@ def test_the_middle_of_a_long_story_is_left_out_and_counted() -> None:
     text = told(events, rows=60, directory="long.trace")
     assert text.count("malloc(100)") == 60
     assert "    ... 440 rows more: observer show long.trace --all\n" in text
+    assert "rows more: observer show 'a long one' --all\n" in told(events, rows=60, directory="a long one")
     assert "gets heap+0x1f3\n" in text
 
 
