@@ -139,6 +139,8 @@ def _check(arguments: argparse.Namespace) -> None:
         if arguments.allocator != "glibc":
             raise UsageError("--libc is for --allocator glibc")
         check_release(arguments.libc)
+    if arguments.by != _MEASURES[0]:
+        raise UsageError("--by is about two runs", "one is named", "observer compare A.trace B.trace --by live")
     if arguments.confirm and arguments.allocator == "glibc":
         raise UsageError("--confirm is about departures from the book", "", "--allocator book")
 
@@ -198,6 +200,8 @@ def _target(arguments: argparse.Namespace, scratch: Path) -> Target:
     if arguments.at:
         raise UsageError("--at is about a recorded run", "", "observer compare A.trace --at N --at M")
     if trace is not None:
+        if arguments.directory is not None:
+            raise UsageError("-o keeps a trace that is recorded now", f"{trace} is one already", "no -o")
         return Target(trace=trace)
     return Target(tuple(words)) if workload is None else Target(workload=interpreted(workload, scratch))
 

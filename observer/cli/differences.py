@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
 __all__ = ["run_differences"]
 
 _MOMENTS: Final = 2
+_OF_A_MODEL: Final[Mapping[str, Callable[[argparse.Namespace], bool]]] = {
+    "--allocator glibc": lambda given: given.allocator != "book",
+    "--libc": lambda given: given.libc is not None,
+    "--fit": lambda given: given.fit != "first",
+    "--confirm": lambda given: given.confirm,
+    "--ask": lambda given: given.ask,
+    "-o": lambda given: given.directory is not None,
+}
+"""Options that are about a run beside a model, and whether each was given."""
 
 
 def run_differences(arguments: argparse.Namespace, paths: list[Path]) -> int:
@@ -24,6 +34,7 @@ def run_differences(arguments: argparse.Namespace, paths: list[Path]) -> int:
     from observer.report.screen import make_console
     from observer.story.differences import differences, places_until, totals
 
+    _check(arguments)
     traces = [opened(path) for path in paths]
     moments = _moments(arguments, traces)
     before, after = (places_until(trace.events(), n) for trace, n in moments)
@@ -36,6 +47,14 @@ def run_differences(arguments: argparse.Namespace, paths: list[Path]) -> int:
         most = None if arguments.all else ROWS
         print_differences(make_console(sys.stdout), names, both, found, arguments.by, most)
     return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what would have no effect: nothing is recorded here, and no model is asked."""
+    given = next((option for option, is_given in _OF_A_MODEL.items() if is_given(arguments)), None)
+    if given is not None:
+        why = "recorded runs, or moments of one, are set beside each other"
+        raise UsageError(f"{given} is about a run beside a model", why, "name one run, and no --at")
 
 
 def _moments(arguments: argparse.Namespace, traces: list[Trace]) -> list[tuple[Trace, int | None]]:
