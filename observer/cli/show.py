@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 _DRAWN: Final = ("steps", "map", "heap")
+_OF_ALL_EVENTS: Final = ("map", "heap", "top", "leaks", "peak", "lifetimes", "sizes", "fragmentation", "ledger")
+"""The parts for which no events are chosen."""
 _DESCRIPTION: Final = """\
 Tell the trace in DIR: one screen of what it came to. With --full the whole
 story in the book's six steps, the numbers, what is not in the book, the address
@@ -95,7 +97,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:
-    choose = parser.add_argument_group("choose events", "given together: events that satisfy all")
+    choose = parser.add_argument_group(
+        "choose events", "given together: events that satisfy all; for the story, --json and --steps"
+    )
     choose.add_argument(
         "--kind", action="append", metavar="KIND",
         help="only call, syscall, fault, signal, process or lost events, one a line; may be given again",
@@ -151,6 +155,7 @@ def run(arguments: argparse.Namespace) -> int:
     drawn = next((name for name in _DRAWN if getattr(arguments, name)), None)
     if arguments.json and drawn is not None:
         raise UsageError(f"--{drawn} has no --json", "it is drawn", "observer query DIR 'select …' --json")
+    _check_choices(arguments)
     trace = opened(arguments.directory)
     if is_profile(arguments):
         check_recorded(trace, arguments)
@@ -162,6 +167,15 @@ def run(arguments: argparse.Namespace) -> int:
         with paged(sys.stdout) as stream:
             _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
+
+
+def _check_choices(arguments: argparse.Namespace) -> None:
+    """Refuse to choose events for a part that is told of the whole run: nothing would come of it."""
+    part = next((name for name in _OF_ALL_EVENTS if getattr(arguments, name)), None)
+    chosen = next((name for name in ("kind", "call", "line") if getattr(arguments, name) is not None), None)
+    if part is not None and chosen is not None:
+        why = f"--{part} is told of the whole run"
+        raise UsageError(f"--{part} takes no --{chosen}", why, "one of the two")
 
 
 def _check_stacks(trace: Trace, arguments: argparse.Namespace) -> None:

@@ -186,6 +186,19 @@ def test_each_part_of_it_is_objects_for_a_script(capsys: pytest.CaptureFixture[s
     assert bool(rows) == (part != "--leaks")
 
 
+@pytest.mark.parametrize("chosen", [["--line", "story.c:28"], ["--call", "malloc #1"], ["--kind", "call"]])
+@pytest.mark.parametrize(
+    "part", ["--map", "--heap", "--leaks", "--peak", "--lifetimes", "--sizes", "--fragmentation", "--ledger"]
+)
+def test_events_are_not_chosen_for_what_is_told_of_the_whole_run(
+    part: str, chosen: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match=f"{part} takes no {chosen[0]}"):
+        shown(capsys, part, *chosen)
+    with pytest.raises(UsageError, match=f"--top takes no {chosen[0]}"):
+        shown(capsys, "--top", "bytes", "--json", *chosen)
+
+
 def test_a_moment_is_of_the_heap_or_the_map(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError, match="--at needs --heap or --map"):
         shown(capsys, "--at", "150")
