@@ -55,7 +55,7 @@ class ColumnsOfEvents:
         rows = [
             (
                 call.n, call.t_ns if times else 0, (-1 if call.end_ns is None else call.end_ns) if times else 0, call.pid,
-                kind_of(call.op), call.pointer or 0, call.result or 0, min(call.bytes_asked, (1 << 64) - 1), self._place(call),
+                kind_of(call.op), call.pointer or 0, call.result or 0, call.bytes_counted, self._place(call),
                 is_glibc(call.allocator), call.origin != "program",
             )
             for call in calls

@@ -26,6 +26,9 @@ GLIBC: Final = "glibc"
 """The allocator of the program's own C library, where that is glibc, as calls name it."""
 
 
+_LARGEST_SIZE: Final = (1 << 64) - 1
+
+
 class Site(msgspec.Struct, frozen=True):
     """A place in code. `module` is a file's base name and `offset` the byte offset from its load address."""
 
@@ -149,6 +152,11 @@ class Call(_Event, frozen=True, tag="call", kw_only=True):
     def bytes_asked(self) -> int:
         """Bytes that the call asked for in all."""
         return (self.size or 0) * (1 if self.count is None else self.count)
+
+    @property
+    def bytes_counted(self) -> int:
+        """The same as sums take it: for more than a size_t can tell stands its largest number, as in columns."""
+        return min(self.bytes_asked, _LARGEST_SIZE)
 
     @property
     def is_of_another_glibc(self) -> bool:

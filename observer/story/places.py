@@ -273,7 +273,7 @@ class Places:
         if op in ALLOCATING:
             taken = call.pointer if op in RESIZING else None
             wastes = is_glibc(call.allocator)
-            self._allocate(call.pid, call.result or 0, call.bytes_asked, call.n, call.site, taken, wastes)
+            self._allocate(call.pid, call.result or 0, call.bytes_counted, call.n, call.site, taken, wastes)
         elif op in FREEING and call.pointer:
             self._free(call.pid, call.pointer, call.n, call.site)
 

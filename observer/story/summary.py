@@ -161,7 +161,7 @@ class Tally:
         kind = (op, event.steps, event.end_ns is None)
         self._calls[kind] = self._calls.get(kind, 0) + 1
         if op in ALLOCATING:
-            self._asked += event.bytes_asked
+            self._asked += event.bytes_counted
             self._sum("refused", _is_refused(event))
 
     def _fault(self, event: Fault) -> None:

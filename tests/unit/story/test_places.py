@@ -28,6 +28,11 @@ def test_a_place_counts_its_calls_and_what_lives_of_them() -> None:
     assert (place.calls, place.asked, place.pieces, place.live) == (2, 154, 1, 53)
 
 
+def test_what_overflows_is_asked_for_as_columns_have_it() -> None:
+    refused = call(0, "calloc", 2, count=(1 << 64) - 1, result=0, errno=12, site=site(3))
+    assert followed(refused).places["story.c:3"].asked == (1 << 64) - 1
+
+
 def test_a_piece_that_realloc_moved_lives_where_it_was_moved() -> None:
     events = [
         call(0, size=101, result=ONE, site=site(3)),

@@ -34,6 +34,11 @@ def test_a_childs_free_does_not_end_its_parents_piece() -> None:
     assert (summary.live, summary.processes) == (100, 2)
 
 
+def test_what_overflows_is_asked_for_as_columns_have_it() -> None:
+    refused = call(0, "calloc", 2, count=(1 << 64) - 1, result=0, errno=12)
+    assert summarise([refused, call(1, size=100)]).asked == (1 << 64) - 1 + 100
+
+
 def test_an_exec_ends_every_piece() -> None:
     assert summarise([call(0, result=HEAP), process(1, "exec", path="/bin/true")]).live == 0
 
