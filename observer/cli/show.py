@@ -159,6 +159,7 @@ def run(arguments: argparse.Namespace) -> int:
     trace = opened(arguments.directory)
     if is_profile(arguments):
         check_recorded(trace, arguments)
+        _say_what_is_missing(trace, arguments.directory)
     if arguments.stacks:
         _check_stacks(trace, arguments)
     if arguments.json:
@@ -167,6 +168,19 @@ def run(arguments: argparse.Namespace) -> int:
         with paged(sys.stdout) as stream:
             _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
+
+
+def _say_what_is_missing(trace: Trace, directory: Path) -> None:
+    """Say that the trace does not hold all: of a lost free no sum can tell, and the ledger is not told with it."""
+    from observer.cli.command import command, shortest
+    from observer.cli.complaint import complain
+    from observer.model.filenames import typed
+    from observer.model.ledger import FAILING, headline, worst
+
+    if worst(trace.meta.ledger) in FAILING:
+        what = f"{directory} does not hold all that happened, and neither do these numbers"
+        remedy = f"{command()} show {typed(shortest(directory))} --ledger"
+        complain(what, f"its ledger is {headline(trace.meta.ledger)}", remedy)
 
 
 def _check_choices(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from observer.cli import export, show
 from observer.errors import UsageError
 from observer.model.call_columns import Apart, CallTotals, StepsTaken
 from observer.model.events import Call, Event
+from observer.model.ledger import balance
 from observer.model.machine import Meta
 from observer.model.stacks import CallStack, alike
 from observer.story.by_line import steps_in
@@ -95,10 +96,14 @@ def _trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("observer.trace.reader.Trace", StoryTrace)
 
 
-def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="observer show")
     show.configure(parser)
-    assert show.run(parser.parse_args(["story.trace", *words])) == 0
+    return parser.parse_args(["story.trace", *words])
+
+
+def shown(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert show.run(parsed(*words)) == 0
     return capsys.readouterr().out
 
 
@@ -263,6 +268,26 @@ class StackTrace(StoryTrace):
     def events(self, kinds: frozenset[str] | None = None, about: None = None) -> Iterator[Event]:
         for event in super().events(kinds):
             yield msgspec.structs.replace(event, stack=1) if isinstance(event, Call) else event
+
+
+class LossyTrace(StackTrace):
+    """The same, of which calls were lost: its ledger does not balance."""
+
+    meta: Meta = msgspec.structs.replace(StackTrace.meta, ledger=(balance("records stored", 81, 91, lost=10),))
+
+
+@pytest.mark.parametrize("words", [["--leaks"], ["--top", "live", "--stacks"], ["--peak", "--json"], ["--sizes"]])
+def test_of_a_run_that_lost_calls_no_sum_is_told_without_a_word(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("observer.trace.reader.Trace", StackTrace)
+    assert show.run(parsed(*words)) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("observer.trace.reader.Trace", LossyTrace)
+    assert show.run(parsed(*words)) == 0
+    said = capsys.readouterr().err
+    assert "story.trace does not hold all that happened, and neither do these numbers: its ledger is INCOMPLETE" in said
+    assert "try: observer show story.trace --ledger" in said
 
 
 def test_stacks_stand_beneath_what_their_calls_came_to(
