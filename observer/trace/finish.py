@@ -23,7 +23,7 @@ from observer.trace.cut_off import without_notes
 from observer.trace.evidence import Evidence, Lives
 from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
-from observer.trace.layout import SPOOL, held, remove_halves, remove_spools
+from observer.trace.layout import SPOOL, held, is_unfinished, remove_halves, remove_spools
 from observer.trace.lives import images_of
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
@@ -63,14 +63,16 @@ def finish(
         return _finish(folder, spooled, machine, request, recording, listeners)
 
 
-def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> Meta:
+def recover(folder: Folder, meta: Meta, listeners: Sequence[Listener] = ()) -> Meta | None:
     """Make a readable trace of the spools that an observer left behind: all that is whole, and what is not is said.
-    The *listeners* are told of it as by `finish`.
+    The *listeners* are told of it as by `finish`. None: another has done it meanwhile.
 
     Raises:
         BadTrace: the observer that writes them is still at work, or they cannot be read.
     """
     with _explained(folder), held(folder):
+        if not is_unfinished(folder):
+            return None
         spool = folder.folder(SPOOL)
         remove_halves(folder)
         spooled = read_spools(spool)
@@ -83,9 +85,7 @@ def _explained(folder: Folder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadTrace(
-            f"cannot finish {folder.path}", error.strerror or str(error), "observer show tries again"
-        ) from error
+        raise BadTrace(f"cannot finish {folder.path}", error.strerror or str(error), remedy) from error
     except MemoryError as error:
         why = "there is not enough memory for its events"
         raise BadTrace(f"cannot finish {folder.path}", why, f"raise ulimit -v; {remedy}") from error

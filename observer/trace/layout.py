@@ -112,14 +112,20 @@ def held(folder: Folder) -> Iterator[None]:
     Raises:
         BadTrace: the observer that writes its spools is still at work, or another recovers them.
     """
-    if not is_unfinished(folder):
+    try:
+        file = folder.folder(SPOOL).file(notes.FILE) if is_unfinished(folder) else None
+    except FileNotFoundError:
+        if is_unfinished(folder):
+            raise
+        file = None  # another has finished it meanwhile
+    if file is None:
         yield
         return
-    file = folder.folder(SPOOL).file(notes.FILE)
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise BadTrace(f"{folder.path} is being recorded right now", "", "wait for the run to end") from error
+        what = f"{folder.path} is being recorded or finished right now"
+        raise BadTrace(what, "", "wait for the run, or who finishes it, to end") from error
     yield
     file.close()
 

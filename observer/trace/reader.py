@@ -118,9 +118,10 @@ class Trace:
                 meta.json tells; the run is still being recorded.
         """
         folder = _open(directory)
+        was_unfinished = is_unfinished(folder)  # asked first: what another finishes meanwhile has its meta.json anew
         meta = read_meta(folder)
-        if is_unfinished(folder):
-            meta = recover(folder, meta, listeners())
+        if was_unfinished:
+            meta = recover(folder, meta, listeners()) or read_meta(folder)
         trace = cls(folder, meta)
         trace._check_columns()
         rows = sum(trace._rows(kind) for kind in TABLES)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from observer.model.events import Call, Event
+from observer.trace.finish import Listener
+from observer.trace.reader import Trace
 from tests.recordings import OBSERVER, run_observer
 
 NO_RUN_SHARES = ("n", "t_ns", "end_ns", "pid", "tid", "frame", "kernel", "child")
@@ -100,3 +102,32 @@ def test_what_was_left_half_written_is_gone_when_the_trace_is_whole(
     half.write_bytes(b"killed meanwhile")
     assert run("show", str(tmp_path / "t")).returncode == 0
     assert not half.exists()
+
+
+def test_what_another_finishes_meanwhile_is_opened_as_it_left_it(sample: Callable[[str], str], tmp_path: Path) -> None:
+    run_observer((sample("story"),), tmp_path / "only", options=("-q", "--record-only"))
+    first: list[Trace] = []
+
+    def listeners() -> Sequence[Listener]:
+        first.append(Trace.open(tmp_path / "only"))  # who was faster, while we had seen that it was not finished
+        return ()
+
+    assert Trace.open(tmp_path / "only", listeners).meta == first[0].meta
+    assert first[0].meta.outcome.events > 0
+
+
+def test_several_who_ask_at_once_see_one_trace_or_are_told_to_wait(
+    sample: Callable[[str], str], tmp_path: Path
+) -> None:  # fmt: skip
+    only = str(tmp_path / "only")
+    run_observer((sample("story"),), tmp_path / "only", options=("-q", "--record-only"))
+    asking = [
+        subprocess.Popen(
+            [*OBSERVER, "show", only, "--top", "bytes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+    answers = [(asked.communicate(timeout=100), asked.returncode) for asked in asking]
+    shown = {out for (out, _), status in answers if status == 0}
+    assert len(shown) == 1
+    assert all("is being recorded or finished right now" in said for (_, said), status in answers if status != 0)
