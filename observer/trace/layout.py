@@ -140,7 +140,8 @@ def remove_halves(folder: Folder) -> None:
 def remove_spools(folder: Folder) -> None:
     """Remove the spools file by file, never what no trace has; raises OSError, ENOTEMPTY when more is there."""
     spool = folder.folder(SPOOL)
-    for name in spool.names():
+    # The notes go first: without them nobody, now or if we are killed, makes the trace anew of what is left here.
+    for name in sorted(spool.names(), key=lambda name: name != notes.FILE):
         if spool.whole_name(name) in _SPOOLS or _BY_PROCESSOR.fullmatch(name):
             spool.remove(name)
     folder.remove_folder(SPOOL)

@@ -10,8 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from observer.files import Folder
 from observer.model.events import Call, Event
+from observer.recording import notes
 from observer.trace.finish import Listener
+from observer.trace.layout import SPOOL
 from observer.trace.reader import Trace
 from tests.recordings import OBSERVER, run_observer
 
@@ -131,3 +134,22 @@ def test_several_who_ask_at_once_see_one_trace_or_are_told_to_wait(
     shown = {out for (out, _), status in answers if status == 0}
     assert len(shown) == 1
     assert all("is being recorded or finished right now" in said for (_, said), status in answers if status != 0)
+
+
+def test_a_trace_that_is_made_is_never_made_again_of_what_a_kill_left_of_its_records(
+    sample: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_observer((sample("story"),), tmp_path / "only", options=("-q", "--record-only"))
+    remove, gone = Folder.remove, list[str]()
+
+    def killed(folder: Folder, name: str) -> None:
+        remove(folder, name)
+        if folder.path.name == SPOOL:
+            gone.append(name)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Folder, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Trace.open(tmp_path / "only")
+    assert gone == [notes.FILE]
+    assert Trace.open(tmp_path / "only").meta.outcome.ended == "exit"
