@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import resource
+import shlex
 import shutil
 import signal
 import stat
@@ -157,7 +158,11 @@ def check_exec(report: int, path: str) -> None:
     if answer:
         number = int(answer)
         code = 127 if number == errno.ENOENT else 126
-        raise CannotLaunch(f"cannot run {path!r}", os.strerror(number), exit_status=code)
+        why, remedy = os.strerror(number), ""
+        if number == errno.ENOENT and os.path.exists(path):  # then it is not the program that is missing
+            why = "what its first line (#!) or its header names to run it with is not there"
+            remedy = f"head -1 {shlex.quote(path)}, or readelf -l {shlex.quote(path)}, names it"
+        raise CannotLaunch(f"cannot run {path!r}", why, remedy, exit_status=code)
 
 
 def _become_program(start: Start, environment: Sequence[bytes], go: int, report: int) -> None:

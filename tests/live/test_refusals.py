@@ -50,6 +50,16 @@ def test_a_missing_program_is_127(tmp_path: Path) -> None:
     assert not recorded.directory.exists()
 
 
+def test_a_script_without_its_interpreter_is_not_itself_said_to_be_missing(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/nowhere/interpreter\n")
+    script.chmod(0o755)
+    recorded = refused([str(script)], tmp_path)
+    assert recorded.status == 127
+    assert "what its first line (#!) or its header names to run it with is not there" in recorded.stderr
+    assert f"head -1 {script}" in recorded.stderr
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
