@@ -1,7 +1,7 @@
 """Tracer and tracee on one processor while the tracee has one thread: a stop then costs a sixth (sched(7)).
 
-The program must not see it: a call that reads or sets the affinity finds the mask the program started with, and
-the first thread that is made ends the sharing.
+The program must not see it: a call that reads or sets the affinity, the caller's own or another task's, finds the mask
+the program started with, or the one that it chose for that task, and the first thread that is made ends the sharing.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.code.compat import as_native
+from observer.linux.procfs import read_status_field
 
 __all__ = ["Affinity"]
 
 _SCHED_SETAFFINITY, _SCHED_GETAFFINITY = NATIVE.numbers("sched_setaffinity", "sched_getaffinity")
 _LOOKED_AT: Final = 64
 """Tasks of which it is asked whether they run: the newest."""
+_PID: Final = 0xFFFF_FFFF
+"""The bits of a register that are a pid_t."""
 
 
 class Affinity:
@@ -50,7 +52,9 @@ class Affinity:
         self._calm = self._CALM
         self._waited = 0, 0, 0
         self._own_choice: set[int] = set()
-        self._shown: set[int] = set()
+        self._asked_about: dict[int, int] = {}  # by who looks, until that call has ended
+        self._pinned: set[int] = set()
+        self._choosing = threading.RLock()  # masks are changed where stops are handled, and beside
         self._counted = 0
 
     def enter(self) -> None:
@@ -60,53 +64,85 @@ class Affinity:
 
     def leave(self) -> None:
         """Give the calling thread its processors back."""
-        self.lift(0)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, self.original)
 
-    def entered(self, tid: int, entry: tuple[int, ...], tasks: Container[int]) -> bool:
-        """Whether the system call that *tid* enters, one of *tasks*, shows or sets a mask: until it was `left` the task
-        whose that is has its own.
+    def concerns(self, number: int) -> bool:
+        """Whether the system call *number* would show or change the sharing."""
+        return self.processor is not None and number in self.SYSCALLS
+
+    def entered(self, caller: int, number: int, argument: int, known: Callable[[], Collection[int]]) -> bool:
+        """A task of those *known* enters a system call with this first argument; return whether `left` is to be told.
+
+        Whom it asks about has the original mask until then, whatever is chosen meanwhile.
         """
-        number, _args = as_native(entry[2], entry[5], ())
-        if self.processor is None or number not in self.SYSCALLS:
+        if not self.concerns(number):
             return False
-        whose = _whose(tid, entry, tasks)
-        self.lift(whose)
-        self._shown.add(whose)
-        return True
+        with self._choosing:
+            target = _named(argument & _PID, caller, known())
+            if target is not None:
+                self._asked_about[caller] = target
+                self._lift(target)
+        return target is not None
 
-    def left(self, tid: int, entry: tuple[int, ...], tasks: Container[int]) -> None:
-        """That system call has ended: share again, but for a task whose mask the program has set."""
-        number, _args = as_native(entry[2], entry[5], ())
-        if self.processor is None or number not in self.SYSCALLS:
-            return
-        whose = _whose(tid, entry, tasks)
-        self._shown.discard(whose)
-        if number == _SCHED_SETAFFINITY:
-            self._own_choice.add(whose)
-        elif self._shared:
-            self._share(whose)
+    def left(self, caller: int, value: int) -> None:
+        """The call that *caller* had `entered` came to *value*: share again, but for a task that has a mask set.
 
-    def lift(self, tid: int) -> None:
-        """Give *tid* its original mask."""
-        self._set(tid, self.original)
+        Of a mask that was read the size is returned, of one that was set nothing (raw sched_setaffinity(2)).
+        """
+        with self._choosing:
+            target = self._asked_about.pop(caller, None)
+            if target is not None and value == 0:
+                self._own_choice.add(target)
+                self._pinned.discard(target)
+            elif target is not None and self._shared:
+                self._share(target)
+
+    def ended(self, tid: int) -> None:
+        """There is no task *tid* any longer; its id may become another's."""
+        with self._choosing:
+            self._asked_about.pop(tid, None)
+            self._own_choice.discard(tid)
+            self._pinned.discard(tid)
+
+    def executed(self, former: int, tid: int) -> None:
+        """The thread *former* called exec, and has the id *tid* of its process from now on."""
+        with self._choosing:
+            is_own = former in self._own_choice
+            self.ended(former)
+            self.ended(tid)
+            (self._own_choice if is_own else self._pinned).add(tid)
+
+    def _may_choose(self, tid: int) -> bool:
+        return tid not in self._own_choice and tid not in self._asked_about.values()
+
+    def _lift(self, tid: int) -> None:
+        if tid not in self._own_choice:
+            self._pinned.discard(tid)
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(tid, self.original)
 
     def _share(self, tid: int) -> None:
-        if self.processor is not None:
-            self._set(tid, {self.processor})
-
-    def _set(self, tid: int, processors: set[int]) -> None:
-        if tid not in self._own_choice and tid not in self._shown:
+        if self.processor is not None and self._may_choose(tid):
+            self._pinned.add(tid)
             with contextlib.suppress(OSError):
-                os.sched_setaffinity(tid, processors)
+                os.sched_setaffinity(tid, {self.processor})
 
     def inherit(self, parent: int, child: int) -> None:
-        """A child has the mask that its parent chose."""
-        if parent in self._own_choice:
-            self._own_choice.add(child)
+        """A child has the mask that its parent chose, or what all have now: its parent's may have changed since."""
+        if self.processor is None:
+            return
+        with self._choosing:
+            if parent in self._own_choice:
+                self._own_choice.add(child)
+            elif self._shared:
+                self._share(child)
+            else:
+                self._lift(child)
 
-    def thread_born(self, tasks: Iterable[int], newborn: int) -> None:
-        """A second thread is there: the sharing ends for now. *tasks* and *newborn* get the original mask."""
-        self._part([*tasks, newborn])
+    def thread_born(self, tasks: Iterable[int]) -> None:
+        """A second thread is there, one of *tasks*: the sharing ends for now, all of them get the original mask."""
+        self._part(tasks)
 
     def part(self, tasks: Iterable[int], stops: int) -> None:
         """Stops will be few: the sharing ends for now, as with a second thread; the *stops* by now do not count."""
@@ -119,12 +155,13 @@ class Affinity:
             self._spread(tasks)
 
     def _spread(self, tasks: Iterable[int]) -> None:
-        self._shared = False
-        for tid in [*tasks, self._owner]:
-            self.lift(tid)
+        with self._choosing:
+            self._shared = False
+            for tid in {*tasks, *self._pinned, self._owner}:
+                self._lift(tid)
 
     def adapt(self, tasks: Sequence[int], stops: int, seconds: float) -> None:
-        """Choose anew, after so many *seconds*, by how many *stops* there were by now; while no stop is handled."""
+        """Choose anew, after so many *seconds*, by how many *stops* there were by now; from any thread."""
         since, self._counted = stops - self._counted, stops
         if self.processor is None:
             return
@@ -142,11 +179,12 @@ class Affinity:
 
     def _share_again(self, tasks: Sequence[int]) -> None:
         """Share the processor to which the kernel has moved the newest task meanwhile."""
-        with contextlib.suppress(OSError, IndexError):
-            self.processor = _processor_of(tasks[-1], self.original)
-        self._shared = True
-        for tid in [*tasks, self._owner]:
-            self._share(tid)
+        with self._choosing:
+            with contextlib.suppress(OSError, IndexError):
+                self.processor = _processor_of(tasks[-1], self.original)
+            self._shared = True
+            for tid in [*tasks, self._owner]:
+                self._share(tid)
 
     def _is_crowded(self, tasks: Sequence[int], seconds: float) -> bool:
         """Whether the newest task had to wait for others that have the processor, too."""
@@ -160,10 +198,21 @@ class Affinity:
         return False
 
 
-def _whose(tid: int, entry: tuple[int, ...], tasks: Container[int]) -> int:
-    """Return whose mask a call of *tid* is about: another one's of *tasks*, if it names one (sched_setaffinity(2))."""
-    named = entry[6] & 0xFFFF_FFFF
-    return named if named in tasks else tid
+def _named(number: int, caller: int, tasks: Collection[int]) -> int | None:
+    """Return which of *tasks* the *caller* means by *number*, 0 for itself, others by their ids where it lives."""
+    if number == 0:
+        return caller
+    if _own_name(caller) == caller:
+        return number if number in tasks else None
+    return next((tid for tid in tasks if _own_name(tid) == number), None)
+
+
+def _own_name(tid: int) -> int:
+    """Return the id that *tid* has where it lives."""
+    try:
+        return int(read_status_field(tid, "NSpid").split()[-1])
+    except (OSError, IndexError):
+        return tid  # it has ended, or the kernel has no such namespaces
 
 
 def _run_at_once(tasks: Iterable[int]) -> bool:

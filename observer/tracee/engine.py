@@ -17,7 +17,7 @@ from collections import Counter, deque
 from typing import Final
 
 from observer.arch.known import NATIVE
-from observer.code.compat import signed_result
+from observer.code.compat import as_native, signed_result
 from observer.linux import ptrace
 from observer.linux.ptrace import RegisterSet, SyscallInfo
 from observer.linux.seccomp import TRACE_DATA
@@ -182,8 +182,7 @@ class Engine:
 
     def pace(self, seconds: float) -> None:
         """Called about every *seconds* from another thread: lets the sharing of processors follow the stops."""
-        with self.handling:
-            self._affinity.adapt(tuple(self.tasks), self.stops, seconds)
+        self._affinity.adapt(tuple(self.tasks), self.stops, seconds)
 
     def _resume(self, task: Task, number: int = 0) -> None:
         if self._halt is not None:
@@ -250,9 +249,8 @@ class Engine:
             self._resume(task)
 
     def _entered(self, task: Task, entry: tuple[int, ...]) -> None:
-        if self._affinity.entered(task.tid, entry, self.tasks):
-            task.entered = entry
-        if self._watcher.syscall_entered(task, entry):
+        is_ours = self._affinity.entered(task.tid, as_native(entry[2], entry[5], ())[0], entry[6], self.known)
+        if self._watcher.syscall_entered(task, entry) or is_ours:
             task.entered = entry
         self._resume(task)
 
@@ -272,7 +270,7 @@ class Engine:
         self.unnoticed.put_back(task)
         entry, task.entered = task.entered, None
         if entry is not None:
-            self._affinity.left(task.tid, entry, self.tasks)
+            self._affinity.left(task.tid, value)
             is_cut = self._halt is not None and value in RESTARTED
             self._watcher.syscall_left(task, entry, None if is_cut else value)
         self._resume(task)
@@ -331,7 +329,7 @@ class Engine:
         kin = relation(parent.pid, parent.tid, tid, how)
         if kin.same_process:
             child.pid = parent.pid
-            self._affinity.thread_born(self.tasks, tid)
+            self._affinity.thread_born(self.tasks)
         if parent.memory is not None:
             try:
                 child.memory = parent.memory if kin.same_memory else parent.memory.fork(tid)
@@ -346,6 +344,7 @@ class Engine:
         former = ptrace.event_message(task.tid)
         # An exec from another thread takes over the leader's id; the leader itself never reports an end.
         moved = self.tasks.pop(former, task) if former != task.tid else task
+        self._affinity.executed(former, task.tid)
         others = [*([task] if moved is not task else []), *self._siblings(task)]
         for left in (moved, *others):
             self._watcher.executing(left)
@@ -388,6 +387,7 @@ class Engine:
 
     def _reaped(self, tid: int, status: int) -> None:
         task = self.tasks.pop(tid, None)
+        self._affinity.ended(tid)
         if task is None:
             self._nursery.arrived(tid, status)
             return

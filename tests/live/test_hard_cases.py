@@ -347,47 +347,6 @@ def test_the_program_finds_itself_as_without_the_observer(tmp_path: Path) -> Non
     assert recorded.stdout == bare.stdout
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one processor: nobody can choose")
-def test_a_process_finds_the_processors_of_another_and_chooses_them_as_without_the_observer(tmp_path: Path) -> None:
-    source = (
-        HEAD
-        + """
-        static void busy(int rounds) {
-            for (int i = 0; i < rounds; i++) {
-                for (int k = 0; k < 4001; k++) free(malloc(k % 97));
-                usleep(20000);
-            }
-        }
-        static int count(pid_t of) {
-            cpu_set_t set;
-            return sched_getaffinity(of, sizeof set, &set) ? -1 : CPU_COUNT(&set);
-        }
-        int main(void) {
-            int status, least = 9999, first = 0;
-            cpu_set_t set;
-            sched_getaffinity(0, sizeof set, &set);
-            while (!CPU_ISSET(first, &set)) first++;
-            pid_t child = fork();
-            if (!child) { busy(30); _exit(count(0)); }
-            for (int i = 0; i < 20; i++) {
-                busy(1);
-                if (count(0) < least) least = count(0);
-                if (count(child) < least) least = count(child);
-            }
-            CPU_ZERO(&set); CPU_SET(first, &set);
-            sched_setaffinity(child, sizeof set, &set);
-            waitpid(child, &status, 0);
-            printf("%d processors at least, the child in the end %d\\n", least, WEXITSTATUS(status));
-            return 0;
-        }"""
-    )
-    program = compile_c(source, tmp_path / "program")
-    bare = subprocess.run([program], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
-    recorded = run_observer([program], tmp_path / "trace", options=("-q",))
-    recorded.assert_balanced()
-    assert recorded.stdout == bare.stdout
-
-
 @pytest.mark.parametrize("threads", [1, 4])
 def test_calls_interrupted_by_timer_signals_are_all_counted(threads: int, tmp_path: Path) -> None:
     recorded = run_c(

@@ -16,7 +16,7 @@ from observer.tracee.affinity import Affinity
 
 ALL = os.sched_getaffinity(0)
 pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="nothing can be shared: there is one processor")
-[SETAFFINITY] = NATIVE.numbers("sched_setaffinity")
+SETS, GETS = NATIVE.numbers("sched_setaffinity", "sched_getaffinity")
 SOON = 20.0
 
 
@@ -103,31 +103,43 @@ def test_a_processor_that_others_have_too_is_left_for_the_one_that_the_kernel_ch
         assert os.sched_getaffinity(task[0]) == os.sched_getaffinity(0) == {affinity.processor}
 
 
-@pytest.mark.parametrize(("by", "named"), [(0, 0), (0, 1 << 32), (1, None)], ids=["itself", "odd bits", "another"])
-def test_a_task_in_the_midst_of_being_given_its_own_processors_keeps_them(
-    affinity: Affinity, by: int, named: int | None
-) -> None:
+def test_who_is_looked_at_is_left_alone_until_that_call_has_ended(affinity: Affinity) -> None:
     assert affinity.processor is not None
-    own = min(ALL - {affinity.processor})
     with processes(2, "import time; time.sleep(99)", affinity.processor) as tasks:
-        until(lambda: all(map(_asleep, tasks)))
-        affinity.adapt(tasks, 0, 0.05)
-        whose = tasks[0] if named is None else named
-        call = (0, 0, NATIVE.calls.audit, 0, 0, SETAFFINITY, whose, 8, 0, 0, 0, 0)
-        assert affinity.entered(tasks[by], call, tasks)
-        assert os.sched_getaffinity(tasks[0]) == ALL
-        os.sched_setaffinity(tasks[0], {own})  # as its call does
-        affinity.adapt(tasks, 10_000, 0.05)
-        _parted_and_shared_again(affinity, tasks)
-        assert [os.sched_getaffinity(tid) for tid in tasks] == [{own}, {affinity.processor}]
-        affinity.left(tasks[by], call, tasks)
-        _parted_and_shared_again(affinity, tasks)
-        assert os.sched_getaffinity(tasks[0]) == {own}
+        looking, target = tasks
+        assert not affinity.entered(looking, -1, target, lambda: tasks)
+        assert affinity.entered(looking, GETS, target, lambda: tasks)
+        affinity.part(tasks, 0)
+        affinity.adapt(tasks, 1 << 20, 0.05)
+        assert [os.sched_getaffinity(tid) for tid in tasks] == [{affinity.processor}, ALL]
+        affinity.left(looking, 8)
+        assert os.sched_getaffinity(target) == {affinity.processor}
 
 
-def _parted_and_shared_again(affinity: Affinity, tasks: list[int]) -> None:
-    with processes(2, "while True: pass", min(ALL)) as busy:
-        until(lambda: affinity.adapt([*tasks, *busy], 10_000, 0.05) or os.sched_getaffinity(0) == ALL)
-    for _ in range(4):
-        affinity.adapt(tasks, 10_000, 0.05)
-    assert os.sched_getaffinity(0) == {affinity.processor}
+def test_who_was_set_a_mask_keeps_it_until_it_ends(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    chosen = {max(ALL - {affinity.processor})}
+    with processes(2, "import time; time.sleep(99)", affinity.processor) as tasks:
+        caller, target = tasks
+        affinity.entered(caller, SETS, target, lambda: tasks)
+        os.sched_setaffinity(target, chosen)
+        affinity.adapt(tasks, 1 << 20, 0.05)
+        affinity.left(caller, 0)
+        affinity.part(tasks, 0)
+        affinity.adapt(tasks, 1 << 21, 0.05)
+        assert [os.sched_getaffinity(tid) for tid in tasks] == [{affinity.processor}, chosen]
+        affinity.ended(target)
+        affinity.inherit(caller, target)  # as if its id were another task's now
+        assert os.sched_getaffinity(target) == {affinity.processor}
+
+
+def test_who_was_born_while_masks_were_changed_has_what_all_have(affinity: Affinity) -> None:
+    assert affinity.processor is not None
+    with processes(2, "import time; time.sleep(99)", affinity.processor) as (parent, child):
+        affinity.part([parent], 0)  # of the child nobody has told yet
+        affinity.inherit(parent, child)
+        assert os.sched_getaffinity(child) == ALL
+        affinity.adapt([parent], 1 << 20, 0.05)
+        affinity.inherit(parent, child)
+        affinity.adapt([parent], 1 << 20, 0.05)
+        assert os.sched_getaffinity(child) == ALL
