@@ -138,6 +138,10 @@ class Memory:
         return self.pread(length, address)
 
     def _peek(self, length: int, address: int) -> bytes:
+        if length > 8:
+            # Not by process_vm_readv(2), which gives a process pages of its own that a fork made it share.
+            with contextlib.suppress(OSError), open(f"/proc/{self.tid}/mem", "rb", buffering=0) as memory:
+                return os.pread(memory.fileno(), length, address)
         first = address & -8
         words = [peek(self.tid, at) for at in range(first, address + length, 8)]
         return struct.pack(f"<{len(words)}Q", *words)[address - first : address - first + length]

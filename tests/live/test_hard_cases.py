@@ -446,3 +446,40 @@ def test_a_task_killed_where_it_stands_for_us_is_read_at_its_exit_all_the_same(s
     assert done.returncode == signal.SIGKILL, done.stderr
     recorded.assert_balanced()
     assert not [line for line in recorded.trace.meta.ledger if "last reading" in line.note]
+
+
+COUNTS_PEEKS = """
+import sys
+from observer.tracee import memory
+from observer.cli.main import main
+peek, peeked = memory.peek, []
+def counted(tid, address):
+    peeked.append(tid)
+    return peek(tid, address)
+memory.peek = counted
+status = main(sys.argv[1:])
+print(len(peeked))
+sys.exit(status)
+"""
+
+
+def test_memory_of_more_processes_than_there_are_descriptors_is_not_read_word_by_word(tmp_path: Path) -> None:
+    program = compile_c(
+        HEAD
+        + """
+        int main(void) {
+            for (int i = 0; i < 30; i++)
+                if (!fork()) { for (int k = 0; k < 29; k++) free(malloc(k)); usleep(300000); _exit(0); }
+            while (wait(NULL) > 0) { }
+            return 0;
+        }""",
+        tmp_path / "program",
+    )
+    words = ["run", "-q", "--stack", "4", "--recorder", "breakpoint", "-o", str(tmp_path / "trace"), "--", program]
+    done = subprocess.run(
+        ["prlimit", "--nofile=40", sys.executable, "-c", COUNTS_PEEKS, *words],
+        capture_output=True, text=True, check=False, env={**environment_of_commands(), **PATCHED},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout) < 10 * 30 * 2 * 29
+    Recorded(tmp_path / "trace", 0, "", "").assert_balanced()
