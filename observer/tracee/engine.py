@@ -32,7 +32,7 @@ from observer.tracee.memory import Memory
 from observer.tracee.storms import Storms
 from observer.tracee.task import Task
 from observer.tracee.unnoticed import Unnoticed
-from observer.tracee.waiting import ALL_TASKS, collect, has_moved_on, is_summons, kill
+from observer.tracee.waiting import ALL_TASKS, collect, first_status, has_moved_on, is_summons, kill
 from observer.tracee.watcher import Watcher
 
 __all__ = ["Engine"]
@@ -56,6 +56,7 @@ class Engine:
         self._registers = RegisterSet()
         self._info = SyscallInfo()
         self._nursery = Nursery()
+        self._pending: deque[tuple[int, int]] = deque()
         self._storms = Storms()
         self.unnoticed = Unnoticed()
         self.tasks: dict[int, Task] = {}
@@ -71,8 +72,7 @@ class Engine:
         """Follow until no tracee is left; return the wait status of *root*."""
         self.tasks[root] = Task(root, root, None, 0)
         self.tasks[root].started = True
-        pending: deque[tuple[int, int]] = deque()
-        tasks = self.tasks
+        tasks, pending = self.tasks, self._pending
         while tasks or self._nursery:
             try:
                 tid, status = self._wait() if self._nursery else os.waitpid(-1, ALL_TASKS)
@@ -306,7 +306,7 @@ class Engine:
         is_news, status = self._nursery.told_of(tid)
         try:
             if is_news and self._admit(parent, tid, how) and status is None:
-                _tid, status = os.waitpid(tid, ALL_TASKS)
+                status = first_status(tid, self._pending)
         finally:
             if status is not None:
                 self._handle(tid, status)  # before the parent, which may be gone: the child must not wait for ever

@@ -11,7 +11,10 @@ from typing import Final
 
 from observer.linux import ptrace
 
-__all__ = ["ALL_TASKS", "Postponed", "collect", "end_all", "has_moved_on", "is_halt", "is_summons", "kill", "summon"]
+__all__ = [
+    "ALL_TASKS", "Postponed", "collect", "end_all", "first_status", "has_moved_on", "is_halt", "is_summons", "kill",
+    "summon",
+]  # fmt: skip
 
 ALL_TASKS: Final = 0x40000000
 """__WALL: children that are threads, or were made by clone(2) with another signal, are waited for, too."""
@@ -30,6 +33,15 @@ def collect(pending: deque[tuple[int, int]]) -> None:
         if tid == 0:
             return
         pending.append((tid, status))
+
+
+def first_status(tid: int, pending: deque[tuple[int, int]]) -> int:
+    """Return with which status a task comes to its first stop; one that was taken already is no longer *pending*."""
+    came = next((each for each in pending if each[0] == tid), None)
+    if came is None:
+        return os.waitpid(tid, ALL_TASKS)[1]
+    pending.remove(came)
+    return came[1]
 
 
 def has_moved_on(tid: int) -> bool:

@@ -483,3 +483,46 @@ def test_memory_of_more_processes_than_there_are_descriptors_is_not_read_word_by
     assert done.returncode == 0, done.stderr
     assert 0 < int(done.stdout) < 10 * 30 * 2 * 29
     Recorded(tmp_path / "trace", 0, "", "").assert_balanced()
+
+
+COLLECTS_SLOWLY = """
+import sys, time
+from observer.tracee import engine
+from observer.cli.main import main
+collect = engine.collect
+def slowly(pending):
+    time.sleep(0.02)
+    collect(pending)
+engine.collect = slowly
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("how", ["threads", "processes"])
+def test_a_birth_of_which_several_stops_are_taken_at_once_is_followed(how: str, tmp_path: Path) -> None:
+    make = {
+        "threads": "pthread_t t; pthread_create(&t, NULL, nothing, NULL); pthread_join(t, NULL);",
+        "processes": "if (!fork()) { free(malloc(9)); _exit(0); } wait(NULL);",
+    }[how]
+    program = compile_c(
+        HEAD
+        + f"""
+        static void *nothing(void *p) {{ free(malloc(7)); return p; }}
+        static void *work(void *p) {{ (void)nothing; for (int i = 0; i < 20; i++) {{ {make} }} return p; }}
+        int main(void) {{
+            pthread_t t[3];
+            for (int i = 0; i < 3; i++) pthread_create(&t[i], NULL, work, NULL);
+            for (int i = 0; i < 3; i++) pthread_join(t[i], NULL);
+            return 0;
+        }}""",
+        tmp_path / "program",
+    )
+    words = ["run", "-q", "-o", str(tmp_path / "trace"), "--", program]
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTS_SLOWLY, *words],
+        capture_output=True, text=True, check=False, env={**environment_of_commands(), **PATCHED}, timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    recorded = Recorded(tmp_path / "trace", 0, "", "")
+    recorded.assert_balanced()
+    assert sum(event.what in ("clone", "fork") for event in recorded.processes) == 3 + 3 * 20
