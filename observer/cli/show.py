@@ -159,7 +159,6 @@ def run(arguments: argparse.Namespace) -> int:
     trace = opened(arguments.directory)
     if is_profile(arguments):
         check_recorded(trace, arguments)
-        _say_what_is_missing(trace, arguments.directory)
     if arguments.stacks:
         _check_stacks(trace, arguments)
     if arguments.json:
@@ -168,19 +167,6 @@ def run(arguments: argparse.Namespace) -> int:
         with paged(sys.stdout) as stream:
             _tell(make_console(stream, shown_on=sys.stdout), trace, arguments)
     return 0
-
-
-def _say_what_is_missing(trace: Trace, directory: Path) -> None:
-    """Say that the trace does not hold all: of a lost free no sum can tell, and the ledger is not told with it."""
-    from observer.cli.command import command, shortest
-    from observer.cli.complaint import complain
-    from observer.model.filenames import typed
-    from observer.model.ledger import FAILING, headline, worst
-
-    if worst(trace.meta.ledger) in FAILING:
-        what = f"{directory} does not hold all that happened, and neither do these numbers"
-        remedy = f"{command()} show {typed(shortest(directory))} --ledger"
-        complain(what, f"its ledger is {headline(trace.meta.ledger)}", remedy)
 
 
 def _check_choices(arguments: argparse.Namespace) -> None:
@@ -225,7 +211,7 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
     from observer.cli.command import command, shortest
     from observer.cli.moments import show_heap, show_map_at
     from observer.report.glance import print_glance
-    from observer.report.ledger import print_ledger
+    from observer.report.ledger import print_ledger, print_shortfall
     from observer.report.lists import print_counts, print_events, print_steps
     from observer.report.source import Sources
     from observer.report.space import print_space
@@ -250,8 +236,10 @@ def _tell(console: Console, trace: Trace, arguments: argparse.Namespace) -> None
         print_ledger(console, trace.meta.ledger, language)
     elif arguments.stacks:
         show_stacks(console, trace, arguments, sources, language)
+        print_shortfall(console, trace.meta.ledger, language)
     elif is_profile(arguments):
         show_profile(console, trace, arguments, sources, language)
+        print_shortfall(console, trace.meta.ledger, language)
     elif arguments.steps:
         print_steps(console, steps_by_line(_steps(trace, arguments, breaks)), language)
     elif arguments.kind:

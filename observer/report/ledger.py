@@ -15,7 +15,7 @@ from observer.report.screen import heading, left, paragraph, put, right, safe
 from observer.story.language import ENGLISH, Language
 from observer.story.wording import number
 
-__all__ = ["print_ledger"]
+__all__ = ["print_ledger", "print_shortfall"]
 
 _WIDTHS: Final = (9, 9, 5, 5, 6)
 _TITLES: Final = ("seen", "expected", "lost", "excluded", "unexplained")
@@ -42,6 +42,15 @@ def print_ledger(console: Console, lines: Sequence[LedgerLine], language: Langua
     _notes(console, lines, language)
     told = Text(headline(tuple(lines)), _style(verdict))
     paragraph(console, told, first=f"  {language.say('ledger_verdict')}", hanging=4)
+
+
+def print_shortfall(console: Console, lines: Sequence[LedgerLine], language: Language = ENGLISH) -> None:
+    """Print, beneath what leaves the ledger out, that it does not balance, if so: of a lost free no sum can tell."""
+    verdict = worst(tuple(lines))
+    if verdict in FAILING:
+        put(console)
+        told = Text.assemble((headline(tuple(lines)), _style(verdict)), f": {language.say('not_accounted')} (--ledger)")
+        paragraph(console, told, first=f"  {language.say('ledger_verdict')}", hanging=4)
 
 
 @dataclass(frozen=True, slots=True)
