@@ -49,7 +49,7 @@ class Life:
     readings: dict[int, int] = field(default_factory=dict)
     populated: list[Populated] = field(default_factory=list)
     ended: int | None = None
-    was_killed: bool = False
+    was_cut_off: bool = False
     dumped_core: bool = False
     has_unreadable_program: bool = False
     samples: int = 0
@@ -83,10 +83,10 @@ class Life:
     def has_silent_program(self) -> bool:
         """Whether a program ran without one sample of user mode.
 
-        Every program touches at least its stack, unless it was killed before: where no sample says so, there were no
-        events at all.
+        Every program touches at least its stack, unless it was killed before, or let go: where no sample says so, there
+        were no events at all.
         """
-        ran = len(self._spans()) - self.was_killed
+        ran = len(self._spans()) - self.was_cut_off
         return any(i not in self._loud for i in range(ran))
 
     def _spans(self) -> list[tuple[int, int]]:
@@ -229,12 +229,13 @@ def _take_exec(life: Life, note: Exec) -> None:
 def _take_reading(life: Life, note: Exiting | Released) -> None:
     life.counted += note.minor + note.major
     life.readings[note.tid] = note.t
-    if isinstance(note, Released) and note.how == "unfollowed":
-        life.ended, life.was_killed = note.t, True  # what it might still have touched nobody knows
+    if isinstance(note, Released):
+        life.was_cut_off = True  # what it might still have touched nobody knows
+        life.ended = note.t if note.how == "unfollowed" else life.ended
 
 
 def _take_gone(life: Life, note: Gone) -> None:
     if note.tid == note.pid:
         life.ended = note.t
-        life.was_killed = note.status & 0x7F == _SIGKILL
+        life.was_cut_off = note.status & 0x7F == _SIGKILL
         life.dumped_core = bool(note.status & 0x7F and note.status & 0x80)
