@@ -36,6 +36,8 @@ _RANKS: Final = {"system_calls": 1, "page_faults": 2, "departures_label": 4, "no
 """Facts that give way where there is no room, those with the highest number first; the line's command is 3, help 5."""
 _NAME: Final = 14
 _BAR: Final = 12
+_COUNT: Final = 8
+"""Columns of how often a place asked; more where that is not enough."""
 _LEAST_BAR_WIDTH: Final = 72
 _PART: Final = re.compile(r"[,;] ")
 _CRASHES: Final = 2
@@ -323,18 +325,19 @@ def _places(
         return
     wide = min(max(cell_len(safe(place.text)) for place in places), screen.console.width // 3)
     lines = [Text.assemble((f"  {title}", "bold"), (f"  {aside}" if aside else "", "dim"))]
+    digits = max(_COUNT, 1 + max(len(number(place.pieces if live else place.calls)) for place in places))
     for place in places:
-        lines.append(_place(screen, place, wide, source, live=live))
+        lines.append(_place(screen, place, wide, digits, source, live=live))
     screen.add(lines, is_list=True)
 
 
-def _place(screen: _Screen, place: Place, wide: int, source: Sources, *, live: bool) -> Text:
+def _place(screen: _Screen, place: Place, wide: int, digits: int, source: Sources, *, live: bool) -> Text:
     amount, times = (place.live, place.pieces) if live else (place.asked, place.calls)
     name = Text(safe(place.text), "cyan")
     name.truncate(wide, overflow="ellipsis", pad=True)
     code = safe(" ".join(source.line(place.site).split())) if place.site is not None else ""
     size = right(screen.language.short_size(amount), 10)
-    line = Text.assemble(f"  {size}", f"{number(times):>8} × ", name, "  ", code)
+    line = Text.assemble(f"  {size}", f"{number(times):>{digits}} × ", name, "  ", code)
     line.truncate(screen.console.width, overflow="ellipsis")
     line.rstrip()
     return line

@@ -85,3 +85,16 @@ def test_where_no_line_is_known_it_says_what_would_name_them() -> None:
     hint = "  asked for most  no lines are known: compile with -g"
     assert hint in glance([call(0, size=101, result=HEAP, site=bare)])
     assert "  asked for most" in glance([call(0, result=HEAP, site=bare), call(1, result=HEAP + 256, site=site(7))])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_very_many_calls_do_not_run_into_what_they_asked_for(columns: int) -> None:
+    taken = Glance()
+    for event in story_run():
+        taken.take(event)
+    place = taken.places.top("bytes")[0]
+    place.calls, place.asked = 50_000_000, 24 << 30
+    shown = screen(lambda console: print_glance(console, meta(), taken, "story.trace"), columns).splitlines()
+    [line] = [line for line in shown if "50,000,000" in line]
+    assert line.split()[:4] == ["24", "GiB", "50,000,000", "×"]
+    assert max(map(cell_len, shown)) <= columns
