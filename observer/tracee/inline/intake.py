@@ -71,7 +71,7 @@ class Intake:
     def pace(self) -> None:
         """Keep counter and clock together, and take what was recorded: no more is lost with us than was since.
 
-        Called while no stop is handled, on any thread.
+        Called by who handles a stop, or on any thread while none is handled.
         """
         self.flush()  # what is older first
         self._clock.sample()

@@ -75,7 +75,7 @@ class InlineRecorder:
         self.refused: dict[str, int] = {}
 
     def pace(self) -> None:
-        """Called regularly while no stop is handled, from any thread: takes what was recorded."""
+        """Take what was recorded: called regularly on any thread while no stop is handled, or by who handles one."""
         self._intake.pace()
 
     def finish(self) -> None:
@@ -349,7 +349,7 @@ class InlineRecorder:
         return True
 
     def flush(self) -> None:
-        """Take what full halves of blocks hold: called while no stop is handled, on any thread."""
+        """Take what full halves of blocks hold: called by who handles a stop, or on any thread while none is handled."""
         self._intake.flush()
 
 
