@@ -349,7 +349,7 @@ class InlineRecorder:
         return True
 
     def flush(self) -> None:
-        """Take what full halves of blocks hold: called by who handles a stop, or on any thread while none is handled."""
+        """Take what full halves of blocks hold: called by who handles a stop, or on any thread while none is."""
         self._intake.flush()
 
 
