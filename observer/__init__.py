@@ -58,20 +58,20 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   is what `doctor` tries.
 - `trace/`: `place.py` finds the folder its place, `layout.py` knows what lies in it; `kept.py` keeps what was counted,
   `spooled.py` (with `fault_records.py`) checks the spools and reads them back; `timeline.py` numbers what they hold,
-  `order.py` says in which call each thing lies; `kernel_side.py` joins what tracepoints said (`kernel_records.py`) to
-  it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out what is ours, `followed.py` what is not
-  followed, `executing.py` what lies in a program that is about to run; `replay.py`, with `process.py`, `lives.py`,
-  `callers.py` and `allocators.py`, advances one moment and makes parts of tables (`part.py`, `columns.py`, `values.py`
-  as events), and finds what is of the whole run (`findings.py`). Calls, of which there are most, are columns
-  throughout: `call_rows.py` are those of a window, `call_replay.py` replays them a stretch at once: `turns.py` pairs
-  who gives and who takes each piece among those that are alive (`live.py`), `holding.py` knows which of them holds an
-  address, `call_names.py` names them (`known_callers.py`, `stacks.py`), `misuses.py` judges what does not pair.
-  `tables.py` (with `queries.py`, `row_groups.py`, `aside.py`), `schema.py` (with `written_types.py`) and `reader.py`
-  (with `about.py`, `call_columns.py` for calls as columns, `call_totals.py` for their sums, `slices.py` for what is
-  large, `rows.py`) are the Parquet side, through `database.py`; `balance.py`, `fault_lines.py`, `space_lines.py`,
-  `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`) and `cut_off.py` are the ledger,
-  `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass, with whoever listens, and
-  `unfinished.py` is what a trace is before.
+  `order.py` says in which call each thing lies (`prologues.py`: where those begin); `kernel_side.py` joins what
+  tracepoints said (`kernel_records.py`) to it; `inline_calls.py` reads what programs recorded, `annexes.py` leaves out
+  what is ours, `followed.py` what is not followed, `executing.py` what lies in a program that is about to run;
+  `replay.py`, with `process.py`, `lives.py`, `callers.py` and `allocators.py`, advances one moment and makes parts of
+  tables (`part.py`, `columns.py`, `values.py` as events), and finds what is of the whole run (`findings.py`). Calls,
+  of which there are most, are columns throughout: `call_rows.py` are those of a window, `call_replay.py` replays them
+  a stretch at once: `turns.py` pairs who gives and who takes each piece among those that are alive (`live.py`),
+  `holding.py` knows which of them holds an address, `call_names.py` names them (`known_callers.py`, `stacks.py`),
+  `misuses.py` judges what does not pair. `tables.py` (with `queries.py`, `row_groups.py`, `aside.py`), `schema.py`
+  (with `written_types.py`) and `reader.py` (with `about.py`, `call_columns.py` for calls as columns, `call_totals.py`
+  for their sums, `slices.py` for what is large, `rows.py`) are the Parquet side, through `database.py`; `balance.py`,
+  `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`)
+  and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass,
+  with whoever listens, and `unfinished.py` is what a trace is before.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

@@ -119,11 +119,18 @@ class AllocatorCalls:
 
     def _note(self, task: Task, elf: Elf, bias: int, *, is_glibc: bool) -> None:
         """Note the allocator that was planted in last."""
-        if is_glibc and task.memory is not None:
+        assert task.memory is not None
+        if is_glibc:
             task.memory.glibcs.append((elf, bias))
+        number = self._implementations
+        prologues = {
+            (point.entry, point.address) for point in task.memory.breakpoints.values()
+            if point.implementation == number and point.pushed
+        }  # fmt: skip
         self._sink.notes.append(
             Allocator(
-                pid=task.pid, t=monotonic_ns(), number=self._implementations, path=elf.path, is_glibc=is_glibc
+                pid=task.pid, t=monotonic_ns(), number=number, path=elf.path, is_glibc=is_glibc,
+                prologues=tuple(sorted(prologues)),
             )
         )  # fmt: skip
 

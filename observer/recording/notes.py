@@ -342,11 +342,15 @@ class Beyond(_OfTask, frozen=True, kw_only=True, tag="beyond"):
 
 
 class Allocator(_OfProcess, frozen=True, kw_only=True, tag="allocator"):
-    """Breakpoints were planted in the functions of one allocator, which call records name by its `number`."""
+    """Breakpoints were planted in the functions of one allocator, which call records name by its `number`.
+
+    `prologues` are the ranges of code that its functions run through before they come to their breakpoints.
+    """
 
     number: _Count
     path: _Path
     is_glibc: bool
+    prologues: tuple[tuple[_UserAddress, _UserAddress], ...] = ()
 
 
 class Unobserved(_OfProcess, frozen=True, kw_only=True, tag="unobserved"):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from observer.recording.merge import Batch, Window, joined, windows
 from observer.recording.notes import Aside, Born, Exec, Exiting, Gone, Handler, Note, Released, Signalled
 from observer.trace.order import Elsewhere, enclosing_calls, number
+from observer.trace.prologues import Prologues
 from observer.trace.spooled import Spooled
 
 __all__ = ["LifeNote", "Moments", "Timeline"]
@@ -60,6 +61,7 @@ class Timeline:
     def __init__(self, spooled: Spooled) -> None:
         self._spooled = spooled
         self._notes = sorted(spooled.notes, key=lambda note: note.t)
+        self._prologues = Prologues(self._notes)
         self._taken = self._low = 0
         self._away: list[Elsewhere] = []
         self._open_calls = np.empty(0, dtype=spooled.calls.layout)
@@ -84,6 +86,7 @@ class Timeline:
         notes = self._next_notes(window.high)
         told = [i for i, note in enumerate(notes) if isinstance(note, LifeNote) and _is_told(note)]
         libraries, calls, syscalls, faults = (window.batches[kind] for kind in ("library", "call", "syscall", "fault"))
+        calls = self._prologues.before_pushes(calls, self._open_calls, faults.records)
         times = [
             np.array([notes[i].t for i in told], dtype=np.uint64),
             libraries.records["began"], calls.records["began"], syscalls.records["began"], faults.records["time"],

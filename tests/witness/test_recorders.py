@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -88,6 +89,17 @@ def assert_alike(stopped: Recorded, inline: Recorded) -> None:
 @pytest.mark.parametrize("name", ONE_TASK)
 def test_samples_are_told_alike(name: str, sample: Callable[[str], str], tmp_path: Path) -> None:
     assert_alike(*both([sample(name)], tmp_path))
+
+
+def test_a_page_of_the_stack_that_a_functions_first_pushes_reach_is_of_the_call(tmp_path: Path) -> None:
+    if which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    source, program = Path(__file__).parent / "pushed.c", tmp_path / "pushed"
+    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-o", program, source], check=True)
+    stopped, inline = both([str(program)], tmp_path)
+    assert_alike(stopped, inline)
+    causes = {fault.cause for fault in stopped.faults if (fault.mapping or "").startswith("map#")}
+    assert {"malloc", "free"} <= {call.op for call in stopped.calls if call.n in causes}
 
 
 @pytest.mark.parametrize("name", [name for name in REAL if name not in ("sort", "gcc")])
