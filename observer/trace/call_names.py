@@ -25,6 +25,7 @@ Integers = npt.NDArray[np.int64]
 
 _PUSHED: Final = NATIVE.popped // NATIVE.word
 """Words that a call pushes."""
+_MOST: Final = (1 << 64) - 1
 _OUTCOMES: Final = [(returned, grew, failed) for returned in (0, 1) for grew in (0, 1) for failed in (0, 1)]
 
 
@@ -58,15 +59,29 @@ class CallNames:
         """Name what happened before position *high* and has no name yet."""
         if high <= self._low:
             return
-        edges = np.array([self._low, high])
-        self._low = high
         rows = self._rows
-        first, last = (np.searchsorted(self._began, edges) + rows.carried).tolist()
-        for pid, mine in by_process(rows.pid, np.arange(first, last)):
+        began, ended = self._before(high)
+        self._low = high
+        for pid, mine in by_process(rows.pid, np.arange(began.start, began.stop)):
             self._name_entries(self._state_of(pid), mine)
-        first, last = np.searchsorted(rows.ended_positions, edges).tolist()
-        for pid, mine in by_process(rows.pid, rows.ended_rows[first:last]):
+        for pid, mine in by_process(rows.pid, rows.ended_rows[ended]):
             self._name_returns(self._state_of(pid), mine)
+
+    def has_any(self, high: int, start: int, end: int) -> bool:
+        """Whether something before position *high* that has no name yet takes or gives an address in [start, end)."""
+        if end - start > _MOST:
+            return True
+        began, ended = self._before(high)
+        low, length = np.uint64(start), np.uint64(end - start)
+        # What lies below *start* is far above it in these numbers, which have no sign.
+        takes = self._rows.pointer[began] - low < length
+        return bool(takes.any() or (self._rows.result[self._rows.ended_rows[ended]] - low < length).any())
+
+    def _before(self, high: int) -> tuple[slice, slice]:
+        """Return which rows began before position *high* and have no name yet, and which of those that ended."""
+        edges = np.array([self._low, high])
+        first, last = (np.searchsorted(self._began, edges) + self._rows.carried).tolist()
+        return slice(first, last), slice(*np.searchsorted(self._rows.ended_positions, edges).tolist())
 
     def _name_entries(self, state: ProcessState, mine: Integers) -> None:
         rows = self._rows

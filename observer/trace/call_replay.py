@@ -132,6 +132,11 @@ class CallReplay:
         """Name what happened before position *high*: names change then."""
         self._names.name(high)
 
+    def name_within(self, high: int, start: int, end: int) -> None:
+        """Name what happened before position *high* if names change then that it has: those in [start, end)."""
+        if start < end and self._names.has_any(high, start, end):
+            self._names.name(high)
+
     def end_stretch(self, high: int) -> None:
         """Make the states of the processes those at position *high*."""
         rows = self._rows_here

@@ -21,11 +21,13 @@ from observer.trace.known_callers import KnownCallers
 from observer.trace.live import GivenBack, LiveChunks
 from observer.trace.stacks import KnownStacks
 
-__all__ = ["Places", "ProcessState", "apply_grant", "apply_release", "changes_names"]
+__all__ = ["Places", "ProcessState", "apply_grant", "apply_release", "renamed"]
 
 _STACK_REACH: Final = 1 << 30
 _BEYOND: Final = 1 << 57
 """No program has an address here: with five levels of page tables x86-64 gives it 56 bits, AArch64 at most 52."""
+_NOWHERE: Final = 0, 0
+_ANYWHERE: Final = 0, 1 << 64
 
 
 class Places(NamedTuple):
@@ -199,9 +201,34 @@ def _heap_end(mappings: Iterable[Mapping]) -> int:
     return max((mapping.end for mapping in mappings if mapping.path == "[heap]"), default=0)
 
 
-def changes_names(name: str, args: tuple[int, ...]) -> bool:
-    """Whether a system call of this *name* may change where addresses lie."""
-    return isinstance(decode(name, args), Break | Map | Move | Unmap)
+def renamed(state: ProcessState, name: str, args: tuple[int, ...], result: int | None = None) -> tuple[int, int]:
+    """Return [start, end): a successful call changes names of addresses nowhere else, at its entry, without a *result*,
+    or at its return.
+    """
+    call = _possible(decode(name, args, result))
+    if isinstance(call, Move):
+        return _ANYWHERE
+    if isinstance(call, Unmap) and result is None:
+        return _around(state.space, call.start, page_up(call.end))
+    if isinstance(call, Map) and result is not None:
+        return _around(state.space, result, result + call.size())
+    if isinstance(call, Protect) and result is not None:  # it may cut a mapping in two
+        return _around(state.space, call.start, page_up(call.end))
+    if isinstance(call, Break) and result is not None:
+        space = state.space
+        before, now = page_up(space.break_end), page_up(result)
+        return _around(space, min(before, now), max(before, now)) if space.break_start else _ANYWHERE
+    return _NOWHERE
+
+
+def _around(space: AddressSpace, start: int, end: int) -> tuple[int, int]:
+    """Return where names change if [start, end) is mapped anew, or no longer.
+
+    What loses its beginning, or what was in front of it, may be named anew as a whole, if its name counts from there.
+    """
+    behind = space.find(end)
+    keeps_name = behind is None or behind.path == "[heap]" or behind.path.startswith("/") or is_numbered(behind.path)
+    return (start, end) if keeps_name else _ANYWHERE
 
 
 def _possible(call: MemoryCall | None) -> MemoryCall | None:

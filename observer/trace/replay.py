@@ -42,7 +42,7 @@ from observer.trace.kernel_side import KernelJoin
 from observer.trace.known_callers import LIBRARY
 from observer.trace.lives import Lives
 from observer.trace.part import Part, PartMaker
-from observer.trace.process import ProcessState, apply_grant, apply_release, changes_names
+from observer.trace.process import ProcessState, apply_grant, apply_release, renamed
 from observer.trace.snapshots import as_taken
 from observer.trace.spooled import Spooled
 from observer.trace.stacks import StackTable
@@ -296,7 +296,7 @@ class _Replay:
         record = self._syscalls[len(self._open_syscalls) + index]
         state = self._state(record.pid)
         if record.is_replayed:
-            self._rename(record, position)
+            self._calls.name_within(position, *renamed(state, record.name, record.args))
             apply_release(state, record.name, record.args)
         inside = self._syscall_calls[index]
         if inside >= 0:
@@ -309,13 +309,9 @@ class _Replay:
     def _syscall_ended(self, index: int, position: int) -> None:
         record = self._syscalls[index]
         if record.is_replayed:
-            self._rename(record, position)
-            apply_grant(self._state(record.pid), record.name, record.args, record.result)
-
-    def _rename(self, record: _Syscall, position: int) -> None:
-        """Have named what came before this system call, if it changes names."""
-        if changes_names(record.name, record.args):
-            self._calls.name(position)
+            state = self._state(record.pid)
+            self._calls.name_within(position, *renamed(state, record.name, record.args, record.result))
+            apply_grant(state, record.name, record.args, record.result)
 
     # ---- page faults ----------------------------------------------------------------------------------------
 
