@@ -166,7 +166,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--record-only", action="store_true",
-        help="do not make the trace now, nor judge it: what is asked about it first does (observer show DIR, say)",
+        help="do not make the trace now, nor judge it: what is asked about it first does (observer show DIR, say); "
+        "what could not be stored is said at once",
     )  # fmt: skip
     parser.add_argument("--full", action="store_true", help="tell the whole story, not one screen of it")
     parser.add_argument("-q", "--quiet", action="store_true", help="tell no story, only a verdict that is not good")
@@ -242,9 +243,22 @@ def _record_only(
         wish, directory, allow_loss=arguments.allow_loss, replacing=replacing,
         while_recording=progress.recording, while_finishing=progress.finishing,
     )  # fmt: skip
+    _say_known(meta, is_quiet=arguments.quiet)
     if not arguments.quiet:
         complain(f"recorded; {command()} show {typed(shortest(directory))} makes a trace of it, and tells it")
-    return _leave(meta, allow_loss=True)
+    return _leave(meta, allow_loss=arguments.allow_loss)
+
+
+def _say_known(meta: Meta, *, is_quiet: bool) -> None:
+    """Say what is known before a trace is made of it: where the recording ended, and what is missing, and why."""
+    from observer.report.glance import closed_words
+    from observer.story.language import ENGLISH
+
+    if meta.outcome.closed and not is_quiet:
+        complain(f"recorded {closed_words(meta.outcome, ENGLISH)}")
+    for line in meta.ledger:
+        for said in (f"not everything is recorded: {line.note}", *meta.notes):
+            complain(said)
 
 
 def _sources(model: str) -> list[Sources]:

@@ -28,7 +28,7 @@ from observer.story.places import Place
 from observer.story.summary import Summary
 from observer.story.wording import number
 
-__all__ = ["print_glance"]
+__all__ = ["closed_words", "print_glance"]
 
 _LINES: Final = 22
 """A screen of 24, less the line of the prompt, and one on which the observer or the program may have said something."""
@@ -113,7 +113,8 @@ def print_glance(
     """
     screen, summary = _Screen(console, language), glance.summary()
     screen.add(_beside(console, Text(), _title(console, meta, summary, language)))
-    _closed(screen, meta.outcome)
+    if meta.outcome.closed:
+        screen.fact("closed_label", closed_words(meta.outcome, language), "bold")
     _crashes(screen, glance)
     if meta.heap_damage:
         screen.fact("heap_label", meta.heap_damage, "bold red")
@@ -133,6 +134,14 @@ def print_glance(
     _verdict(screen, meta)
     _commands(screen, glance, str(directory), command)
     screen.print()
+
+
+def closed_words(outcome: Outcome, language: Language) -> str:
+    """Say where a recording ended that did before its program."""
+    until = outcome.recorded or 0
+    phrase = "closed_stopped" if outcome.ended == "stopped" else "closed"
+    rest = f"{max(outcome.seconds - until, 0):.3f}"
+    return language.say(phrase, f"{until:.3f}", safe(outcome.closed), rest)
 
 
 def _beside(console: Console, left: Text, body: Text, *, is_listing: bool = False) -> list[Text]:
@@ -195,15 +204,6 @@ def _ending(outcome: Outcome, language: Language) -> tuple[str, str]:
     if outcome.ended == "stopped":
         return language.say("title_stopped"), "bold red"
     return language.say("title_cut_off"), "bold red"
-
-
-def _closed(screen: _Screen, outcome: Outcome) -> None:
-    """Say where the recording ended, if that was before the program did."""
-    if outcome.closed:
-        until = outcome.recorded or 0
-        phrase = "closed_stopped" if outcome.ended == "stopped" else "closed"
-        rest = f"{max(outcome.seconds - until, 0):.3f}"
-        screen.fact("closed_label", screen.say(phrase, f"{until:.3f}", safe(outcome.closed), rest), "bold")
 
 
 def _crashes(screen: _Screen, glance: Glance) -> None:

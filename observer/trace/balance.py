@@ -13,7 +13,7 @@ from observer.trace.heap_lines import live_line, snapshot_line
 from observer.trace.kernel_lines import kernel_lines
 from observer.trace.space_lines import heap_page_line, space_lines
 
-__all__ = ["balance_all"]
+__all__ = ["balance_all", "stored_line"]
 
 _MOST_NAMED: Final = 20
 
@@ -37,7 +37,8 @@ def balance_all(evidence: Evidence) -> tuple[LedgerLine, ...]:
         lines.append(snapshot_line(evidence))
     lines.append(_task_line(evidence))
     lines.append(_own_pages_line(evidence))
-    lines.append(_stored_line(evidence))
+    stored = len(evidence.spooled.calls) + len(evidence.spooled.syscalls)
+    lines.append(stored_line(stored, evidence.count("calls") + evidence.count("syscalls"), evidence.lost))
     stops, stumbles = evidence.count("stops"), evidence.count("stumbles")
     if stumbles:
         lines.append(balance("stops followed = stops", stops - stumbles, stops, lost=stumbles))
@@ -125,9 +126,8 @@ def _own_pages_line(evidence: Evidence) -> LedgerLine:
     return balance(name, evidence.count("pages_by_observer"), 0, excluded=(pushed,), note=note)
 
 
-def _stored_line(evidence: Evidence) -> LedgerLine:
-    lost = sum(evidence.lost.values())
-    stored = len(evidence.spooled.calls) + len(evidence.spooled.syscalls)
-    note = ", ".join(f"{count} {kind} lost" for kind, count in evidence.lost.items() if count)
-    expected = evidence.count("calls") + evidence.count("syscalls")
-    return balance("records stored", stored, expected + lost, lost=lost, note=note)
+def stored_line(stored: int, recorded: int, lost: dict[str, int]) -> LedgerLine:
+    """Return the line of *stored* records: of so many that were *recorded*, and those of each kind that were *lost*."""
+    missing = sum(lost.values())
+    note = ", ".join(f"{count} {kind} lost" for kind, count in lost.items() if count)
+    return balance("records stored", stored, recorded + missing, lost=missing, note=note)

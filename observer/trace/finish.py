@@ -32,7 +32,7 @@ from observer.trace.snapshots import notes_of, write_snapshots
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.stacks import StackTable, write_stacks
 from observer.trace.tables import TableWriter
-from observer.trace.unfinished import outcome_of, write_meta
+from observer.trace.unfinished import losses, outcome_of, write_meta
 
 __all__ = ["Listener", "finish", "recover"]
 
@@ -173,8 +173,7 @@ def _balanced(spooled: Spooled, recording: Recording | None) -> tuple[dict[str, 
 
 def _lost_parts(findings: Findings, lost: dict[str, int], recording: Recording | None) -> Iterator[Part]:
     """Yield what could not be stored as events of its own, after everything else."""
-    counts = {**lost, "fault samples": recording.totals.get("faults_lost", 0) if recording else 0}
-    counts["kernel events"] = recording.totals.get("kernel_events_lost", 0) if recording else 0
+    counts = losses(lost, recording.totals if recording else {})
     end = int(recording.seconds * 1e9) if recording else 0
     part = Part.empty(findings.sites)
     for instrument, count in counts.items():

@@ -16,6 +16,7 @@ from observer.recording import notes
 from observer.trace.finish import Listener
 from observer.trace.layout import SPOOL
 from observer.trace.reader import Trace
+from tests.live.small_disk import small_disk
 from tests.recordings import OBSERVER, run_observer
 
 NO_RUN_SHARES = ("n", "t_ns", "end_ns", "pid", "tid", "frame", "kernel", "child")
@@ -88,6 +89,34 @@ def test_it_gives_way_as_a_trace_does(sample: Callable[[str], str], tmp_path: Pa
     assert run("run", "-q", "--record-only", "-o", only, "--", sample("story")).returncode == 0
     assert run("run", "-q", "--record-only", "-o", only, "--", sample("story")).returncode == 125
     assert run("run", "-q", "--force", "-o", only, "--", sample("story")).returncode == 0
+
+
+@pytest.mark.parametrize("kilobytes", [128, 6144])
+def test_a_disk_that_fills_is_told_at_once_and_by_the_status_that_a_run_has(
+    sample: Callable[[str], str], tmp_path: Path, kilobytes: int
+) -> None:
+    """The least of them takes not even the first records; the other is nearly full before the program has ended."""
+    for option in ("-q", "--allow-loss"):
+        small = tmp_path / option
+        small.mkdir()
+        with small_disk(small, kilobytes):
+            only = small / "only"
+            said = run("run", "--record-only", option, "-o", str(only), "--", sample("hammer"), "1", "100000")
+            before = json.loads((only / "meta.json").read_text())
+        is_lossy = bool(before["ledger"])
+        assert is_lossy or kilobytes > 1024
+        assert said.returncode == (125 if is_lossy and option == "-q" else 0)
+        assert ("not everything is recorded" in said.stderr) == is_lossy
+        assert ("No space left on device" in said.stderr) == is_lossy
+        assert before["outcome"]["closed"] or is_lossy
+        assert ("recorded until" in said.stderr) == (bool(before["outcome"]["closed"]) and option != "-q")
+
+
+def test_where_a_recording_ended_early_is_told_at_once(sample: Callable[[str], str], tmp_path: Path) -> None:
+    told = run("run", "--record-only", "--max-events", "5", "-o", str(tmp_path / "only"), "--", sample("story"))
+    assert told.returncode == 0
+    assert "observer: recorded until" in told.stderr
+    assert "(--max-events 5); the program ran on unobserved" in told.stderr
 
 
 def test_the_whole_story_cannot_be_told_yet(sample: Callable[[str], str], tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.live.small_disk import small_disk
 from tests.ordinary import NO_HOME, PREFIX, PYTHON, open_to_everyone
 
 TRIALS: Final = Path(__file__).parent / "trials"
@@ -230,18 +231,6 @@ def test_names_of_any_bytes_work_throughout(bench: Bench) -> None:
 
 
 # ---- little of everything ------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, kilobytes: int) -> Iterator[Callable[[], None]]:
-    """Give *folder* so much room; yield what gives it more."""
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k,mode=777", "tmpfs", folder], check=False)
-    if done.returncode:
-        pytest.skip("no file system may be mounted here")
-    try:
-        yield lambda: subprocess.run(["mount", "-o", "remount,size=100m", folder], check=True) and None
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.mark.parametrize("kilobytes", [24, 60, 150, 400, 1200, 3600])
