@@ -32,7 +32,6 @@ _QUESTION: Final = re.compile(r"[\s(]*(select|from|with|pivot|unpivot)\b", re.IG
 
 _USERS: Final = (
     duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException,
-    UnicodeEncodeError,
 )  # fmt: skip
 """What the question itself makes fail."""
 
@@ -84,7 +83,8 @@ def _lock(connection: duckdb.DuckDBPyConnection, allowed: Sequence[str]) -> None
 
 def _question(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     """Return the one question in *query*; raises UsageError where there is none, or more, or an order."""
-    query.encode()
+    if as_text(query) != query:
+        raise UsageError(_UNANSWERED, "it is no UTF-8, which DuckDB needs", _EXAMPLE)
     statements = connection.extract_statements(query)
     if len(statements) != 1:
         why = "it is empty" if not statements else f"it holds {len(statements)} statements"

@@ -59,6 +59,12 @@ def test_what_is_no_query_is_the_users_error(traces: list[Path], text: str) -> N
         rows(traces, text)
 
 
+def test_a_query_that_is_no_utf8_is_told_as_that(traces: list[Path]) -> None:
+    with pytest.raises(UsageError) as said:
+        rows(traces, os.fsdecode(b"select '\xff'"))
+    assert said.value.why == "it is no UTF-8, which DuckDB needs"
+
+
 def test_what_goes_wrong_while_rows_are_read_is_told(traces: list[Path]) -> None:
     with pytest.raises(BadTrace, match="the query failed"):
         rows(traces, "select cast(op as bigint) from calls")
