@@ -18,6 +18,10 @@ __all__ = ["write_pprof"]
 _UNITS: Final = {"bytes": "bytes", "none": "count", "nanoseconds": "nanoseconds"}
 _SAMPLE_TYPE, _SAMPLE, _LOCATION, _FUNCTION, _STRING, _DEFAULT = 1, 2, 4, 5, 6, 14
 _MASK: Final = (1 << 64) - 1
+_MOST: Final = (1 << 63) - 1
+"""The most that a value can be, and that pprof can add up to: both are signed there."""
+_LARGER_UNITS: Final = ("kilobytes", "megabytes", "gigabytes", "terabytes", "petabytes")
+"""What pprof counts bytes in besides, each 1,024 of the one before."""
 
 
 def write_pprof(weights: Mapping[Stack, Weights], out: BinaryIO) -> None:
@@ -25,11 +29,12 @@ def write_pprof(weights: Mapping[Stack, Weights], out: BinaryIO) -> None:
     strings: dict[str, int] = {"": 0}
     places: dict[str, int] = {}
     body = bytearray()
+    columns = []
     for name, kind in KINDS.items():
-        types = _field(1, _text(strings, name)) + _field(2, _text(strings, _UNITS[kind.unit]))
-        body += _message(_SAMPLE_TYPE, types)
-    for stack, weight in weights.items():
-        values = [max(kind.of(weight), 0) for kind in KINDS.values()]
+        unit, column = _fitting(_UNITS[kind.unit], [max(kind.of(weight), 0) for weight in weights.values()])
+        columns.append(column)
+        body += _message(_SAMPLE_TYPE, _field(1, _text(strings, name)) + _field(2, _text(strings, unit)))
+    for stack, values in zip(weights, zip(*columns, strict=True), strict=True):
         if any(values):
             ids = [places.setdefault(frame, len(places) + 1) for frame in reversed(stack)]  # the innermost first
             body += _message(_SAMPLE, _packed(1, ids) + _packed(2, values))
@@ -41,6 +46,16 @@ def write_pprof(weights: Mapping[Stack, Weights], out: BinaryIO) -> None:
     for string in strings:
         body += _message(_STRING, as_text(string).encode("utf-8", "backslashreplace"))
     out.write(gzip.compress(bytes(body), mtime=0))
+
+
+def _fitting(unit: str, values: list[int]) -> tuple[str, list[int]]:
+    """Return *values* in *unit*, or in the least unit in which pprof can add them up: nobody has the memory, but a
+    program may ask for it, again and again."""
+    for larger in _LARGER_UNITS if unit == "bytes" else ():
+        if sum(values) <= _MOST:
+            break
+        unit, values = larger, [value >> 10 for value in values]
+    return unit, values
 
 
 def _text(strings: dict[str, int], text: str) -> int:

@@ -164,6 +164,16 @@ def test_pprof_holds_every_weight_of_every_stack() -> None:
     assert samples == {stack: values for stack, values in expected.items() if any(values)}
 
 
+def test_what_is_beyond_pprofs_numbers_is_told_in_a_larger_unit() -> None:
+    out = io.BytesIO()
+    refused, met = Weights(bytes=3 << 62, calls=1), Weights(bytes=3 << 20, calls=2, live=9)
+    write_pprof({("main", "asks"): refused, ("main", "asks again"): refused, ("main", "gets"): met}, out)
+    _types, samples = read_pprof(out.getvalue())
+    assert b"kilobytes" in gzip.decompress(out.getvalue())
+    assert [values[:2] for values in samples.values()] == [[3 << 52, 1], [3 << 52, 1], [3 << 10, 2]]
+    assert samples["main", "gets"][-1] == 9, "the others are in their own"
+
+
 def test_a_flamegraph_may_weigh_anything() -> None:
     weights = weigh(story_run())
     for name, kind in KINDS.items():
