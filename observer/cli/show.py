@@ -124,7 +124,8 @@ def _add_parts(parser: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--top", choices=MEASURES, metavar="BY",
         help="the lines that have most: bytes, calls, live (bytes not freed), peak (bytes when most was alive), "
-        "resident (page frames), untouched, vacant (freed, with frames in the end), waste (lost to rounding), faults",
+        "resident (page frames that first touches of a line's pieces brought, freed since or not), untouched, vacant "
+        "(freed, with frames in the end), waste (lost to rounding), faults",
     )  # fmt: skip
     part.add_argument("--leaks", action="store_true", help="what was never freed, by the lines that asked for it")
     part.add_argument("--peak", action="store_true", help="who held what when most was alive, and the way there")

@@ -169,6 +169,11 @@ def test_lines_are_ranked_by_each_measure(capsys: pytest.CaptureFixture[str], me
     assert rows == ["  no place has any"] or all("story.c:" in row or "(" in row or "+0x" in row for row in rows[1:])
 
 
+def test_what_resident_counts_is_said_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+    _blank, title, *_rows = shown(capsys, "--top", "resident").splitlines()
+    assert title == "Most page frames  that first touches of a line's pieces brought, freed or not"
+
+
 def test_the_large_piece_is_what_was_asked_for_most_and_nothing_leaks(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--top", "bytes").splitlines()[3].split() == ["2.0", "MiB", "1", "0", "bytes", "story.c:53"]
     assert shown(capsys, "--leaks") == "\nNot freed  0 bytes in 0 pieces when their processes ended\n"
