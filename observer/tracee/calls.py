@@ -77,7 +77,7 @@ class CallFollower:
         """
         tid = task.tid
         memory = task.memory
-        if memory is None or not (memory.breakpoints or memory.marks):
+        if memory is None or not (memory.breakpoints or memory.covered or memory.marks):
             return False
         registers.read(tid)
         words = registers.words

@@ -1,4 +1,8 @@
-"""Breakpoints that the program copied, int3 and all, with code that it moved, as libraries do that hook functions."""
+"""Breakpoints that the program copied, int3 and all, with code that it moved.
+
+Libraries do so that hook functions; and programs that put their code on huge pages copy it, map memory over it and copy
+it back: then those are meant that stood there before.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +39,11 @@ def copied_breakpoint(memory: Memory, place: int) -> Breakpoint | None:
         return None
     if not code.startswith(NATIVE.trap.code):
         return None
+    known = (*memory.breakpoints.values(), *memory.covered.values())
+    # Of those that look alike, whose place it is: many functions end alike.
     score, best = max(
-        ((_likeness(point, before, code), point) for point in memory.breakpoints.values() if point.before),
-        key=lambda pair: pair[0], default=(0, None),
+        ((_likeness(point, before, code), point) for point in known if point.before),
+        key=lambda pair: (pair[0], pair[1].address == place), default=(0, None),
     )  # fmt: skip
     if best is None or score < _ENOUGH:
         return None

@@ -51,8 +51,9 @@ class Memory:
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
     biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
-    `growing` are the ends of what grows downwards when it is touched: the stack, and its like. `reads_execute` says
-    that what is mapped to be read may be executed (READ_IMPLIES_EXEC).
+    `covered` are the breakpoints over which the program mapped something, by where they stood: what it copied before
+    has them. `growing` are the ends of what grows downwards when it is touched: the stack, and its like.
+    `reads_execute` says that what is mapped to be read may be executed (READ_IMPLIES_EXEC).
 
     Raises:
         OSError: the process is gone.
@@ -69,6 +70,7 @@ class Memory:
         else:
             self.pread, self.pwrite = self._peek, self._poke
         self.breakpoints: dict[int, Breakpoint] = {}
+        self.covered: dict[int, Breakpoint] = {}
         self.entries: set[int] = set()
         self.word = 8
         self.trap_home = 0
@@ -90,7 +92,7 @@ class Memory:
         """Return the copy that a fork child has, its calls left out: they are the tasks'."""
         child = Memory(pid)
         child.breakpoints, child.entries = dict(self.breakpoints), set(self.entries)
-        child.word = self.word
+        child.word, child.covered = self.word, dict(self.covered)
         child.trap_home, child.trap = self.trap_home, self.trap
         child.allocators = dict(self.allocators)
         child.libc_text, child.glibcs = list(self.libc_text), list(self.glibcs)
@@ -169,6 +171,7 @@ class Memory:
         """Put int3 over the first byte of an instruction, through the stopped task *tid*."""
         self.put(tid, breakpoint_)
         self.breakpoints[breakpoint_.address] = breakpoint_
+        self.covered.pop(breakpoint_.address, None)
 
     def put(self, tid: int, breakpoint_: Breakpoint) -> None:
         """Write what is planted for a breakpoint that is known already, through the stopped task *tid*."""
@@ -222,7 +225,9 @@ class Memory:
         self.pushed_pages.clear()
         if self.holds_any(start, end):
             for address in [address for address in self.breakpoints if start <= address < end]:
-                del self.breakpoints[address]
+                point = self.breakpoints.pop(address)
+                if not point.is_copy:
+                    self.covered[address] = point
             self.entries = {entry for entry in self.entries if not start <= entry < end}
             self.inline.drop(self.inline.hooks_within(start, end))
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 
 from observer.arch.known import NATIVE
 from observer.linux.ptrace import RegisterSet
+from observer.tracee.copied import copied_breakpoint
 from observer.tracee.frames import Frame
 from observer.tracee.memory import Memory
 from observer.tracee.task import Task
@@ -39,6 +40,8 @@ def take_out(memory: Memory, tasks: Collection[Task]) -> None:
         task.stepping = None
     for frame in reversed(list(memory.exchanged.values())):  # what was exchanged last goes first, of two in one place
         memory.put_back(frame)
+    for place in memory.covered:
+        copied_breakpoint(memory, place)  # if the program put it back, it goes with the others
     for point in memory.breakpoints.values():
         with _reached():
             if memory.read(point.address, len(point.planted)) == point.planted:
@@ -49,6 +52,7 @@ def take_out(memory: Memory, tasks: Collection[Task]) -> None:
                 memory.lift(memory.tid, hook)
     memory.inline.drop(memory.inline.hooks_within(0, NATIVE.kernel_half))
     memory.breakpoints.clear()
+    memory.covered.clear()
     memory.entries.clear()
     memory.exchanged.clear()
     memory.trap = 0

@@ -533,3 +533,91 @@ def test_a_thread_whose_first_stop_was_taken_with_its_makers_is_followed(tmp_pat
     recorded = Recorded(tmp_path / "trace", 0, "", "")
     recorded.assert_balanced()
     assert Counter(call.op for call in recorded.calls if call.origin == "program")["malloc"] == 12 * (1 + 2 * 7)
+
+
+COPYING = {
+    "mapped over": """
+        char *aside = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        copy(aside, text);
+        raw(SYS_mmap, text, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        copy(text, aside);
+        raw(SYS_mprotect, text, size, PROT_READ | PROT_EXEC, 0, 0, 0);
+        munmap(aside, size);
+    """,
+    "a file": """
+        int fd = memfd_create("text", 0);
+        ftruncate(fd, size);
+        char *aside = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        copy(aside, text);
+        raw(SYS_mmap, text, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0);
+        munmap(aside, size);
+        close(fd);
+    """,
+    "moved away and back": """
+        char *aside = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        raw(SYS_mremap, text, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (long)aside, 0);
+        raw(SYS_mremap, aside, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (long)text, 0);
+    """,
+}
+
+
+MAPPED_ANEW = """
+#include <link.h>
+#include <stdint.h>
+static char *text;
+static size_t size;
+static int find(struct dl_phdr_info *info, size_t bytes, void *data) {
+    if (!strstr(info->dlpi_name, "libc.so"))
+        return 0;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_LOAD && info->dlpi_phdr[i].p_flags & PF_X) {
+            text = (char *)info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            size = info->dlpi_phdr[i].p_memsz + 4095 & ~4095ul;
+        }
+    return 1;
+}
+static void copy(volatile char *to, volatile char *from) {  /* memcpy is not there meanwhile */
+    for (size_t i = 0; i < size; i++)
+        to[i] = from[i];
+}
+static long raw(long number, void *a, long b, long c, long d, long e, long f) {
+    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+static void ended(void) {}
+int main(void) {
+    free(malloc(10));
+    dl_iterate_phdr(find, NULL);
+    for (int times = 0; times < 2; times++) {
+        WAY
+        for (int i = 0; i < 20; i++)
+            free(realloc(malloc(100 + i), 5000));
+    }
+    ended();
+    free(calloc(1, 1));
+    return 7;
+}
+"""
+"""As programs do that put their code on huge pages; here all of the C library's code, the allocator in it."""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="a system call in instructions of x86-64")
+@pytest.mark.parametrize("recorder", ["breakpoint", "auto"])
+@pytest.mark.parametrize("way", COPYING)
+def test_code_that_is_mapped_anew_with_what_was_planted_is_still_followed(
+    way: str, recorder: str, tmp_path: Path
+) -> None:
+    recorded = run_c(MAPPED_ANEW.replace("WAY", COPYING[way]), tmp_path, "-q", "--recorder", recorder)
+    assert recorded.status == 7, recorded.stderr
+    assert Counter(own(recorded)) == {"malloc": 41, "realloc": 40, "free": 42, "calloc": 1}
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="a system call in instructions of x86-64")
+def test_what_was_mapped_anew_with_what_was_planted_is_let_go_as_it_would_be_alone(tmp_path: Path) -> None:
+    source = MAPPED_ANEW.replace("WAY", COPYING["a file"])
+    recorded = run_c(source, tmp_path, "-q", "--until", "ended", balanced=False)
+    assert recorded.status == 7, recorded.stderr
+    assert Counter(own(recorded)) == {"malloc": 41, "realloc": 40, "free": 41}

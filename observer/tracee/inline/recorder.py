@@ -113,6 +113,8 @@ class InlineRecorder:
         try:
             if not task.has_clock:
                 raise Refused("the program may not read the processor's clock (PR_SET_TSC)")
+            if any(point.address in memory.covered for point in (*plan.entries.values(), *plan.ends.values())):
+                raise Refused("the program mapped its functions anew")
             annex = self._installer.install(task, memory, plan, is_alone=is_alone)
         except Refused as why:
             self.refused[str(why)] = self.refused.get(str(why), 0) + 1
