@@ -70,8 +70,8 @@ The map of the house. Data flows one way, from top to bottom; a room imports onl
   (with `written_types.py`) and `reader.py` (with `about.py`, `call_columns.py` for calls as columns, `call_totals.py`
   for their sums, `slices.py` for what is large, `rows.py`) are the Parquet side, through `database.py`; `balance.py`,
   `fault_lines.py`, `space_lines.py`, `kernel_lines.py`, `heap_lines.py` (with `heaps.py`, `snapshots.py`, `doubts.py`)
-  and `cut_off.py` are the ledger, `evidence.py` what it looks at; `finish.py` closes or recovers a trace in one pass,
-  with whoever listens, and `unfinished.py` is what a trace is before.
+  and `cut_off.py` are the ledger, `evidence.py` what it looks at; `losses.py` what is missing; `finish.py` closes or
+  recovers a trace in one pass, with whoever listens, and `unfinished.py` is what a trace is before.
 - `simulator/`: the book's machine, pure: `workload.py` its language, `book.py` (with `pieces.py`) the allocator,
   `paging.py` (with `address_space.py`, `faulting.py`, `frames.py` …) Linux's memory, `machine.py` both as events;
   `recorded.py` makes a workload of a recorded run. `glibc/` is glibc's own allocator, by releases.

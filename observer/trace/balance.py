@@ -11,9 +11,10 @@ from observer.trace.evidence import Evidence
 from observer.trace.fault_lines import fault_lines
 from observer.trace.heap_lines import live_line, snapshot_line
 from observer.trace.kernel_lines import kernel_lines
+from observer.trace.losses import stored_line
 from observer.trace.space_lines import heap_page_line, space_lines
 
-__all__ = ["balance_all", "stored_line"]
+__all__ = ["balance_all"]
 
 _MOST_NAMED: Final = 20
 
@@ -124,10 +125,3 @@ def _own_pages_line(evidence: Evidence) -> LedgerLine:
     why = "stack pages that an emulated push or an exchanged return address reached first"
     pushed = Exclusion(-evidence.count("pages_pushed"), why)
     return balance(name, evidence.count("pages_by_observer"), 0, excluded=(pushed,), note=note)
-
-
-def stored_line(stored: int, recorded: int, lost: dict[str, int]) -> LedgerLine:
-    """Return the line of *stored* records: of so many that were *recorded*, and those of each kind that were *lost*."""
-    missing = sum(lost.values())
-    note = ", ".join(f"{count} {kind} lost" for kind, count in lost.items() if count)
-    return balance("records stored", stored, recorded + missing, lost=missing, note=note)

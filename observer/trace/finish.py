@@ -25,6 +25,7 @@ from observer.trace.findings import Findings
 from observer.trace.kept import changed, read_kept
 from observer.trace.layout import SPOOL, held, is_unfinished, remove_halves, remove_spools
 from observer.trace.lives import images_of
+from observer.trace.losses import losses
 from observer.trace.machine import with_libc
 from observer.trace.part import Part
 from observer.trace.replay import replayed
@@ -32,7 +33,7 @@ from observer.trace.snapshots import notes_of, write_snapshots
 from observer.trace.spooled import Spooled, read_spools
 from observer.trace.stacks import StackTable, write_stacks
 from observer.trace.tables import TableWriter
-from observer.trace.unfinished import losses, outcome_of, write_meta
+from observer.trace.unfinished import outcome_of, write_meta
 
 __all__ = ["Listener", "finish", "recover"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,11 +14,11 @@ from observer.model.machine import SCHEMA, Machine, Meta, Outcome, Request
 from observer.model.signals import name_of_signal
 from observer.recording.notes import Note, Released
 from observer.recording.text import to_json
-from observer.trace.balance import stored_line
 from observer.trace.layout import META, SPOOL
+from observer.trace.losses import losses, stored_line
 from observer.trace.spooled import read_notes_alone
 
-__all__ = ["begin", "losses", "outcome_of", "put_off", "write_meta"]
+__all__ = ["begin", "outcome_of", "put_off", "write_meta"]
 
 
 def begin(folder: Folder, machine: Machine, request: Request) -> None:
@@ -44,13 +44,6 @@ def put_off(folder: Folder, machine: Machine, request: Request, recording: Recor
     )  # fmt: skip
     write_meta(folder, meta)
     return meta
-
-
-def losses(lost: Mapping[str, int], totals: Mapping[str, int]) -> dict[str, int]:
-    """Return how many records of each kind are missing: those that could not be stored, and what found no room in a
-    ring of the kernel's, as *totals* have it."""
-    rings = {"fault samples": totals.get("faults_lost", 0), "kernel events": totals.get("kernel_events_lost", 0)}
-    return {**lost, **rings}
 
 
 def outcome_of(recording: Recording | None, notes: Sequence[Note], last_ns: int = 0) -> Outcome:

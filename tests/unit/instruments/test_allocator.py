@@ -43,7 +43,7 @@ def test_a_file_that_is_mapped_twice_in_its_place_is_one_allocator(
 ) -> None:
     calls, notes, numbers = planted
     memory = Memory.__new__(Memory)
-    memory.allocators, memory.glibcs = {}, []
+    memory.allocators, memory.glibcs, memory.breakpoints = {}, [], {}
     task: Any = SimpleNamespace(pid=7, memory=memory)
     for elf in (library(5), library(5), library(6)):
         calls.plant(task, elf, START, START, END, "libc")
@@ -57,7 +57,7 @@ def test_what_comes_where_a_file_was_unmapped_is_another_allocator(
 ) -> None:
     calls, _notes, numbers = planted
     memory = Memory.__new__(Memory)
-    memory.allocators, memory.glibcs = {}, []
+    memory.allocators, memory.glibcs, memory.breakpoints = {}, [], {}
     task: Any = SimpleNamespace(pid=7, memory=memory)
     calls.plant(task, library(5), START, START, END, "libc")
     memory.forget = lambda start, end: None  # type: ignore[method-assign]
