@@ -12,9 +12,11 @@ from observer.compare.sides import ExactMaker, ExactPrediction
 from observer.model.events import Call, Process, Syscall
 from observer.model.operations import ALLOCATING
 
-__all__ = ["MOST_COPIED", "RETURNING", "Effort", "Hypotheses", "is_right"]
+__all__ = ["MOST_COPIED", "RETURNING", "Effort", "Hypotheses", "Pace", "is_right"]
 
 _MOST: Final = 4
+_SELDOM: Final = 256
+"""Calls after which models that stay different are compared again, at the most."""
 MOST_COPIED: Final = 64 << 20
 """Bytes of models that a comparison may copy: some four seconds."""
 
@@ -30,6 +32,27 @@ class Effort:
 
     def __init__(self, most: int) -> None:
         self.left = most
+
+
+class Pace:
+    """When models are compared again that may have become equal: as long as all stay different, ever less often.
+
+    To compare two takes longer than to follow one of them; and some stay different as long as the run lasts.
+    """
+
+    def __init__(self) -> None:
+        self._count = self._behind = 0
+        self._wait = 1
+
+    def is_due(self, count: int) -> bool:
+        """Whether to compare behind this call, that *count* models have followed; asked behind each."""
+        if count != self._count:
+            self._count, self._wait = count, 1
+        self._behind += 1
+        if self._behind < self._wait:
+            return False
+        self._behind, self._wait = 0, min(2 * self._wait, _SELDOM)
+        return True
 
 
 def is_right(call: Call, prediction: ExactPrediction) -> bool:
@@ -54,6 +77,7 @@ class Hypotheses:
         self._effort = effort
         self._said: dict[int, ExactPrediction | None] = {}
         self.is_open = False
+        self._pace = Pace()
         self._seated: set[int] = set()
         """Threads that have an arena, whatever else is open."""
         self._last: dict[int, int] = {}
@@ -112,7 +136,8 @@ class Hypotheses:
         right = [each for each in said if each[1] is None or is_right(call, each[1])]
         if right:
             self._alive = [models for models, _prediction in right]
-            self._drop_equal()
+            if self._pace.is_due(len(self._alive)):
+                self._drop_equal()
         return (right or said)[0][1]
 
     def adopt(self, call: Call, asked: Sequence[Syscall]) -> None:
@@ -143,6 +168,7 @@ class Hypotheses:
         if self._effort.left <= 0:
             self.is_open = True
             return allowed[0]
+        self._drop_equal()
         self._inherit(calls)
         found = [run for models in self._alive if (run := self._run(models, calls, allowed[0])) is not None]
         if not found or not _commute(found[0], calls):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from observer.compare.exactly import Exactly
+from observer.compare.hypotheses import Pace
 from observer.compare.result import Comparison
 from observer.simulator.frame_side import FrameSide
 from observer.simulator.glibc.kernel import SimulatedKernel
@@ -146,3 +148,17 @@ def test_more_threads_than_are_followed_leave_it_open() -> None:
     assert (found.unexplained, found.calls.undetermined) == (0, 2)
     [note] = found.notes
     assert "is not determined" in note
+
+
+def test_models_that_stay_different_are_compared_ever_less_often() -> None:
+    pace = Pace()
+    due = [behind for behind in range(10_000) if pace.is_due(2)]
+    assert due[:4] == [0, 2, 6, 14]
+    assert len(due) < 60
+    assert max(later - earlier for earlier, later in itertools.pairwise(due)) == 256
+
+
+def test_other_models_are_compared_at_once() -> None:
+    pace = Pace()
+    due = [pace.is_due(count) for count in (2, 2, 2, 3, 3, 2, 2)]
+    assert due == [True, False, True, True, False, True, False]
