@@ -24,16 +24,18 @@ from typing import Final
 __all__ = ["HOT", "Compiled", "build", "place", "use"]
 
 HOT: Final = (
-    "code/stepping", "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models", "compare/order",
-    "compare/served_by", "compare/witness", "glibc/chunks", "heap/agreement", "heap/arenas", "heap/bins", "heap/caches",
-    "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/call_stacks", "instruments/chains",
-    "instruments/crossings", "instruments/places", "instruments/stack_pieces", "instruments/stacks",
-    "instruments/watch", "model/addresses", "model/chapter", "model/lives", "model/memory_calls", "model/pieces",
-    "model/where", "recording/spool", "runs/sources", "runs/told", "simulator/glibc", "simulator/glibc_side",
-    "story/breaks", "story/departures", "story/fold", "story/memory", "story/opening", "story/places", "story/refusals",
-    "story/rows", "story/steps", "story/summary", "story/telling", "trace/beside", "trace/callers", "trace/columns",
-    "trace/doubts", "trace/heap_pages", "trace/process", "trace/replay", "trace/row_groups", "trace/values",
-    "tracee/engine", "tracee/task",
+    "code/compat", "code/stepping", "code/unwind", "compare/hypotheses", "compare/impossible", "compare/models",
+    "compare/order", "compare/served_by", "compare/witness", "glibc/chunks", "heap/agreement", "heap/arenas",
+    "heap/bins", "heap/caches", "heap/image", "heap/mapped", "heap/parts", "heap/walking", "instruments/births",
+    "instruments/call_stacks", "instruments/chains", "instruments/crossings", "instruments/ending",
+    "instruments/huge_pages", "instruments/places", "instruments/remapped", "instruments/stack_pieces",
+    "instruments/stacks", "instruments/unsampled", "instruments/watch", "model/addresses", "model/chapter",
+    "model/lives", "model/memory_calls", "model/pieces", "model/where", "recording/spool", "runs/sources", "runs/told",
+    "simulator/glibc", "simulator/glibc_side", "story/breaks", "story/departures", "story/fold", "story/memory",
+    "story/opening", "story/places", "story/refusals", "story/rows", "story/steps", "story/summary", "story/telling",
+    "trace/beside", "trace/callers", "trace/columns", "trace/doubts", "trace/heap_pages", "trace/process",
+    "trace/replay", "trace/row_groups", "trace/values", "tracee/affinity", "tracee/births", "tracee/breakpoints",
+    "tracee/calls", "tracee/engine", "tracee/task", "tracee/unnoticed",
 )  # fmt: skip
 """Modules, and rooms whose modules are all meant, below the package."""
 
