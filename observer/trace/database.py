@@ -128,7 +128,7 @@ def database(what: str, remedy: str) -> Iterator[duckdb.DuckDBPyConnection]:
             raise KeyboardInterrupt from error
         if OURS in str(error) and not os.path.exists(OURS):
             raise BadTrace(what, *NO_PROC) from error
-        raise BadTrace(what, _reason(error), _remedy(error) or remedy) from error
+        raise BadTrace(what, _reason(error), _remedy(error, remedy)) from error
     except RuntimeError as error:
         if "interrupted" in str(error):
             raise KeyboardInterrupt from error
@@ -144,6 +144,9 @@ def _reason(error: Exception) -> str:
     return os.strerror(int(found[1])) if found is not None else str(error).splitlines()[0]
 
 
-def _remedy(error: Exception) -> str:
-    """Return what gives more descriptors where there were too few; the table itself is none the worse for it."""
-    return next((SCARCE[number] for number in _NO_MORE if os.strerror(number) in str(error)), "")
+def _remedy(error: Exception, otherwise: str) -> str:
+    """Return what gives more of what was scarce, and *otherwise*; of few descriptors the table is none the worse."""
+    scarce = next((number for number in SCARCE if os.strerror(number) in str(error)), 0)
+    if not scarce:
+        return otherwise
+    return SCARCE[scarce] if scarce in _NO_MORE else f"{SCARCE[scarce]}; {otherwise}"

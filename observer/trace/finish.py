@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from observer.errors import BadTrace
+from observer.errors import BadTrace, remedy_for
 from observer.files import Folder
 from observer.instruments.places import without_names
 from observer.instruments.session import Recording
@@ -86,6 +86,8 @@ def _explained(folder: Folder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        scarce = remedy_for(error)
+        remedy = f"{scarce}; {remedy}" if scarce else remedy
         raise BadTrace(f"cannot finish {folder.path}", error.strerror or str(error), remedy) from error
     except MemoryError as error:
         why = "there is not enough memory for its events"
