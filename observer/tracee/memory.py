@@ -32,6 +32,8 @@ _POPPED: Final = 64
 _CLOSED: Final = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _KEPT: Final = 12
 """Descriptors that are not spent on tracees' memory."""
+_MOST_COVERED: Final = 1 << 12
+"""A program may load and unload a library as often as it likes, each time elsewhere."""
 
 
 class Memory:
@@ -51,8 +53,8 @@ class Memory:
     `allocators` are the numbers of those that were planted in, by file, where that begins, and whether they are known
     by names of the program's own. `glibcs` are the files whose allocator is glibc's own and is watched, with their load
     biases. `inline` is what the inline recorder has here, `marks` what is to be called when a task comes to an address.
-    `covered` are the breakpoints over which the program mapped something, by where they stood: what it copied before
-    has them. `growing` are the ends of what grows downwards when it is touched: the stack, and its like.
+    `covered` are the last breakpoints over which the program mapped something, by where they stood: what it copied
+    before has them. `growing` are the ends of what grows downwards when it is touched: the stack, and its like.
     `reads_execute` says that what is mapped to be read may be executed (READ_IMPLIES_EXEC).
 
     Raises:
@@ -228,6 +230,8 @@ class Memory:
                 point = self.breakpoints.pop(address)
                 if not point.is_copy:
                     self.covered[address] = point
+            while len(self.covered) > _MOST_COVERED:
+                del self.covered[next(iter(self.covered))]
             self.entries = {entry for entry in self.entries if not start <= entry < end}
             self.inline.drop(self.inline.hooks_within(start, end))
 
