@@ -21,7 +21,7 @@ from observer.recording.notes import Detached, Region
 from observer.recording.sink import Sink
 from observer.tracee.task import Task
 
-__all__ = ["PERSONALITY", "note_all", "note_remapped"]
+__all__ = ["PERSONALITY", "is_partly_done", "note_all", "note_remapped"]
 
 _SHMDT, _IO_SETUP, _IO_DESTROY, _REMAP_FILE_PAGES = NATIVE.numbers(
     "shmdt", "io_setup", "io_destroy", "remap_file_pages"
@@ -34,6 +34,9 @@ _OF_RANGES: Final = frozenset({_MMAP, _MREMAP}.union(NATIVE.numbers("munmap", "m
 _BRK, PERSONALITY = NATIVE.numbers("brk", "personality")
 _IMPLYING: Final = frozenset({_MMAP, _BRK}.union(NATIVE.numbers("mprotect", "pkey_mprotect")))
 """What makes executable whatever may be read, where the personality says so (READ_IMPLIES_EXEC, personality(2))."""
+_PARTLY_DONE: Final = frozenset({_MMAP, _MREMAP}.union(NATIVE.numbers("mprotect", "pkey_mprotect")))
+"""What these have done before they failed stays done."""
+_EINVAL: Final = 22
 _REACH: Final = 128 << 20
 """Bytes that the kernel leaves free below a stack, at the least (mmap_base)."""
 
@@ -76,6 +79,17 @@ def _ranges(number: int, args: tuple[int, ...], result: int) -> list[tuple[int, 
     """Return (start, length) of what a call changed."""
     moved = [(result, args[2])] if number == _MREMAP else []
     return [(result if number == _MMAP else args[0], args[1]), *moved]
+
+
+def is_partly_done(number: int, args: tuple[int, ...], result: int) -> bool:
+    """Whether the call *number*, which failed, may have changed mappings.
+
+    Not so a mapping that may lie anywhere: it takes the place of none. As huge pages are asked for that the machine has
+    not, it fails again and again, beside threads that map, and what was read beside them need not be what is there.
+    """
+    if result == -_EINVAL or number not in _PARTLY_DONE:
+        return False
+    return number != _MMAP or "fixed" in map_flags(args[3])
 
 
 def note_all(sink: Sink, task: Task, mappings: Sequence[Mapping], now: int) -> None:

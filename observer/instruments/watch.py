@@ -28,7 +28,7 @@ from observer.instruments.observed import ObserversPages
 from observer.instruments.probes import LibraryCalls
 from observer.instruments.programs import Programs
 from observer.instruments.release import Release
-from observer.instruments.remapped import PERSONALITY, note_all, note_remapped
+from observer.instruments.remapped import PERSONALITY, is_partly_done, note_all, note_remapped
 from observer.instruments.signals import note_signal
 from observer.instruments.snapshot import Frames
 from observer.instruments.traps import SIGACTION, SIGPROCMASK, TrapWatch
@@ -55,9 +55,6 @@ _PR_SET_SECCOMP, _SET_MODE_FILTER, _TSC_SIGSEGV = 22, 1, 2
 _CHANGING_TEXT: Final = frozenset({_MPROTECT, _PKEY_MPROTECT, _MADVISE})
 """Calls after which the bytes of a range may be others: the file's again, or what the program has stored."""
 _ALWAYS_FOLLOWED: Final = _CHANGING_TEXT | _TRAP_CALLS | {_MMAP, _MUNMAP, _MREMAP, PERSONALITY, _SECCOMP, _PRCTL}
-# What these have done before they failed stays done.
-_PARTLY_DONE: Final = frozenset({_MMAP, _MPROTECT, _MREMAP, _PKEY_MPROTECT})
-_EINVAL: Final = 22
 
 
 def own_syscalls(*, calls: bool, faults: bool) -> frozenset[int]:
@@ -180,7 +177,7 @@ class Watch:
             self.traps.handler_left(task)
         if result is not None and result >= 0:
             self._follow(task, number, args, result, now)
-        elif result is not None and result != -_EINVAL and number in _PARTLY_DONE:
+        elif result is not None and is_partly_done(number, args, result):
             note_all(self._sink, task, self._programs.readable_mappings(task), now)
 
     def _follow(self, task: Task, number: int, args: tuple[int, ...], result: int, now: int) -> None:
